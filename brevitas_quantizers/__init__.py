@@ -1,0 +1,65 @@
+"""QFX for Brevitas: networks trained directly in fixed point, every binary point learned.
+
+The names below are resolved on first use, so that `brevitas_quantizers.fixed_point` (NumPy only,
+as on the board) can be imported where torch is not installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .convert import quantize
+    from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
+    from .injectors import QFXFixedPoint, QFXKHot
+    from .prepare import calibrate, learned_formats, parameter_groups
+    from .qonnx import export_qonnx
+    from .training import BitBudget, average_parameter_bits, freeze_binary_points
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BitBudget": "training",
+    "FixedPointFormat": "fixed_point",
+    "OverflowMode": "fixed_point",
+    "QFXFixedPoint": "injectors",
+    "QFXKHot": "injectors",
+    "QfxError": "fixed_point",
+    "RoundingMode": "fixed_point",
+    "average_parameter_bits": "training",
+    "calibrate": "prepare",
+    "export_qonnx": "qonnx",
+    "freeze_binary_points": "training",
+    "learned_formats": "prepare",
+    "parameter_groups": "prepare",
+    "quantize": "convert",
+}
+
+__all__ = [
+    "BitBudget",
+    "FixedPointFormat",
+    "OverflowMode",
+    "QFXFixedPoint",
+    "QFXKHot",
+    "QfxError",
+    "RoundingMode",
+    "__version__",
+    "average_parameter_bits",
+    "calibrate",
+    "export_qonnx",
+    "freeze_binary_points",
+    "learned_formats",
+    "parameter_groups",
+    "quantize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

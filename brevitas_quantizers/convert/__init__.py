@@ -1,0 +1,5 @@
+"""A float network to a QFX network, in one call."""
+
+from .api import quantize
+
+__all__ = ["quantize"]

@@ -1,0 +1,98 @@
+"""`quantize`: the passes of the conversion, in order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from brevitas_quantizers.injectors import QFXFixedPoint
+
+from .errors import Problems
+from .fold import fold_batchnorm as fold
+from .normalise import normalise
+from .places import place_quantizers
+from .replace import find_sites, replace_modules
+from .rules import Rules
+from .trace import trace
+
+
+def quantize(
+    model: nn.Module,
+    quant: type[QFXFixedPoint] = QFXFixedPoint,
+    bit_width: int = 8,
+    *,
+    first_layer: Mapping[str, Any] | None = None,
+    last_layer: Mapping[str, Any] | None = None,
+    overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
+    fold_batchnorm: bool = False,
+    **options: Any,
+) -> fx.GraphModule:
+    """Make a QFX network of a float one: every weight, bias and activation in fixed point.
+
+    The float network stays as it is. The new one computes what `model.eval()` computes, with the
+    same names of parameters (a checkpoint of the float network loads strictly, unless BatchNorm is
+    folded), and a quantizer behind the input and behind everything that needs more bits than its
+    operands. Activations want `calibrate` or a first training batch before use.
+
+    Args:
+        model: a float network that torch.fx can trace.
+        quant: `QFXFixedPoint` or `QFXKHot`, or a subclass, for every quantizer.
+        bit_width: word length in bits of every quantizer.
+        first_layer: options of the first layers with weights.
+        last_layer: options of the last layers with weights.
+        overrides: options by qualified name (`"layer1.0.conv1"`), glob pattern (`"layer1.*"`) or
+            type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
+            them over `first_layer` and `last_layer`.
+        fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
+        options: further `QuantizerOptions` for all quantizers (`rounding="AP_TRN"`), or with the
+            prefix `weight_`, `bias_`, `act_` or `input_` for some (`weight_bit_width=4`). The same
+            names, and `quant` itself, are valid in the dictionaries above.
+
+    Returns:
+        The QFX network, in the mode (training or evaluation) of `model`.
+
+    Raises:
+        ConversionError: lists every operation without fixed-point form, with its call site.
+        OptionError: an unknown option, or an override that matches nothing.
+    """
+    rules = Rules(
+        {"quant": quant, "bit_width": bit_width, **options},
+        first_layer or {},
+        last_layer or {},
+        overrides or {},
+    )
+    traced = trace(model)
+    _warn_of_unused(model, traced)
+    problems = Problems(type(model).__name__)
+    normalise(traced, problems)
+    problems.raise_if_any()
+    if fold_batchnorm:
+        fold(traced)
+    place_quantizers(traced)
+    sites = find_sites(traced)
+    rules.check(list(sites.values()))
+    replace_modules(traced, rules, sites)
+    return _finish(model, traced)
+
+
+def _warn_of_unused(model: nn.Module, traced: fx.GraphModule) -> None:
+    unused = sorted(set(model.state_dict()) - set(traced.state_dict()))
+    if unused:
+        warnings.warn(
+            f"quantize: {', '.join(unused)} of {type(model).__name__} are not used in forward and "
+            "left out",
+            stacklevel=3,
+        )
+
+
+def _finish(model: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:
+    """Mode, device and float type of the original; the graph holds what it calls, nothing else."""
+    result = fx.GraphModule(traced, traced.graph, class_name=type(model).__name__)
+    parameter: torch.Tensor | None = next(model.parameters(), None)
+    if parameter is not None:
+        result.to(device=parameter.device, dtype=parameter.dtype)
+    return result.train(model.training)

@@ -1,0 +1,82 @@
+"""Which settings of a handled module have no fixed-point form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrize import is_parametrized
+
+from .kinds import NORMS, WEIGHTED
+
+
+def module_problems(module: nn.Module) -> Iterator[str]:
+    """Reasons why `module`, of a handled type, cannot be converted."""
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        yield "its parameters are not initialised yet; run one batch first"
+        return  # its hooks do that
+    if is_parametrized(module):
+        yield "its parameters are computed by a parametrization; remove that first"
+    if module._forward_hooks or module._forward_pre_hooks:
+        yield "has forward hooks, which the conversion would lose; remove them first"
+    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        yield from _conv_problems(module)
+    if isinstance(module, NORMS) and module.running_mean is None:
+        yield "must track running statistics"
+    if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
+        yield from _max_pool_problems(module)
+    if isinstance(module, nn.AvgPool2d):
+        yield from _avg_pool_problems(module)
+    if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1), [1, 1]):
+        yield f"output_size must be 1, not {module.output_size!r}"
+    if isinstance(module, nn.Flatten) and module.start_dim != 1:
+        yield f"start_dim must be 1, not {module.start_dim}"
+
+
+def shared_parameters(root: nn.Module) -> Iterator[tuple[str, str]]:
+    """Pairs of parameters of different layers that are one tensor: it would need two formats."""
+    first: dict[int, str] = {}
+    for layer, module in root.named_modules():
+        if isinstance(module, (*WEIGHTED, *NORMS, nn.PReLU)):
+            for name, parameter in module.named_parameters(layer, recurse=False):
+                other = first.setdefault(id(parameter), name)
+                if other != name:
+                    yield name, other
+
+
+def _conv_problems(module: nn.Conv1d | nn.Conv2d) -> Iterator[str]:
+    if module.padding_mode != "zeros":
+        yield f"padding_mode must be 'zeros', not {module.padding_mode!r}"
+    if isinstance(module.padding, str) and explicit_padding(module) is None:
+        yield f"padding={module.padding!r} must be the same on both sides, but the kernel is even"
+
+
+def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
+    """Padding of each dimension in elements; None where the two sides differ."""
+    if not isinstance(module.padding, str):
+        return tuple(module.padding)
+    if module.padding == "valid":
+        return (0,) * len(module.kernel_size)
+    pairs = zip(module.kernel_size, module.dilation, strict=True)
+    totals = [(size - 1) * dilation for size, dilation in pairs]
+    return None if any(total % 2 for total in totals) else tuple(total // 2 for total in totals)
+
+
+def _max_pool_problems(module: nn.MaxPool1d | nn.MaxPool2d) -> Iterator[str]:
+    if module.return_indices:
+        yield "return_indices must be False"
+    dilation = module.dilation
+    if any(step != 1 for step in (dilation if isinstance(dilation, (tuple, list)) else [dilation])):
+        yield f"dilation must be 1, not {dilation!r}"
+
+
+def _avg_pool_problems(module: nn.AvgPool2d) -> Iterator[str]:
+    if module.divisor_override is not None:
+        yield f"divisor_override must be None, not {module.divisor_override}"
+    if module.ceil_mode:
+        yield "ceil_mode must be False: the divisors would differ"
+    padding = module.padding
+    padded = any(padding if isinstance(padding, (tuple, list)) else [padding])
+    if padded and not module.count_include_pad:
+        yield "count_include_pad must be True where there is padding: the divisors would differ"

@@ -1,0 +1,258 @@
+"""Functions and tensor methods as the modules that compute the same.
+
+Every builder below has the signature of its function and returns the module and the tensors it
+reads; `NoFixedPointFormError` says why there is none.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from .kinds import Add, Cat, Mul
+
+Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
+
+
+class NoFixedPointFormError(Exception):
+    """Why a call has no fixed-point form."""
+
+
+def form_of(node: fx.Node) -> Form:
+    """Module and operands of a function or method call.
+
+    Raises:
+        NoFixedPointFormError: there is none.
+    """
+    table: dict[Any, Callable[..., Form]] = METHODS if node.op == "call_method" else FUNCTIONS
+    builder = table.get(node.target)
+    if builder is None:
+        raise NoFixedPointFormError("has no fixed-point form")
+    try:
+        module, operands = builder(*node.args, **node.kwargs)
+    except TypeError as error:
+        raise NoFixedPointFormError(
+            f"is called in a way that has no fixed-point form ({error})"
+        ) from error
+    for operand in operands:
+        if not isinstance(operand, fx.Node):
+            raise NoFixedPointFormError(
+                f"its operands must be tensors of the network, not {operand!r}"
+            )
+    return module, operands
+
+
+def writes_in_place(node: fx.Node) -> bool:
+    """Whether a function or method call overwrites its first operand."""
+    if node.target in (operator.iadd, operator.imul) or node.kwargs.get("inplace", False):
+        return True
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _constants(**options: Any) -> None:
+    for name, value in options.items():
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        if any(isinstance(item, fx.Node) for item in values):
+            raise NoFixedPointFormError(f"its {name} must be a constant, not computed in forward")
+
+
+def _relu(input: Any, inplace: bool = False) -> Form:
+    return nn.ReLU(), (input,)
+
+
+def _relu6(input: Any, inplace: bool = False) -> Form:
+    return nn.ReLU6(), (input,)
+
+
+def _hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Form:
+    _constants(min_val=min_val, max_val=max_val)
+    return nn.Hardtanh(min_val, max_val), (input,)
+
+
+def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
+    _constants(min=min, max=max)
+    if not all(isinstance(edge, (int, float)) for edge in (min, max)):
+        raise NoFixedPointFormError(f"needs two numbers as bounds, not {min!r} and {max!r}")
+    return nn.Hardtanh(min, max), (input,)
+
+
+def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Form:
+    _constants(negative_slope=negative_slope)
+    return nn.LeakyReLU(negative_slope), (input,)
+
+
+def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
+    if alpha != 1:
+        raise NoFixedPointFormError(f"alpha must be 1, not {alpha!r}")
+    return Add(), (input, other)
+
+
+def _mul(input: Any, other: Any) -> Form:
+    return Mul(), (input, other)
+
+
+def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
+    dim = dim if axis is None else axis
+    if dim != 1:
+        raise NoFixedPointFormError(f"dim must be 1 (channels), not {dim!r}")
+    if not isinstance(tensors, (tuple, list)):
+        raise NoFixedPointFormError("needs a list of tensors")
+    return Cat(), tuple(tensors)
+
+
+def _dropout(input: Any, p: float = 0.5, training: Any = True, inplace: bool = False) -> Form:
+    _constants(p=p)
+    if training is not False:
+        raise NoFixedPointFormError("must be off in evaluation: pass training=self.training")
+    return nn.Dropout(p), (input,)
+
+
+def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
+    def build(
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Form:
+        _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+        stride = stride or None  # torch.max_pool2d writes [] for "as the kernel"
+        return module(kernel_size, stride, padding, dilation, return_indices, ceil_mode), (input,)
+
+    return build
+
+
+def _avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Form:
+    if _is_whole_plane(input, kernel_size):
+        return nn.AdaptiveAvgPool2d(1), (input,)
+    _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    pool = nn.AvgPool2d(
+        kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    return pool, (input,)
+
+
+def _adaptive_avg_pool2d(input: Any, output_size: Any) -> Form:
+    _constants(output_size=output_size)
+    return nn.AdaptiveAvgPool2d(output_size), (input,)
+
+
+def _mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Form:
+    axes = sorted(dim) if isinstance(dim, (tuple, list)) else None
+    if axes not in ([2, 3], [-2, -1]) or dtype is not None:
+        raise NoFixedPointFormError(f"dim must be (2, 3), the spatial dimensions, not {dim!r}")
+    if not keepdim:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)), (input,)
+    return nn.AdaptiveAvgPool2d(1), (input,)
+
+
+def _is_whole_plane(x: Any, kernel_size: Any) -> bool:
+    """Whether `kernel_size` is `x.size()[2:]`, written in one of the usual ways."""
+    if isinstance(kernel_size, fx.Node):
+        return _size_index(kernel_size, x) in (slice(2, None, None), slice(-2, None, None))
+    if isinstance(kernel_size, (tuple, list)) and len(kernel_size) == 2:
+        return [_size_index(size, x) for size in kernel_size] in ([2, 3], [-2, -1])
+    return False
+
+
+def _size_index(size: Any, x: fx.Node) -> Any:
+    """Which dimension of `x` a graph node reads; None for anything else."""
+    if not isinstance(size, fx.Node):
+        return None
+    if size.target == "size" and size.args[0] is x and len(size.args) == 2:
+        return size.args[1]
+    if size.target is not operator.getitem or not isinstance(size.args[0], fx.Node):
+        return None
+    source = size.args[0]
+    whole = (source.target == "size" and source.args == (x,)) or (
+        source.target is getattr and source.args == (x, "shape")
+    )
+    return size.args[1] if whole else None
+
+
+_MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
+
+FUNCTIONS: dict[Any, Callable[..., Form]] = {
+    operator.add: _add,
+    operator.iadd: _add,
+    operator.mul: _mul,
+    operator.imul: _mul,
+    torch.add: _add,
+    torch.mul: _mul,
+    torch.cat: _cat,
+    torch.concat: _cat,
+    torch.clamp: _clamp,
+    torch.mean: _mean,
+    torch.relu: _relu,
+    torch.relu_: _relu,
+    torch.max_pool1d: _MAX_POOL1D,
+    torch.max_pool2d: _MAX_POOL2D,
+    F.relu: _relu,
+    F.relu_: _relu,
+    F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
+    F.leaky_relu: _leaky_relu,
+    F.max_pool1d: _MAX_POOL1D,
+    F.max_pool2d: _MAX_POOL2D,
+    F.avg_pool2d: _avg_pool2d,
+    F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
+    F.dropout: _dropout,
+}
+METHODS: dict[Any, Callable[..., Form]] = {
+    "add": _add,
+    "add_": _add,
+    "clamp": _clamp,
+    "mean": _mean,
+    "mul": _mul,
+    "mul_": _mul,
+    "relu": _relu,
+    "relu_": _relu,
+}
+
+RESHAPES = frozenset({torch.flatten, torch.reshape, torch.squeeze})
+RESHAPE_METHODS = frozenset({"contiguous", "flatten", "reshape", "squeeze", "view"})
+_SIZE_ARITHMETIC = frozenset(
+    {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul}
+    | {operator.floordiv, operator.getitem}
+)
+
+
+def is_reshape(node: fx.Node) -> bool:
+    """Whether the call only gives the same numbers another shape."""
+    if node.op == "call_method":
+        return node.target in RESHAPE_METHODS
+    return node.op == "call_function" and node.target in RESHAPES
+
+
+def is_size(node: fx.Node) -> bool:
+    """Whether the call computes a size, not a tensor."""
+    if node.op == "call_method":
+        return node.target in ("size", "dim")
+    if node.op != "call_function":
+        return False
+    if node.target is getattr:
+        return node.args[1] in ("shape", "ndim")
+    return node.target in _SIZE_ARITHMETIC and _all_sizes(node.args)
+
+
+def _all_sizes(arguments: Iterable[Any]) -> bool:
+    nodes = [argument for argument in arguments if isinstance(argument, fx.Node)]
+    return bool(nodes) and all(is_size(node) for node in nodes)

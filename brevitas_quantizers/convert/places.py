@@ -1,0 +1,61 @@
+"""Where activations are quantized: behind each result that needs more bits than its operands."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from .functional import is_reshape, is_size
+from .kinds import GROW, KEEP_SIGN, NOT_NEGATIVE, PASS_ON, TAKE_WIDE, Cast
+from .trace import NAME, call, unique_name
+
+
+def place_quantizers(traced: fx.GraphModule) -> None:
+    """Insert, in place, a `Cast` behind each input and each result that grows.
+
+    None is needed where the result only goes to layers that take an accumulator as it is (ReLU and
+    its kin, which quantize their own results, and BatchNorm), or out of the network.
+    """
+    for node in list(traced.graph.nodes):
+        if node.op == "placeholder" and _is_read(node):
+            _insert(traced, node, Cast(is_input=True))
+        elif isinstance(call(traced, node), GROW) and not _may_stay_wide(traced, node):
+            _insert(traced, node, Cast(non_negative=_is_non_negative(traced, node)))
+    traced.graph.lint()
+    traced.recompile()
+
+
+def _is_read(node: fx.Node) -> bool:
+    return any(not is_size(user) for user in node.users)
+
+
+def _insert(traced: fx.GraphModule, node: fx.Node, cast: Cast) -> None:
+    name = unique_name(traced, f"{node.meta[NAME]}_quant")
+    traced.add_submodule(name, cast)
+    with traced.graph.inserting_after(node):
+        new = traced.graph.call_module(name, (node,))
+    new.meta = {**node.meta, NAME: name}
+    node.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
+
+
+def _may_stay_wide(traced: fx.GraphModule, node: fx.Node) -> bool:
+    for user in node.users:
+        if user.op == "output" or is_size(user):
+            continue
+        module = call(traced, user)
+        if isinstance(module, PASS_ON) or is_reshape(user):
+            if not _may_stay_wide(traced, user):
+                return False
+        elif not isinstance(module, TAKE_WIDE):
+            return False
+    return True
+
+
+def _is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
+    module = call(traced, node)
+    if isinstance(module, NOT_NEGATIVE):
+        return True
+    if isinstance(module, nn.Hardtanh):
+        return module.min_val >= 0
+    if isinstance(module, (*KEEP_SIGN, Cast)) or is_reshape(node):
+        return all(_is_non_negative(traced, operand) for operand in node.all_input_nodes)
+    return False

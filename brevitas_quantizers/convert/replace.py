@@ -1,0 +1,228 @@
+"""Float modules replaced by their quantized twins, weights kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import brevitas.nn as qnn
+from torch import fx, nn
+
+from brevitas_quantizers.fixed_point import QfxError
+from brevitas_quantizers.nn import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantBatchNorm1d,
+    QuantBatchNorm2d,
+    QuantCat,
+    QuantGlobalAvgPool2d,
+    QuantHardtanh,
+    QuantLeakyReLU,
+    QuantMul,
+    QuantPReLU,
+)
+
+from .checks import explicit_padding
+from .kinds import NORMS, PASS_ON, POOLS, RAMPS, SLOPES, WEIGHTED, Add, Cast, Cat, Mul
+from .rules import Rules, Site
+from .trace import NAME, call
+
+_JOINS: dict[type, type[nn.Module]] = {Add: QuantAdd, Mul: QuantMul, Cat: QuantCat}
+
+
+def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
+    """The places that rules can address, by the name of the called module."""
+    sites: dict[str, Site] = {}
+    for node in traced.graph.nodes:
+        module = call(traced, node)
+        if module is None or isinstance(module, PASS_ON):
+            continue
+        site, name = _site(traced, node, module), str(node.target)
+        if name in sites:  # called twice: first or last where one of the calls is
+            first, last = sites[name].is_first or site.is_first, sites[name].is_last or site.is_last
+            site = replace(site, is_first=first, is_last=last)
+        sites[name] = site
+    return sites
+
+
+def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
+    """A quantizer behind a layer also goes by the name and the type of that layer."""
+    producer = node.args[0] if isinstance(module, Cast) else node
+    source = call(traced, producer)
+    names = dict.fromkeys([str(node.target), str(producer.meta[NAME])])
+    kinds = [type(source)] if source is not None else []
+    kinds += [_JOINS[type(source)]] if type(source) in _JOINS else []
+    kinds += [qnn.QuantIdentity] if isinstance(module, Cast) else []
+    weighted = isinstance(source, WEIGHTED)
+    return Site(
+        tuple(names),
+        tuple(kind for kind in kinds if kind not in _JOINS),
+        _roles(module),
+        weighted and not _reaches(traced, producer, forward=False),
+        weighted and not _reaches(traced, producer, forward=True),
+    )
+
+
+def _roles(module: nn.Module) -> tuple[str, ...]:
+    if isinstance(module, Cast):
+        return ("input",) if module.is_input else ("act",)
+    if isinstance(module, RAMPS):
+        return ("act",)
+    if isinstance(module, WEIGHTED):
+        return ("weight", "bias") if module.bias is not None else ("weight",)
+    if isinstance(module, NORMS):
+        return ("weight", "bias")
+    return ("weight",) if isinstance(module, SLOPES + POOLS) else ()
+
+
+def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
+    """Whether another layer with weights lies behind (`forward`) or before `start`."""
+    pending, seen = [start], {start}
+    while pending:
+        node = pending.pop()
+        for other in node.users if forward else node.all_input_nodes:
+            if other not in seen:
+                if isinstance(call(traced, other), WEIGHTED):
+                    return True
+                seen.add(other)
+                pending.append(other)
+    return False
+
+
+def replace_modules(traced: fx.GraphModule, rules: Rules, sites: dict[str, Site]) -> None:
+    """Put the quantized twin in place of each module of `sites`.
+
+    Raises:
+        QfxError: an option that the quantizer refuses, with the layer's name in front.
+    """
+    for name, site in sites.items():
+        module = traced.get_submodule(name)
+        try:
+            twin = _twin(module, _Options(rules, site))
+        except QfxError as error:
+            raise type(error)(f"{name}: {error}") from None
+        parent, _, leaf = name.rpartition(".")
+        setattr(traced.get_submodule(parent), leaf, twin)
+
+
+class _Options:
+    """Keywords for the constructors of quantized layers."""
+
+    def __init__(self, rules: Rules, site: Site) -> None:
+        self._rules, self._site = rules, site
+
+    def parameters(self) -> dict[str, Any]:
+        """`weight_quant`, `bias_quant` and their options."""
+        return self.weight() | self._prefixed("bias")
+
+    def weight(self) -> dict[str, Any]:
+        """`weight_quant` and its options."""
+        return self._prefixed("weight")
+
+    def activation(self, role: str = "act", signed: bool | None = None) -> dict[str, Any]:
+        """`act_quant` and its options; `signed` unless the rules say something else."""
+        quant, options = self._rules.options(self._site, role)
+        if signed is not None:
+            options.setdefault("signed", signed)
+        return {"act_quant": quant, **options}
+
+    def output(self, signed: bool) -> dict[str, Any]:
+        """`output_quant` and the options of an activation, by that prefix."""
+        options = self.activation(signed=signed)
+        quant = options.pop("act_quant")
+        return {"output_quant": quant} | {f"output_{name}": v for name, v in options.items()}
+
+    def _prefixed(self, role: str) -> dict[str, Any]:
+        quant, options = self._rules.options(self._site, role)
+        return {f"{role}_quant": quant} | {f"{role}_{name}": v for name, v in options.items()}
+
+
+def _twin(module: nn.Module, options: _Options) -> nn.Module:
+    for kind, build in _TWINS.items():
+        if isinstance(module, kind):
+            return build(module, options)
+    raise TypeError(f"no twin of {type(module).__name__}")
+
+
+def _linear(module: nn.Linear, options: _Options) -> nn.Module:
+    twin = qnn.QuantLinear(
+        module.in_features, module.out_features, module.bias is not None, **options.parameters()
+    )
+    return _keep_parameters(module, twin)
+
+
+def _conv(module: nn.Conv1d | nn.Conv2d, options: _Options) -> nn.Module:
+    kind = qnn.QuantConv1d if isinstance(module, nn.Conv1d) else qnn.QuantConv2d
+    twin = kind(
+        module.in_channels,
+        module.out_channels,
+        module.kernel_size,
+        stride=module.stride,
+        padding=explicit_padding(module),
+        dilation=module.dilation,
+        groups=module.groups,
+        bias=module.bias is not None,
+        **options.parameters(),
+    )
+    return _keep_parameters(module, twin)
+
+
+def _keep_parameters(module: nn.Module, twin: nn.Module) -> nn.Module:
+    """The very parameters of `module`; each quantizer starts from the new values."""
+    for name, parameter in module.named_parameters(recurse=False):
+        setattr(twin, name, parameter)
+    return twin
+
+
+def _norm(module: nn.BatchNorm1d | nn.BatchNorm2d, options: _Options) -> nn.Module:
+    kind = QuantBatchNorm1d if isinstance(module, nn.BatchNorm1d) else QuantBatchNorm2d
+    twin = kind.from_float(module, **options.parameters())
+    for name, parameter in module.named_parameters(recurse=False):
+        twin.get_parameter(name).requires_grad_(parameter.requires_grad)
+    return twin
+
+
+def _prelu(module: nn.PReLU, options: _Options) -> nn.Module:
+    twin = QuantPReLU(module.num_parameters, **options.weight())
+    _keep_parameters(module, twin)
+    twin.restart_formats()
+    return twin
+
+
+def _leaky_relu(module: nn.LeakyReLU, options: _Options) -> nn.Module:
+    return QuantLeakyReLU(module.negative_slope, **options.weight())
+
+
+def _hardtanh(module: nn.Hardtanh, options: _Options) -> nn.Module:
+    output = options.output(signed=module.min_val < 0)
+    return QuantHardtanh(module.min_val, module.max_val, **output)
+
+
+def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
+    return qnn.QuantReLU(**options.activation())
+
+
+def _cast(module: Cast, options: _Options) -> nn.Module:
+    role = "input" if module.is_input else "act"
+    return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
+
+
+def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
+    window = (module.kernel_size, module.stride, module.padding)
+    return QuantAvgPool2d(*window, **options.weight())
+
+
+_TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
+    Cast: _cast,
+    tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
+    nn.Linear: _linear,
+    (nn.Conv1d, nn.Conv2d): _conv,
+    (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
+    nn.ReLU: _relu,
+    nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass
+    nn.PReLU: _prelu,
+    nn.LeakyReLU: _leaky_relu,
+    nn.AvgPool2d: _avg_pool,
+    nn.AdaptiveAvgPool2d: lambda module, options: QuantGlobalAvgPool2d(**options.weight()),
+}

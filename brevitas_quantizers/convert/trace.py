@@ -1,0 +1,134 @@
+"""The float network as a graph: every call by the name of the place where it happens."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from typing import Any
+
+from torch import fx, nn
+
+from brevitas_quantizers.fixed_point import ConversionError
+
+from .errors import raise_site
+from .kinds import HANDLED, base_type
+
+NAME = "qfx_name"
+_PLAIN_NAMES = {operator.iadd: "add", operator.imul: "mul"}
+_QUANTIZED_HOMES = ("brevitas.", "brevitas_quantizers.")
+
+
+class _Proxy(fx.Proxy):
+    """Records `+=` and `*=` as what they are: torch.fx alone would record `+` and `*`."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    """Stops at modules that have a conversion, and at those of others that it cannot look into."""
+
+    record_stack_traces = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether `m` becomes one call instead of the calls inside its forward."""
+        return (
+            base_type(m) is not None
+            or type(m).__module__.startswith(_QUANTIZED_HOMES)
+            or super().is_leaf_module(m, module_qualified_name)
+        )
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """What forward is given in place of tensors."""
+        return _Proxy(node, self)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """Trace a copy of `model` in evaluation mode.
+
+    Returns:
+        The graph; `node.meta[NAME]` is the qualified name of each call: the module's own, or for
+        functions that of the module around them with the function's name behind it.
+
+    Raises:
+        ConversionError: the graph depends on the data, or `model` is a single layer.
+    """
+    who = type(model).__name__
+    if base_type(model) is not None:
+        raise ConversionError(
+            f"{who}: the model must contain its layers as submodules; wrap a single layer in "
+            "nn.Sequential"
+        )
+    root = copy.deepcopy(model).eval()
+    try:
+        graph = _Tracer().trace(root)
+    except Exception as error:  # whatever a user's forward() raises when it is given proxies
+        site = raise_site(error.__traceback__)
+        cause = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConversionError(
+            f"{who}: forward must run the same operations for every input, but torch.fx cannot "
+            f"trace it{f' at {site}' if site else ''}: {cause}"
+        ) from error
+    traced = fx.GraphModule(root, graph, class_name=who)
+    _name_calls(traced)
+    return traced
+
+
+def _name_calls(traced: fx.GraphModule) -> None:
+    taken = {name for name, _ in traced.named_modules()}
+    seen: set[str] = set()
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            name = node.target
+            first = name not in seen
+            seen.add(name)
+            node.meta[NAME] = name if first else _unique(name, taken)
+        elif node.op in ("call_function", "call_method"):
+            node.meta[NAME] = _unique(_join(_around(node), _short(node)), taken)
+        else:
+            node.meta[NAME] = str(node.target)
+
+
+def unique_name(traced: fx.GraphModule, name: str) -> str:
+    """`name`, or with a number behind it if a module or parameter has it already."""
+    taken = {other for other, _ in traced.named_modules()}
+    taken |= {other for other, _ in traced.named_parameters()}
+    return _unique(name, taken)
+
+
+def call(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The handled module that `node` calls; None for anything else."""
+    if node.op != "call_module":
+        return None
+    module = traced.get_submodule(str(node.target))
+    return module if isinstance(module, HANDLED) else None
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _around(node: fx.Node) -> str:
+    """Qualified name of the innermost module whose forward made the call."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
+def _short(node: fx.Node) -> str:
+    if isinstance(node.target, str):
+        return node.target.rstrip("_")
+    if node.target in _PLAIN_NAMES:
+        return _PLAIN_NAMES[node.target]
+    return str(getattr(node.target, "__name__", node.name)).rstrip("_")
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name

@@ -1,0 +1,79 @@
+"""Fixed-point numbers, exactly as `ap_fixed` has them. NumPy only: importable on the board.
+
+Written for reading: `format`, `modes`, `reference`. Written for arrays: `quantize`, `khot`,
+`interval`. Names of the modes in other tools: `dialects`.
+"""
+
+from .arguments import MAX_WIDTH
+from .dialects import (
+    DIALECTS,
+    overflow_name,
+    parse_overflow,
+    parse_rounding,
+    require_overflow_name,
+    require_rounding_name,
+    rounding_name,
+)
+from .errors import (
+    CalibrationError,
+    ConversionError,
+    DataError,
+    ExportError,
+    FormatError,
+    ModeError,
+    OptionError,
+    QfxError,
+)
+from .format import FixedPointCast, FixedPointFormat
+from .interval import Interval, minimal_format
+from .khot import KHotDigits, KHotEncoding, encode_khot, is_khot, khot_codes, project_khot
+from .modes import OverflowMode, RoundingMode
+from .quantize import (
+    cast_codes,
+    from_codes,
+    quantize,
+    requantize,
+    round_to_integer,
+    to_codes,
+    wrap_or_saturate,
+)
+from .reference import cast_code
+
+__all__ = [
+    "DIALECTS",
+    "MAX_WIDTH",
+    "CalibrationError",
+    "ConversionError",
+    "DataError",
+    "ExportError",
+    "FixedPointCast",
+    "FixedPointFormat",
+    "FormatError",
+    "Interval",
+    "KHotDigits",
+    "KHotEncoding",
+    "ModeError",
+    "OptionError",
+    "OverflowMode",
+    "QfxError",
+    "RoundingMode",
+    "cast_code",
+    "cast_codes",
+    "encode_khot",
+    "from_codes",
+    "is_khot",
+    "khot_codes",
+    "minimal_format",
+    "overflow_name",
+    "parse_overflow",
+    "parse_rounding",
+    "project_khot",
+    "quantize",
+    "requantize",
+    "require_overflow_name",
+    "require_rounding_name",
+    "round_to_integer",
+    "rounding_name",
+    "to_codes",
+    "wrap_or_saturate",
+]

@@ -1,0 +1,35 @@
+"""Every error a user can cause derives from `QfxError`; its text is one line: who, rule, value."""
+
+from __future__ import annotations
+
+
+class QfxError(Exception):
+    """Base of all errors raised on purpose by `brevitas_quantizers` and `qfx_plugin`."""
+
+
+class FormatError(QfxError, ValueError):
+    """A fixed-point format that cannot exist, or that cannot hold what is asked of it."""
+
+
+class ModeError(QfxError, ValueError):
+    """A rounding or overflow mode that is unknown, or that has no equivalent in a dialect."""
+
+
+class DataError(QfxError, ValueError):
+    """Values that no fixed-point format can represent: NaN, infinity, wrong kind, wrong shape."""
+
+
+class OptionError(QfxError, ValueError):
+    """A quantizer option that is misspelt, impossible, or in contradiction with another."""
+
+
+class CalibrationError(QfxError, RuntimeError):
+    """A quantizer is used before its binary point has been initialised from data."""
+
+
+class ExportError(QfxError, RuntimeError):
+    """A model that the export target cannot represent exactly."""
+
+
+class ConversionError(QfxError, RuntimeError):
+    """A float network that `quantize` cannot convert; the text lists every obstacle at once."""

@@ -1,0 +1,95 @@
+"""Rounding and overflow modes of `ap_fixed`; `dialects.py` has their names in other tools.
+
+Sources: AMD UG1399 ("Arbitrary Precision Fixed-Point Data Types") for the rules; the open
+`ap_types` headers for the corner cases (`ap_fixed_base.h`: `quantization_adjust`,
+`overflow_adjust`). Every row is compared with the compiled header in `tests/fixed_point`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+from typing import TypeVar
+
+from .errors import ModeError
+
+
+class RoundingMode(StrEnum):
+    """What happens to the bits below the LSB. The value is the `ap_fixed` name."""
+
+    AP_TRN = "AP_TRN"
+    """Truncate: always toward minus infinity (the `ap_fixed` default)."""
+    AP_TRN_ZERO = "AP_TRN_ZERO"
+    """Truncate toward zero."""
+    AP_RND = "AP_RND"
+    """Nearest; a tie goes toward plus infinity."""
+    AP_RND_ZERO = "AP_RND_ZERO"
+    """Nearest; a tie goes toward zero."""
+    AP_RND_INF = "AP_RND_INF"
+    """Nearest; a tie goes away from zero."""
+    AP_RND_MIN_INF = "AP_RND_MIN_INF"
+    """Nearest; a tie goes toward minus infinity."""
+    AP_RND_CONV = "AP_RND_CONV"
+    """Nearest; a tie goes to the even code (convergent)."""
+
+    @classmethod
+    def parse(cls, mode: RoundingMode | str) -> RoundingMode:
+        """Return the member called `mode`.
+
+        Args:
+            mode: a member, or its `ap_fixed` name such as `"AP_RND_CONV"`.
+
+        Raises:
+            ModeError: `mode` is neither.
+        """
+        return _parse(cls, mode, "rounding")
+
+
+class OverflowMode(StrEnum):
+    """What happens to a rounded code outside the format. The value is the `ap_fixed` name."""
+
+    AP_WRAP = "AP_WRAP"
+    """Drop the upper bits: modulo `2**width` (the `ap_fixed` default)."""
+    AP_SAT = "AP_SAT"
+    """Clip to the nearest representable code."""
+    AP_SAT_SYM = "AP_SAT_SYM"
+    """Clip; the signed minimum is `-(2**(width-1) - 1)`, so that codes are symmetric."""
+    AP_SAT_ZERO = "AP_SAT_ZERO"
+    """Zero when out of range."""
+    AP_WRAP_SM = "AP_WRAP_SM"
+    """Sign-magnitude wrap: the lowest lost bit becomes the sign; if it changes, the rest mirrors.
+
+    The bit is that of the value **before** rounding. Unsigned formats saturate in this mode; Vitis
+    refuses to construct them."""
+
+    @property
+    def wraps(self) -> bool:
+        """Whether out-of-range codes come back into the range instead of stopping at it."""
+        return self in (OverflowMode.AP_WRAP, OverflowMode.AP_WRAP_SM)
+
+    @classmethod
+    def parse(cls, mode: OverflowMode | str) -> OverflowMode:
+        """Return the member called `mode`.
+
+        Args:
+            mode: a member, or its `ap_fixed` name such as `"AP_SAT"`.
+
+        Raises:
+            ModeError: `mode` is neither.
+        """
+        return _parse(cls, mode, "overflow")
+
+
+_Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
+
+
+def _parse(cls: type[_Mode], mode: _Mode | str, kind: str) -> _Mode:
+    try:
+        return cls(mode)
+    except ValueError:
+        names = [member.value for member in cls]
+        near = difflib.get_close_matches(str(mode).upper(), names, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ModeError(
+            f"{kind} mode must be one of {', '.join(names)}, not {mode!r}{hint}"
+        ) from None

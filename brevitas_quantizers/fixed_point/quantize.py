@@ -1,0 +1,399 @@
+"""Casts of arrays: values to codes, codes to values, grid to grid. Exact in every case.
+
+A cast has two halves, as in `ap_fixed`: **round** to a whole code, then **overflow** into the word.
+
+    to_codes     float or integer values -> int64 codes
+    requantize   int64 codes on one grid -> int64 codes on another, in integers only
+
+Nothing here rounds twice: floats are scaled by powers of two only (exact), compared with one half
+(exact), and reduced to a word by a floating-point remainder (exact). `reference.py` says the same
+in rational numbers, one value at a time; the tests hold both to the compiled `ap_fixed` header.
+
+Legend: `r` values in units of the LSB; `codes` whole numbers of LSBs; `h` is `2**(width - 1)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .arguments import (
+    as_codes,
+    as_frac_bits,
+    as_int64,
+    as_values,
+    check_width,
+    first_index,
+)
+from .errors import DataError, FormatError
+from .format import FixedPointFormat
+from .modes import OverflowMode, RoundingMode
+
+_FAR = 1 << 20
+"""With a binary point this far away every float64 is either huge or tiny."""
+
+
+def to_codes(
+    x: ArrayLike,
+    fmt: FixedPointFormat,
+    rounding: RoundingMode | str = RoundingMode.AP_RND_CONV,
+    overflow: OverflowMode | str = OverflowMode.AP_SAT,
+) -> NDArray[np.int64]:
+    """Integer codes of values cast to `fmt`.
+
+    Args:
+        x: (...) float16, float32, float64, integer or bool values. Finite; any magnitude.
+        fmt: target format, at most 62 bits wide.
+        rounding: what happens below the LSB.
+        overflow: what happens outside the range, after rounding.
+
+    Returns:
+        (...) codes within `fmt.min_code .. fmt.max_code`.
+
+    Raises:
+        DataError: NaN, infinity, or values that are no real numbers.
+        FormatError: `fmt` is wider than 62 bits.
+
+    >>> to_codes([0.25, 0.75, 99.0], FixedPointFormat(4, 3), "AP_RND", "AP_SAT").tolist()
+    [1, 2, 7]
+    """
+    return cast_codes(x, fmt.frac_bits, fmt.width, fmt.signed, rounding, overflow)
+
+
+def cast_codes(
+    x: ArrayLike,
+    frac_bits: int | NDArray[np.integer[Any]],
+    width: int,
+    signed: bool,
+    rounding: RoundingMode | str,
+    overflow: OverflowMode | str,
+) -> NDArray[np.int64]:
+    """`to_codes` for a binary point per element or per channel.
+
+    Args:
+        x: (...) values, as for `to_codes`.
+        frac_bits: bits right of the binary point; an integer, or an integer array that broadcasts
+            with `x`.
+        width: word length in bits, 1 to 62.
+        signed: two's complement if true.
+        rounding: what happens below the LSB.
+        overflow: what happens outside the range, after rounding.
+
+    Raises:
+        DataError: NaN, infinity, or values that are no real numbers.
+        FormatError: `width` or `frac_bits` is impossible.
+
+    >>> import numpy as np
+    >>> cast_codes([1.0, 1.0], np.array([0, 3]), 8, True, "AP_TRN", "AP_SAT").tolist()
+    [1, 8]
+    """
+    values = as_values("x", x)
+    if values.dtype == np.int64:
+        return requantize(values, 0, frac_bits, width, signed, rounding, overflow)
+    check_width(width)
+    overflow = OverflowMode.parse(overflow)
+    r = _scale(values, as_frac_bits("frac_bits", frac_bits))
+    floor = np.floor(r) if overflow is OverflowMode.AP_WRAP_SM else None
+    return wrap_or_saturate(round_to_integer(r, rounding), width, signed, overflow, floor)
+
+
+def from_codes(
+    codes: ArrayLike, fmt: FixedPointFormat, dtype: DTypeLike = np.float64
+) -> NDArray[Any]:
+    """Values of integer codes: `codes * 2**-fmt.frac_bits`.
+
+    Args:
+        codes: (...) integer codes within the range of `fmt`.
+        fmt: format of the codes, at most 62 bits wide.
+        dtype: float16, float32 or float64.
+
+    Returns:
+        (...) values, each exactly `code * lsb`.
+
+    Raises:
+        DataError: a code outside the format, or codes that are not integers.
+        FormatError: `dtype` cannot hold one of the values exactly.
+
+    >>> from_codes([-8, 3], FixedPointFormat(4, 3)).tolist()
+    [-4.0, 1.5]
+    """
+    check_width(fmt.width)
+    array = as_int64("codes", codes)
+    outside = (array < fmt.min_code) | (array > fmt.max_code)
+    if outside.any():
+        raise DataError(
+            f"codes of {fmt} must be within {fmt.min_code}..{fmt.max_code}, "
+            f"not {int(array[outside][0])}{first_index(outside)}"
+        )
+    return _exact_values(array, fmt, np.dtype(dtype))
+
+
+def quantize(
+    x: ArrayLike,
+    fmt: FixedPointFormat,
+    rounding: RoundingMode | str = RoundingMode.AP_RND_CONV,
+    overflow: OverflowMode | str = OverflowMode.AP_SAT,
+) -> NDArray[Any]:
+    """Values cast to `fmt`, as values.
+
+    Args:
+        x: (...) values, as for `to_codes`.
+        fmt: target format, at most 62 bits wide.
+        rounding: what happens below the LSB.
+        overflow: what happens outside the range, after rounding.
+
+    Returns:
+        (...) values in the float type of `x`; float64 if `x` holds integers.
+
+    Raises:
+        DataError: NaN, infinity, or values that are no real numbers.
+        FormatError: the float type of `x` cannot hold one of the results exactly.
+
+    >>> quantize([0.3, 1.7], FixedPointFormat(4, 3), "AP_TRN").tolist()
+    [0.0, 1.5]
+    """
+    array = np.asarray(x)
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+    return _exact_values(to_codes(array, fmt, rounding, overflow), fmt, dtype)
+
+
+def requantize(
+    codes: ArrayLike,
+    from_frac_bits: int | NDArray[np.integer[Any]],
+    to_frac_bits: int | NDArray[np.integer[Any]],
+    width: int,
+    signed: bool,
+    rounding: RoundingMode | str,
+    overflow: OverflowMode | str,
+) -> NDArray[np.int64]:
+    """Codes on one grid cast to a format on another, in integers only.
+
+    Equal to `to_codes(codes * 2**-from_frac_bits, ...)`, also where no float could hold the value.
+
+    Args:
+        codes: (...) integer codes.
+        from_frac_bits: fractional bits of `codes`; an integer, or an integer array that broadcasts
+            with them (a binary point per channel).
+        to_frac_bits: fractional bits of the result; likewise.
+        width: word length of the result in bits, 1 to 62.
+        signed: whether the result is two's complement.
+        rounding: what happens below the new LSB.
+        overflow: what happens outside the new range, after rounding.
+
+    Raises:
+        DataError: codes that are not integers of at most 64 signed bits.
+        FormatError: `width`, `from_frac_bits` or `to_frac_bits` is impossible.
+
+    >>> requantize([6, 7, -6], 2, 0, 8, True, "AP_RND_CONV", "AP_SAT").tolist()
+    [2, 2, -2]
+    """
+    check_width(width)
+    rounding, overflow = RoundingMode.parse(rounding), OverflowMode.parse(overflow)
+    array = as_int64("codes", codes)
+    drop = as_frac_bits("from_frac_bits", from_frac_bits) - as_frac_bits(
+        "to_frac_bits", to_frac_bits
+    )
+    floor, rounded = _shift_right(array, np.maximum(drop, 0), rounding)
+    up = np.maximum(-drop, 0)
+    if not up.any():
+        return wrap_or_saturate(rounded, width, signed, overflow, floor)
+    low, high = code_range(width, signed, overflow)
+    capped = np.minimum(up, 63)  # from there on the low 63 bits are zero
+    above, below = rounded > (high >> capped), rounded < -((-low) >> capped)
+    return _fit(rounded << capped, floor << capped, above, below, width, signed, overflow)
+
+
+def round_to_integer(r: NDArray[np.float64], rounding: RoundingMode | str) -> NDArray[np.float64]:
+    """First half of a cast: whole numbers by one of the seven rounding modes.
+
+    Args:
+        r: (...) finite float64 values in units of the LSB.
+        rounding: what happens to the fraction.
+
+    Returns:
+        (...) whole numbers as float64; exact, since a float64 with a fraction is below 2**52.
+
+    >>> import numpy as np
+    >>> round_to_integer(np.array([-1.5, -0.5, 0.5, 1.5]), "AP_RND_CONV").tolist()
+    [-2.0, -0.0, 0.0, 2.0]
+    """
+    rounding = RoundingMode.parse(rounding)
+    r = np.asarray(r, dtype=np.float64)
+    if rounding is RoundingMode.AP_TRN:
+        return np.asarray(np.floor(r))
+    whole = np.trunc(r)
+    if rounding is RoundingMode.AP_TRN_ZERO:
+        return np.asarray(whole)
+    if rounding is RoundingMode.AP_RND_CONV:
+        return np.asarray(np.rint(r))
+    fraction = np.abs(r - whole)
+    away = fraction > 0.5
+    if rounding is not RoundingMode.AP_RND_ZERO:
+        away |= (fraction == 0.5) & _ties_away(r, rounding)
+    return np.asarray(whole + np.copysign(away.astype(np.float64), r))
+
+
+def wrap_or_saturate(
+    codes: ArrayLike,
+    width: int,
+    signed: bool,
+    overflow: OverflowMode | str,
+    floor: ArrayLike | None = None,
+) -> NDArray[np.int64]:
+    """Second half of a cast: rounded codes of any size into a word.
+
+    Args:
+        codes: (...) rounded codes: integers, or whole numbers as float64 of any magnitude.
+        width: word length in bits, 1 to 62.
+        signed: two's complement if true.
+        overflow: what happens outside the range.
+        floor: (...) the codes that truncation (`AP_TRN`) would have given, in the same type as
+            `codes`; None if nothing was rounded. Only `AP_WRAP_SM` looks at them: `ap_fixed` takes
+            the sign of the result from a bit of the value **before** rounding.
+
+    Returns:
+        (...) codes within the word.
+
+    Raises:
+        DataError: codes that are neither integers nor whole numbers.
+        FormatError: `width` is impossible.
+
+    >>> wrap_or_saturate([7, 8, 9], 4, True, "AP_WRAP").tolist()
+    [7, -8, -7]
+    """
+    check_width(width)
+    overflow = OverflowMode.parse(overflow)
+    array = as_codes(codes)
+    low, high = code_range(width, signed, overflow)
+    bounded = array if array.dtype == np.int64 else _bounded(array)
+    word = _modulo(array)
+    truncated = word if floor is None else _modulo(as_codes(floor))
+    return _fit(word, truncated, bounded > high, bounded < low, width, signed, overflow)
+
+
+def _ties_away(r: NDArray[np.float64], rounding: RoundingMode) -> NDArray[np.bool_] | bool:
+    """Whether a tie goes away from zero, where `rounding` is none of the modes without ties."""
+    if rounding is RoundingMode.AP_RND:
+        return r > 0
+    if rounding is RoundingMode.AP_RND_MIN_INF:
+        return r < 0
+    return True  # AP_RND_INF
+
+
+def _shift_right(
+    codes: NDArray[np.int64], drop: NDArray[np.int64], rounding: RoundingMode
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`codes / 2**drop` for `drop >= 0`: truncated, and rounded by `rounding`."""
+    if not drop.any():
+        return codes, codes
+    floor = codes >> np.minimum(drop, 63)
+    if rounding is RoundingMode.AP_TRN:
+        return floor, floor
+    below = np.clip(drop - 1, 0, 63)  # bits below the first dropped one
+    half = ((codes >> below) & 1).astype(np.bool_) & (drop > 0)
+    rest = ((codes >> below) << below != codes) | ((drop > 64) & (codes != 0))
+    negative = codes < 0
+    if rounding is RoundingMode.AP_RND:
+        up = half
+    elif rounding is RoundingMode.AP_RND_CONV:
+        up = half & (rest | (floor & 1).astype(np.bool_))
+    elif rounding is RoundingMode.AP_RND_ZERO:
+        up = half & (rest | negative)
+    elif rounding is RoundingMode.AP_RND_INF:
+        up = half & (rest | ~negative)
+    elif rounding is RoundingMode.AP_RND_MIN_INF:
+        up = half & rest
+    else:  # AP_TRN_ZERO
+        up = negative & (half | rest)
+    return floor, floor + up
+
+
+def _fit(
+    codes: NDArray[np.int64],
+    floor: NDArray[np.int64],
+    above: NDArray[np.bool_],
+    below: NDArray[np.bool_],
+    width: int,
+    signed: bool,
+    overflow: OverflowMode,
+) -> NDArray[np.int64]:
+    """Codes, known modulo `2**63`, into a word; `above` and `below` say which are out of range."""
+    if overflow is OverflowMode.AP_WRAP:
+        return _wrap(codes, width, signed)
+    if overflow is OverflowMode.AP_SAT_ZERO:
+        return np.where(above | below, 0, codes)
+    if overflow is OverflowMode.AP_WRAP_SM and signed:
+        return np.where(above | below, _wrap_sign_magnitude(codes, floor, width), codes)
+    low, high = code_range(width, signed, overflow)
+    return np.where(above, high, np.where(below, low, codes))
+
+
+def _wrap(codes: NDArray[np.int64], width: int, signed: bool) -> NDArray[np.int64]:
+    word = codes & ((1 << width) - 1)
+    h = 1 << (width - 1)
+    return np.asarray((word ^ h) - h if signed else word)
+
+
+def _wrap_sign_magnitude(
+    codes: NDArray[np.int64], floor: NDArray[np.int64], width: int
+) -> NDArray[np.int64]:
+    """`ap_fixed`'s AP_WRAP_SM: the lowest lost bit becomes the sign; if it changes, mirror."""
+    sign = (floor >> width) & 1
+    word = _wrap(codes, width, signed=True)
+    mirrored = (~word & ((1 << (width - 1)) - 1)) - (sign << (width - 1))
+    return np.where((word < 0) == (sign == 1), word, mirrored)
+
+
+def code_range(width: int, signed: bool, overflow: OverflowMode) -> tuple[int, int]:
+    """Smallest and largest code that `overflow` leaves alone."""
+    if not signed:
+        return 0, (1 << width) - 1
+    h = 1 << (width - 1)
+    if overflow is OverflowMode.AP_SAT_SYM and width > 1:  # the 1-bit word keeps its -1
+        return -(h - 1), h - 1
+    return -h, h - 1
+
+
+def _scale(x: NDArray[np.float64], frac_bits: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`x * 2**frac_bits`, or a value that casts alike where that leaves the range of float64.
+
+    Below 2**-64 only the sign decides; above 2**1000 the low 63 bits are zero in any case.
+    """
+    mantissa, exponent = np.frexp(x)
+    point = np.clip(frac_bits, -_FAR, _FAR)
+    return np.asarray(np.ldexp(mantissa, np.clip(exponent + point, -64, 1000).astype(np.int32)))
+
+
+def _bounded(codes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole numbers as int64, those outside every word replaced by `2**62` or `-2**62`."""
+    return np.asarray(np.clip(codes, -(2.0**62), 2.0**62)).astype(np.int64)
+
+
+def _modulo(codes: NDArray[Any]) -> NDArray[np.int64]:
+    """Whole numbers modulo `2**63` with their sign, as int64."""
+    if codes.dtype == np.int64:
+        return codes
+    return np.asarray(np.fmod(codes, 2.0**63)).astype(np.int64)
+
+
+def _exact_values(
+    codes: NDArray[np.int64], fmt: FixedPointFormat, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """`codes * lsb` in `dtype`, refused where that would round."""
+    if dtype not in (np.float16, np.float32, np.float64):
+        raise FormatError(f"dtype must be float16, float32 or float64, not {dtype}")
+    point = int(np.clip(fmt.frac_bits, -_FAR, _FAR))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        whole = codes.astype(np.float64)
+        values = np.asarray(np.ldexp(whole, -point).astype(dtype))
+        back = np.ldexp(values.astype(np.float64), point)
+        inexact = (whole.astype(np.int64) != codes) | (back != whole)
+    if inexact.any():
+        code = int(codes[inexact][0])
+        raise FormatError(
+            f"{dtype} cannot hold code {code} of {fmt} exactly{first_index(inexact)}; "
+            "use a wider float type or integer codes"
+        )
+    return values

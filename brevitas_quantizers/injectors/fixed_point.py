@@ -1,0 +1,211 @@
+"""`QFXFixedPoint` and `QFXKHot`: QFX as Brevitas quantizers, one name for every slot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brevitas.inject import ExtendedInjector, value
+from torch import Tensor, nn
+
+from brevitas_quantizers.fixed_point import OptionError
+
+from .accumulator import AccumulatorBoundQuantizer
+from .constants import DerivedConstants
+from .options import QuantizerOptions, check_names
+from .proxies import QFXActProxy, QFXBiasProxy, QFXWeightProxy
+from .quantizers import FixedPointQuantizer, KHotQuantizer
+from .slots import Slot, SlotCall, calling_slot
+
+_PROXIES = {
+    Slot.WEIGHT: QFXWeightProxy,
+    Slot.BIAS: QFXBiasProxy,
+    Slot.INPUT: QFXActProxy,
+    Slot.OUTPUT: QFXActProxy,
+    Slot.ACT: QFXActProxy,
+}
+_KHOT_OPTIONS = frozenset({"k", "digits"})
+_ACCUMULATOR_OPTIONS = frozenset(
+    {"accumulator_bit_width", "accumulator_input_bit_width", "accumulator_input_signed"}
+)
+_HARDTANH_OPTIONS = frozenset({"min_val", "max_val"})  # arguments of nn.Hardtanh itself
+_UNSIGNED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid)
+
+# What Brevitas itself puts into an injector.
+_HOST_NAMES = frozenset(
+    {"act_impl", "device", "dtype", "module", "passthrough_act", "proxy_module"}
+    | {"tracked_parameter_list"}
+)
+# What this module puts into one.
+_OWN_NAMES = frozenset(
+    {"options", "proxy_class", "quantizer_class", "requires_input_scale", "shape", "slot"}
+    | {"tensor_quant", "who"}
+)
+
+
+def _proxy_for_slot(layer: nn.Module, injector: type[ExtendedInjector]) -> nn.Module:
+    """Build the proxy of the slot that Brevitas is filling; stands in for a proxy class."""
+    call = calling_slot()
+    valid = set(QuantizerOptions.names())
+    if injector.quantizer_class is not KHotQuantizer or call.slot is not Slot.WEIGHT:
+        valid -= _KHOT_OPTIONS
+    if call.slot is not Slot.WEIGHT:
+        valid -= _ACCUMULATOR_OPTIONS
+    if call.slot.is_parameter:
+        valid -= {"per_channel_broadcastable_shape"}
+    if call.options.get("act_impl") is nn.Hardtanh:
+        valid |= _HARDTANH_OPTIONS
+    check_names(call.who, set(call.options) - _HOST_NAMES, valid)
+    check_names(call.who, _declared_names(injector, call), QuantizerOptions.names())
+    return _PROXIES[call.slot](layer, injector.let(slot=call.slot, who=call.who))
+
+
+def _declared_names(injector: type[ExtendedInjector], call: SlotCall) -> set[str]:
+    """Names that a subclass or `.let` added, which the layer's keywords did not."""
+    names = set(injector.__dependencies__) - _HOST_NAMES - _OWN_NAMES - set(call.options)
+    if call.slot is Slot.ACT:  # has no prefix: Brevitas hands it the input slot's keywords too
+        names = {name for name in names if not name.startswith("input_")}
+    return names
+
+
+@value
+def _solve_options(
+    who: str,
+    slot: Slot,
+    quantizer_class: type[FixedPointQuantizer],
+    bit_width: Any,
+    signed: Any,
+    rounding: Any,
+    overflow: Any,
+    frac_bits: Any,
+    integer_bits: Any,
+    learn_binary_point: Any,
+    binary_point_init: Any,
+    binary_point_gradient: Any,
+    binary_point_grad_scale: Any,
+    learn_bit_width: Any,
+    max_bit_width: Any,
+    stochastic_rounding: Any,
+    accumulator_bit_width: Any,
+    accumulator_input_bit_width: Any,
+    accumulator_input_signed: Any,
+    scaling_per_output_channel: Any,
+    per_channel_broadcastable_shape: Any,
+    k: Any,
+    digits: Any,
+    act_impl: Any = None,
+) -> QuantizerOptions:
+    given = dict(locals())
+    khot = quantizer_class is KHotQuantizer and slot is Slot.WEIGHT
+    values = {name: given[name] for name in QuantizerOptions.names()}
+    if not khot:
+        values.update(k=None, digits=None)
+    if slot is not Slot.WEIGHT:
+        values.update(accumulator_bit_width=None)
+    if signed is None:
+        values["signed"] = not (slot is Slot.ACT and isinstance(act_impl, _UNSIGNED_ACTIVATIONS))
+    return QuantizerOptions.build(who, **values)
+
+
+@value
+def _solve_shape(
+    who: str, slot: Slot, options: QuantizerOptions, module: Any = None
+) -> tuple[int, ...]:
+    """Shape of the binary points: `()`, or ones except for the output channels."""
+    if not options.scaling_per_output_channel:
+        return ()
+    if not slot.is_parameter:
+        shape = options.per_channel_broadcastable_shape
+        if shape is None:
+            raise OptionError(
+                f"{who}: scaling_per_output_channel needs per_channel_broadcastable_shape, "
+                "for example (1, 16, 1, 1), not None"
+            )
+        return tuple(shape)
+    layer = module[0] if isinstance(module, tuple) else module
+    if isinstance(layer, DerivedConstants):
+        return _channel_shape(layer.constant(slot.value), layer.output_channel_dim)
+    if slot is Slot.BIAS:
+        return tuple(layer.bias.shape)
+    return _channel_shape(layer.weight, layer.output_channel_dim)
+
+
+def _channel_shape(constant: Tensor, axis: int) -> tuple[int, ...]:
+    shape = [1] * constant.ndim
+    shape[axis] = constant.shape[axis]
+    return tuple(shape)
+
+
+@value
+def _solve_tensor_quant(
+    quantizer_class: type[FixedPointQuantizer],
+    who: str,
+    slot: Slot,
+    options: QuantizerOptions,
+    shape: tuple[int, ...],
+    module: Any = None,
+) -> FixedPointQuantizer:
+    if options.accumulator_bit_width is not None:
+        layer = module[0] if isinstance(module, tuple) else module
+        return AccumulatorBoundQuantizer(who, options, shape, layer.output_channel_dim)
+    kind = quantizer_class if slot is Slot.WEIGHT else FixedPointQuantizer
+    return kind(who, options, shape)
+
+
+class QFXFixedPoint(ExtendedInjector):
+    """Fixed point with a learned binary point, for every slot of every Brevitas layer.
+
+    Write `weight_quant=QFXFixedPoint`, `bias_quant=...`, `act_quant=...`, `input_quant=...` or
+    `output_quant=...`; options follow Brevitas' prefix convention (`weight_bit_width=6`,
+    `bit_width=8` for an activation) and are those of `QuantizerOptions`. A subclass, or
+    `QFXFixedPoint.let(bit_width=4)`, changes the defaults.
+
+    Example:
+        >>> import brevitas.nn as qnn
+        >>> layer = qnn.QuantLinear(64, 10, weight_quant=QFXFixedPoint, weight_bit_width=6)
+        >>> layer.weight_quant.quantizer.format.width
+        6
+    """
+
+    bit_width = QuantizerOptions.bit_width
+    signed = QuantizerOptions.signed
+    rounding = QuantizerOptions.rounding
+    overflow = QuantizerOptions.overflow
+    frac_bits = QuantizerOptions.frac_bits
+    integer_bits = QuantizerOptions.integer_bits
+    learn_binary_point = QuantizerOptions.learn_binary_point
+    binary_point_init = QuantizerOptions.binary_point_init
+    binary_point_gradient = QuantizerOptions.binary_point_gradient
+    binary_point_grad_scale = QuantizerOptions.binary_point_grad_scale
+    learn_bit_width = QuantizerOptions.learn_bit_width
+    max_bit_width = QuantizerOptions.max_bit_width
+    stochastic_rounding = QuantizerOptions.stochastic_rounding
+    accumulator_bit_width = QuantizerOptions.accumulator_bit_width
+    accumulator_input_bit_width = QuantizerOptions.accumulator_input_bit_width
+    accumulator_input_signed = QuantizerOptions.accumulator_input_signed
+    scaling_per_output_channel = QuantizerOptions.scaling_per_output_channel
+    per_channel_broadcastable_shape = QuantizerOptions.per_channel_broadcastable_shape
+    k = QuantizerOptions.k
+    digits = QuantizerOptions.digits
+
+    proxy_class = _proxy_for_slot
+    quantizer_class = FixedPointQuantizer
+    requires_input_scale = False
+    options = _solve_options
+    shape = _solve_shape
+    tensor_quant = _solve_tensor_quant
+
+
+class QFXKHot(QFXFixedPoint):
+    """`QFXFixedPoint` whose weights are K-hot: at most `k` signed powers of two, no multiplier.
+
+    Weights are projected to the nearest such code. Other slots (bias, activations) are plain fixed
+    point. `weight_k` (default 2) and `weight_digits` (`"signed"` or `"binary"`) are its options.
+
+    Example:
+        >>> import brevitas.nn as qnn
+        >>> layer = qnn.QuantLinear(64, 10, weight_quant=QFXKHot, weight_bit_width=8, weight_k=2)
+    """
+
+    quantizer_class = KHotQuantizer
+    k = 2
+    digits = "signed"

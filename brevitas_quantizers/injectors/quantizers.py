@@ -1,0 +1,325 @@
+"""The tensor quantizers: modules with a learned binary point that Brevitas proxies call."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_quantizers.autograd import exact_exp2, fixed_point_cast, khot_cast
+from brevitas_quantizers.autograd.modes import code_bounds
+from brevitas_quantizers.fixed_point import (
+    CalibrationError,
+    DataError,
+    FixedPointFormat,
+    RoundingMode,
+    khot_codes,
+)
+
+from .initialise import initial_frac_bits
+from .options import MIN_BIT_WIDTH, BinaryPointGradient, BinaryPointInit, QuantizerOptions
+from .ranks import all_max, rank_count
+
+_HALF_PRECISION = (torch.float16, torch.bfloat16)
+
+
+class FixedPointQuantizer(nn.Module):
+    """Casts a tensor to fixed point with a learned binary point, per tensor or per channel.
+
+    State: `binary_point`, the latent fractional bits, of `shape`; with `learn_bit_width` also
+    `bit_width_latent`, 0-dimensional; `initialized`, whether data has set the binary point.
+
+    Args:
+        who: name for errors, for example `QuantConv2d.weight_quant`.
+        options: validated options; `signed` and `learn_binary_point` resolved.
+        shape: shape of the binary points, broadcastable to the data.
+    """
+
+    def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.who = who
+        self.options = options
+        self.signed = bool(options.signed)
+        fixed = options.frac_bits
+        if options.integer_bits is not None:
+            fixed = options.bit_width - options.integer_bits
+        learned = options.learn_binary_point
+        self.binary_point = nn.Parameter(
+            torch.full(shape, float(fixed or 0)),
+            requires_grad=fixed is None if learned is None else learned,
+        )
+        if options.learn_bit_width:
+            self.bit_width_latent = nn.Parameter(torch.tensor(float(options.bit_width)))
+        else:
+            self.bit_width_latent = None
+        self.register_buffer("initialized", torch.tensor(fixed is not None))
+        self.register_buffer("_zero_point", torch.tensor(0.0), persistent=False)
+        self.register_buffer("_bit_width", torch.tensor(float(options.bit_width)), persistent=False)
+        self._fixed_by_user = fixed is not None
+        self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
+
+    @property
+    def width(self) -> int | Tensor:
+        """Word length in bits: an integer, or the clamped latent where it is learned."""
+        if self.bit_width_latent is None:
+            return self.options.bit_width
+        return self.bit_width_latent.clamp(MIN_BIT_WIDTH, self.options.max_bit_width)
+
+    @property
+    def format(self) -> FixedPointFormat | tuple[FixedPointFormat, ...]:
+        """The learned format; a tuple of one format per channel where binary points differ.
+
+        Raises:
+            CalibrationError: the binary point has not seen data yet.
+        """
+        self.require_initialized()
+        width = self.width
+        width = int(width.round()) if isinstance(width, Tensor) else width
+        points = [int(point) for point in self.binary_point.detach().round().flatten()]
+        formats = tuple(FixedPointFormat.from_frac_bits(width, p, self.signed) for p in points)
+        return formats if self.binary_point.ndim else formats[0]
+
+    def cast(
+        self, x: Tensor, frac_bits: Tensor, relu: bool = False, dither: bool = False
+    ) -> Tensor:
+        """The arithmetic, for any binary point.
+
+        Args:
+            x: any shape.
+            frac_bits: binary points, broadcastable to `x`.
+            relu: cast `relu(x)`.
+            dither: round up with the probability of the fraction, instead of as configured.
+
+        Returns:
+            Quantized values, of the shape of `x`.
+        """
+        options = self.options
+        rounding = options.rounding
+        if dither:
+            x, relu = _dithered(torch.relu(x) if relu else x, frac_bits), False
+            rounding = RoundingMode.AP_RND
+        return fixed_point_cast(
+            x,
+            frac_bits,
+            self.width,
+            self.signed,
+            rounding,
+            options.overflow,
+            relu,
+            learns_from_rounding=options.binary_point_gradient is BinaryPointGradient.LSQ,
+        )
+
+    def forward(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Quantize `x`.
+
+        Half precision, as `torch.autocast` makes it, is cast in the dtype of the binary point: a
+        result in half precision could not hold the codes.
+
+        Args:
+            x: any shape, float.
+            relu: quantize `relu(x)`.
+
+        Returns:
+            The quantized tensor, and as Brevitas expects scale, zero point and bit width.
+
+        Raises:
+            CalibrationError: in evaluation, if no data has set the binary point yet.
+        """
+        if not self._is_initialized:
+            self._initialize_on_first_batch(torch.relu(x) if relu else x)
+        if x.dtype in _HALF_PRECISION:
+            x = x.to(self.binary_point.dtype)
+        point = self.binary_point
+        if self.training and self.options.binary_point_grad_scale != 1.0:
+            point = _scale_gradient(point, self._grad_scale(x))
+        options = {"relu": True} if relu else {}
+        if self.training and self.options.stochastic_rounding:
+            options["dither"] = True
+        y = self.cast(x, point, **options)
+        scale = exact_exp2(-torch.round(self.binary_point.detach()))
+        bit_width = self.width if self.bit_width_latent is not None else self._bit_width
+        return y, scale, self._zero_point, bit_width
+
+    @torch.no_grad()
+    def initialize_from(self, values: Tensor, across_ranks: bool = False) -> None:
+        """Set the binary point, in place, to what suits `values`, unless the user fixed it.
+
+        Args:
+            values: data to quantize, any shape.
+            across_ranks: `values` are this rank's share of the data, possibly empty; every rank
+                has to call, and gets the same binary point.
+
+        Raises:
+            DataError: `values` holds NaN or infinity, on any rank.
+        """
+        if self._fixed_by_user:
+            return
+        values = values.detach().to(self.binary_point.dtype)
+        if across_ranks:
+            check_finite_on_all_ranks(self.who, values)
+        else:
+            check_finite(self.who, values)
+        _, hi = code_bounds(self.options.bit_width, self.signed, self.options.overflow)
+        shape = tuple(self.binary_point.shape)
+        start = initial_frac_bits(
+            values,
+            shape,
+            int(hi),
+            self.signed,
+            self.options.binary_point_init,
+            self.cast,
+            across_ranks,
+        )
+        self.binary_point.copy_(start)
+        self.initialized.fill_(True)
+        self._is_initialized = True
+
+    @torch.no_grad()
+    def keep_near(self, values: Tensor, below: int, above: int, across_ranks: bool = False) -> None:
+        """Move the binary point, in place, if it is far from what covers `values`.
+
+        For constants that drift while the binary point learns. A binary point that does not train
+        stays.
+
+        Args:
+            values: what the quantizer is about to see.
+            below: at most this many bits coarser than the finest LSB without overflow.
+            above: at most this many bits finer.
+            across_ranks: every rank has its own `values` and has to call; the binary point then
+                is near what covers them all.
+        """
+        point = self.binary_point
+        if self._fixed_by_user or not point.requires_grad:
+            return
+        _, hi = code_bounds(self.options.bit_width, self.signed, self.options.overflow)
+        cover = initial_frac_bits(
+            values,
+            tuple(point.shape),
+            int(hi),
+            self.signed,
+            BinaryPointInit.MAX,
+            self.cast,
+            across_ranks,
+        )
+        point.copy_(torch.clamp(point, cover - below, cover + above))
+
+    def require_initialized(self, who: str | None = None) -> None:
+        """Refuse to go on without a binary point.
+
+        Args:
+            who: name for the error, if the caller knows a better one than the layer's type.
+
+        Raises:
+            CalibrationError: no data has set the binary point yet.
+        """
+        if not self._is_initialized:
+            raise CalibrationError(
+                f"{who or self.who}: the binary point has not been initialised; run "
+                "calibrate(model, loader) or one batch in training mode first"
+            )
+
+    @property
+    def _quantizes_data(self) -> bool:
+        """Whether each rank sees its own values; parameters are the same on all of them."""
+        return not self.who.endswith(("weight_quant", "bias_quant"))
+
+    def _initialize_on_first_batch(self, x: Tensor) -> None:
+        if bool(self.initialized):  # by another rank: DistributedDataParallel copies rank 0's state
+            self._is_initialized = True
+            return
+        if not self.training or x.ndim == 0:  # Brevitas probes proxies with a scalar zero
+            self.require_initialized()
+        self.initialize_from(x, across_ranks=self._quantizes_data)
+
+    def _grad_scale(self, x: Tensor) -> float:
+        scale = self.options.binary_point_grad_scale
+        if scale != "lsq":
+            return float(scale)
+        _, hi = code_bounds(self.options.bit_width, self.signed, self.options.overflow)
+        values = x.numel() / max(1, self.binary_point.numel())
+        if self._quantizes_data:
+            values *= rank_count()
+        return 1.0 / math.sqrt(values * int(hi))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if not has_state(state_dict, prefix):  # a float checkpoint has nothing for quantizers
+            return
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._is_initialized = bool(self.initialized)
+
+    def extra_repr(self) -> str:
+        """Format and modes, as shown by `print(model)`."""
+        options = self.options
+        if not self._is_initialized or torch.compiler.is_compiling():  # values are fake then
+            kind = f"ap_{'' if self.signed else 'u'}fixed<{options.bit_width},?>"
+        elif self.binary_point.ndim:
+            kind = f"{len(self.format)} x ap_{'' if self.signed else 'u'}fixed"
+        else:
+            kind = str(self.format)
+        return f"{kind}, {options.rounding}, {options.overflow}"
+
+
+class KHotQuantizer(FixedPointQuantizer):
+    """Projects weights to the nearest K-hot codes of the format: shifts instead of multiplies."""
+
+    def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
+        super().__init__(who, options, shape)
+        codes = khot_codes(options.bit_width, self.signed, options.k, options.digits)
+        self.register_buffer("_codes", torch.tensor(codes, dtype=torch.float32), persistent=False)
+
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+        """Nearest K-hot value, for any binary point; see `autograd.khot_cast`."""
+        return khot_cast(x, frac_bits, self._codes)
+
+    def extra_repr(self) -> str:
+        """Format, K and digit set, as shown by `print(model)`."""
+        return f"{super().extra_repr()}, k={self.options.k}, digits={self.options.digits.value}"
+
+
+def _dithered(x: Tensor, frac_bits: Tensor) -> Tensor:
+    """`x` with uniform noise of one LSB: nearest then rounds up as often as the fraction says."""
+    lsb = exact_exp2(-torch.round(frac_bits.detach()))
+    return x + (torch.rand_like(x) - 0.5) * lsb
+
+
+def check_finite(who: str, values: Tensor) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        DataError: says how many values are not finite, and where the first one is.
+    """
+    bad = ~torch.isfinite(values)
+    if bool(bad.any()):
+        first = tuple(int(axis) for axis in bad.nonzero()[0])
+        raise DataError(
+            f"{who}: values must be finite, but {int(bad.sum())} of {values.numel()} are not, "
+            f"the first {values[first].item()} at index {first}"
+        )
+
+
+def check_finite_on_all_ranks(who: str, values: Tensor) -> None:
+    """As `check_finite`, on all ranks at once: one that raised alone would leave others waiting.
+
+    Raises:
+        DataError: here or elsewhere a value is not finite.
+    """
+    bad = ~torch.isfinite(values).all()
+    elsewhere = bool(all_max(bad.to(torch.int32)))
+    check_finite(who, values)
+    if elsewhere:
+        raise DataError(f"{who}: values must be finite, but those of another rank are not")
+
+
+def has_state(state_dict: dict[str, Any], prefix: str) -> bool:
+    """Whether a checkpoint holds anything under `prefix`."""
+    return any(key.startswith(prefix) for key in state_dict)
+
+
+def _scale_gradient(parameter: Tensor, factor: float) -> Tensor:
+    """`parameter` itself in the forward pass, its gradient times `factor` in the backward pass."""
+    scaled = parameter * factor
+    return scaled + (parameter - scaled).detach()

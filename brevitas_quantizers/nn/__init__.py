@@ -1,0 +1,30 @@
+"""Layers that Brevitas lacks, in fixed point from training to deployment."""
+
+from .base import QuantLayer
+from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
+from .elementwise import QuantAdd, QuantCat, QuantMul
+from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
+from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
+from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
+
+__all__ = [
+    "ChannelShift",
+    "FunctionTable",
+    "QuantAdd",
+    "QuantAvgPool2d",
+    "QuantBatchNorm1d",
+    "QuantBatchNorm2d",
+    "QuantCat",
+    "QuantGlobalAvgPool2d",
+    "QuantHardtanh",
+    "QuantLayer",
+    "QuantLeakyReLU",
+    "QuantMaxPool2d",
+    "QuantMul",
+    "QuantPReLU",
+    "QuantRPReLU",
+    "QuantSigmoid",
+    "QuantSoftmax",
+    "QuantTanh",
+    "softmax_codes",
+]

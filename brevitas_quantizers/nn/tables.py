@@ -1,0 +1,393 @@
+"""Sigmoid, tanh and softmax as tables of integers: the table is the function, on every machine.
+
+The input is cast to at most 12 signed bits, so that it has at most 4096 values; a table holds the
+result for each. Entries are the exact function, cast to the output format by the rules of
+`fixed_point.reference`: they come from decimal arithmetic with far more digits than the format
+has, never from a maths library, so that no platform can round one differently. The gradient is
+that of the smooth function at the cast input, straight through both casts.
+
+A softmax takes the exact difference to the maximum, `d = max - x >= 0`, and with `e[d]` the table
+of `exp(-d)` in `exp_bits` fractional bits::
+
+    s = sum of e[d] over the axis                  integer, at least 2**exp_bits
+    y = e[d] / s                                   exact quotient, cast to the output format:
+                                                   one integer division, the remainder rounds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from brevitas.quant_tensor import QuantTensor
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from brevitas_quantizers.autograd.modes import cast_codes_, code_bounds
+from brevitas_quantizers.fixed_point import (
+    FixedPointCast,
+    FixedPointFormat,
+    FormatError,
+    OptionError,
+    RoundingMode,
+    cast_code,
+    wrap_or_saturate,
+)
+from brevitas_quantizers.injectors import QFXFixedPoint
+from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
+from brevitas_quantizers.injectors.slots import Slot
+
+from .base import QuantLayer, QuantType, plain
+
+MAX_INPUT_BITS = 12
+_MAX_EXP_BITS = 24
+_MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with two bits to spare
+_MAX_SHIFTED_BITS = 62
+_GUARD_BITS = 64
+
+Function = Callable[[Fraction, int], Fraction]
+"""`(x, bits) -> f(x)`, up to far less than `2**-bits`, and never across a rounding boundary."""
+
+
+def exact_exp(x: Fraction, bits: int) -> Fraction:
+    """`exp(x)` for `x <= 0`; values far below `2**-bits` are some other such positive value."""
+    far = -(_GUARD_BITS + max(0, bits))
+    x = max(x, Fraction(far))
+    with localcontext() as context:
+        context.prec = 2 * _GUARD_BITS + max(0, bits) + x.denominator.bit_length()
+        power = (Decimal(x.numerator) / Decimal(x.denominator)).exp()
+    return Fraction(power)
+
+
+def exact_sigmoid(x: Fraction, bits: int) -> Fraction:
+    """`1 / (1 + exp(-x))`."""
+    power = exact_exp(-abs(x), bits)
+    return (power if x < 0 else 1) / (1 + power)
+
+
+def exact_tanh(x: Fraction, bits: int) -> Fraction:
+    """`(1 - exp(-2x)) / (1 + exp(-2x))`."""
+    power = exact_exp(-2 * abs(x), bits)
+    magnitude = (1 - power) / (1 + power)
+    return magnitude if x >= 0 else -magnitude
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionTable:
+    """A function of a fixed-point number, one entry for each of its codes.
+
+    Attributes:
+        entries: (2**input.width,) int64 result codes; entry `i` is for the input code
+            `input.min_code + i`.
+        input: format of the argument.
+        output: format of the entries, and how they were rounded.
+    """
+
+    entries: NDArray[np.int64]
+    input: FixedPointFormat
+    output: FixedPointCast
+
+    def look_up(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """Result codes of input codes, both (...)."""
+        return self.entries[np.asarray(codes, np.int64) - self.input.min_code]
+
+
+@lru_cache(maxsize=64)
+def build_table(
+    function: Function, input: FixedPointFormat, output: FixedPointCast, sign: int = 1
+) -> FunctionTable:
+    """The table of `function(sign * x)` for every `x` of the format `input`."""
+    lsb = Fraction(2) ** -input.frac_bits * sign
+    fmt, modes = output.format, (output.rounding, output.overflow)
+    entries = np.array(
+        [
+            cast_code(function(code * lsb, fmt.frac_bits), fmt, *modes)
+            for code in range(input.min_code, input.max_code + 1)
+        ],
+        np.int64,
+    )
+    entries.setflags(write=False)
+    return FunctionTable(entries, input, output)
+
+
+def softmax_codes(
+    codes: ArrayLike, table: FunctionTable, output: FixedPointCast, axis: int = -1
+) -> NDArray[np.int64]:
+    """The softmax of integer codes, in integers only: the definition that RTL has to follow.
+
+    Args:
+        codes: (...) input codes.
+        table: of `exp(-d)`, for every difference `d` of two inputs.
+        output: of the result.
+        axis: along which the results sum to about one.
+
+    Returns:
+        (...) codes of the result.
+    """
+    array = np.asarray(codes, np.int64)
+    powers = table.look_up(array.max(axis, keepdims=True) - array)
+    total = powers.sum(axis, keepdims=True)
+    up, down = _shifts(output.format.frac_bits)
+    quotient, remainder = np.divmod(powers << up, total << down)
+    rounded = quotient
+    if output.rounding not in (RoundingMode.AP_TRN, RoundingMode.AP_TRN_ZERO):
+        over = 2 * remainder - (total << down)
+        rounded = quotient + (over > 0) + (over == 0) * _tie(quotient, output.rounding)
+    fmt = output.format
+    return wrap_or_saturate(rounded, fmt.width, fmt.signed, output.overflow, quotient)
+
+
+def _tie(quotient: NDArray[np.int64], rounding: RoundingMode) -> NDArray[np.int64] | int:
+    """Whether a tie above a code that is not negative goes up."""
+    if rounding is RoundingMode.AP_RND_CONV:
+        return quotient & 1
+    return int(rounding in (RoundingMode.AP_RND, RoundingMode.AP_RND_INF))
+
+
+def _shifts(frac_bits: int) -> tuple[int, int]:
+    """By how many bits numerator and denominator move up for a quotient in LSBs."""
+    return max(frac_bits, 0), max(-frac_bits, 0)
+
+
+class _QuantTable(QuantLayer, nn.Module):
+    """What the three layers share: both casts, and the integers put in place of the floats."""
+
+    slots = (Slot.INPUT, Slot.OUTPUT)
+    output_signed: ClassVar[bool] = False
+    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
+    """Why the export refuses the layer; see `qonnx.targets`."""
+
+    def __init__(
+        self,
+        quant: QuantType = QFXFixedPoint,
+        input_quant: QuantType = None,
+        output_quant: QuantType = None,
+        return_quant_tensor: bool = False,
+        **options: Any,
+    ) -> None:
+        nn.Module.__init__(self)
+        given = {
+            "input_quant": quant if input_quant is None else input_quant,
+            "output_quant": quant if output_quant is None else output_quant,
+        }
+        if given["output_quant"] is not None:
+            options.setdefault("output_signed", self.output_signed)
+        self.fill_slots(None, options, return_quant_tensor, **given)
+        self._check_quantizer(Slot.INPUT, True)
+        self._check_quantizer(Slot.OUTPUT, self.output_signed)
+        bits = self._quantizer(Slot.INPUT).options
+        width = bits.max_bit_width if bits.learn_bit_width else bits.bit_width
+        if width > MAX_INPUT_BITS:
+            raise OptionError(
+                f"{type(self).__name__}: input_bit_width must be at most {MAX_INPUT_BITS}, "
+                f"not {width}"
+            )
+        self._on_device: tuple[FunctionTable, Tensor] | None = None
+
+    def _quantizer(self, slot: Slot) -> FixedPointQuantizer | None:
+        return getattr(getattr(self, f"{slot.value}_quant"), "quantizer", None)
+
+    def _check_quantizer(self, slot: Slot, signed: bool) -> None:
+        who, quantizer = type(self).__name__, self._quantizer(slot)
+        if not isinstance(quantizer, FixedPointQuantizer):
+            proxy = getattr(self, f"{slot.value}_quant")
+            kind = type(proxy).__name__ if proxy.is_quant_enabled else None
+            raise OptionError(f"{who}: {slot.value}_quant must be a QFX quantizer, not {kind}")
+        if quantizer.signed is not signed:
+            raise OptionError(f"{who}: {slot.value}_signed must be {signed}, not {not signed}")
+        if quantizer.binary_point.ndim:
+            raise OptionError(
+                f"{who}: {slot.value}_scaling_per_output_channel must be False, not True"
+            )
+
+    @property
+    def input_format(self) -> FixedPointFormat:
+        """Format of the cast input."""
+        return self._quantizer(Slot.INPUT).format
+
+    @property
+    def output_cast(self) -> FixedPointCast:
+        """Format of the result, and how it is rounded."""
+        quantizer = self._quantizer(Slot.OUTPUT)
+        options = quantizer.options
+        return FixedPointCast(quantizer.format, options.rounding, options.overflow)
+
+    def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        """(batch, ...) float to the same shape."""
+        x = self.receive(input)
+        smooth = self.smooth(x)
+        y = self.output_quant(smooth)
+        if self._is_calibrating():
+            return self.pack_output(y)
+        values = plain(y)
+        exact = values + (self._exact(x.detach()) - values).detach()
+        return self.pack_output(y.set(value=exact) if isinstance(y, QuantTensor) else exact)
+
+    def _is_calibrating(self) -> bool:
+        """Whether `calibrate` has replaced the casts by a pass-through."""
+        return any("forward" in vars(self._quantizer(slot)) for slot in self.slots)
+
+    @torch.compiler.disable
+    def _exact(self, x: Tensor) -> Tensor:
+        """The result in integers, as values: cast input to result, both (...)."""
+        check_finite(type(self).__name__, x)
+        frac_bits = self.input_format.frac_bits
+        codes = self.torch_codes((x.double() * 2.0**frac_bits).long())
+        return (codes.double() * 2.0**-self.output_cast.format.frac_bits).to(x.dtype)
+
+    def _entries(self, device: torch.device) -> Tensor:
+        """The entries of the table, int64, on `device`."""
+        table = self.table()
+        if (
+            self._on_device is None
+            or self._on_device[0] is not table
+            or self._on_device[1].device != device
+        ):
+            self._on_device = table, torch.from_numpy(table.entries.copy()).to(device)
+        return self._on_device[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_on_device": None}
+
+
+class _QuantFunction(_QuantTable):
+    """A function of one number."""
+
+    exact: ClassVar[Function]
+
+    def table(self) -> FunctionTable:
+        """The entry of every input code, as trained so far.
+
+        Raises:
+            CalibrationError: a binary point has not seen data yet.
+        """
+        return build_table(type(self).exact, self.input_format, self.output_cast)
+
+    def numpy_codes(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """Result codes of input codes, both (...)."""
+        return self.table().look_up(codes)
+
+    def torch_codes(self, codes: Tensor) -> Tensor:
+        """The same on int64 tensors."""
+        return self._entries(codes.device)[codes - self.input_format.min_code]
+
+
+class QuantSigmoid(_QuantFunction):
+    """`nn.Sigmoid` as a table with an entry for every code of its input; unsigned result.
+
+    Args:
+        quant: quantizer of input and result.
+        input_quant: quantizer of the input, instead of `quant`; signed, at most 12 bits.
+        output_quant: quantizer of the result, instead of `quant`.
+        return_quant_tensor: return a Brevitas `QuantTensor`.
+        options: of the slots, by prefix: `input_bit_width=6`, `output_bit_width=8`, ...
+    """
+
+    exact = staticmethod(exact_sigmoid)
+    smooth = staticmethod(torch.sigmoid)
+
+
+class QuantTanh(_QuantFunction):
+    """`nn.Tanh` as a table with an entry for every code of its input; signed result.
+
+    Args:
+        quant: quantizer of input and result.
+        input_quant: quantizer of the input, instead of `quant`; signed, at most 12 bits.
+        output_quant: quantizer of the result, instead of `quant`.
+        return_quant_tensor: return a Brevitas `QuantTensor`.
+        options: of the slots, by prefix: `input_bit_width=6`, `output_bit_width=8`, ...
+    """
+
+    output_signed = True
+    exact = staticmethod(exact_tanh)
+    smooth = staticmethod(torch.tanh)
+
+
+class QuantSoftmax(_QuantTable):
+    """`nn.Softmax` in integers: a table of exponentials, their sum, one division; unsigned result.
+
+    Args:
+        dim: axis along which the results sum to about one.
+        exp_bits: fractional bits of the exponentials, 2 to 24.
+        quant: quantizer of input and result.
+        input_quant: quantizer of the input, instead of `quant`; signed, at most 12 bits.
+        output_quant: quantizer of the result, instead of `quant`.
+        return_quant_tensor: return a Brevitas `QuantTensor`.
+        options: of the slots, by prefix: `input_bit_width=6`, `output_rounding="AP_TRN"`, ...
+    """
+
+    def __init__(
+        self,
+        dim: int = -1,
+        exp_bits: int = 16,
+        quant: QuantType = QFXFixedPoint,
+        **keywords: Any,
+    ) -> None:
+        valid = type(exp_bits) is int and 2 <= exp_bits <= _MAX_EXP_BITS
+        if not valid:
+            raise OptionError(
+                f"QuantSoftmax: exp_bits must be an integer from 2 to {_MAX_EXP_BITS}, "
+                f"not {exp_bits!r}"
+            )
+        super().__init__(quant, **keywords)
+        self.dim = dim
+        self.exp_bits = exp_bits
+
+    def table(self) -> FunctionTable:
+        """`exp(-d)` for every difference `d` of two inputs, unsigned; see `softmax_codes`.
+
+        Raises:
+            CalibrationError: the binary point of the input has not seen data yet.
+        """
+        fmt = self.input_format
+        difference = FixedPointFormat.from_frac_bits(fmt.width, fmt.frac_bits, signed=False)
+        power = FixedPointFormat(self.exp_bits + 1, 1, signed=False)
+        return build_table(exact_exp, difference, FixedPointCast(power), -1)
+
+    def smooth(self, x: Tensor) -> Tensor:
+        """The float function, whose gradient the layer has."""
+        return torch.softmax(x, self.dim)
+
+    def numpy_codes(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """Result codes of input codes, both (...)."""
+        array = np.asarray(codes, np.int64)
+        self._check_size(array.shape[self.dim])
+        return softmax_codes(array, self.table(), self.output_cast, self.dim)
+
+    def torch_codes(self, codes: Tensor) -> Tensor:
+        """The same on int64 tensors."""
+        self._check_size(codes.shape[self.dim])
+        powers = self._entries(codes.device)[codes.amax(self.dim, keepdim=True) - codes]
+        output = self.output_cast
+        fmt = output.format
+        up, down = _shifts(fmt.frac_bits)
+        numerator, denominator = powers << up, powers.sum(self.dim, keepdim=True) << down
+        quotient = torch.div(numerator, denominator, rounding_mode="floor")
+        rest = 2 * (numerator - quotient * denominator)
+        # On which side of the tie the remainder is, as a fraction that float64 holds.
+        quarters = (rest > 0).long() + (rest >= denominator) + (rest > denominator)
+        r = quotient.double() + quarters / 4
+        low, high = code_bounds(fmt.width, fmt.signed, output.overflow)
+        return cast_codes_(r, output.rounding, low, high, fmt.signed, output.overflow).long()
+
+    def _check_size(self, terms: int) -> None:
+        """Refuse what int64 would not hold."""
+        frac_bits = self.output_cast.format.frac_bits
+        up, down = _shifts(frac_bits)
+        sum_bits = self.exp_bits + 2 + terms.bit_length()
+        widest = max(self.exp_bits + 1 + up, sum_bits + down)
+        if widest > _MAX_SHIFTED_BITS or up > _MAX_CODE_BITS:
+            raise FormatError(
+                f"QuantSoftmax: the division of {terms} terms must fit {_MAX_SHIFTED_BITS} bits, "
+                f"not {widest}; its result has {frac_bits} fractional bits"
+            )
+
+    def extra_repr(self) -> str:
+        """The axis and the exponentials."""
+        return f"dim={self.dim}, exp_bits={self.exp_bits}"

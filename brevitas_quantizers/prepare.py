@@ -1,0 +1,208 @@
+"""Work on whole models: calibrate, read the learned formats, group parameters for an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .fixed_point import CalibrationError, FixedPointFormat
+from .injectors.proxies import _QFXProxy
+from .injectors.quantizers import FixedPointQuantizer
+from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
+
+_SAMPLES_PER_ROW = 1024
+
+
+def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantizer]]:
+    """Yield `(name, quantizer)` for every QFX quantizer, in the order of `model.modules()`.
+
+    The name is the layer's and the slot's: `conv1.weight`, `conv1.bias`, `relu1.act`,
+    `conv1.input`, `conv1.output`. A quantizer shared by several slots is yielded once.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, _QFXProxy) and module.quantizer is not None:
+            layer, _, slot = name.rpartition(".")
+            slot = slot.removesuffix("_quant")
+            yield (f"{layer}.{slot}" if layer else slot), module.quantizer
+
+
+def learned_formats(
+    model: nn.Module,
+) -> dict[str, FixedPointFormat | tuple[FixedPointFormat, ...]]:
+    """The format of every quantized tensor, as trained so far.
+
+    Returns:
+        By name (`conv1.weight`, `relu1.act`, ...): the format, or a tuple with one format for
+        each channel.
+
+    Raises:
+        CalibrationError: a quantizer has not seen data yet.
+    """
+    formats = {}
+    for name, quantizer in named_quantizers(model):
+        quantizer.require_initialized(name)
+        formats[name] = quantizer.format
+    return formats
+
+
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    binary_point_lr: float | None = None,
+    weight_decay: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimizer: binary points and word lengths apart from the rest.
+
+    Weight decay would pull binary points towards zero bits, so their group has none.
+
+    Args:
+        model: a model with QFX quantizers.
+        lr: learning rate of weights and biases.
+        binary_point_lr: learning rate of binary points in bits a step; by default 10 times `lr`.
+        weight_decay: weight decay of weights and biases.
+    """
+    formats = {
+        id(parameter)
+        for _, quantizer in named_quantizers(model)
+        for parameter in quantizer.parameters(recurse=False)
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {
+            "params": [parameter for parameter in trained if id(parameter) not in formats],
+            "lr": lr,
+            "weight_decay": weight_decay,
+        },
+        {
+            "params": [parameter for parameter in trained if id(parameter) in formats],
+            "lr": 10 * lr if binary_point_lr is None else binary_point_lr,
+            "weight_decay": 0.0,
+        },
+    ]
+
+
+@torch.no_grad()
+def replicate_formats(model: nn.Module) -> set[nn.Parameter]:
+    """Keep binary points and word lengths whole on every rank, for FSDP2, which cannot shard them.
+
+    They take the values of rank 0, and from here on the mean of their gradients over all ranks::
+
+        fully_shard(model, ignored_params=replicate_formats(model))
+
+    Args:
+        model: a model with QFX quantizers, not yet sharded; call once.
+
+    Returns:
+        The parameters that every `fully_shard` of the model or a part of it has to ignore.
+    """
+    latents = {
+        latent
+        for _, quantizer in named_quantizers(model)
+        for latent in quantizer.parameters(recurse=False)
+    }
+    for _, quantizer in named_quantizers(model):
+        for state in (*quantizer.parameters(recurse=False), quantizer.initialized):
+            state.copy_(of_first_rank(state))
+        quantizer._is_initialized = bool(quantizer.initialized)
+    for latent in latents:
+        if latent.requires_grad:
+            latent.register_post_accumulate_grad_hook(_average_gradient)
+    return latents
+
+
+def _average_gradient(latent: Tensor) -> None:
+    latent.grad.copy_(all_sum(latent.grad) / rank_count())
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
+    """Set the binary point of every activation from data.
+
+    The model runs in evaluation mode with weights quantized and activations passing through; each
+    activation's binary point is then set to suit the values that it saw. Where `torch.distributed`
+    is initialised, every rank has to call with its share of the data, and gets the same binary
+    points, those of all of the data.
+
+    Args:
+        model: a model with QFX quantizers; changed in place.
+        loader: batches: tensors, or sequences whose first element is the input.
+
+    Returns:
+        The model.
+
+    Raises:
+        CalibrationError: the loader is empty.
+        DataError: an activation is NaN or infinite.
+    """
+    observers = [
+        _Observer(quantizer)
+        for name, quantizer in named_quantizers(model)
+        if not name.endswith((".weight", ".bias"))
+    ]
+    device = next((parameter.device for parameter in model.parameters()), None)
+    training = model.training
+    model.eval()
+    batches = 0
+    with _observing(observers):
+        for batch in loader:
+            model(batch if isinstance(batch, Tensor) else batch[0])
+            batches += 1
+    model.train(training)
+    seen = all_max(torch.tensor([batches, *(len(o.samples) for o in observers)], device=device))
+    if int(seen[0]) == 0:
+        raise CalibrationError("calibrate: the loader must yield at least one batch, not 0")
+    for observer, samples in zip(observers, seen[1:].tolist(), strict=True):
+        if samples:
+            observer.finish()
+    return model
+
+
+class _Observer:
+    """Replaces a quantizer's cast by a pass-through that keeps a sample of what it sees."""
+
+    def __init__(self, quantizer: FixedPointQuantizer) -> None:
+        self.quantizer = quantizer
+        self.samples: list[Tensor] = []
+
+    def __call__(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        quantizer = self.quantizer
+        x = torch.relu(x) if relu else x
+        if x.numel():
+            self.samples.append(x.detach() if quantizer.binary_point.ndim else _sample(x.detach()))
+        return (
+            x,
+            torch.ones_like(quantizer._zero_point),
+            quantizer._zero_point,
+            quantizer._bit_width,
+        )
+
+    def finish(self) -> None:
+        nothing = self.quantizer.binary_point.new_empty(0)
+        values = torch.cat(self.samples) if self.samples else nothing
+        self.quantizer.initialize_from(values, across_ranks=True)
+
+
+def _sample(x: Tensor) -> Tensor:
+    """Some values of each row, and both extremes.
+
+    A row's share does not depend on the batch, so that ranks together take what one process would.
+    The step is odd: even ones would meet the same image columns again and again.
+    """
+    rows = x.flatten(1) if x.ndim > 1 else x.reshape(-1, 1)
+    step = max(1, rows.shape[1] // _SAMPLES_PER_ROW) | 1
+    return torch.cat([rows[:, ::step].flatten(), torch.stack([x.min(), x.max()])])
+
+
+@contextmanager
+def _observing(observers: list[_Observer]) -> Iterator[None]:
+    for observer in observers:
+        observer.quantizer.forward = observer
+    try:
+        yield
+    finally:
+        for observer in observers:
+            del observer.quantizer.forward

@@ -1,0 +1,75 @@
+"""`qfx demo`: train, export and prove every bit, on real data."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the sub-command."""
+    parser = commands.add_parser(
+        "demo",
+        parents=[common],
+        help="train float and QFX networks on real data, export, compare all executors",
+        description="Trains an MLP and a CNN in float and in QFX, exports them to QONNX, compares "
+        "all executors code by code, and writes report.html and report.json. Data: scikit-learn's "
+        "digits, or MNIST from the folder that the environment variable QFX_DATA names.",
+    )
+    parser.add_argument(
+        "--dataset",
+        choices=("digits", "mnist", "cifar10"),
+        help="default: mnist if QFX_DATA is set, else digits",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/demo"),
+        metavar="DIR",
+        help="where models and reports go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of weights and sample order (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few epochs: to see that all works, not for accuracy"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo, print its tables, write its reports."""
+    _silence_hosts()
+    from rich.console import Console
+
+    from qfx_plugin.cli.progress import ConsoleProgress
+    from qfx_plugin.demo import run_demo
+    from qfx_plugin.report import print_report, write_html
+
+    console = Console()
+    with ConsoleProgress(console) as progress:
+        report = run_demo(options.dataset, options.out, options.seed, options.quick, progress)
+    (options.out / "report.json").write_text(report.to_json(), encoding="utf-8")
+    page = write_html(report, options.out / "report.html")
+    print_report(report, console)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    return 0 if report.proven else 1
+
+
+def _silence_hosts() -> None:
+    """Known remarks of host libraries, by their text, that would tear the progress display.
+
+    Some are made at import: call this first.
+    """
+    for text in (
+        "fast_hadamard_transform package not found",
+        "Named tensors and all their associated APIs",
+        "brevitas.fx is deprecated",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    logging.getLogger("torch.utils.cpp_extension").addFilter(
+        lambda record: not record.getMessage().startswith("No CUDA runtime is found")
+    )

@@ -1,0 +1,126 @@
+"""`qfx verify m.onnx`: run all executors, compare their integer codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qfx_plugin.verify import Agreement
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the sub-command."""
+    parser = commands.add_parser(
+        "verify",
+        parents=[common],
+        help="compare all executors of a QONNX file, code by code",
+        description="Runs a QONNX file on integers and in every executor that is installed, and "
+        "compares the results as integer codes. Exit status 1 if a single one differs.",
+    )
+    parser.add_argument("model", type=Path, help="QONNX file")
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="X.NPY",
+        help="inputs, (samples, ...) floats; default: random ones that reach every code, ties "
+        "and values out of range included",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        metavar="N",
+        help="how many inputs: the first N of the file, or N random ones (default: 256)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of random inputs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--executors",
+        nargs="+",
+        metavar="NAME",
+        help="only these (default: all that are installed)",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, print, and tell by the exit status."""
+    from qfx_plugin.qonnx_import import load_qonnx
+    from qfx_plugin.verify import verify
+
+    graph = load_qonnx(options.model)
+    if options.inputs is not None:
+        inputs = _read_inputs(options.inputs)[: options.samples]
+    else:
+        inputs = random_inputs(graph, options.samples or 256, options.seed)
+    chosen = {} if options.executors is None else {"executors": tuple(options.executors)}
+    agreement = verify(options.model, inputs, **chosen)
+    sys.stdout.write(_as_json(agreement) if options.json else f"{agreement}\n")
+    return 0 if agreement.agrees else 1
+
+
+def random_inputs(graph: Any, samples: int, seed: int) -> NDArray[np.float32]:
+    """Inputs on a grid four times finer than the first cast's, a quarter beyond its range.
+
+    Args:
+        graph: with one input.
+        samples: how many.
+        seed: of the generator.
+
+    Returns:
+        (samples, *shape) float32: every code, every tie and both kinds of overflow are likely.
+
+    Raises:
+        DataError: the graph has several inputs, or its input is not cast.
+    """
+    import numpy as np
+
+    from qfx_plugin.errors import DataError
+    from qfx_plugin.ir import Quantize
+
+    if len(graph.inputs) != 1:
+        raise DataError(f"{len(graph.inputs)} inputs cannot be drawn at random: use --inputs")
+    (source,) = graph.inputs
+    casts = [op for op in graph.consumers(source.output) if isinstance(op, Quantize)]
+    if not casts:
+        raise DataError(f"input {source.output!r} is not quantized: use --inputs")
+    fmt = min(casts[0].formats, key=lambda one: one.frac_bits)
+    step = max(fmt.lsb / 4, (fmt.max - fmt.min) * 2.0**-22)
+    margin = (fmt.max - fmt.min) / 4
+    low, high = int((fmt.min - margin) / step), int((fmt.max + margin) / step)
+    steps = np.random.default_rng(seed).integers(low, high + 1, (samples, *source.shape))
+    return (steps * step).astype(np.float32)
+
+
+def _read_inputs(path: Path) -> NDArray[Any]:
+    import numpy as np
+
+    from qfx_plugin.errors import DataError
+
+    try:
+        inputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a readable .npy file: {error}") from error
+    if not isinstance(inputs, np.ndarray) or inputs.ndim == 0 or inputs.dtype.kind not in "fiub":
+        raise DataError(f"{path}: must hold one array of numbers, (samples, ...)")
+    return inputs
+
+
+def _as_json(agreement: Agreement) -> str:
+    return json.dumps({"agrees": agreement.agrees} | asdict(agreement), indent=2) + "\n"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value

@@ -1,0 +1,48 @@
+"""Errors of the plugins. All derive from `QfxError`, which lives in the NumPy-only core."""
+
+from __future__ import annotations
+
+from brevitas_quantizers.fixed_point.errors import (
+    CalibrationError,
+    DataError,
+    ExportError,
+    FormatError,
+    ModeError,
+    OptionError,
+    QfxError,
+)
+
+__all__ = [
+    "CalibrationError",
+    "DataError",
+    "ExportError",
+    "FormatError",
+    "ModeError",
+    "ModelFileError",
+    "OptionError",
+    "QfxError",
+    "TargetError",
+    "ToolMissingError",
+    "UnsupportedModelError",
+    "VerificationError",
+]
+
+
+class ModelFileError(QfxError, ValueError):
+    """A model file that cannot be read: missing, truncated, cyclic, or not ONNX at all."""
+
+
+class UnsupportedModelError(QfxError, ValueError):
+    """A readable model with an operation, attribute or number that has no exact integer meaning."""
+
+
+class TargetError(QfxError, ValueError):
+    """A model or option that the chosen target (hls4ml, FINN, RTL) cannot represent exactly."""
+
+
+class ToolMissingError(QfxError, RuntimeError):
+    """An external tool or optional package that a step needs is not installed."""
+
+
+class VerificationError(QfxError, AssertionError):
+    """Two executors disagree: the text says on how many codes, and shows the first of them."""

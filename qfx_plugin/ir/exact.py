@@ -1,0 +1,52 @@
+"""Exact integer matrix products: by float64 where proven exact, by int64, or by big integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .types import BigInts, Codes
+
+FLOAT64_EXACT = 1 << 53
+INT64_EXACT = 1 << 63
+
+
+def matmul(left: Codes, right: Codes, peak: int) -> Codes:
+    """`left @ right`, where no partial sum exceeds `peak` in magnitude.
+
+    Every product and every partial sum is an integer below 2**53, so that float64 holds each of
+    them and the order of the additions inside BLAS does not matter.
+
+    Args:
+        left: (..., m, k) int64, or float64 holding integers.
+        right: (..., k, n) int64, or float64 holding integers.
+        peak: proven bound, below 2**63.
+    """
+    dtype = carrier(peak)
+    product = np.matmul(left.astype(dtype, copy=False), right.astype(dtype, copy=False))
+    return np.asarray(product, dtype=np.int64)
+
+
+def carrier(peak: int) -> type[np.float64] | type[np.int64]:
+    """The faster type that holds every partial sum up to `peak` exactly."""
+    return np.float64 if peak < FLOAT64_EXACT else np.int64
+
+
+def big_matvec(matrix: Codes, vector: BigInts) -> BigInts:
+    """`matrix @ vector` in Python integers, whatever their size.
+
+    Args:
+        matrix: (m, k) int64.
+        vector: (k,) Python ints.
+    """
+    bound = magnitude(vector) * max(1, magnitude(matrix)) * max(1, matrix.shape[-1])
+    if bound < INT64_EXACT:
+        return matmul(matrix, vector.astype(np.int64), bound).astype(object)
+    return np.asarray(matrix.astype(object) @ vector, dtype=object)
+
+
+def magnitude(values: NDArray[Any]) -> int:
+    """Largest absolute value, as a Python int."""
+    return max(abs(int(values.max())), abs(int(values.min()))) if values.size else 0

@@ -1,0 +1,136 @@
+"""The golden model: runs a graph on integer codes, exactly.
+
+Every executor (PyTorch, QONNX, hls4ml, FINN, RTL) is compared with what this file computes. All
+values are int64; the range analysis proves for each tensor that no sum leaves 63 bits, and
+matrix products use float64 only where every partial sum provably stays below 2**53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DataError, UnsupportedModelError
+from .exact import INT64_EXACT
+from .graph import Graph
+from .ops import Input
+from .ops.base import column
+from .types import FixedTensor, FixedType
+
+CHUNK_ELEMENTS = 1 << 22
+"""Samples run in chunks whose largest array has about this many elements (32 MiB)."""
+
+
+def interpret(
+    graph: Graph,
+    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    keep: Iterable[str] | None = None,
+) -> dict[str, FixedTensor]:
+    """Run `graph` on float inputs and return integer tensors by name.
+
+    Args:
+        graph: the network; see `Graph`.
+        inputs: (batch, *shape) float or integer values for each input, by name; a bare array for
+            a network with one input.
+        keep: names of the tensors to return, instead of the outputs; `graph.types()` gives all.
+
+    Returns:
+        For each name, (batch, *shape) int64 codes with their binary points.
+
+    Raises:
+        DataError: inputs are missing, have the wrong shape, or are not finite.
+        UnsupportedModelError: a tensor needs more than 63 bits, or a name in `keep` is unknown.
+    """
+    wanted = tuple(graph.outputs if keep is None else keep)
+    kinds = {name: graph.fixed_type(name) for name in wanted}
+    _check_ranges(graph)
+    arrays = _check_inputs(graph, inputs)
+    batch = len(next(iter(arrays.values())))
+    step = _chunk_size(graph)
+    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in wanted}
+    for start in range(0, max(batch, 1), step):
+        chunk = {name: array[start : start + step] for name, array in arrays.items()}
+        for name, codes in _run(graph, chunk, wanted).items():
+            parts[name].append(codes)
+    return {name: _tensor(np.concatenate(parts[name]), kinds[name]) for name in wanted}
+
+
+def _run(
+    graph: Graph, arrays: dict[str, NDArray[Any]], wanted: tuple[str, ...]
+) -> dict[str, NDArray[np.int64]]:
+    """One chunk, operation by operation; tensors are dropped after their last use."""
+    types = graph.types()
+    last_use = {name: op for op in graph.ops for name in op.inputs}
+    size = len(next(iter(arrays.values())))
+    alive: dict[str, NDArray[Any]] = {}
+    results: dict[str, NDArray[np.int64]] = {}
+    for op in graph.ops:
+        if isinstance(op, Input):
+            value = arrays[op.output]
+        else:
+            operands = [alive[name] for name in op.inputs]
+            value = op.run(operands, [types[name] for name in op.inputs], types[op.output])
+        alive[op.output] = value
+        if op.output in wanted:
+            results[op.output] = np.broadcast_to(value, (size, *types[op.output].shape))
+        for name in op.inputs:
+            if last_use[name] is op:
+                alive.pop(name, None)
+    return results
+
+
+def _tensor(codes: NDArray[np.int64], kind: FixedType) -> FixedTensor:
+    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
+    rank = len(kind.shape)
+    return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))
+
+
+def _check_ranges(graph: Graph) -> None:
+    for op in graph.ops:
+        kind = graph.types()[op.output]
+        if isinstance(kind, FixedType) and kind.peak >= INT64_EXACT:
+            raise op.refuse(
+                f"its sums need {kind.storage_bits} bits; the interpreter has 64 (int64)"
+            )
+
+
+def _check_inputs(
+    graph: Graph, inputs: Mapping[str, ArrayLike] | ArrayLike
+) -> dict[str, NDArray[Any]]:
+    """Inputs as arrays of equal batch and the right shapes."""
+    names = [op.output for op in graph.inputs]
+    if not names:
+        raise UnsupportedModelError(f"graph {graph.name!r} has no input")
+    if not isinstance(inputs, Mapping):
+        if len(names) != 1:
+            raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
+        inputs = {names[0]: inputs}
+    if set(inputs) != set(names):
+        given = ", ".join(inputs) or "none"
+        raise DataError(f"inputs must be exactly {', '.join(names)}, not {given}")
+    arrays = {name: np.asarray(inputs[name]) for name in names}
+    for op in graph.inputs:
+        _check_input(op, arrays[op.output])
+    batches = {name: len(array) for name, array in arrays.items()}
+    if len(set(batches.values())) != 1:
+        raise DataError(f"inputs must have the same number of samples, not {batches}")
+    return arrays
+
+
+def _check_input(op: Input, array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"input {op.output!r} must hold numbers, not {array.dtype}")
+    if array.ndim != len(op.shape) + 1 or array.shape[1:] != op.shape:
+        shape = ", ".join(map(str, ("samples", *op.shape)))
+        raise DataError(f"input {op.output!r} must have shape ({shape}), not {array.shape}")
+
+
+def _chunk_size(graph: Graph) -> int:
+    types = graph.types()
+    largest = max(
+        op.workspace([types[name] for name in op.inputs], types[op.output]) for op in graph.ops
+    )
+    return max(1, CHUNK_ELEMENTS // max(1, largest))

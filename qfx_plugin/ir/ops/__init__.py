@@ -1,0 +1,35 @@
+"""Operations of the intermediate model: small frozen dataclasses, one file per family."""
+
+from .activation import Clip, PRelu
+from .base import Op
+from .conv import Conv
+from .elementwise import Add, Identity, Multiply, Relu
+from .linear import Linear, Weighted
+from .pool import AveragePool, MaxPool, Pool, SumPool
+from .quantize import Quantize
+from .shape import Concat, Reshape
+from .sources import Constant, Input
+from .window import Window
+
+__all__ = [
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Identity",
+    "Input",
+    "Linear",
+    "MaxPool",
+    "Multiply",
+    "Op",
+    "PRelu",
+    "Pool",
+    "Quantize",
+    "Relu",
+    "Reshape",
+    "SumPool",
+    "Weighted",
+    "Window",
+]

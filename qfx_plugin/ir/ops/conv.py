@@ -1,0 +1,95 @@
+"""Convolution in one or two dimensions: grouped, depthwise, strided, dilated, padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exact import carrier, matmul
+from ..types import BigInts, FixedType, TensorType
+from .base import align, check_size
+from .linear import Weighted
+from .window import Window
+
+
+@dataclass(frozen=True)
+class Conv(Weighted):
+    """Convolution on (batch, channels, *spatial); weights are (outputs, channels/groups, *kernel).
+
+    Attributes:
+        window: kernel, strides, zero padding and dilation.
+        groups: number of independent groups of channels.
+    """
+
+    window: Window
+    groups: int = 1
+
+    def result(self, *operands: TensorType) -> FixedType:
+        """(outputs, *positions) accumulators; zero padding widens the input's range to hold 0."""
+        operand = self.fixed(operands[0])
+        self._check(operand)
+        low, high = operand.aligned(operand.frac_bits.max())
+        if self.window.padded:
+            low, high = np.minimum(low, 0), np.maximum(high, 0)
+        shape = check_size(self, (self.outputs, *self.window.positions(operand.shape[1:])))
+        per_input = self.weight.codes.shape[1]
+        matrix = self.weight.codes.reshape(self.outputs, -1)
+        low, high = (self._per_weight(edge, per_input) for edge in (low, high))
+        return self.accumulator(operand, matrix, low, high, shape)
+
+    def run(
+        self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
+    ) -> NDArray[Any]:
+        """Gather the windows, then one exact matrix product per sample and group."""
+        operand, accumulator = self.fixed(types[0]), self.fixed(result)
+        x = align(operands[0], operand, operand.frac_bits.max(keepdims=True))
+        positions = result.shape[1:]
+        columns = self._columns(x, prod(positions), carrier(accumulator.peak))
+        weight = self.aligned_weight(operand).reshape(self.groups, -1, columns.shape[2])
+        sums = matmul(weight, columns, accumulator.peak)
+        return self.add_bias(sums.reshape(len(x), self.outputs, *positions), operand)
+
+    def workspace(self, types: Sequence[TensorType], result: TensorType) -> int:
+        """Elements of the gathered windows."""
+        return types[0].shape[0] * self.window.area * prod(result.shape[1:])
+
+    def _per_weight(self, edge: BigInts, per_input: int) -> BigInts:
+        """(1,) or (channels,) bounds of the input as (n,) or (outputs, n), like the weights."""
+        if edge.size == 1:
+            return np.broadcast_to(edge, (per_input * self.window.area,))
+        if self.groups == 1:
+            return np.repeat(edge, self.window.area)
+        rows = np.repeat(np.arange(self.groups), self.outputs // self.groups)
+        return np.repeat(edge.reshape(self.groups, per_input)[rows], self.window.area, axis=1)
+
+    def _columns(self, x: NDArray[Any], positions: int, dtype: type) -> NDArray[Any]:
+        """(batch, groups, channels/groups * kernel, positions) windows."""
+        batch, channels = x.shape[:2]
+        columns: NDArray[Any] = np.empty(
+            (batch, channels, self.window.area, positions), dtype=dtype
+        )
+        for index, part in enumerate(self.window.slices(x.astype(dtype), fill=0)):
+            columns[:, :, index] = part.reshape(batch, channels, positions)
+        rows = channels // self.groups * self.window.area
+        return columns.reshape(batch, self.groups, rows, positions)
+
+    def _check(self, operand: FixedType) -> None:
+        self.check_bias()
+        weight, rank = self.weight.codes.shape, len(self.window.kernel)
+        if len(operand.shape) != rank + 1:
+            raise self.refuse(f"input must have {rank + 1} dimensions, not {list(operand.shape)}")
+        if weight[2:] != self.window.kernel:
+            raise self.refuse(f"kernel must be {list(weight[2:])}, not {list(self.window.kernel)}")
+        if not self.window.is_sane:
+            raise self.refuse(f"its geometry is impossible: {self.window}")
+        channels = weight[1] * self.groups
+        if self.groups < 1 or weight[0] % self.groups or operand.shape[0] != channels:
+            raise self.refuse(
+                f"weight {list(weight)} with {self.groups} groups needs {channels} input channels, "
+                f"not {operand.shape[0]}"
+            )

@@ -1,0 +1,129 @@
+"""Layers with weights: the fully connected one, and what it shares with convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exact import big_matvec, matmul
+from ..types import BigInts, Codes, FixedType, TensorType, Weight
+from .base import Op, align, column
+
+
+@dataclass(frozen=True)
+class Weighted(Op):
+    """A layer whose every output is a sum of weight times input, plus a bias.
+
+    Attributes:
+        weight: codes, output channels first, with their binary points.
+        bias: (output channels,) codes with their own binary points, or None.
+    """
+
+    weight: Weight
+    bias: Weight | None
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return int(self.weight.codes.shape[0])
+
+    def check_bias(self) -> None:
+        """Refuse a bias that has not one code per output channel."""
+        if self.bias is not None and self.bias.codes.shape != (self.outputs,):
+            shape = list(self.bias.codes.shape)
+            raise self.refuse(f"bias must have shape [{self.outputs}], not {shape}")
+
+    def accumulator(
+        self, operand: FixedType, matrix: Codes, low: BigInts, high: BigInts, shape: tuple[int, ...]
+    ) -> FixedType:
+        """Exact range of every output channel, from the weights themselves.
+
+        Args:
+            operand: type of the input.
+            matrix: (output channels, n) weight codes.
+            low: (output channels, n) or (n,) Python ints, inputs at the finest binary point.
+            high: like `low`.
+            shape: shape of one output sample.
+        """
+        if low.ndim == 2:
+            rows = zip(matrix, low, high, strict=True)
+            sums = np.array([_extremes(r[None], a, b)[:, 0] for r, a, b in rows], dtype=object).T
+        else:
+            sums = _extremes(matrix, low, high)
+        bits, weight_shift, bias_shift = self._points(operand)
+        sums = sums * 2 ** weight_shift.astype(object)
+        if self.bias is not None:
+            bias = self.bias.codes.astype(object) * 2 ** bias_shift.astype(object)
+            sums = sums + np.stack([bias, bias, np.abs(bias)])
+        return FixedType(shape, bits, sums[0], sums[1], int(sums[2].max()))
+
+    def aligned_weight(self, operand: FixedType) -> Codes:
+        """Weight codes in units of the result's LSB divided by the input's finest LSB."""
+        _, shift, _ = self._points(operand)
+        return np.asarray(
+            self.weight.codes << column(np.minimum(shift, 62), self.weight.codes.ndim)
+        )
+
+    def add_bias(self, sums: Codes, operand: FixedType) -> Codes:
+        """`sums` plus the bias in units of the result's LSB.
+
+        Args:
+            sums: (batch, output channels, ...) int64, changed in place.
+            operand: type of the layer's input.
+        """
+        if self.bias is None:
+            return sums
+        _, _, shift = self._points(operand)
+        sums += column(self.bias.codes << np.minimum(shift, 62), sums.ndim - 1)
+        return sums
+
+    def _points(self, operand: FixedType) -> tuple[Codes, Codes, Codes]:
+        """Binary points of the result; left shifts of the products and of the bias."""
+        products = self.weight.per_output() + operand.frac_bits.max()
+        if self.bias is None:
+            return products, np.zeros_like(products), np.zeros_like(products)
+        bias = self.bias.per_output()
+        bits = np.maximum(products, bias)
+        return bits, bits - products, bits - bias
+
+
+def _extremes(matrix: Codes, low: BigInts, high: BigInts) -> BigInts:
+    """(3, rows): smallest, largest and largest absolute partial sum of `matrix @ x`."""
+    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    return np.stack(
+        [
+            big_matvec(positive, low) + big_matvec(negative, high),
+            big_matvec(positive, high) + big_matvec(negative, low),
+            big_matvec(positive - negative, largest),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Linear(Weighted):
+    """Fully connected layer on (batch, features): `x @ weight.T + bias`."""
+
+    def result(self, *operands: TensorType) -> FixedType:
+        """(outputs,) accumulators."""
+        operand = self.fixed(operands[0])
+        self.check_bias()
+        features = self.weight.codes.shape[1]
+        if operand.shape != (features,):
+            raise self.refuse(f"input must have shape [{features}], not {list(operand.shape)}")
+        edges = operand.aligned(operand.frac_bits.max())
+        low, high = (np.broadcast_to(edge, (features,)) for edge in edges)
+        return self.accumulator(operand, self.weight.codes, low, high, (self.outputs,))
+
+    def run(
+        self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
+    ) -> NDArray[Any]:
+        """One exact matrix product."""
+        operand = self.fixed(types[0])
+        x = align(operands[0], operand, operand.frac_bits.max(keepdims=True))
+        sums = matmul(x, self.aligned_weight(operand).T, self.fixed(result).peak)
+        return self.add_bias(sums, operand)

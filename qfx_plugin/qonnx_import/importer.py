@@ -1,0 +1,199 @@
+"""The state of one import: what is known about each name, and the graph so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..errors import ModelFileError, UnsupportedModelError
+from ..ir import Constant, FixedType, Graph, Input, Op, TensorType, Weight
+from .constants import QuantizedConstant
+from .node import Node
+from .read import tensor_array
+
+FLOAT_TYPES = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+)
+
+
+class Importer:
+    """Names of the file, each an initializer, a quantized constant or a tensor of the graph.
+
+    Attributes:
+        raw: initializers as they are, by name, read when first used.
+        quantized: initializers behind a Quant.
+        ops: the graph so far.
+        batch: first dimension of the inputs in the file, None where it is symbolic.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, nodes: list[Node]) -> None:
+        self.raw = RawConstants(graph, nodes)
+        self.quantized: dict[str, QuantizedConstant] = {}
+        self.ops: list[Op] = []
+        self.batch: int | None = None
+        self._types: dict[str, TensorType] = {}
+        self._names: set[str] = set()
+        for value in graph.input:
+            if value.name not in self.raw:
+                self._input(value)
+
+    def emit(self, op: Op) -> None:
+        """Append an operation and infer its result."""
+        self.ops.append(op)
+        self._types[op.output] = op.result(*(self._types[name] for name in op.inputs))
+
+    def node_name(self, node: Node) -> str:
+        """The node's name, made unique if the file repeats it."""
+        name = node.name if node.name not in self._names else f"{node.name}:{node.outputs[0]}"
+        self._names.add(name)
+        return name
+
+    def shape(self, node: Node, name: str) -> tuple[int, ...]:
+        """Shape of one sample of a tensor of the graph."""
+        return self.type(node, name).shape
+
+    def type(self, node: Node, name: str) -> TensorType:
+        """Type of a tensor of the graph."""
+        self.tensor(node, name)
+        return self._types[name]
+
+    def tensor(self, node: Node, name: str) -> str:
+        """`name`, if it is a tensor of the graph and not a constant."""
+        if name not in self._types:
+            raise node.refuse(f"operand {name!r} must be computed from the network's input")
+        return name
+
+    def is_constant(self, name: str) -> bool:
+        """Whether `name` is an initializer, quantized or not."""
+        return name in self.raw or name in self.quantized
+
+    def is_size(self, name: str) -> bool:
+        """Whether `name` is an integer constant, such as a shape."""
+        return name in self.raw and self.raw[name].dtype.kind in "iu"
+
+    def constant(self, node: Node, name: str, role: str) -> NDArray[np.generic]:
+        """The values of an initializer that needs no Quant: a scale, a shape."""
+        if name not in self.raw:
+            raise node.refuse(f"its {role} {name!r} must be an initializer")
+        return self.raw[name]
+
+    def weight(self, node: Node, name: str, role: str = "weight") -> QuantizedConstant:
+        """A quantized initializer."""
+        if name in self.quantized:
+            return self.quantized[name]
+        if name in self.raw:
+            raise node.refuse(
+                f"its {role} {name!r} is float; it must go through a Quant node to be fixed point"
+            )
+        raise node.refuse(f"its {role} {name!r} must be an initializer behind a Quant node")
+
+    def operand(self, node: Node, name: str, like: tuple[int, ...]) -> str:
+        """A tensor of the graph; a quantized constant becomes a `Constant` operation.
+
+        Args:
+            node: the reader.
+            name: tensor or constant.
+            like: shape of one sample of the other operand, which gives the rank.
+        """
+        if name in self._types:
+            return name
+        constant = self.weight(node, name, "operand")
+        shape = constant.codes.shape
+        if len(shape) > len(like) + 1 or (len(shape) == len(like) + 1 and shape[0] != 1):
+            raise node.refuse(
+                f"constant {name!r} of shape {list(shape)} does not fit samples of {list(like)}"
+            )
+        sample = shape[1:] if len(shape) == len(like) + 1 else shape
+        sample = (1,) * (len(like) - len(sample)) + sample
+        output = name if sample == shape else f"{name}:{node.outputs[0]}"
+        self._constant_op(output, constant.reshape(sample).weight(node))
+        return output
+
+    def graph(self, outputs: list[str], name: str) -> Graph:
+        """The finished graph, verified."""
+        for output in outputs:
+            if not isinstance(self._types.get(output), FixedType):
+                raise UnsupportedModelError(
+                    f"output {output!r} must be computed from quantized tensors"
+                )
+        return Graph(tuple(self.ops), tuple(outputs), name).verify()
+
+    def _constant_op(self, output: str, weight: Weight) -> None:
+        if output not in self._types:
+            self.emit(Constant(output, (), output, weight))
+
+    def _input(self, value: onnx.ValueInfoProto) -> None:
+        kind = value.type.tensor_type
+        if kind.elem_type not in FLOAT_TYPES:
+            raise UnsupportedModelError(f"input {value.name!r}: its elements must be floats")
+        dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        if len(dims) < 2:
+            raise UnsupportedModelError(
+                f"input {value.name!r}: must have a batch and at least one more dimension, "
+                f"not shape {dims}"
+            )
+        if any(size is None or size < 1 for size in dims[1:]):
+            raise UnsupportedModelError(
+                f"input {value.name!r}: all dimensions but the batch must be known, not {dims}"
+            )
+        self.batch = dims[0] or None
+        sample = tuple(size for size in dims[1:] if size is not None)
+        self.emit(Input(value.name, (), value.name, sample))
+
+
+class RawConstants(Mapping[str, NDArray[np.generic]]):
+    """Initializers and Constant nodes by name, converted to arrays on first use."""
+
+    def __init__(self, graph: onnx.GraphProto, nodes: list[Node]) -> None:
+        self._protos: dict[str, onnx.TensorProto] = {}
+        self._arrays: dict[str, NDArray[np.generic]] = {}
+        self._computed: set[str] = set()
+        for tensor in graph.initializer:
+            self._add(tensor.name, tensor)
+        for node in nodes:
+            if node.op_type == "Constant":
+                value = node.tensor("value")
+                if value is None:
+                    raise node.refuse("must have a tensor in its attribute 'value'")
+                self._add(node.output, value)
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        if name not in self._arrays:
+            self._arrays[name] = tensor_array(self._protos[name])
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._protos)
+
+    def __len__(self) -> int:
+        return len(self._protos)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._protos
+
+    def is_computed(self, name: str) -> bool:
+        """Whether `put` made the name known, so that a 0 stands for the batch."""
+        return name in self._computed
+
+    def alias(self, name: str, source: str) -> None:
+        """Make the initializer `source` known as `name` too."""
+        self._add(name, self._protos[source])
+        self._arrays[name] = self[source]
+        if source in self._computed:
+            self._computed.add(name)
+
+    def put(self, name: str, values: NDArray[np.generic]) -> None:
+        """Make computed sizes known under `name`."""
+        self._add(name, onnx.TensorProto())
+        self._arrays[name] = values
+        self._computed.add(name)
+
+    def _add(self, name: str, tensor: onnx.TensorProto) -> None:
+        if name in self._protos:
+            raise ModelFileError(f"initializer {name!r} is defined twice")
+        self._protos[name] = tensor

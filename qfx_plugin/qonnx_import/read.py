@@ -1,0 +1,104 @@
+"""Read an ONNX file from a stranger: bounded, and never anything but the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from ..errors import ModelFileError
+
+ModelSource: TypeAlias = str | PathLike[str] | onnx.ModelProto
+
+MAX_FILE_BYTES = (1 << 31) - 1
+MAX_NODES = 100_000
+OPSETS = range(9, 24)
+QUANT_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+def read_model(source: ModelSource) -> onnx.ModelProto:
+    """Parse a file, or take a `ModelProto` as it is, and check the frame around the graph.
+
+    Raises:
+        ModelFileError: no such file, not ONNX, truncated, empty, too large, or an opset that this
+            version does not know.
+    """
+    if isinstance(source, onnx.ModelProto):
+        model, name = source, source.graph.name or "model"
+    else:
+        path = Path(source)
+        model, name = _parse(path), path.name
+    if not model.graph.node:
+        raise ModelFileError(f"{name}: the graph has no nodes, so this is no ONNX network")
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelFileError(
+            f"{name}: the graph must have at most {MAX_NODES} nodes, not {len(model.graph.node)}"
+        )
+    _check_opsets(model, name)
+    if not all(isinstance(text, str) for text in _texts(model.graph)):
+        raise ModelFileError(f"{name}: a name in the graph is not UTF-8 text")
+    return model
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: there is no such file")
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ModelFileError(f"{path}: a model file must be below 2 GiB, not {size} bytes")
+    try:
+        model: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
+        return model
+    except DecodeError:
+        raise ModelFileError(f"{path}: is not an ONNX file, or is damaged or truncated") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[object]:
+    """Every name in the graph; protobuf gives bytes where a file breaks UTF-8."""
+    yield graph.name
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        yield value.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+
+
+def _check_opsets(model: onnx.ModelProto, name: str) -> None:
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    for domain in STANDARD_DOMAINS:
+        version = versions.get(domain)
+        if version is not None and version not in OPSETS:
+            raise ModelFileError(
+                f"{name}: opset must be {OPSETS[0]} to {OPSETS[-1]}, not {version}"
+            )
+
+
+def tensor_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    """The values of an initializer.
+
+    Raises:
+        ModelFileError: the values are in another file, or do not fit the tensor's shape.
+    """
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        raise ModelFileError(
+            f"initializer {tensor.name!r}: values in other files are not read; "
+            "save the model as one file"
+        )
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
+        raise ModelFileError(
+            f"initializer {tensor.name!r}: its data do not fit shape {list(tensor.dims)[:8]} "
+            f"and element type {tensor.data_type}"
+        ) from None

@@ -1,0 +1,136 @@
+"""Nodes that move elements: Flatten, Reshape, Concat, Transpose, Identity and kin."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ..ir import Concat, Identity, Reshape
+from .importer import Importer
+from .node import Node
+
+MAX_RANK = 8
+"""Most dimensions of a constant; more are taken for a damaged file."""
+
+
+def convert_identity(node: Node, state: Importer) -> None:
+    """Identity, and Dropout as inference executes it; a constant keeps being one."""
+    is_dropout = node.op_type == "Dropout"
+    x = node.operands(1, 2 if is_dropout else 1)[0]
+    if is_dropout:  # neither matters in inference
+        node.real("ratio", 0.5)
+        node.integer("seed", 0)
+    node.check_all_read()
+    if x in state.quantized:
+        state.quantized[node.output] = state.quantized[x]
+        return
+    if x in state.raw:
+        state.raw.alias(node.output, x)
+        return
+    operand = state.tensor(node, x)
+    state.emit(Identity(state.node_name(node), (operand,), node.output))
+
+
+def convert_transpose(node: Node, state: Importer) -> None:
+    """Transpose of a quantized constant."""
+    (x,) = node.operands(1)
+    order = node.integers("perm") or None
+    node.check_all_read()
+    if x not in state.quantized:
+        raise node.refuse("only weights may be transposed; activations stay channels first")
+    constant = state.quantized[x]
+    if order is not None and sorted(order) != list(range(constant.codes.ndim)):
+        raise node.refuse(f"perm {list(order)} does not fit shape {list(constant.codes.shape)}")
+    state.quantized[node.output] = constant.transpose(order)
+
+
+def convert_unsqueeze(node: Node, state: Importer) -> None:
+    """Unsqueeze of a quantized constant."""
+    x, axes_name = node.operands(1, 2)
+    axes = node.integers("axes")
+    if axes_name:
+        axes = tuple(int(axis) for axis in state.constant(node, axes_name, "axes").reshape(-1))
+    node.check_all_read()
+    if x not in state.quantized:
+        raise node.refuse("only weights may be unsqueezed; activations keep their dimensions")
+    constant = state.quantized[x]
+    rank = constant.codes.ndim + len(axes)
+    new = {axis % rank for axis in axes if -rank <= axis < rank}
+    if len(new) != len(axes) or rank > MAX_RANK:
+        raise node.refuse(f"axes {list(axes)} do not fit shape {list(constant.codes.shape)}")
+    sizes = iter(constant.codes.shape)
+    shape = tuple(1 if axis in new else next(sizes) for axis in range(rank))
+    state.quantized[node.output] = constant.reshape(shape)
+
+
+def convert_flatten(node: Node, state: Importer) -> None:
+    """Flatten behind the batch axis."""
+    (x,) = node.operands(1)
+    shape = state.shape(node, x)
+    axis = node.integer("axis", 1)
+    node.check_all_read()
+    if axis not in (1, -len(shape)):
+        raise node.refuse(f"axis must be 1, not {axis}")
+    _reshape(node, state, x, (prod(shape),))
+
+
+def convert_reshape(node: Node, state: Importer) -> None:
+    """Reshape that leaves the batch axis alone; of a constant, any."""
+    x, target_name = node.operands(2)
+    target = [int(size) for size in state.constant(node, target_name, "shape").reshape(-1)]
+    literal = node.integer("allowzero", 0) and not state.raw.is_computed(target_name)
+    if literal and 0 in target:
+        raise node.refuse(f"shape {target} must have no dimension of size 0")
+    node.check_all_read()
+    if x in state.quantized:
+        size = state.quantized[x].codes.size
+        state.quantized[node.output] = state.quantized[x].reshape(_resolve(node, target, size))
+        return
+    shape = state.shape(node, x)
+    if len(target) < 2 or target[0] not in {0, -1, state.batch}:
+        raise node.refuse(f"shape {target} must keep the batch as its first dimension")
+    sample = [
+        shape[index] if size == 0 and index < len(shape) else size
+        for index, size in enumerate(target[1:])
+    ]
+    _reshape(node, state, x, _resolve(node, sample, prod(shape)))
+
+
+def convert_squeeze(node: Node, state: Importer) -> None:
+    """Squeeze of dimensions of size 1 behind the batch axis."""
+    x, axes_name = node.operands(1, 2)
+    shape = state.shape(node, x)
+    axes = node.integers("axes")
+    if axes_name:
+        axes = tuple(int(axis) for axis in state.constant(node, axes_name, "axes").reshape(-1))
+    node.check_all_read()
+    rank = len(shape) + 1
+    gone = {axis % rank for axis in axes if -rank <= axis < rank}
+    if len(gone) != len(axes) or not gone or 0 in gone or any(shape[a - 1] != 1 for a in gone):
+        raise node.refuse(f"axes must name dimensions of size 1 behind the batch, not {list(axes)}")
+    kept = tuple(size for index, size in enumerate(shape, start=1) if index not in gone)
+    _reshape(node, state, x, kept)
+
+
+def convert_concat(node: Node, state: Importer) -> None:
+    """Concat along the channel axis."""
+    names = node.operands(1, max(1, len(node.inputs)))
+    rank = len(state.shape(node, names[0])) + 1
+    axis = node.integer("axis", 1)
+    node.check_all_read()
+    if axis not in (1, 1 - rank):
+        raise node.refuse(f"axis must be 1 (channels), not {axis}")
+    operands = tuple(state.tensor(node, name) for name in names)
+    state.emit(Concat(state.node_name(node), operands, node.output))
+
+
+def _reshape(node: Node, state: Importer, x: str, shape: tuple[int, ...]) -> None:
+    state.emit(Reshape(state.node_name(node), (x,), node.output, shape))
+
+
+def _resolve(node: Node, target: list[int], size: int) -> tuple[int, ...]:
+    """`target` with its -1, if any, computed from the number of elements."""
+    free = target.count(-1)
+    known = prod(value for value in target if value != -1)
+    if free > 1 or known < 1 or min(target) < -1 or size % known or (not free and known != size):
+        raise node.refuse(f"shape {target} does not fit {size} elements")
+    return tuple(size // known if value == -1 else value for value in target)

@@ -1,0 +1,206 @@
+"""The demo's result as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from qfx_plugin.report import text
+from qfx_plugin.report.charts import error_chart, exponent_range, format_chart
+from qfx_plugin.report.markup import Child, Markup, tag
+from qfx_plugin.report.model import DemoReport, ExecutorAgreement, ModelResult
+
+
+def write_html(report: DemoReport, path: str | Path) -> Path:
+    """Write `report` to `path`; folders are made.
+
+    Returns:
+        The path written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_html(report), encoding="utf-8")
+    return path
+
+
+def render_html(report: DemoReport) -> str:
+    """The whole document."""
+    title = f"QFX demo: {report.dataset.name}"
+    style = files("qfx_plugin.report").joinpath("templates/demo.css").read_text("utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    main = tag(
+        "main",
+        _header(title, report),
+        _accuracy(report),
+        _agreement(report),
+        _formats(report),
+        _stages(report),
+        _environment(report),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+
+
+def _header(title: str, report: DemoReport) -> Markup:
+    data = report.dataset
+    shape = " × ".join(str(size) for size in data.image_shape)
+    facts = (
+        f"{text.count(data.train_samples)} training and {text.count(data.test_samples)} test "
+        f"images, {shape}, {data.classes} classes. Seed {report.seed}. "
+        f"{text.seconds(report.seconds)} in all."
+    )
+    return tag(
+        "header",
+        tag("h1", title),
+        tag("p", facts, class_="facts"),
+        tag("p", data.source, class_="facts") if data.source else None,
+        tag("p", text.verdict(report), class_=f"verdict {'good' if report.proven else 'bad'}"),
+    )
+
+
+def _accuracy(report: DemoReport) -> Markup:
+    rows = [
+        [
+            model.name,
+            text.percent(model.accuracy),
+            text.points(report.drop(model)),
+            text.bits(model),
+            text.k_hot(model),
+            text.size(model.size_bits),
+        ]
+        for model in report.models
+    ]
+    columns = ("model", "accuracy", "points lost", "bits, weight / act.", "K", "weights and biases")
+    return _section(
+        "Accuracy",
+        "On the test split; points lost against the float network of the same shape and epochs.",
+        _table(columns, rows, starts=[model.is_float for model in report.models]),
+        tag("h3", "Test error"),
+        tag("figure", error_chart(report.models)),
+    )
+
+
+def _agreement(report: DemoReport) -> Markup | None:
+    models = [model for model in report.models if model.agreement]
+    if not models:
+        return None
+    names = text.executors(report)
+    rows = [[model.name, *_agreement_cells(model, names)] for model in models]
+    samples = {entry.samples for model in models for entry in model.agreement}
+    span = " to ".join(text.count(bound) for bound in sorted({min(samples), max(samples)}))
+    return _section(
+        "Agreement",
+        "Integer codes of the logits, and of all tensors inside that the executor shows, "
+        f"against the integer interpreter. Equal means equal integers. Samples: {span}.",
+        _table(("model", *names), rows),
+    )
+
+
+def _agreement_cells(model: ModelResult, names: Iterable[str]) -> list[Child]:
+    entries = {entry.executor: entry for entry in model.agreement}
+    return [_agreement_cell(entries.get(name)) for name in names]
+
+
+def _agreement_cell(entry: ExecutorAgreement | None) -> Child:
+    if entry is None:
+        return text.NOTHING
+    kind = "none" if entry.compared == 0 else "bad" if entry.differing else "good"
+    details = [] if entry.compared == 0 else [text.seconds(entry.seconds)]
+    details += [entry.note] if entry.note else []
+    return [
+        tag("span", text.agreement(entry), class_=f"mark {kind}"),
+        tag("small", ", ".join(details)) if details else None,
+    ]
+
+
+def _formats(report: DemoReport) -> Markup | None:
+    models = [model for model in report.models if model.formats]
+    if not models:
+        return None
+    span = exponent_range([entry for model in models for entry in model.formats])
+    legend = tag(
+        "p",
+        [
+            (tag("span", class_=f"key {kind}"), f" {meaning} ")
+            for kind, meaning in (
+                ("bit", "a bit"),
+                ("some", "a bit of some channels"),
+                ("sign", "sign"),
+                ("point", "binary point"),
+            )
+        ],
+        class_="legend",
+    )
+    return _section(
+        "Learned formats",
+        "Every bit at the power of two that it weighs: the left end is the LSB, the right end the "
+        "range. Training chose the position; the axis is the same for all networks.",
+        legend,
+        [
+            tag("figure", tag("figcaption", model.name), format_chart(model.formats, span))
+            for model in models
+        ],
+    )
+
+
+def _stages(report: DemoReport) -> Markup | None:
+    names = text.stages(report)
+    if not names:
+        return None
+    rows: list[list[Child]] = [
+        [model.name, *(_stage_cell(model.stages.get(name)) for name in names)]
+        for model in report.models
+    ]
+    totals = [sum(model.stages.get(name, 0.0) for model in report.models) for name in names]
+    rows.append(["all", *(text.seconds(total) for total in totals)])
+    starts = [False] * len(report.models) + [True]
+    return _section("Time", None, _table(("model", *names), rows, starts=starts))
+
+
+def _stage_cell(time: float | None) -> str:
+    return text.NOTHING if time is None else text.seconds(time)
+
+
+def _environment(report: DemoReport) -> Markup | None:
+    if not report.environment:
+        return None
+    entries = [
+        tag("div", tag("dt", name), tag("dd", version))
+        for name, version in report.environment.items()
+    ]
+    return _section("Environment", None, tag("dl", entries))
+
+
+def _section(title: str, introduction: str | None, *content: Child) -> Markup:
+    return tag(
+        "section",
+        tag("h2", title),
+        tag("p", introduction, class_="facts") if introduction else None,
+        content,
+    )
+
+
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[Child]], starts: Sequence[bool] = ()
+) -> Markup:
+    """A table whose first column is the row's name; `starts` marks rows that begin a group."""
+    starts = starts or [False] * len(rows)
+    head = tag("tr", [tag("th", name, scope="col") for name in columns])
+    body = [
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            [tag("td", cell) for cell in row[1:]],
+            class_="start" if start and position else None,
+        )
+        for position, (row, start) in enumerate(zip(rows, starts, strict=True))
+    ]
+    table = tag("table", tag("thead", head), tag("tbody", body))
+    return tag("div", table, class_="scroll")

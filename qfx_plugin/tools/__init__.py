@@ -1,0 +1,1 @@
+"""One module per external tool: `available()`, `version()`, `require()`; nobody else runs it."""

@@ -1,0 +1,353 @@
+"""Agreement of executors, code by code: the integer interpreter against everything that can run.
+
+    print(verify("model.onnx", images, torch_model=model))
+
+Two tensors are equal when every value is the same multiple of the tensor's LSB. A value that is
+no multiple of it counts as differing and is shown as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError, OptionError, QfxError, VerificationError
+from .executors import EXECUTORS, Executor, Job, Runner
+from .ir import FixedTensor, FixedType, Graph, interpret
+from .qonnx_import import load_qonnx
+
+CHUNK = 512
+SHOWN_DIFFERENCES = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One code that differs from the interpreter's.
+
+    Attributes:
+        tensor: name of the tensor.
+        sample: index of the input.
+        position: index of the element within the sample's tensor.
+        expected: the interpreter's integer code.
+        got: the executor's value in LSBs; fractional if it is no code at all.
+    """
+
+    tensor: str
+    sample: int
+    position: tuple[int, ...]
+    expected: int
+    got: float
+
+    def __str__(self) -> str:
+        index = ", ".join(map(str, self.position))
+        return (
+            f"sample {self.sample}, {self.tensor}[{index}]: expected code {self.expected}, "
+            f"got {self.got:.17g}"
+        )
+
+
+@dataclass(frozen=True)
+class TensorAgreement:
+    """One tensor of one executor.
+
+    Attributes:
+        name: name of the tensor.
+        codes: codes compared.
+        differing: codes that differ.
+    """
+
+    name: str
+    codes: int = 0
+    differing: int = 0
+
+
+@dataclass(frozen=True)
+class ExecutorAgreement:
+    """One executor against the interpreter.
+
+    Attributes:
+        name: the executor.
+        version: package and version.
+        samples: inputs compared.
+        tensors: the tensors compared, in the order of the network.
+        first: the first differences, earliest tensor first.
+        seconds: time of the executor alone, its preparation included.
+        reason: why it was not run, or None if it was.
+    """
+
+    name: str
+    version: str
+    samples: int = 0
+    tensors: tuple[TensorAgreement, ...] = ()
+    first: tuple[Difference, ...] = ()
+    seconds: float = 0.0
+    reason: str | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything was compared."""
+        return self.reason is None
+
+    @property
+    def codes(self) -> int:
+        """Codes compared, of all tensors."""
+        return sum(tensor.codes for tensor in self.tensors)
+
+    @property
+    def differing(self) -> int:
+        """Codes that differ, of all tensors."""
+        return sum(tensor.differing for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All executors against the interpreter; index it by an executor's name.
+
+    Attributes:
+        model: name of the network.
+        samples: inputs given.
+        seconds: time of the interpreter.
+        executors: one entry per executor asked for.
+    """
+
+    model: str
+    samples: int
+    seconds: float
+    executors: tuple[ExecutorAgreement, ...] = field(default=())
+
+    def __getitem__(self, name: str) -> ExecutorAgreement:
+        for executor in self.executors:
+            if executor.name == name:
+                return executor
+        raise KeyError(name)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether at least one executor ran, and none differs in any code."""
+        ran = [executor for executor in self.executors if executor.ran]
+        return bool(ran) and not any(executor.differing for executor in ran)
+
+    def raise_if_different(self, required: Sequence[str] = ()) -> Agreement:
+        """Return this object if all agree.
+
+        Args:
+            required: executors that must have run.
+
+        Raises:
+            VerificationError: a code differs, nothing was compared, or one of `required` did not
+                run.
+        """
+        for name in required:
+            if not self[name].ran:
+                raise VerificationError(f"{self.model}: {name} was not run: {self[name].reason}")
+        for executor in self.executors:
+            if executor.differing:
+                raise VerificationError(
+                    f"{self.model}: {executor.name} differs from the interpreter in "
+                    f"{executor.differing} of {executor.codes} codes; first: {executor.first[0]}"
+                )
+        if not self.agrees:
+            raise VerificationError(f"{self.model}: no executor was run, nothing was compared")
+        return self
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [
+            ("executor", "version", "samples", "tensors", "codes", "differing", "seconds")
+        ]
+        rows += [_row(executor) for executor in self.executors]
+        full = [row for row in rows if len(row) == len(rows[0])]
+        widths = [
+            max(len(row[i]) for row in (rows if i < 2 else full)) for i in range(len(rows[0]))
+        ]
+        table = [_format_row(row, widths) for row in rows]
+        interpreter = f"{self.model}: interpreter, {self.samples} samples, {self.seconds:.2f} s"
+        shown = [f"  {executor.name}: {d}" for executor in self.executors for d in executor.first]
+        return "\n".join([interpreter, *table, *shown])
+
+
+def verify(
+    model: str | PathLike[str] | onnx.ModelProto,
+    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    torch_model: Any = None,
+    executors: Sequence[str | Executor] | None = None,
+    *,
+    limits: Mapping[str, int] | None = None,
+) -> Agreement:
+    """Run the network everywhere and compare every code with the integer interpreter.
+
+    Args:
+        model: path of a QONNX file, or the model itself.
+        inputs: (samples, *shape) values, by name or as one array; rounded to float32 first, so
+            that all executors see the same numbers.
+        torch_model: the `torch.nn.Module` that was exported; it is copied, not changed.
+        executors: names in `EXECUTORS`, or `Executor` objects; all of the table by default.
+        limits: at most so many samples for an executor, by its name (C simulation is slow).
+
+    Returns:
+        What was compared, what differs, and what was not run and why.
+
+    Raises:
+        OptionError: an executor's name is unknown.
+        ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
+    """
+    chosen = [_executor(entry) for entry in (EXECUTORS if executors is None else executors)]
+    graph = load_qonnx(model)
+    arrays = _as_float32(graph, inputs)
+    with TemporaryDirectory(prefix="qfx-verify-") as folder:
+        path = _as_file(model, Path(folder))
+        job = Job(path, graph, Path(folder), torch_model)
+        limit = dict(limits or {})
+        trials = [_Trial(executor, job, limit.get(executor.name)) for executor in chosen]
+        seconds = _compare_chunks(graph, arrays, trials)
+    samples = len(next(iter(arrays.values())))
+    results = tuple(trial.result(graph) for trial in trials)
+    return Agreement(graph.name, samples, seconds, results)
+
+
+def compare_codes(
+    expected: FixedTensor, got: NDArray[Any]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Where `got` is not exactly `expected`, and `got` in LSBs.
+
+    Args:
+        expected: (batch, *shape) integer codes.
+        got: float values of the same shape.
+    """
+    if got.shape != expected.codes.shape:
+        raise DataError(
+            f"executor returned shape {got.shape} where the interpreter has {expected.codes.shape}"
+        )
+    scaled = np.ldexp(np.asarray(got, dtype=np.float64), expected.frac_bits)
+    return scaled != expected.codes, scaled
+
+
+class _Trial:
+    """One executor while chunks pass by."""
+
+    def __init__(self, executor: Executor, job: Job, limit: int | None) -> None:
+        self.executor, self.job, self.limit = executor, job, limit
+        self.seconds, self.samples = 0.0, 0
+        self.counts: dict[str, TensorAgreement] = {}
+        self.first: list[Difference] = []
+        self.runner: Runner | None = None
+        self.reason = executor.obstacle(job)
+
+    def compare(self, inputs: dict[str, NDArray[Any]], expected: dict[str, FixedTensor]) -> None:
+        """Run one chunk and count, unless the executor cannot run."""
+        size = len(next(iter(inputs.values())))
+        room = size if self.limit is None else min(size, self.limit - self.samples)
+        if self.reason is not None or room <= 0:
+            return
+        start = time.perf_counter()
+        try:
+            self.runner = self.runner or self.executor.start(self.job)
+            results = self.runner({name: array[:room] for name, array in inputs.items()})
+        except QfxError as error:
+            self.reason = str(error)
+            return
+        finally:
+            self.seconds += time.perf_counter() - start
+        for name, got in results.items():
+            self._count(
+                name, FixedTensor(expected[name].codes[:room], expected[name].frac_bits), got
+            )
+        self.samples += room
+
+    def result(self, graph: Graph) -> ExecutorAgreement:
+        """The row of the report, tensors in the graph's order."""
+        order = {op.output: index for index, op in enumerate(graph.ops)}
+        tensors = tuple(sorted(self.counts.values(), key=lambda tensor: order[tensor.name]))
+        first = sorted(self.first, key=lambda d: (order[d.tensor], d.sample))
+        return ExecutorAgreement(
+            self.executor.name,
+            self.executor.version,
+            self.samples,
+            tensors,
+            tuple(first[:SHOWN_DIFFERENCES]),
+            self.seconds,
+            self.reason,
+        )
+
+    def _count(self, name: str, expected: FixedTensor, got: NDArray[Any]) -> None:
+        wrong, scaled = compare_codes(expected, got)
+        before = self.counts.get(name, TensorAgreement(name))
+        found = int(wrong.sum())
+        self.counts[name] = TensorAgreement(
+            name, before.codes + wrong.size, before.differing + found
+        )
+        if before.differing >= SHOWN_DIFFERENCES:
+            return
+        for index in np.argwhere(wrong)[: SHOWN_DIFFERENCES - before.differing]:
+            where = tuple(int(i) for i in index)
+            sample, code = self.samples + where[0], int(expected.codes[where])
+            self.first.append(Difference(name, sample, where[1:], code, float(scaled[where])))
+
+
+def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[_Trial]) -> float:
+    """Interpreter and executors, chunk by chunk; the seconds of the interpreter."""
+    names = [name for name, kind in graph.types().items() if isinstance(kind, FixedType)]
+    samples, seconds = len(next(iter(arrays.values()))), 0.0
+    for begin in range(0, samples, CHUNK):
+        chunk = {name: array[begin : begin + CHUNK] for name, array in arrays.items()}
+        start = time.perf_counter()
+        expected = interpret(graph, chunk, keep=names)
+        seconds += time.perf_counter() - start
+        for trial in trials:
+            trial.compare(chunk, expected)
+    return seconds
+
+
+def _executor(entry: str | Executor) -> Executor:
+    if isinstance(entry, Executor):
+        return entry
+    if entry not in EXECUTORS:
+        raise OptionError(f"executor must be one of {', '.join(EXECUTORS)}, not {entry!r}")
+    return EXECUTORS[entry]
+
+
+def _as_float32(
+    graph: Graph, inputs: Mapping[str, ArrayLike] | ArrayLike
+) -> dict[str, NDArray[Any]]:
+    if not isinstance(inputs, Mapping):
+        inputs = {op.output: inputs for op in graph.inputs[:1]}
+    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in inputs.items()}
+    if not arrays or min(array.shape[0] if array.ndim else 0 for array in arrays.values()) < 1:
+        raise DataError("inputs must hold at least one sample")
+    return arrays
+
+
+def _as_file(model: str | PathLike[str] | onnx.ModelProto, folder: Path) -> Path:
+    if not isinstance(model, onnx.ModelProto):
+        return Path(model)
+    path = folder / "model.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+def _row(executor: ExecutorAgreement) -> tuple[str, ...]:
+    if executor.reason is not None:
+        return (executor.name, executor.version, f"not run: {executor.reason}")
+    counts = (executor.samples, len(executor.tensors), executor.codes, executor.differing)
+    return (
+        executor.name,
+        executor.version,
+        *(f"{count:,}" for count in counts),
+        f"{executor.seconds:.2f}",
+    )
+
+
+def _format_row(row: tuple[str, ...], widths: list[int]) -> str:
+    names = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+    if len(row) == 3:
+        return "  ".join([*names, row[2]])
+    numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+    return "  ".join([*names, *numbers])

@@ -1,0 +1,72 @@
+"""`qfx demo`: what it passes on, writes, prints and returns; the demo itself is elsewhere."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import qfx_plugin.demo
+from qfx_plugin.cli import main
+from qfx_plugin.cli.progress import ConsoleProgress
+from qfx_plugin.report import DemoReport
+from tests.report.sample import make_report
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    """Replaces the demo; returns the arguments that it was called with."""
+    calls = []
+
+    def run_demo(dataset, out_dir, seed, quick, progress):
+        calls.append((dataset, out_dir, seed, quick))
+        progress.stage("MLP, float: training")
+        progress.step(1, 2, "loss 0.5")
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+        return make_report(differing=seed)
+
+    monkeypatch.setattr(qfx_plugin.demo, "run_demo", run_demo, raising=False)
+    return calls
+
+
+def test_writes_and_prints_the_report(demo, tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert main(["demo", "--dataset", "digits", "--out", str(out), "--quick"]) == 0
+    assert demo == [("digits", out, 0, True)]
+    assert DemoReport.load(out / "report.json") == make_report()
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    printed = capsys.readouterr().out
+    assert "  MLP, float: training  0.00 s  loss 0.5\n" in printed
+    assert printed.endswith(f"Report: {out / 'report.html'}\n")
+
+
+def test_defaults(demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    assert demo == [(None, Path("build/demo"), 0, False)]
+    assert (tmp_path / "build" / "demo" / "report.html").exists()
+
+
+def test_a_difference_is_a_failure(demo, tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path), "--seed", "1"]) == 1
+
+
+def test_progress_on_a_terminal_keeps_only_finished_stages():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80)
+    with ConsoleProgress(console) as progress:
+        progress.stage("[one]")
+        progress.step(1, 3)
+        progress.stage("two")
+    assert "[one]  0.00 s\n" in file.getvalue()
+    assert "two  0.00 s\n" in file.getvalue()
+
+
+def test_progress_does_not_call_a_broken_stage_finished():
+    file = io.StringIO()
+    with pytest.raises(ValueError), ConsoleProgress(Console(file=file)) as progress:
+        progress.stage("one")
+        raise ValueError
+    assert "one" not in file.getvalue()

@@ -1,0 +1,86 @@
+"""`qfx` itself: quick help, version, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from brevitas_quantizers import __version__
+from qfx_plugin import cli
+from qfx_plugin.errors import DataError, VerificationError
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from qfx_plugin.cli import main\n"
+        "try:\n    main(['demo', '--help'])\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'rich', 'brevitas', 'sklearn', 'hls4ml'}\n"
+        "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stderr == ""
+    assert result.returncode == 0
+    assert "QFX_DATA" in result.stdout
+
+
+def test_runs_as_a_module():
+    command = [sys.executable, "-m", "qfx_plugin.cli", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, f"qfx-plugin {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["demo", "verify", "doctor"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: qfx {command} ")
+
+
+def test_a_command_is_needed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
+    assert stop.value.code == 2
+    assert "the following arguments are required: COMMAND" in capsys.readouterr().err
+
+
+def raising(error: BaseException):
+    def run(options: argparse.Namespace) -> int:
+        raise error
+
+    return run
+
+
+def test_expected_errors_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli.doctor, "run", raising(DataError("pixels: must be finite")))
+    assert cli.main(["doctor"]) == cli.USER_ERROR == 2
+    assert capsys.readouterr().err == "qfx: pixels: must be finite\n"
+
+
+def test_disagreement_has_its_own_exit_status(monkeypatch, capsys):
+    monkeypatch.setattr(cli.doctor, "run", raising(VerificationError("hls4ml: 3 codes differ")))
+    assert cli.main(["doctor"]) == cli.DISAGREEMENT == 1
+    assert capsys.readouterr().err == "qfx: hls4ml: 3 codes differ\n"
+
+
+def test_verbose_shows_the_traceback(monkeypatch):
+    monkeypatch.setattr(cli.doctor, "run", raising(DataError("pixels: must be finite")))
+    with pytest.raises(DataError):
+        cli.main(["doctor", "-v"])
+
+
+def test_bugs_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(cli.doctor, "run", raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["doctor"])
+
+
+def test_interruption(monkeypatch, capsys):
+    monkeypatch.setattr(cli.doctor, "run", raising(KeyboardInterrupt()))
+    assert cli.main(["doctor"]) == cli.INTERRUPTED == 130
+    assert capsys.readouterr().err == "qfx: interrupted\n"

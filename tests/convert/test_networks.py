@@ -1,0 +1,118 @@
+"""ResNet-20 and a MobileNet by one call: no float arithmetic left, all executors equal in bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from brevitas_quantizers import QFXKHot, calibrate, parameter_groups, quantize
+from tests.networks import MobileNet, ResNet20
+
+from .helpers import assert_close, converted, prove
+
+NETWORKS = {
+    "resnet20": ResNet20,
+    "mobilenet": MobileNet,
+    "mobilenet, relu6": lambda **options: MobileNet(activation=nn.ReLU6, **options),
+}
+ACT_BITS = (4, 8, 12)
+FOLDED = {"fold": {"fold_batchnorm": True}, "batch norm": {}}
+FLOAT32_LIMIT = "out of float32 range: a sum may need "
+
+
+def network(name: str, **options: Any) -> nn.Module:
+    """A float network whose BatchNorms have seen data."""
+    model = NETWORKS[name](**options).train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(images(32))
+    return model.eval()
+
+
+def images(count: int) -> Tensor:
+    return torch.randn(count, 3, 32, 32)
+
+
+def trained(model: nn.Module, steps: int) -> nn.Module:
+    """A few steps on random labels; every parameter must move or have no say."""
+    optimizer = torch.optim.SGD(parameter_groups(model.train(), lr=0.02), momentum=0.9)
+    for _ in range(steps):
+        loss = F.cross_entropy(model(images(16)), torch.randint(10, (16,)))
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+        optimizer.step()
+    return model.eval()
+
+
+@pytest.mark.parametrize("bits", ACT_BITS)
+@pytest.mark.parametrize("how", FOLDED)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_calibrated_and_trained(name, how, bits, torch_seed):
+    float_model = network(name, width=8)
+    model = converted(float_model, images(16), act_bit_width=bits, **FOLDED[how])
+    prove(model, images(3))
+    prove(trained(model, 2), images(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ACT_BITS)
+@pytest.mark.parametrize("how", FOLDED)
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet"])
+def test_thousand_images(name, how, bits, torch_seed):
+    model = converted(network(name), images(64), act_bit_width=bits, **FOLDED[how])
+    for state in (model, trained(model, 4)):
+        for _ in range(20):  # in parts: all tensors of all images at once would take gigabytes
+            agreement = prove(state, images(50))
+            assert agreement["torch"].samples == 50
+            assert agreement["qonnx"].samples == (50 if agreement["qonnx"].ran else 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quant": QFXKHot, "k": 2},
+        {"weight_scaling_per_output_channel": True, "bias_scaling_per_output_channel": True},
+        {"rounding": "AP_TRN", "act_overflow": "AP_SAT_SYM"},
+        {"act_rounding": "AP_RND", "first_layer": {"weight_bit_width": 10}},
+    ],
+    ids=["khot", "per channel", "truncation", "half up"],
+)
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet, relu6"])
+def test_other_options(name, options, torch_seed):
+    model = converted(network(name, width=4), images(8), bit_width=5, **options)
+    prove(trained(model, 1), images(2))
+
+
+@pytest.mark.parametrize("how", FOLDED)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_function_stays(name, how, torch_seed):
+    float_model = network(name, width=8)
+    x = images(8)
+    assert_close(converted(float_model, x, bit_width=16, **FOLDED[how]), float_model, x, 5e-3)
+
+
+def test_where_float32_cannot_hold_the_sums_it_is_said(torch_seed):
+    model = converted(network("resnet20", width=8), images(8), act_bit_width=12)
+    agreement = prove(model, images(3))
+    assert agreement["qonnx"].reason.startswith(FLOAT32_LIMIT)
+    assert agreement["torch"].ran and agreement["torch"].differing == 0
+
+
+def test_both_networks_fit_float32_at_four_bits(torch_seed):
+    for name in NETWORKS:
+        model = converted(network(name, width=8), images(8), bit_width=4, fold_batchnorm=True)
+        agreement = prove(model, images(3))
+        assert agreement["qonnx"].differing == 0 and len(agreement["qonnx"].tensors) > 20
+
+
+def test_a_float_checkpoint_loads_into_the_converted_network(torch_seed):
+    first, second = network("resnet20", width=4), network("resnet20", width=4)
+    x = images(4)
+    model = quantize(first, bit_width=16)
+    model.load_state_dict(second.state_dict(), strict=True)
+    assert_close(calibrate(model, [x]).eval(), second, x, 5e-3)

@@ -1,0 +1,294 @@
+"""Every operation, as module, function and method: the same function, all of it fixed point."""
+
+from __future__ import annotations
+
+import operator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from brevitas_quantizers import learned_formats, quantize
+
+from .helpers import assert_close, converted, prove, randomise_norms
+
+CHANNELS, SIDE = 4, 8
+
+
+class Around(nn.Module):
+    """A convolution, the function under test, another convolution."""
+
+    def __init__(self, function, outputs=CHANNELS, **modules):
+        super().__init__()
+        self.first = nn.Conv2d(3, CHANNELS, 3, padding=1)
+        self.last = nn.Conv2d(outputs, 5, 1)
+        self.function = function
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self, self.first(x)))
+
+
+class Sequence(nn.Sequential):
+    """Layers for samples that are no images."""
+
+    def __init__(self, shape, *layers):
+        super().__init__(*layers)
+        self.shape = shape
+
+
+def flattened(reshape):
+    """A network that ends in a linear layer behind `reshape`."""
+
+    class Flattened(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, CHANNELS, 3, padding=1)
+            self.linear = nn.Linear(CHANNELS * SIDE * SIDE, 5)
+            self.flat = nn.Flatten()
+
+        def forward(self, x):
+            return self.linear(reshape(self, F.relu(self.conv(x))))
+
+    return Flattened()
+
+
+def added(m, y):
+    y = F.relu(y)
+    return m.other(y) + y
+
+
+def added_in_place(m, y):
+    y = F.relu(y)
+    z = m.other(y)
+    z += y
+    return z.relu_()
+
+
+def joined(m, y):
+    return torch.cat([F.relu(y), m.other(F.relu(y))], dim=1)
+
+
+def other():
+    return {"other": nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)}
+
+
+NETWORKS = {
+    "relu module": lambda: Around(lambda m, y: m.act(y), act=nn.ReLU()),
+    "relu module, in place": lambda: Around(lambda m, y: m.act(y), act=nn.ReLU(inplace=True)),
+    "F.relu": lambda: Around(lambda m, y: F.relu(y)),
+    "F.relu in place": lambda: Around(lambda m, y: F.relu(y, inplace=True)),
+    "torch.relu": lambda: Around(lambda m, y: torch.relu(y)),
+    "x.relu": lambda: Around(lambda m, y: y.relu()),
+    "add": lambda: Around(added, **other()),
+    "iadd": lambda: Around(added_in_place, **other()),
+    "torch.add": lambda: Around(lambda m, y: torch.add(m.other(F.relu(y)), y), **other()),
+    "add of both accumulators": lambda: Around(lambda m, y: F.relu(m.other(y) + y), **other()),
+    "add of a tensor to itself": lambda: Around(lambda m, y: operator.add(y, y)),
+    "cat": lambda: Around(joined, outputs=2 * CHANNELS, **other()),
+    "mul": lambda: Around(lambda m, y: F.relu(y) * m.other(F.relu(y)), **other()),
+    "relu6": lambda: Around(lambda m, y: F.relu6(y)),
+    "relu6 module": lambda: Around(lambda m, y: m.act(y), act=nn.ReLU6(inplace=True)),
+    "hardtanh": lambda: Around(lambda m, y: F.hardtanh(y, -0.5, 0.75)),
+    "clamp": lambda: Around(lambda m, y: y.clamp(min=0, max=0.5)),
+    "leaky relu": lambda: Around(lambda m, y: F.leaky_relu(y, 0.1)),
+    "leaky relu module": lambda: Around(lambda m, y: m.act(y), act=nn.LeakyReLU(0.2)),
+    "prelu": lambda: Around(lambda m, y: m.act(y), act=nn.PReLU()),
+    "prelu, per channel": lambda: Around(lambda m, y: m.act(y), act=nn.PReLU(CHANNELS)),
+    "average pool": lambda: Around(lambda m, y: F.avg_pool2d(F.relu(y), 2)),
+    "average pool of 3x3": lambda: Around(lambda m, y: m.pool(y), pool=nn.AvgPool2d(3, 2, 1)),
+    "adaptive pool": lambda: Around(lambda m, y: F.adaptive_avg_pool2d(F.relu(y), 1)),
+    "adaptive pool module": lambda: Around(
+        lambda m, y: m.pool(F.max_pool2d(y, 3, 2)), pool=nn.AdaptiveAvgPool2d((1, 1))
+    ),
+    "mean": lambda: Around(lambda m, y: y.mean((-1, -2), keepdim=True)),
+    "pool of the whole plane": lambda: Around(lambda m, y: F.avg_pool2d(y, y.size()[2:])),
+    "batch norm": lambda: Around(lambda m, y: F.relu(m.norm(y)), norm=nn.BatchNorm2d(CHANNELS)),
+    "batch norm, no relu": lambda: Around(lambda m, y: m.norm(y), norm=nn.BatchNorm2d(CHANNELS)),
+    "batch norm first": lambda: Around(
+        lambda m, y: m.other(F.relu(m.norm(F.relu(y)))) + y,
+        norm=nn.BatchNorm2d(CHANNELS),
+        **other(),
+    ),
+    "batch norm 1d": lambda: Sequence(
+        (12,), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    ),
+    "batch norm of a sequence": lambda: Sequence(
+        (3, 16), nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 1)
+    ),
+    "max pool module": lambda: Around(lambda m, y: m.pool(F.relu(y)), pool=nn.MaxPool2d(2)),
+    "max pool before relu": lambda: Around(lambda m, y: F.relu(F.max_pool2d(y, 3, 2, 1))),
+    "torch.max_pool2d": lambda: Around(lambda m, y: torch.max_pool2d(F.relu(y), 2)),
+    "identity": lambda: Around(lambda m, y: m.same(F.relu(y)), same=nn.Identity()),
+    "dropout module": lambda: Around(lambda m, y: m.drop(F.relu(y)), drop=nn.Dropout(0.5)),
+    "F.dropout": lambda: Around(lambda m, y: F.dropout(y.relu(), 0.5, training=m.training)),
+    "nothing between": lambda: Around(lambda m, y: y),
+    "depthwise": lambda: Around(
+        lambda m, y: F.relu(m.deep(F.relu(y))),
+        deep=nn.Conv2d(CHANNELS, CHANNELS, 3, groups=CHANNELS, stride=2, padding=1),
+    ),
+    "grouped, dilated, same": lambda: Around(
+        lambda m, y: m.conv(F.relu(y)),
+        conv=nn.Conv2d(CHANNELS, 4, 3, groups=2, dilation=2, padding="same", bias=False),
+    ),
+    "flatten module": lambda: flattened(lambda m, y: m.flat(y)),
+    "torch.flatten": lambda: flattened(lambda m, y: torch.flatten(y, 1)),
+    "x.flatten": lambda: flattened(lambda m, y: y.flatten(1)),
+    "view, size": lambda: flattened(lambda m, y: y.view(y.size(0), -1)),
+    "view, number of features": lambda: flattened(
+        lambda m, y: y.view(-1, y.size(1) * y.size(2) * y.size(3))
+    ),
+    "reshape, shape": lambda: flattened(lambda m, y: y.contiguous().reshape(y.shape[0], -1)),
+    "linear": lambda: Sequence((12,), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3, bias=False)),
+    "conv1d": lambda: Sequence(
+        (3, 16), nn.Conv1d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 2, 1)
+    ),
+}
+
+
+def inputs(network: nn.Module) -> Tensor:
+    return torch.randn(6, *getattr(network, "shape", (3, SIDE, SIDE)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_function_in_fixed_point(name, torch_seed):
+    network = randomise_norms(NETWORKS[name]())
+    x = inputs(network)
+    prove(converted(network, x, bit_width=6), x)
+    assert_close(converted(network, x, bit_width=16), network, x, tolerance=2e-3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_float_checkpoint_loads_strictly(name, torch_seed):
+    network = NETWORKS[name]()
+    model = quantize(network)
+    other = NETWORKS[name]()
+    model.load_state_dict(other.state_dict(), strict=True)
+    for key, value in other.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value)
+    for key, value in dict(network.named_parameters()).items():
+        assert torch.equal(quantize(network).get_parameter(key), value)
+
+
+def test_the_float_network_stays_as_it_is(torch_seed):
+    network = NETWORKS["add"]().train()
+    x = inputs(network)
+    before, state = network(x), {k: v.clone() for k, v in network.state_dict().items()}
+    model = quantize(network)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    assert network.training and model.training
+    assert torch.equal(network(x), before)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_quantizers_stand_where_values_grow(torch_seed):
+    network = NETWORKS["iadd"]()
+    model = converted(network, inputs(network))
+    activations = [name for name in learned_formats(model) if name.endswith(".act")]
+    assert activations == ["x_quant.act", "relu.act", "other_quant.act", "relu_1.act"]
+    formats = learned_formats(model)
+    assert [formats[name].signed for name in activations] == [True, False, True, False]
+
+
+def test_a_mean_of_positive_values_is_unsigned(torch_seed):
+    network = Around(lambda m, y: F.max_pool2d(y.relu() + y.relu(), 2))
+    model = converted(network, inputs(network))
+    assert not learned_formats(model)["add_quant.act"].signed
+
+
+def test_a_layer_called_twice_is_one_layer_with_two_quantizers(torch_seed):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.conv(self.relu(self.conv(x))))
+
+    x = torch.randn(4, 3, SIDE, SIDE)
+    model = converted(Twice(), x)
+    assert list(learned_formats(model)) == [
+        "x_quant.act", "conv.weight", "conv.bias", "relu.act", "relu_1.act",
+    ]  # fmt: skip
+    prove(model, x)
+
+
+def test_two_inputs_each_have_a_quantizer(torch_seed):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = nn.Linear(4, 3), nn.Linear(5, 3)
+
+        def forward(self, a, b):
+            return self.left(a) + self.right(b)
+
+    model = quantize(Two(), input_bit_width=7).train()
+    model(torch.randn(3, 4), torch.randn(3, 5))
+    formats = learned_formats(model)
+    assert formats["a_quant.act"].width == formats["b_quant.act"].width == 7
+    assert {"left_quant.act", "right_quant.act"} < set(formats)
+
+
+def test_nested_names_are_kept_and_calls_named_after_their_place(torch_seed):
+    from tests.networks import ResNet20
+
+    model = quantize(ResNet20(width=4), fold_batchnorm=True)
+    names = {name for name, _ in model.named_modules()}
+    assert {"layer1.0.conv1", "layer2.0.shortcut.0", "layer1.0.relu", "layer1.0.relu_1"} <= names
+    assert {"layer1.0.conv2_quant", "layer1.0.add", "avg_pool2d_quant", "linear"} <= names
+
+
+def test_subclasses_without_a_forward_of_their_own_are_their_base(torch_seed):
+    class Wide(nn.Conv2d):
+        def __init__(self, inputs):
+            super().__init__(inputs, 2 * inputs, 3)
+
+    x = torch.randn(3, 3, SIDE, SIDE)
+    prove(converted(nn.Sequential(Wide(3), nn.ReLU()), x), x)
+
+
+def test_a_norm_without_affine_parameters_gains_them(torch_seed):
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False), nn.Linear(3, 2))
+    network[1].running_var.uniform_(0.5, 2)
+    x = torch.randn(8, 4)
+    model = converted(network, x, bit_width=16)
+    assert {"1.weight", "1.bias"} <= {name for name, _ in model.named_parameters()}
+    prove(model, x)
+    assert_close(model, network, x, tolerance=2e-3)
+
+
+def test_what_is_frozen_stays_frozen(torch_seed):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU())
+    network.requires_grad_(False)
+    model = quantize(network)
+    assert not any(
+        model.get_parameter(name).requires_grad for name, _ in network.named_parameters()
+    )
+    assert model.get_parameter("0.weight_quant.tensor_quant.binary_point").requires_grad
+
+
+def test_float_type_is_kept(torch_seed):
+    model = quantize(nn.Sequential(nn.Linear(3, 4), nn.ReLU()).double()).train()
+    assert model(torch.randn(2, 3, dtype=torch.float64)).dtype == torch.float64
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+
+
+def test_what_forward_does_not_use_is_left_out_with_a_warning():
+    class Spare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare = nn.Linear(3, 4), nn.Linear(3, 4)
+
+        def forward(self, x):
+            return self.used(x)
+
+    with pytest.warns(UserWarning) as caught:
+        quantize(Spare())
+    assert str(caught[0].message) == (
+        "quantize: spare.bias, spare.weight of Spare are not used in forward and left out"
+    )

@@ -1,0 +1,226 @@
+"""What cannot be converted is said, all of it at once, with the lines that call it."""
+
+from __future__ import annotations
+
+import inspect
+
+import brevitas.nn as qnn
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from brevitas_quantizers import QFXFixedPoint, quantize
+from brevitas_quantizers.fixed_point import ConversionError
+
+HERE = "test_refusals.py"
+
+
+def line_of(code: str, within: type) -> str:
+    """`file:line` of the first line of a class that contains `code`."""
+    lines, start = inspect.getsourcelines(within)
+    return f"{HERE}:{start + next(i for i, line in enumerate(lines) if code in line)}"
+
+
+def refused(network: nn.Module, **options) -> str:
+    with pytest.raises(ConversionError) as error:
+        quantize(network, **options)
+    return str(error.value)
+
+
+def reasons(network: nn.Module) -> list[str]:
+    """The problems without their call sites."""
+    return [line.strip().rpartition(" (")[0] for line in refused(network).splitlines()[1:]]
+
+
+class Many(nn.Module):
+    """Four things at once that have no fixed-point form, and one that has."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.gelu = nn.GELU()
+        self.blocks = nn.ModuleList([Gate()])
+        self.bias = nn.Parameter(torch.zeros(1, 4, 1, 1))
+
+    def forward(self, x):
+        y = self.gelu(self.conv(x))
+        for block in self.blocks:
+            y = block(y)
+        return F.relu(y + self.bias) * 0.3
+
+
+class Gate(nn.Module):
+    def forward(self, x):
+        return torch.sin(x) + x
+
+
+def test_all_problems_at_once_with_their_call_sites():
+    assert refused(Many()).splitlines() == [
+        "Many: 4 operation(s) cannot be converted to fixed point:",
+        f"  gelu: GELU has no fixed-point form ({line_of('self.gelu(self', Many)})",
+        f"  blocks.0.sin: has no fixed-point form ({line_of('torch.sin', Gate)})",
+        f"  bias: is used in forward without a layer of its own ({line_of('self.bias)', Many)})",
+        f"  mul: its operands must be tensors of the network, not 0.3 ({line_of('* 0.3', Many)})",
+    ]
+
+
+def test_layers_of_a_sequential_have_no_line_but_a_name():
+    assert refused(nn.Sequential(nn.Linear(3, 4), nn.GELU())).splitlines()[1:] == [
+        "  1: GELU has no fixed-point form"
+    ]
+
+
+class Branch(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x
+        return -x
+
+
+class Length(nn.Module):
+    def forward(self, x):
+        return sum(x[i] for i in range(int(x.max())))
+
+
+@pytest.mark.parametrize(("kind", "code"), [(Branch, "if x.sum"), (Length, "int(x.max")])
+def test_control_flow_that_depends_on_data(kind, code):
+    text = refused(kind())
+    assert text.startswith(
+        f"{kind.__name__}: forward must run the same operations for every input, but torch.fx "
+        f"cannot trace it at {line_of(code, kind)}: "
+    )
+    assert "\n" not in text
+
+
+def test_a_single_layer():
+    assert refused(nn.Linear(3, 4)) == (
+        "Linear: the model must contain its layers as submodules; wrap a single layer in "
+        "nn.Sequential"
+    )
+
+
+class Call(nn.Module):
+    """Calls one function on the result of a linear layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.linear, self.function = nn.Linear(3, 4), function
+
+    def forward(self, x):
+        return self.function(self.linear(x))
+
+
+CALLS = {
+    "add: alpha must be 1, not 2": lambda y: torch.add(y, y, alpha=2),
+    "add: its operands must be tensors of the network, not 1.0": lambda y: y + 1.0,
+    "cat: dim must be 1 (channels), not 0": lambda y: torch.cat([y, y]),
+    "dropout: must be off in evaluation: pass training=self.training": lambda y: F.dropout(y),
+    "max_pool2d_with_indices: has no fixed-point form": lambda y: F.max_pool2d(
+        y, 2, return_indices=True
+    ),
+    "max_pool2d: dilation must be 1, not 2": lambda y: F.max_pool2d(y, 2, dilation=2),
+    "avg_pool2d: ceil_mode must be False: the divisors would differ": lambda y: F.avg_pool2d(
+        y, 2, ceil_mode=True
+    ),
+    "avg_pool2d: divisor_override must be None, not 3": lambda y: F.avg_pool2d(
+        y, 2, divisor_override=3
+    ),
+    "avg_pool2d: count_include_pad must be True where there is padding: the divisors would "
+    "differ": (lambda y: F.avg_pool2d(y, 2, padding=1, count_include_pad=False)),
+    "avg_pool2d: its kernel_size must be a constant, not computed in forward": (
+        lambda y: F.avg_pool2d(y, y.size(3))
+    ),
+    "adaptive_avg_pool2d: output_size must be 1, not 2": lambda y: F.adaptive_avg_pool2d(y, 2),
+    "mean: dim must be (2, 3), the spatial dimensions, not 1": lambda y: y.mean(1),
+    "clamp: needs two numbers as bounds, not 0 and None": lambda y: y.clamp(0),
+    "sigmoid: has no fixed-point form": lambda y: y.sigmoid(),
+    "linear_1: has no fixed-point form": lambda y: F.linear(y, y),
+    "getitem: has no fixed-point form": lambda y: y[:, 0],
+}
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_refused_calls(text):
+    assert reasons(Call(CALLS[text])) == [text]
+
+
+def hooked() -> nn.Module:
+    layer = nn.Linear(3, 4)
+    layer.register_forward_hook(lambda *_: None)
+    return layer
+
+
+LAYERS = {
+    "Conv2d: padding_mode must be 'zeros', not 'circular'": lambda: nn.Conv2d(
+        3, 4, 3, padding=1, padding_mode="circular"
+    ),
+    "Conv2d: padding='same' must be the same on both sides, but the kernel is even": lambda: (
+        nn.Conv2d(3, 4, 2, padding="same")
+    ),
+    "BatchNorm2d: must track running statistics": lambda: nn.BatchNorm2d(
+        4, track_running_stats=False
+    ),
+    "MaxPool2d: return_indices must be False": lambda: nn.MaxPool2d(2, return_indices=True),
+    "Flatten: start_dim must be 1, not 0": lambda: nn.Flatten(0),
+    "LazyLinear: its parameters are not initialised yet; run one batch first": lambda: (
+        nn.LazyLinear(3)
+    ),
+    "ParametrizedLinear: its parameters are computed by a parametrization; remove that first": (
+        lambda: weight_norm(nn.Linear(3, 4))
+    ),
+    "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
+    "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
+    "ConvTranspose2d has no fixed-point form": lambda: nn.ConvTranspose2d(3, 4, 3),
+}
+
+
+@pytest.mark.parametrize("text", LAYERS)
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_refused_layers(text):
+    assert refused(nn.Sequential(LAYERS[text]())).splitlines()[1:] == [f"  0: {text}"]
+
+
+def test_tied_weights():
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    network[2].weight = network[0].weight
+    assert refused(network).splitlines()[1:] == [
+        "  2.weight: is the same tensor as 0.weight; each needs a format of its own"
+    ]
+
+
+class Overwritten(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.relu = nn.Linear(3, 3), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.linear(x)
+        z = self.relu(y)
+        return y + z
+
+
+class OverwrittenView(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x):
+        y = self.linear(x)
+        z = y.view(-1, 3)
+        z += x
+        return y + z
+
+
+def test_overwriting_what_is_read_again_under_another_name():
+    assert refused(OverwrittenView()).splitlines()[1:] == [
+        f"  add: overwrites 'linear', which is read again ({line_of('z += x', OverwrittenView)})"
+    ]
+
+
+def test_overwriting_what_is_read_again():
+    assert refused(Overwritten()).splitlines()[1:] == [
+        f"  relu: overwrites 'linear', which is read again ({line_of('self.relu(y)', Overwritten)})"
+    ]

@@ -1,0 +1,93 @@
+"""An independent look at an exported file: does any number enter arithmetic without a Quant?"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+# Exact on fixed-point operands: sums, products, comparisons, moves. Means and bounds are checked.
+EXACT = frozenset(
+    {"Add", "Clip", "Concat", "Conv", "Dropout", "Flatten", "Gemm", "Identity", "MatMul"}
+    | {"MaxPool", "Mul", "PRelu", "ReduceSum", "Relu", "Reshape", "Squeeze", "Transpose"}
+    | {"Unsqueeze"}
+)
+MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
+SHAPES = dict.fromkeys(["ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"], {1})
+BOUND_BITS = 16
+
+
+def float_arithmetic(model: onnx.ModelProto) -> list[str]:
+    """`node: why` for each node that computes with a number that is not fixed point."""
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    fixed: set[str] = set()
+    found = []
+    for node in graph.node:
+        if node.op_type == "Constant":
+            continue
+        if node.op_type == "Quant":
+            found += [f"{node.name}: {why}" for why in quant_problems(node, constants)]
+        elif not adds_half(node, list(graph.node), constants):
+            if node.op_type == "Clip":
+                fixed |= {name for name in node.input[1:] if is_short(constants[name])}
+            found += [f"{node.name}: {why}" for why in node_problems(node, fixed, shapes)]
+        fixed |= set(node.output)
+    return found
+
+
+def is_short(bound: np.ndarray) -> bool:
+    """Whether a bound is a short binary fraction, an exact fixed-point number as it stands."""
+    return float(bound * 2**BOUND_BITS).is_integer()
+
+
+def adds_half(
+    node: onnx.NodeProto, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]
+) -> bool:
+    """Whether this is the first half of a cast: QONNX spells AP_RND as `+ LSB/2` and FLOOR."""
+    quants = [other for other in nodes if node.output[0] in other.input]
+    if node.op_type != "Add" or [other.op_type for other in quants] != ["Quant"]:
+        return False
+    modes = {a.s for a in quants[0].attribute if a.name == "rounding_mode"}
+    halves = [constants[name] for name in node.input if name in constants]
+    scale = constants[quants[0].input[1]]
+    return modes == {b"FLOOR"} and len(halves) == 1 and bool((halves[0] * 2 == scale).all())
+
+
+def quant_problems(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> list[str]:
+    """A Quant is fixed point where its scales are powers of two and its zero point is 0."""
+    scale, zero, width = (constants[name] for name in node.input[1:])
+    found = [] if (np.frexp(scale)[0] == 0.5).all() else [f"scale {scale}"]
+    found += [] if (zero == 0).all() else [f"zero point {zero}"]
+    return found + ([] if width == np.round(width) and width > 1 else [f"bit width {width}"])
+
+
+def node_problems(node: onnx.NodeProto, fixed: set[str], shapes: dict[str, list[int]]) -> list[str]:
+    """Any other node computes exactly, on operands that are fixed point."""
+    if node.op_type in MEANS:
+        area = window_area(node, shapes)
+        if area < 1 or area & (area - 1):
+            return [f"{node.op_type} divides by {area}"]
+    elif node.op_type not in EXACT:
+        return [f"{node.op_type} is not exact"]
+    skipped = SHAPES.get(node.op_type, set())
+    return [
+        f"{node.op_type} reads {name}, which is float"
+        for index, name in enumerate(node.input)
+        if name and index not in skipped and name not in fixed
+    ]
+
+
+def window_area(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Elements that a mean is taken over."""
+    if node.op_type == "AveragePool":
+        kernel = next(a for a in node.attribute if a.name == "kernel_shape")
+        return int(np.prod(kernel.ints))
+    return int(np.prod(shapes[node.input[0]][2:]))

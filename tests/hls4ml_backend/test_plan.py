@@ -1,0 +1,132 @@
+"""Names, types and configuration that hls4ml is given."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import qfx_plugin.hls4ml_backend
+from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
+from qfx_plugin.hls4ml_backend.naming import Namer
+from qfx_plugin.ir import Graph, Input, Linear, Quantize, Weight
+from qfx_plugin.qonnx_import import load_qonnx
+from tests import qonnx_models as models
+
+
+def test_every_layer_has_its_types() -> None:
+    config = config_from_qonnx(models.mlp((16, 8, 4), 6, per_channel=True))
+    precision = {
+        name: layer["Precision"] for name, layer in config["HLSConfig"]["LayerName"].items()
+    }
+    assert list(precision) == ["in_x", "fc1_acc_node", "fc1_relu_node", "logits_node"]
+    assert precision["in_x"] == {"result": "fixed<6,2,RND_CONV,SAT>"}
+    assert precision["fc1_relu_node"] == {"result": "ufixed<6,3,RND_CONV,SAT>"}
+    assert set(precision["logits_node"]) == {"result", "weight", "bias", "accum"}
+    assert precision["logits_node"]["result"] == precision["logits_node"]["accum"]
+
+
+def test_config_is_plain_data_with_the_options() -> None:
+    config = config_from_qonnx(models.mlp((4, 5)), io_type="io_stream", reuse_factor=4)
+    assert yaml.safe_load(yaml.safe_dump(config)) == config
+    assert config["Part"] == "xczu3eg-sbva484-1-i"
+    assert (config["IOType"], config["ClockPeriod"]) == ("io_stream", 5.0)
+    assert config["HLSConfig"]["Model"]["ReuseFactor"] == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(8, "io_parallel"), (16, "io_parallel"), (20, "io_stream")]
+)
+def test_auto_streams_large_images(size: int, expected: str) -> None:
+    config = config_from_qonnx(models.cnn(4, size=size), io_type="auto")
+    assert config["IOType"] == expected
+
+
+def test_ap_rnd_is_one_type_and_no_addition() -> None:
+    plan = lower(load_qonnx(models.mlp((4, 5, 3), 6, rounding="AP_RND")))
+    assert [layer.kind for layer in plan.layers] == ["InputLayer", "Dense", "Activation", "Dense"]
+    assert str(plan.layers[2].result) == "ap_ufixed<6,3,AP_RND,AP_SAT>"
+
+
+def test_per_channel_weights_share_the_enclosing_type() -> None:
+    weight = Weight(np.array([[7], [-8], [3]]), np.array([0, 3, 5]), 4)
+    graph = Graph(
+        (
+            Input("x", (), "x", (1,)),
+            Quantize("xq", ("x",), "xq", 4, 2),
+            Linear("fc", ("xq",), "y", weight, None),
+        ),
+        ("y",),
+    )
+    layer = lower(graph).output
+    assert str(layer.precision["weight"].format) == "ap_fixed<9,4>"
+    assert np.array_equal(layer.attributes["weight_data"], [[7.0, -1.0, 3 / 32]])
+
+
+def test_digest_tells_networks_apart() -> None:
+    digests = {lower(load_qonnx(models.mlp((4, 5), 6, seed=seed))).digest for seed in range(5)}
+    again = lower(load_qonnx(models.mlp((4, 5), 6, seed=0))).digest
+    assert len(digests) == 5
+    assert again in digests
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["/features/0/Conv", "features.0.Conv"], ["features_0_Conv", "features_0_Conv_2"]),
+        (["FC", "fc", "fc_2"], ["FC", "fc_2", "fc_2_2"]),
+        (["", "7", "input", "ä; system(0)"], ["node", "node_7", "node_input", "system_0"]),
+        (["x" * 99], ["x" * 48]),
+    ],
+)
+def test_names_are_identifiers_and_unique(names: list[str], expected: list[str]) -> None:
+    namer = Namer()
+    assert [namer(name) for name in names] == expected
+
+
+def test_hostile_node_names_convert(tmp_path: Path) -> None:
+    model = models.mlp((4, 5, 3), 6)
+    for index, node in enumerate(model.graph.node):
+        node.name = ["input", 'a"; }', "class", "0/1", "INPUT"][index % 5]
+    converted = convert(model, tmp_path)
+    x = models.random_inputs(model, 20, seed=1)
+    assert np.array_equal(
+        converted.predict(x), convert(models.mlp((4, 5, 3), 6), tmp_path / "plain").predict(x)
+    )
+
+
+def test_conversion_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = models.cnn(4, pool="average")
+    convert(model, tmp_path).predict(models.random_inputs(model, 2))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reuse_factors_are_those_in_use(tmp_path: Path) -> None:
+    model = models.mlp((15, 5), 6)
+    converted = convert(model, tmp_path, strategy="resource", reuse_factor=4)
+    assert converted.reuse_factors == {"logits_node": 3}
+
+
+def test_only_the_adapter_and_the_registered_backend_import_hls4ml() -> None:
+    package = Path(qfx_plugin.hls4ml_backend.__file__).parents[1]
+    importers = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in getattr(node, "names", [])]
+            modules = names if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            if any(module.split(".")[0] == "hls4ml" for module in modules):
+                importers.add(path.name)
+    assert importers <= {"adapter.py", "backend.py"}
+
+
+def test_importing_the_backend_does_not_import_hls4ml() -> None:
+    code = "import sys, qfx_plugin.hls4ml_backend; print('hls4ml' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"

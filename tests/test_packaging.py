@@ -1,0 +1,66 @@
+"""The facts that stand in more than one file agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import brevitas_quantizers
+from qfx_plugin.cli.doctor import NEEDS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("#")[0].strip().split("==") for line in lines if "==" in line)
+    return {canonical(package): version for package, version in pairs}
+
+
+def canonical(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def requirement_name(requirement: str) -> str:
+    return canonical(re.split(r"[<>=!~\[; ]", requirement)[0])
+
+
+def test_one_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert brevitas_quantizers.__version__ == PROJECT["version"]
+    assert f"\nversion: {PROJECT['version']}\n" in citation
+
+
+def test_all_extra_holds_every_extra():
+    extras = PROJECT["optional-dependencies"]
+    (all_of_them,) = extras["all"]
+    assert set(re.search(r"\[(.*)\]", all_of_them)[1].split(",")) == set(extras) - {"all"}
+
+
+def test_everything_wanted_is_pinned():
+    wanted = [*PROJECT["dependencies"]]
+    wanted += [entry for extra in PROJECT["optional-dependencies"].values() for entry in extra]
+    names = {requirement_name(entry) for entry in wanted} - {"qfx-plugin"}
+    assert names <= pins("constraints.txt").keys()
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", ".ci/constraints-newest.txt"])
+def test_pins_are_plain_versions(name):
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pins(name).values())
+
+
+def test_doctor_asks_for_what_is_declared():
+    extras = PROJECT["optional-dependencies"]
+    declared = {*PROJECT["dependencies"], *(e for extra in extras.values() for e in extra)}
+    asked = {need.name for need in NEEDS if need.kind != "tool"}
+    assert asked <= declared
+    for need in NEEDS:
+        if need.kind == "optional":
+            extra = re.search(r"\[(.*)\]", need.remedy)[1]
+            assert need.name in extras[extra]
+    core = {need.name for need in NEEDS if need.kind == "core"}
+    assert core == {*PROJECT["dependencies"]} - {"packaging>=23"}

@@ -1,0 +1,236 @@
+"""The report on executors: what it counts, shows, refuses and prints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationError
+from qfx_plugin.executors import EXECUTORS, Executor, Job
+from qfx_plugin.ir import interpret
+from qfx_plugin.qonnx_import import load_qonnx
+from qfx_plugin.verify import verify
+from tests import qonnx_models as models
+
+
+def fake(change, name: str = "fake", obstacle: str | None = None) -> Executor:
+    """An executor that returns the interpreter's logits after `change`."""
+
+    def start(job: Job):
+        def run(inputs):
+            return {"logits": change(interpret(job.graph, inputs)["logits"].values.copy())}
+
+        return run
+
+    return Executor(name, "numpy", start, lambda job: obstacle)
+
+
+def same(values):
+    return values
+
+
+def test_agreement_counts_every_code_of_every_tensor():
+    model = models.cnn()
+    result = verify(model, models.random_inputs(model, 600), executors=["qonnx", fake(same)])
+    assert result.agrees
+    assert result.raise_if_different() is result
+    qonnx = result["qonnx"]
+    assert (qonnx.samples, qonnx.differing, qonnx.first, qonnx.reason) == (600, 0, (), None)
+    assert [tensor.name for tensor in qonnx.tensors] == [
+        "x_q", "conv1_acc", "conv1_relu", "conv1_out", "conv1_pool", "conv2_acc", "conv2_relu",
+        "conv2_out", "conv2_pool", "flat", "logits",
+    ]  # fmt: skip
+    assert qonnx.codes == 600 * (64 + 4 * 64 * 3 + 4 * 16 + 6 * 16 * 3 + 6 * 4 * 2 + 10)
+    assert result["fake"].codes == 6000
+    assert qonnx.version.startswith("qonnx 1.")
+    with pytest.raises(KeyError):
+        result["unknown"]
+
+
+def one_code_off(values):
+    if len(values) > 40:
+        values[37, 4] += 2.0**-13
+    return values
+
+
+def test_one_wrong_code_is_found_and_shown():
+    model = models.mlp()
+    x = models.random_inputs(model, 100)
+    result = verify(model, x, executors=[fake(one_code_off)])
+    expected = int(interpret(load_qonnx(model), x)["logits"].codes[37, 4])
+    (difference,) = result["fake"].first
+    assert not result.agrees
+    assert (result["fake"].codes, result["fake"].differing) == (1000, 1)
+    assert (difference.tensor, difference.sample, difference.position) == ("logits", 37, (4,))
+    assert (difference.expected, difference.got) == (expected, expected + 0.5)
+    text = (
+        "qfx_test: fake differs from the interpreter in 1 of 1000 codes; first: sample 37, "
+        f"logits[4]: expected code {expected}, got {expected + 0.5}"
+    )
+    with pytest.raises(VerificationError, match=f"^{re.escape(text)}$"):
+        result.raise_if_different()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 2.0**-40, -1e30])
+def test_values_that_are_no_codes_differ_and_are_not_rounded(bad):
+    model = models.mlp()
+
+    def spoil(values):
+        values[0, 0] = bad if not 0 < bad < 1 else values[0, 0] + bad
+        return values
+
+    result = verify(model, models.random_inputs(model, 4), executors=[fake(spoil)])
+    assert result["fake"].differing == 1
+
+
+def test_differences_show_their_place_across_chunks():
+    model = models.mlp()
+    result = verify(model, models.random_inputs(model, 1100), executors=[fake(lambda v: v + 1)])
+    assert result["fake"].differing == 11_000
+    assert len(result["fake"].first) == 5
+    late = verify(model, models.random_inputs(model, 1100), executors=[fake(_late)])
+    assert [difference.sample for difference in late["fake"].first] == [1024]
+
+
+def _late(values):
+    if len(values) == 1100 - 1024:
+        values[0, 0] += 1
+    return values
+
+
+def test_limits_cut_the_samples_of_an_executor():
+    model = models.mlp()
+    result = verify(
+        model,
+        models.random_inputs(model, 700),
+        executors=["qonnx", fake(same)],
+        limits={"fake": 600},
+    )
+    assert (result["qonnx"].samples, result["fake"].samples) == (700, 600)
+    assert result["fake"].codes == 6000
+
+
+def test_wide_accumulators_are_said_to_be_out_of_float32_range():
+    model = models.mlp(bit_width=16)
+    result = verify(model, models.random_inputs(model, 10), executors=["qonnx"])
+    reason = "out of float32 range: a sum may need 36 bits, float32 is exact to 24"
+    assert result["qonnx"].reason == reason
+    assert not result["qonnx"].ran
+    assert not result.agrees
+    with pytest.raises(VerificationError, match=f"^qfx_test: qonnx was not run: {reason}$"):
+        result.raise_if_different(required=["qonnx"])
+    with pytest.raises(VerificationError, match="no executor was run, nothing was compared$"):
+        result.raise_if_different()
+
+
+def test_an_error_of_the_target_is_a_reason():
+    def start(job: Job):
+        raise TargetError("Conv 'c': too deep for this target")
+
+    model = models.mlp()
+    broken = Executor("broken", "numpy", start, lambda job: None)
+    result = verify(model, models.random_inputs(model, 4), executors=["qonnx", broken])
+    assert result["broken"].reason == "Conv 'c': too deep for this target"
+    assert result["qonnx"].differing == 0
+
+
+def test_the_report_prints_as_a_table():
+    model = models.mlp()
+    executors = ["torch", replace(EXECUTORS["qonnx"]), fake(one_code_off)]
+    lines = str(verify(model, models.random_inputs(model, 100), executors=executors)).splitlines()
+    assert lines[0].startswith("qfx_test: interpreter, 100 samples, ")
+    assert lines[1].split() == [
+        "executor", "version", "samples", "tensors", "codes", "differing", "seconds",
+    ]  # fmt: skip
+    assert lines[2].endswith("not run: no torch model was given")
+    assert lines[3].split()[:-1] == ["qonnx", "qonnx", "1.0.0", "100", "5", "12,200", "0"]
+    assert lines[4].split()[3:7] == ["100", "1", "1,000", "1"]
+    assert lines[5].startswith("  fake: sample 37, logits[4]: expected code ")
+
+
+def test_unknown_executors_and_empty_inputs_are_refused():
+    model = models.mlp()
+    text = "executor must be one of torch, qonnx, hls4ml, not 'tourch'"
+    with pytest.raises(OptionError, match=f"^{text}$"):
+        verify(model, models.random_inputs(model, 1), executors=["tourch"])
+    with pytest.raises(DataError, match="^inputs must hold at least one sample$"):
+        verify(model, np.zeros((0, 16)))
+
+
+def test_a_wrong_output_shape_is_an_error_not_a_difference():
+    model = models.mlp()
+    text = "executor returned shape (3, 9) where the interpreter has (3, 10)"
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        verify(model, models.random_inputs(model, 3), executors=[fake(lambda v: v[:, 1:])])
+
+
+def torch_twin(model: onnx.ModelProto):
+    """The MLP of a file as plain torch arithmetic on the same values."""
+    import torch
+
+    class Twin(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            graph = load_qonnx(model)
+            self.casts = [graph.producer(name) for name in ("x_q", "fc1_out")]
+            for index, name in enumerate(("fc1_acc", "logits")):
+                for part in ("weight", "bias"):
+                    held = getattr(graph.producer(name), part)
+                    values = np.ldexp(held.codes.astype(float), -int(held.frac_bits[0]))
+                    self.register_buffer(f"{part}{index}", torch.tensor(values).float())
+
+        def cast(self, x, op):
+            low, high = op.formats[0].min_code, op.formats[0].max_code
+            return torch.round(x * 2**op.frac_bits).clamp(low, high) / 2**op.frac_bits
+
+        def forward(self, x):
+            x = self.cast(x, self.casts[0]) @ self.weight0.T + self.bias0
+            return self.cast(x.relu(), self.casts[1]) @ self.weight1.T + self.bias1
+
+    return Twin()
+
+
+@pytest.mark.parametrize("bit_width", [8, 16])
+def test_torch_runs_in_float64_where_it_must(bit_width):
+    model = models.mlp(bit_width=bit_width)
+    twin = torch_twin(model).train()
+    result = verify(model, models.random_inputs(model, 300), twin, executors=["torch"])
+    assert result.raise_if_different()["torch"].codes == 3000
+    assert twin.training
+    assert twin.weight0.dtype.is_floating_point and twin.weight0.element_size() == 4
+
+
+def test_float32_would_have_been_wrong_there():
+    import torch
+
+    model = models.mlp(bit_width=16)
+    x = models.random_inputs(model, 300)
+    expected = interpret(load_qonnx(model), x)["logits"].values
+    with torch.no_grad():
+        assert (torch_twin(model)(torch.tensor(x)).double().numpy() != expected).any()
+
+
+def test_a_model_file_is_not_changed(tmp_path: Path):
+    path = tmp_path / "m.onnx"
+    onnx.save(models.mlp(), str(path))
+    before = path.read_bytes()
+    verify(path, models.random_inputs(models.mlp(), 3), executors=["qonnx"])
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_importing_the_package_is_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, qfx_plugin; assert 'Graph' in dir(qfx_plugin); "
+        "heavy = {'torch', 'onnx', 'numpy', 'hls4ml'} & set(sys.modules); assert not heavy, heavy; "
+        "qfx_plugin.load_qonnx; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
