@@ -64,9 +64,11 @@ ALLOWED = {
         "brevitas_quantizers.prepare",
     },
     "qfx_plugin": {
+        "qfx_plugin.build",
         "qfx_plugin.hls4ml_backend",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
+        "qfx_plugin.rtl",
         "qfx_plugin.verify",
     },
     "qfx_plugin.errors": {"brevitas_quantizers.fixed_point"},
@@ -81,11 +83,32 @@ ALLOWED = {
         "qfx_plugin.qonnx_import",
         "qfx_plugin.tools",
     },
+    "qfx_plugin.rtl": {
+        "brevitas_quantizers.fixed_point",
+        "qfx_plugin.ir",
+        "qfx_plugin.passes",
+        "qfx_plugin.qonnx_import",
+        "qfx_plugin.tools",
+    },
+    "qfx_plugin.boards": {"brevitas_quantizers.fixed_point"},
+    "qfx_plugin.build": {
+        "brevitas_quantizers.fixed_point",
+        "qfx_plugin.boards",
+        "qfx_plugin.hls4ml_backend",
+        "qfx_plugin.ir",
+        "qfx_plugin.passes",
+        "qfx_plugin.qonnx_import",
+        "qfx_plugin.report",
+        "qfx_plugin.rtl",
+        "qfx_plugin.tools",
+        "qfx_plugin.verify",
+    },
     "qfx_plugin.executors": {
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.hls4ml_backend",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
+        "qfx_plugin.rtl",
     },
     "qfx_plugin.verify": {
         "brevitas_quantizers.fixed_point",
@@ -105,6 +128,8 @@ ALLOWED = {
     },
     "qfx_plugin.cli": {
         "brevitas_quantizers",
+        "qfx_plugin.boards",
+        "qfx_plugin.build",
         "qfx_plugin.demo",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
@@ -138,7 +163,8 @@ HOSTS = {
     # The adapter calls hls4ml; hls4ml calls the backend, which extends its classes.
     "hls4ml": {"qfx_plugin.hls4ml_backend.adapter", "qfx_plugin.hls4ml_backend.backend"},
     "finn": {"qfx_plugin.finn_plugin"},
-    "alkaid": {"qfx_plugin.rtl"},
+    "alkaid": {"qfx_plugin.rtl.alkaid_adapter"},
+    "pyosys": {"qfx_plugin.tools.yosys"},
     "onnx": {
         "brevitas_quantizers.qonnx",
         "qfx_plugin.executors",
