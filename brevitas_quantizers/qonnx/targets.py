@@ -53,6 +53,10 @@ def activation_roundings() -> list[RoundingMode]:
     ]
 
 
+_FLOAT_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+"""Also without parameters of their own, and also what `convert_sync_batchnorm` leaves behind."""
+
+
 def check_model(model: nn.Module, target: Target) -> None:
     """Refuse a model that `target` would read as a different one.
 
@@ -79,8 +83,13 @@ def check_model(model: nn.Module, target: Target) -> None:
 
 
 def _check_layers(model: nn.Module) -> None:
-    """No layer declares that it has no form in the file."""
+    """No layer is a float one, or declares that it has no form in the file."""
     for name, module in model.named_modules():
+        if isinstance(module, _FLOAT_NORMS) and not isinstance(module, DerivedConstants):
+            raise ExportError(
+                f"{name}: {type(module).__name__} computes in floating point; use "
+                "QuantBatchNorm of brevitas_quantizers.nn, or fold it into the layer before"
+            )
         reason = getattr(module, "no_qonnx_form", None)
         if reason is not None:
             kind = type(module).__name__

@@ -55,7 +55,8 @@ def interpret(
         chunk = {name: array[start : start + step] for name, array in arrays.items()}
         for name, codes in _run(graph, chunk, wanted).items():
             parts[name].append(codes)
-    return {name: _tensor(np.concatenate(parts[name]), kinds[name]) for name in wanted}
+    joined = {name: p[0] if len(p) == 1 else np.concatenate(p) for name, p in parts.items()}
+    return {name: _tensor(joined[name], kinds[name]) for name in wanted}
 
 
 def _run(

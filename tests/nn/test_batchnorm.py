@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
@@ -235,3 +236,24 @@ def test_compiles_without_graph_breaks_to_the_same_codes(mode, torch_seed):
     got, x.grad = x.grad, None
     layer(x).square().sum().backward()
     torch.testing.assert_close(got, x.grad, rtol=1e-3, atol=1e-3)
+
+
+def test_what_torch_makes_float_behind_our_back_is_refused_at_export(torch_seed):
+    """`convert_sync_batchnorm` takes the layer for a float one and replaces it."""
+    model = nn.Sequential(
+        qnn.QuantIdentity(act_quant=QFXFixedPoint), QuantBatchNorm2d(3, quant=QFXFixedPoint)
+    )
+    x = torch.randn(4, 3, 5, 5)
+    model(x)
+    replaced = nn.SyncBatchNorm.convert_sync_batchnorm(model).eval()
+    with pytest.raises(ExportError, match=r"^1: SyncBatchNorm computes in floating point; use"):
+        export_qonnx(replaced, x[:1])
+
+
+def test_a_float_batch_norm_without_parameters_is_refused_at_export(torch_seed):
+    model = nn.Sequential(
+        qnn.QuantIdentity(act_quant=QFXFixedPoint), nn.BatchNorm2d(3, affine=False)
+    )
+    model(torch.randn(4, 3, 5, 5))
+    with pytest.raises(ExportError, match=r"^1: BatchNorm2d computes in floating point; use"):
+        export_qonnx(model.eval(), torch.randn(1, 3, 5, 5))

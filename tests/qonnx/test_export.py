@@ -194,9 +194,17 @@ def test_refuses_an_unfinished_model():
 
 
 def test_refuses_float_parameters():
+    model = nn.Sequential(*small_cnn(), nn.Linear(5, 5))
+    assert refusal(model) == (
+        "6.weight: every parameter needs a QFX quantizer, and this one of Linear has none"
+    )
+
+
+def test_refuses_float_normalisation():
     model = nn.Sequential(*small_cnn(), nn.BatchNorm1d(5))
     assert refusal(model) == (
-        "6.weight: every parameter needs a QFX quantizer, and this one of BatchNorm1d has none"
+        "6: BatchNorm1d computes in floating point; use QuantBatchNorm of "
+        "brevitas_quantizers.nn, or fold it into the layer before"
     )
     stock = nn.Sequential(*small_cnn(), qnn.QuantLinear(5, 2, bias=False))
     assert refusal(stock) == (
