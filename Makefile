@@ -5,8 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= build/demo
 ARGS ?=
+# Tests run in as many processes, one thread each: most of their time is spent in C++ compilers.
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS)
 PINS := pyproject.toml constraints.txt
 DEMO_READY := $(VENV)/.installed-hls4ml
 ALL_READY := $(VENV)/.installed-all
@@ -22,10 +25,10 @@ demo: $(DEMO_READY) ## Train, export and prove every bit; writes build/demo/repo
 	$(BIN)/python -m qfx_plugin.cli demo --out $(OUT) $(ARGS)
 
 test: $(ALL_READY) ## The tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: $(ALL_READY) ## The tests that take more than 10 seconds each
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: $(ALL_READY) ## Style, imports and types
 	$(BIN)/python -m ruff check .
