@@ -140,7 +140,12 @@ def _cast(
     signed, rounding, overflow = modes
     lo, hi = code_bounds(width, signed, overflow)
     codes = cast_codes_(x * exact_exp2(point), rounding, lo, hi, signed, overflow)
-    return codes.mul_(exact_exp2(-point))
+    lsb = exact_exp2(-point)
+    if torch.compiler.is_compiling():
+        # Fused in any case. A result that was changed in place gets zero gradients from the
+        # compiler of PyTorch 2.11, without a word.
+        return codes * lsb
+    return codes.mul_(lsb)
 
 
 def binary_point_gradient(

@@ -21,8 +21,10 @@ from .errors import (
     ExportError,
     FormatError,
     ModeError,
+    ModelImportError,
     OptionError,
     QfxError,
+    QfxWarning,
 )
 from .format import FixedPointCast, FixedPointFormat
 from .interval import Interval, minimal_format
@@ -53,9 +55,11 @@ __all__ = [
     "KHotDigits",
     "KHotEncoding",
     "ModeError",
+    "ModelImportError",
     "OptionError",
     "OverflowMode",
     "QfxError",
+    "QfxWarning",
     "RoundingMode",
     "cast_code",
     "cast_codes",

@@ -33,3 +33,11 @@ class ExportError(QfxError, RuntimeError):
 
 class ConversionError(QfxError, RuntimeError):
     """A float network that `quantize` cannot convert; the text lists every obstacle at once."""
+
+
+class ModelImportError(QfxError, ValueError):
+    """An ONNX file that cannot be read, or a node in it that is no exact fixed point."""
+
+
+class QfxWarning(UserWarning):
+    """Something that the user asked for has changed numbers, or could not be kept."""

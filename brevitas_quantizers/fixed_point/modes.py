@@ -42,7 +42,7 @@ class RoundingMode(StrEnum):
         Raises:
             ModeError: `mode` is neither.
         """
-        return _parse(cls, mode, "rounding")
+        return _parse(_ROUNDINGS, mode, "rounding")
 
 
 class OverflowMode(StrEnum):
@@ -77,19 +77,21 @@ class OverflowMode(StrEnum):
         Raises:
             ModeError: `mode` is neither.
         """
-        return _parse(cls, mode, "overflow")
+        return _parse(_OVERFLOWS, mode, "overflow")
 
 
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
 
+# Tables instead of `RoundingMode(name)`: under torch.compile, PyTorch 2.11 makes a new object of
+# such a call, which `is` no member, and would compute another mode without a word.
+_ROUNDINGS = {mode.value: mode for mode in RoundingMode}
+_OVERFLOWS = {mode.value: mode for mode in OverflowMode}
 
-def _parse(cls: type[_Mode], mode: _Mode | str, kind: str) -> _Mode:
-    try:
-        return cls(mode)
-    except ValueError:
-        names = [member.value for member in cls]
-        near = difflib.get_close_matches(str(mode).upper(), names, n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ModeError(
-            f"{kind} mode must be one of {', '.join(names)}, not {mode!r}{hint}"
-        ) from None
+
+def _parse(members: dict[str, _Mode], mode: _Mode | str, kind: str) -> _Mode:
+    found = members.get(mode) if isinstance(mode, str) else None  # a member is its own name
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(str(mode).upper(), members, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ModeError(f"{kind} mode must be one of {', '.join(members)}, not {mode!r}{hint}")
