@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXFixedPoint, QFXKHot
     from .prepare import calibrate, learned_formats, parameter_groups
-    from .qonnx import export_qonnx
+    from .qonnx import export_qonnx, import_qonnx
     from .training import BitBudget, average_parameter_bits, freeze_binary_points
 
 __version__ = "0.1.0"
@@ -31,6 +31,7 @@ _HOMES = {
     "calibrate": "prepare",
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
+    "import_qonnx": "qonnx",
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
     "quantize": "convert",
@@ -49,6 +50,7 @@ __all__ = [
     "calibrate",
     "export_qonnx",
     "freeze_binary_points",
+    "import_qonnx",
     "learned_formats",
     "parameter_groups",
     "quantize",

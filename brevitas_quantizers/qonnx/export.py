@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +17,26 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import ExportError, QfxError
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
-from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
-from brevitas_quantizers.prepare import named_quantizers
 
+from .canonical import canonicalise, merge_equal_nodes
+from .finn import to_finn
 from .handlers import QFX_HANDLERS
+from .marks import MARK, mark_layers, take_marks_out
+from .metadata import (
+    METADATA_KEY,
+    STATE_KEY,
+    describe_model,
+    describe_places,
+    describe_state,
+    dumps,
+    shared_calls,
+    trained_floats,
+)
+from .qcdq import to_qcdq
 from .targets import Target, check_model
 
-METADATA_KEY = "qfx"
-METADATA_VERSION = 1
 _OPSET = {False: 13, True: 18}
+_REWRITINGS = {Target.FINN: to_finn, Target.QCDQ: to_qcdq}
 
 
 class _TorchScriptManager(QONNXManager):
@@ -43,6 +53,7 @@ def export_qonnx(
     path: str | os.PathLike[str] | None = None,
     target: Target | str = Target.QONNX,
     dynamo: bool = False,
+    latents: bool = True,
 ) -> onnx.ModelProto:
     """Write `model` as QONNX whose execution equals `model` in evaluation mode bit for bit.
 
@@ -54,8 +65,12 @@ def export_qonnx(
             by `QFXFixedPoint` or `QFXKHot`.
         args: example input (batch, ...) that fixes the shapes in the file.
         path: file to write, or `None` to only return the model.
-        target: `"qonnx"` for any reader, `"hls4ml"` to also refuse what hls4ml cannot represent.
+        target: `"qonnx"` for any reader; `"hls4ml"` and `"finn"` also refuse what these would
+            change; `"qcdq"` writes standard operators that onnxruntime runs.
         dynamo: use the `torch.export` based exporter instead of the TorchScript one.
+        latents: also store the float weights and biases that training holds, in the metadata, so
+            that `import_qonnx` can go on training where this model stopped. Without them, it
+            starts from the quantized values.
 
     Returns:
         The ONNX model, as written.
@@ -69,17 +84,28 @@ def export_qonnx(
     target = Target.parse(target)
     twin = copy.deepcopy(model).cpu().eval()
     check_model(twin, target)
-    metadata = _metadata(twin)
+    metadata, trained = describe_model(twin), trained_floats(twin)
     args = _to_float32(args)
     with torch.no_grad():
         _store_quantized_parameters(twin)
         twin.float()
+        state = describe_state(twin, trained, latents)
         _check_args(twin, args)
+        metadata["shared"] = shared_calls(twin, args)
+        mark_layers(twin)
         exported = _run_exporter(twin, args, dynamo)
-    _check_inputs_quantized(exported)
     _repeat_shared_initializers(exported)
-    _name_parameters(exported)
-    onnx.helper.set_model_props(exported, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    merge_equal_nodes(exported.graph, ("Quant", MARK))
+    marks = take_marks_out(exported.graph)
+    _check_inputs_quantized(exported)
+    _name_parameters(exported, metadata["shared"])
+    canonicalise(exported)
+    metadata |= describe_places(twin, marks, exported.graph)
+    exported = _REWRITINGS.get(target, lambda model: model)(exported)
+    if target is Target.FINN:
+        metadata["target"] = target.value  # what its Quant nodes mean depends on the reader
+    properties = {METADATA_KEY: dumps(metadata)} | ({STATE_KEY: state} if state else {})
+    onnx.helper.set_model_props(exported, properties)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         onnx.save(exported, os.fspath(path))
@@ -178,42 +204,32 @@ def _repeat_shared_initializers(exported: onnx.ModelProto) -> None:
             graph.node.remove(node)
 
 
-def _name_parameters(exported: onnx.ModelProto) -> None:
-    """Give weights and biases their PyTorch names; the dynamo exporter calls them `slice_1`."""
+def _name_parameters(exported: onnx.ModelProto, shared: dict[str, list[str]]) -> None:
+    """Give weights and biases an initializer each, called as in PyTorch.
+
+    The dynamo exporter calls them `slice_1`, and has one initializer for all that are equal.
+
+    Args:
+        exported: changed in place.
+        shared: of each shared quantizer, the parameters in the order of calls.
+    """
     graph = exported.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type != "Quant" or node.input[0] not in constants:
-            continue
-        name = next(a.s.decode() for a in node.attribute if a.name == "qfx_name")
-        tensor = constants[node.input[0]]
-        if tensor.name == name or name in constants:
-            continue
-        for consumer in graph.node:
-            for position, used in enumerate(consumer.input):
-                if used == tensor.name:
-                    consumer.input[position] = name
-        tensor.name = name
-
-
-def _metadata(model: nn.Module) -> dict[str, Any]:
-    """What QONNX has no place for, by quantizer name; see `docs/qonnx.md`."""
-    return {
-        "version": METADATA_VERSION,
-        "quantizers": {name: _describe(q) for name, q in named_quantizers(model)},
+    quants = [n for n in graph.node if n.op_type == "Quant" and n.input[0] in constants]
+    names = [next(a.s.decode() for a in n.attribute if a.name == "qfx_name") for n in quants]
+    slots = {
+        who: iter(calls if len(calls) == names.count(who) else dict.fromkeys(calls))
+        for who, calls in shared.items()
     }
-
-
-def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
-    options = quantizer.options
-    width = quantizer.width
-    described: dict[str, Any] = {
-        "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": float(width.detach()) if isinstance(width, Tensor) else width,
-        "overflow": options.overflow.value,
-        "rounding": options.rounding.value,
-        "signed": quantizer.signed,
-    }
-    if isinstance(quantizer, KHotQuantizer):
-        described |= {"digits": options.digits.value, "k": options.k}
-    return described
+    named: dict[str, onnx.TensorProto] = {}
+    for node, who in zip(quants, names, strict=True):
+        name = next(slots.get(who, iter(())), who)
+        if name not in named:
+            named[name] = onnx.TensorProto.FromString(constants[node.input[0]].SerializeToString())
+            named[name].name = name
+        node.input[0] = name
+    used = {name for node in graph.node for name in node.input} - set(named)
+    others = [t for t in graph.initializer if t.name in used]
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in others]
+    del graph.initializer[:]
+    graph.initializer.extend([*kept, *named.values()])

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from brevitas_quantizers.autograd import exact_exp2
-from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, rounding_name
+from brevitas_quantizers.fixed_point import OverflowMode, rounding_name
 from brevitas_quantizers.injectors.proxies import (
     QFXActProxy,
     QFXBiasProxy,
@@ -29,7 +29,11 @@ from brevitas_quantizers.injectors.proxies import (
 )
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
 
+from .patterns import HALVES
+
 QUANT_OP = f"{DOMAIN_STRING}::Quant"
+
+_UNNAMED = {rounding: (name, sign) for name, (rounding, sign) in HALVES.items()}
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class QuantNode:
         scale: LSB; 0-dimensional, `(1,)` for a bias, or one for each channel.
         bit_width: 0-dimensional word length in bits.
         attributes: ONNX attributes by name.
-        half_lsb: added in front of the node (the exact form of `AP_RND`), or `None`.
+        half_lsb: added in front of the node (see `HALVES`), or `None`.
     """
 
     scale: Tensor
@@ -60,13 +64,10 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
     options = quantizer.options
     scale = exact_exp2(-torch.round(quantizer.binary_point.detach())).float()
     scale = scale.reshape((1,) * max(0, scale_ndim - scale.ndim) + tuple(scale.shape))
-    add_half = options.rounding is RoundingMode.AP_RND and not is_parameter
-    if is_parameter:
-        qonnx_rounding = "ROUND"
-    elif add_half:
-        qonnx_rounding = "FLOOR"
-    else:
-        qonnx_rounding = rounding_name(options.rounding, "qonnx")
+    qonnx_rounding, sign = "ROUND", 0
+    if not is_parameter:
+        named = rounding_name(options.rounding, "qonnx")
+        qonnx_rounding, sign = (named, 0) if named else _UNNAMED[options.rounding]
     width = quantizer.width
     narrow = options.overflow is OverflowMode.AP_SAT_SYM and quantizer.signed
     attributes: dict[str, str | int] = {
@@ -83,7 +84,7 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
         scale=scale,
         bit_width=torch.tensor(float(width.round() if isinstance(width, Tensor) else width)),
         attributes=attributes,
-        half_lsb=scale / 2 if add_half else None,
+        half_lsb=sign * scale / 2 if sign else None,
     )
 
 
@@ -138,7 +139,7 @@ class _QFXHandler(ONNXBaseHandler):
         if module.is_quant_enabled:
             quantizer = module.quantizer
             self.node = describe(quantizer, self.is_parameter, self.scale_ndim)
-            self.zero_point = torch.tensor(0.0)
+            self.zero_point = torch.zeros((1,) * self.scale_ndim)
 
     def symbolic_execution(self, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Emit the node for `x`; returns what the proxy expects of a quantizer."""
@@ -158,7 +159,7 @@ class QFXWeightHandler(_QFXHandler):
 
 
 class QFXBiasHandler(_QFXHandler):
-    """Bias slot; FINN needs a scale of shape (1,)."""
+    """Bias slot; FINN needs a scale and a zero point of shape (1,)."""
 
     handled_layer = QFXBiasProxy
     is_parameter = True

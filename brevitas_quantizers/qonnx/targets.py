@@ -12,14 +12,13 @@ from brevitas_quantizers.fixed_point import (
     OptionError,
     OverflowMode,
     RoundingMode,
-    rounding_name,
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
 from brevitas_quantizers.prepare import named_quantizers
 
-_OVERFLOWS = (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
+from . import finn, qcdq
 
 
 class Target(StrEnum):
@@ -29,6 +28,10 @@ class Target(StrEnum):
     """Any reader of standard QONNX."""
     HLS4ML = "hls4ml"
     """hls4ml: as QONNX, without per-channel activations."""
+    FINN = "finn"
+    """FINN, which executes every activation as `AP_RND`."""
+    QCDQ = "qcdq"
+    """onnxruntime: QuantizeLinear, Clip, DequantizeLinear and standard operators."""
 
     @classmethod
     def parse(cls, target: Target | str) -> Target:
@@ -44,13 +47,29 @@ class Target(StrEnum):
             raise OptionError(f"export target must be one of {names}, not {target!r}") from None
 
 
-def activation_roundings() -> list[RoundingMode]:
-    """Rounding modes that a QONNX activation can have: named ones, and `AP_RND` by a rewriting."""
-    return [
-        mode
-        for mode in RoundingMode
-        if mode is RoundingMode.AP_RND or rounding_name(mode, "qonnx") is not None
-    ]
+_LABELS = {
+    Target.QONNX: "QONNX",
+    Target.HLS4ML: "hls4ml",
+    Target.FINN: "FINN",
+    Target.QCDQ: "QCDQ",
+}
+_MAX_BITS = {Target.FINN: finn.MAX_ACTIVATION_BITS, Target.QCDQ: qcdq.MAX_ACTIVATION_BITS}
+
+
+def activation_roundings(target: Target, signed: bool) -> list[RoundingMode]:
+    """Rounding modes that an activation of a file for `target` can have.
+
+    QONNX has a name or an exact pair of nodes for each of them, FINN executes a single one.
+    """
+    return finn.roundings(signed) if target is Target.FINN else list(RoundingMode)
+
+
+def activation_overflows(target: Target) -> list[OverflowMode]:
+    """Overflow modes that an activation of a file for `target` can have."""
+    saturating = [OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM]
+    if target is not Target.QCDQ:
+        return saturating
+    return [mode for mode in OverflowMode if mode is not qcdq.REFUSED_OVERFLOW]
 
 
 _FLOAT_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -73,7 +92,7 @@ def check_model(model: nn.Module, target: Target) -> None:
         raise ExportError(
             f"{type(model).__name__}: the model must have at least one QFX quantizer, not 0"
         )
-    _check_layers(model)
+    _check_layers(model, target)
     _check_parameters(model)
     for name, quantizer in quantizers.items():
         quantizer.who = name
@@ -82,8 +101,8 @@ def check_model(model: nn.Module, target: Target) -> None:
             _check_activation(name, quantizer, target)
 
 
-def _check_layers(model: nn.Module) -> None:
-    """No layer is a float one, or declares that it has no form in the file."""
+def _check_layers(model: nn.Module, target: Target) -> None:
+    """No layer is a float one, or has no form in the file or in the target."""
     for name, module in model.named_modules():
         if isinstance(module, _FLOAT_NORMS) and not isinstance(module, DerivedConstants):
             raise ExportError(
@@ -94,6 +113,8 @@ def _check_layers(model: nn.Module) -> None:
         if reason is not None:
             kind = type(module).__name__
             raise ExportError(f"{name or kind}: {kind} has no exact form in QONNX; {reason}")
+        if target is Target.FINN:
+            finn.check_layer(name, module)
 
 
 def _check_parameters(model: nn.Module) -> None:
@@ -126,20 +147,35 @@ def _quantizer_kind(proxy: object) -> str:
 
 def _check_activation(name: str, quantizer: FixedPointQuantizer, target: Target) -> None:
     options = quantizer.options
-    if options.rounding not in activation_roundings():
-        names = ", ".join(mode.value for mode in activation_roundings())
+    label = _LABELS[target]
+    modes = (
+        ("rounding", options.rounding, activation_roundings(target, quantizer.signed)),
+        ("overflow", options.overflow, activation_overflows(target)),
+    )
+    for kind, mode, known in modes:
+        if mode not in known:
+            names = ", ".join(member.value for member in known)
+            raise ExportError(
+                f"{name}: {label} has no equivalent of {kind} {mode.value} on "
+                f"{_kind(quantizer)} activation; these work: {names}"
+            )
+    width = _width(quantizer)
+    if target in _MAX_BITS and width > _MAX_BITS[target]:
         raise ExportError(
-            f"{name}: QONNX has no equivalent of rounding {options.rounding.value} on an "
-            f"activation; these work: {names}"
-        )
-    if options.overflow not in _OVERFLOWS:
-        names = ", ".join(mode.value for mode in _OVERFLOWS)
-        raise ExportError(
-            f"{name}: QONNX has no equivalent of overflow {options.overflow.value} on an "
-            f"activation; these work: {names}"
+            f"{name}: {label} has activations of at most {_MAX_BITS[target]} bits, not {width}; "
+            f"use bit_width={_MAX_BITS[target]}"
         )
     if target is Target.HLS4ML and quantizer.binary_point.ndim:
         raise ExportError(
             f"{name}: hls4ml cannot represent an activation with one binary point per channel "
             f"({quantizer.binary_point.numel()} here); use scaling_per_output_channel=False"
         )
+
+
+def _kind(quantizer: FixedPointQuantizer) -> str:
+    return "a signed" if quantizer.signed else "an unsigned"
+
+
+def _width(quantizer: FixedPointQuantizer) -> int:
+    width = quantizer.width
+    return int(width.detach().round()) if isinstance(width, Tensor) else int(width)

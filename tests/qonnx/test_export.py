@@ -76,10 +76,7 @@ def test_same_bits_from_both_exporters(weight_quant, dynamo, tmp_path, torch_see
     assert [node.op_type for node in exported.graph.node].count("Quant") == 6
 
 
-@pytest.mark.parametrize(
-    "rounding",
-    ["AP_TRN", "AP_TRN_ZERO", "AP_RND", "AP_RND_ZERO", "AP_RND_INF", "AP_RND_CONV"],
-)
+@pytest.mark.parametrize("rounding", RoundingMode)
 @pytest.mark.parametrize("overflow", ["AP_SAT", "AP_SAT_SYM"])
 def test_every_activation_mode_that_qonnx_can_hold(rounding, overflow, torch_seed):
     model = small_cnn(act_options={"rounding": rounding, "overflow": overflow, "bit_width": 3})
@@ -165,20 +162,11 @@ def refusal(model, args=None, error=ExportError, **options) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("rounding", ["AP_RND_MIN_INF"])
-def test_refuses_rounding_without_equivalent(rounding):
-    model = small_cnn(act_options={"rounding": rounding})
-    assert refusal(model) == (
-        "0.act: QONNX has no equivalent of rounding AP_RND_MIN_INF on an activation; these work: "
-        "AP_TRN, AP_TRN_ZERO, AP_RND, AP_RND_ZERO, AP_RND_INF, AP_RND_CONV"
-    )
-
-
 @pytest.mark.parametrize("overflow", ["AP_WRAP", "AP_SAT_ZERO", "AP_WRAP_SM"])
 def test_refuses_overflow_without_equivalent(overflow):
     model = small_cnn(act_options={"overflow": overflow})
     assert refusal(model) == (
-        f"0.act: QONNX has no equivalent of overflow {overflow} on an activation; "
+        f"0.act: QONNX has no equivalent of overflow {overflow} on a signed activation; "
         "these work: AP_SAT, AP_SAT_SYM"
     )
 
@@ -244,7 +232,7 @@ def test_refuses_nan_weights():
 
 def test_refuses_an_unknown_target_and_what_hls4ml_cannot_hold():
     assert refusal(small_cnn(), error=OptionError, target="vivado") == (
-        "export target must be one of qonnx, hls4ml, not 'vivado'"
+        "export target must be one of qonnx, hls4ml, finn, qcdq, not 'vivado'"
     )
     per_channel = nn.Sequential(
         qnn.QuantIdentity(

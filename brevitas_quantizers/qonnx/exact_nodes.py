@@ -1,0 +1,157 @@
+"""Rounding and overflow modes as standard ONNX nodes, without a single inexact addition.
+
+With `v = x / LSB` and a power-of-two LSB, scaling is exact in float32, and so are Floor, Ceil, Abs
+and Sign. Ties need no "add one half", which would round for values beside a tie:
+
+    AP_RND(v)         = ceil(floor(2 v) / 2)
+    AP_RND_MIN_INF(v) = floor(ceil(2 v) / 2)
+
+because `floor(v + 1/2) = floor((floor(2 v) + 1) / 2)`, and `floor((n + 1) / 2) = ceil(n / 2)` for
+whole `n`. Modes that are symmetric about zero work on `|v|` and get the sign back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+
+_MIRRORED = {
+    RoundingMode.AP_TRN_ZERO: RoundingMode.AP_TRN,
+    RoundingMode.AP_RND_INF: RoundingMode.AP_RND,
+    RoundingMode.AP_RND_ZERO: RoundingMode.AP_RND_MIN_INF,
+}
+"""What a mode that is symmetric about zero does to magnitudes."""
+
+_ON_HALVES = {
+    RoundingMode.AP_RND: ("Floor", "Ceil"),
+    RoundingMode.AP_RND_MIN_INF: ("Ceil", "Floor"),
+}
+
+
+class NodeChain:
+    """Appends nodes one behind the other; names begin with a prefix, so that they are unique.
+
+    Attributes:
+        x: the tensor at the end of the chain.
+        nodes: so far.
+        initializers: constants of the nodes.
+    """
+
+    def __init__(self, x: str, prefix: str) -> None:
+        self.x = x
+        self.prefix = prefix
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def constant(self, value: NDArray[np.generic]) -> str:
+        """An initializer; its name."""
+        name = f"{self.prefix}/constant_{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def node(
+        self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes: object
+    ) -> str:
+        """Any standard node; its output."""
+        name = f"{self.prefix}/{op_type}_{len(self.nodes)}"
+        result = output or f"{name}_output"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [result], name, **attributes))
+        return result
+
+    def apply(self, op_type: str, *operands: NDArray[np.generic] | float, **options: object) -> str:
+        """A node on `x` and constants; its output becomes `x`."""
+        names = [self.constant(np.asarray(value, np.float32)) for value in operands]
+        self.x = self.node(op_type, [self.x, *names], **options)
+        return self.x
+
+
+def needs_nodes(rounding: RoundingMode, overflow: OverflowMode) -> bool:
+    """Whether `QuantizeLinear`, half to even and saturating, does something else."""
+    saturates = overflow in (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
+    return rounding is not RoundingMode.AP_RND_CONV or not saturates
+
+
+def append_cast(
+    chain: NodeChain,
+    scale: NDArray[np.float32],
+    width: int,
+    signed: bool,
+    rounding: RoundingMode,
+    overflow: OverflowMode,
+) -> None:
+    """Append what brings `x` to multiples of `scale`; saturating modes leave the range open.
+
+    Args:
+        chain: ends at the tensor to cast.
+        scale: LSB, a power of two; broadcastable to the tensor.
+        width: word length in bits.
+        signed: two's complement if true.
+        rounding: any of the seven.
+        overflow: all but `AP_WRAP_SM`.
+    """
+    saturates = not overflow.wraps
+    if not signed and saturates:  # what is negative becomes zero in any case
+        rounding = _MIRRORED.get(rounding, rounding)
+    source = chain.x
+    mirrored = rounding in _MIRRORED
+    if mirrored:
+        chain.apply("Abs")
+    _append_rounding(chain, _MIRRORED.get(rounding, rounding), scale)
+    if mirrored:
+        sign = chain.node("Sign", [source])
+        chain.x = chain.node("Mul", [chain.x, sign])
+    if overflow is OverflowMode.AP_WRAP:
+        _append_wrap(chain, width, signed)
+    elif overflow is OverflowMode.AP_SAT_ZERO:
+        _append_zero_outside(chain, width, signed)
+    chain.apply("Mul", scale)
+
+
+def _append_rounding(chain: NodeChain, rounding: RoundingMode, scale: NDArray[np.float32]) -> None:
+    """`x` to whole numbers of LSBs."""
+    if rounding in _ON_HALVES:
+        inner, outer = _ON_HALVES[rounding]
+        chain.apply("Mul", 2 / scale)
+        chain.apply(inner)
+        chain.apply("Mul", 0.5)
+        chain.apply(outer)
+    else:
+        chain.apply("Mul", 1 / scale)
+        chain.apply("Floor" if rounding is RoundingMode.AP_TRN else "Round")
+
+
+def _append_wrap(chain: NodeChain, width: int, signed: bool) -> None:
+    """Whole numbers modulo `2**width`: first into `[0, 2**width)`, then the upper half down.
+
+    Both differences are exact, because the result is no larger and no finer than the operands.
+    """
+    steps = [(width, width), (width, width - 1)] if signed else [(width, width)]
+    for modulus, divisor in steps:
+        whole = chain.x
+        chain.apply("Mul", 2.0**-divisor)
+        chain.apply("Floor")
+        chain.apply("Mul", 2.0**modulus)
+        chain.x = chain.node("Sub", [whole, chain.x])
+
+
+def _append_zero_outside(chain: NodeChain, width: int, signed: bool) -> None:
+    """Whole numbers outside the format become zero."""
+    low, high = code_range(width, signed, OverflowMode.AP_SAT_ZERO)
+    above = chain.node("GreaterOrEqual", [chain.x, chain.constant(np.float32(low))])
+    below = chain.node("LessOrEqual", [chain.x, chain.constant(np.float32(high))])
+    inside = chain.node("And", [above, below])
+    chain.x = chain.node("Where", [inside, chain.x, chain.constant(np.float32(0))])
+
+
+def code_range(width: int, signed: bool, overflow: OverflowMode) -> tuple[int, int]:
+    """Smallest and largest code."""
+    if not signed:
+        return 0, (1 << width) - 1
+    high = (1 << (width - 1)) - 1
+    return (-high if overflow is OverflowMode.AP_SAT_SYM else -high - 1), high

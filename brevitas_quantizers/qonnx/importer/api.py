@@ -1,0 +1,209 @@
+"""`import_qonnx`: the steps of an import, in order."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import torch
+from torch import fx
+
+from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
+
+from .casts import convert_cast
+from .elementwise import (
+    convert_add,
+    convert_clip,
+    convert_mul,
+    convert_prelu,
+    convert_relu,
+    convert_smooth,
+)
+from .layers import snapping_change
+from .metadata import Metadata
+from .moving import (
+    convert_concat,
+    convert_flatten,
+    convert_identity,
+    convert_reshape,
+    convert_squeeze,
+    convert_transpose,
+)
+from .network import Network
+from .node import Node
+from .order import ordered_nodes
+from .pooling import (
+    convert_average_pool,
+    convert_global_average_pool,
+    convert_max_pool,
+    convert_reduce,
+)
+from .read import read_model
+from .report import ImportReport, SnappedScale
+from .weighted import convert_conv, convert_gemm, convert_matmul
+
+REPORT = "qfx_import"
+_SHOWN = 5
+
+STANDARD: dict[str, Callable[[Node, Network], None]] = {
+    "Add": convert_add,
+    "AveragePool": convert_average_pool,
+    "Clip": convert_clip,
+    "Concat": convert_concat,
+    "Conv": convert_conv,
+    "Dropout": convert_identity,
+    "Flatten": convert_flatten,
+    "Gemm": convert_gemm,
+    "GlobalAveragePool": convert_global_average_pool,
+    "Identity": convert_identity,
+    "MatMul": convert_matmul,
+    "MaxPool": convert_max_pool,
+    "Mul": convert_mul,
+    "PRelu": convert_prelu,
+    "ReduceMean": convert_reduce,
+    "ReduceSum": convert_reduce,
+    "Relu": convert_relu,
+    "Reshape": convert_reshape,
+    "Sigmoid": convert_smooth,
+    "Squeeze": convert_squeeze,
+    "Tanh": convert_smooth,
+    "Transpose": convert_transpose,
+    "Unsqueeze": convert_squeeze,
+}
+"""Operations of the standard domain and what converts them."""
+
+_MOVERS = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+CHANNELS_LAST = ("AveragePool", "Conv", "GlobalAveragePool", "MaxPool")
+"""Operations that may have channels last, in the domain that qonnx has for this."""
+
+
+def import_qonnx(
+    path: str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    snap_scales: bool = False,
+    latents: bool = True,
+) -> fx.GraphModule:
+    """Read QONNX as a network that trains: the inverse of `export_qonnx`.
+
+    A file of ours comes back with the layers, formats, modes, options, latent binary points and
+    trained floats it was exported with. Files of others are read where every number is fixed point.
+
+    Args:
+        path: an `.onnx` file, or a `ModelProto`.
+        snap_scales: move a scale that is no power of two to the nearest one, with a warning that
+            says by how much; otherwise such a scale is an error.
+        latents: use the trained floats in the metadata; otherwise weights start from the values in
+            the file, and batch norms keep their constants.
+
+    Returns:
+        The network in evaluation mode, on the CPU; `meta["qfx_import"]` is an `ImportReport`.
+
+    Raises:
+        ModelImportError: the file is damaged, or a node, called by its name, is no fixed point.
+    """
+    model = read_model(path)
+    graph = model.graph
+    metadata = Metadata(model)
+    if not latents:
+        metadata.state = {}
+    initializers = [tensor.name for tensor in graph.initializer]
+    known = {value.name for value in graph.input} | set(initializers)
+    outputs = [value.name for value in graph.output]
+    if not outputs:
+        raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
+    nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
+    with torch.random.fork_rng(devices=[]):  # layers draw their first weights
+        network = Network(graph, nodes, metadata, snap_scales)
+        with _default_dtype(torch.float64 if network.needs_double else torch.float32):
+            _convert(nodes, network)
+            result = _finish(network)
+    report = _report(network)
+    result.meta[REPORT] = report
+    _warn(report)
+    return result
+
+
+def _convert(nodes: list[Node], network: Network) -> None:
+    for node in nodes:  # constants first: layers look ahead for them
+        moves = node.op_type in _MOVERS and node.is_standard
+        if moves and any(name in network.constants for name in node.inputs[:1]):
+            STANDARD[node.op_type](node, network)
+            network.done.add(node.output)
+    for node in nodes:
+        network.start_dropouts(node)
+        if any(name in network.done for name in node.outputs):
+            continue
+        if node.is_quant:
+            if node.output not in network.constants:
+                convert_cast(node, network)
+        elif not (node.op_type == "Constant" and node.is_standard):
+            _converter(node)(node, network)
+
+
+def _converter(node: Node) -> Callable[[Node, Network], None]:
+    known = node.is_standard or (node.is_channels_last and node.op_type in CHANNELS_LAST)
+    found = STANDARD.get(node.op_type) if known else None
+    if found is None:
+        domain = f" of domain {node.domain!r}" if node.domain else ""
+        supported = ", ".join(["Quant", *STANDARD])
+        raise node.refuse(f"this operation{domain} is not supported; supported are {supported}")
+    return found
+
+
+def _finish(network: Network) -> fx.GraphModule:
+    values = []
+    for index, name in enumerate(network.outputs):
+        if name not in network.values:
+            raise ModelImportError(f"output {name!r} must depend on the network's input")
+        values.append(network.plain(network.behind_dropouts(name, "", index)).node)
+    network.graph.output(values[0] if len(values) == 1 else tuple(values))
+    network.layers.finish(network.needs_double)
+    result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")
+    return result.eval()
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Layers are built in this element type: their first casts have to hold the codes."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _report(network: Network) -> ImportReport:
+    return ImportReport(tuple(_snapped(network)), tuple(network.layers.notes()))
+
+
+def _snapped(network: Network) -> list[SnappedScale]:
+    """Every moved scale, with what that did to the values of constants."""
+    found = []
+    for constant in network.quantized:
+        if constant.spec.snapped is not None:
+            change = snapping_change(constant)
+            found.append(replace(constant.spec.snapped, largest_change=change))
+    found += [cast.spec.snapped for cast in network.casts if cast.spec.snapped is not None]
+    return found
+
+
+def _warn(report: ImportReport) -> None:
+    if report.snapped:
+        worst = sorted(report.snapped, key=lambda s: abs(np.log2(s.power / s.scale)))[::-1]
+        shown = "; ".join(str(scale) for scale in worst[:_SHOWN])
+        more = f"; and {len(worst) - _SHOWN} more" if len(worst) > _SHOWN else ""
+        warnings.warn(
+            f"import_qonnx: snap_scales changed {len(worst)} scale(s), so the network computes "
+            f"other numbers than the file: {shown}{more}",
+            QfxWarning,
+            stacklevel=3,
+        )
+    for note in report.notes:
+        warnings.warn(f"import_qonnx: {note}", QfxWarning, stacklevel=3)

@@ -1,0 +1,251 @@
+"""Nodes that compute element by element: Relu, PRelu, Clip, Add, Mul."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import brevitas.nn as qnn
+import torch
+import torch.nn.functional as F
+
+from brevitas_quantizers.nn import (
+    ChannelShift,
+    QuantAdd,
+    QuantHardtanh,
+    QuantLeakyReLU,
+    QuantMul,
+    QuantPReLU,
+    QuantRPReLU,
+)
+
+from ..scale_shift import QuantScale, QuantShift
+from .casts import activation, call_with_cast, layer_call
+from .names import stem
+from .network import Network, refusing
+from .node import Node
+from .norm import convert_norm
+from .values import Cast, Constant, Value, meta
+
+_CLIPS = {
+    ("QuantHardTanh", "act"): qnn.QuantHardTanh,
+    ("QuantHardtanh", "output"): QuantHardtanh,
+}
+_SMOOTH = {
+    "Sigmoid": ("QuantSigmoid", qnn.QuantSigmoid),
+    "Tanh": ("QuantTanh", qnn.QuantTanh),
+}
+
+
+def convert_relu(node: Node, net: Network) -> None:
+    """Relu, together with the Quants behind it."""
+    node.operands(1)
+    node.check_all_read()
+    value, fused = net.operand(node, 0), 0
+    for cast in net.casts_behind(node.output):
+        alone = not net.metadata.has_layers and not cast.spec.signed
+        if alone or net.metadata.type(cast.layer) == "QuantReLU":
+            activation(node, net, cast, value, qnn.QuantReLU)
+            fused += 1
+    if fused < net.readers.count(node.output):
+        call = net.graph.call_function(torch.relu, (value.node,))
+        net.emit(node.output, call, value.meta, value)
+
+
+def convert_smooth(node: Node, net: Network) -> None:
+    """Sigmoid and Tanh, which are fixed point only as the activation of a quantizer."""
+    node.operands(1)
+    node.check_all_read()
+    kind, build = _SMOOTH[node.op_type]
+    casts = net.casts_behind(node.output)
+    exact = all(net.metadata.type(cast.layer) == kind for cast in casts)
+    if not exact or len(casts) != net.readers.count(node.output):
+        raise node.refuse("has no exact fixed-point form")
+    for cast in casts:
+        activation(node, net, cast, net.operand(node, 0), build)
+
+
+def convert_clip(node: Node, net: Network) -> None:
+    """Clip to constant bounds, by operands or, before opset 11, by attributes."""
+    _, *names = node.operands(1, 3)
+    low, high = (
+        _bound(node, net, key, name) for key, name in zip(("min", "max"), names, strict=True)
+    )
+    node.check_all_read()
+    value, fused = net.operand(node, 0), 0
+    for cast in net.casts_behind(node.output, ("act", "output")):
+        fused += _clip_layer(node, net, cast, value, low, high)
+    if fused == net.readers.count(node.output):
+        return
+    if low is None or high is None:
+        bounds = {key: b for key, b in (("min", low), ("max", high)) if b is not None}
+        call = net.graph.call_function(torch.clamp, (value.node,), bounds)
+    else:
+        call = net.graph.call_function(F.hardtanh, (value.node, low, high))
+    net.emit(node.output, call, value.meta, value)
+
+
+def _clip_layer(
+    node: Node, net: Network, cast: Cast, value: Value, low: float | None, high: float | None
+) -> bool:
+    """Clip and cast as one layer, if that is what they were."""
+    kind = net.metadata.type(cast.layer)
+    if low is None or high is None or (kind, cast.role) not in _CLIPS:
+        return False
+
+    def build(**keywords: Any) -> Any:
+        return _CLIPS[kind, cast.role](min_val=low, max_val=high, **keywords)
+
+    if cast.role == "act":
+        activation(node, net, cast, value, build)
+    else:
+        call_with_cast(node, net, cast, build, (value.node,), value)
+    return True
+
+
+def _bound(node: Node, net: Network, key: str, name: str) -> float | None:
+    value = node.real(key, math.nan)
+    if name:
+        values = net.numbers(node, name, key)
+        if values.size != 1 or values.dtype.kind not in "fiu":
+            raise node.refuse(f"its {key} must be one number")
+        value = float(values.reshape(-1)[0])
+    return None if math.isnan(value) or math.isinf(value) else value
+
+
+def convert_prelu(node: Node, net: Network) -> None:
+    """PRelu with one quantized slope, or one for each channel."""
+    _, slope = node.operands(2)
+    node.check_all_read()
+    constant, value = net.constant(node, slope, "slope"), net.operand(node, 0)
+    name = net.layer_name(constant, node)
+    size = constant.values.size
+    rank = value.meta.ndim
+    channels = value.shape[1] if rank > 1 else 1
+    axis = len(constant.shape) - rank + 1
+    aligned = size == 1 or (axis >= 0 and constant.shape[axis] == size)
+    if size not in (1, channels) or not aligned or value.order is not None:
+        raise node.refuse(
+            f"its slope must be one value, or one for each channel of {list(value.shape)}, not of "
+            f"shape {list(constant.shape)}"
+        )
+    constant = constant.reshape((size,))
+    if net.metadata.type(name) == "QuantLeakyReLU":
+        given = net.metadata.layer(name).get("negative_slope")
+        slope_value = given if isinstance(given, float) else float(constant.values[0])
+        build = lambda **keywords: QuantLeakyReLU(slope_value, **keywords)  # noqa: E731
+    else:
+        build = lambda **keywords: QuantPReLU(size, **keywords)  # noqa: E731
+    layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant})
+
+
+def convert_add(node: Node, net: Network) -> None:
+    """Sum of two tensors, or of a tensor and a constant."""
+    _binary(node, net, operator.add, QuantAdd)
+
+
+def convert_mul(node: Node, net: Network) -> None:
+    """Product of two tensors, or of a tensor and a constant."""
+    _binary(node, net, operator.mul, QuantMul)
+
+
+def _binary(node: Node, net: Network, function: Any, kind: type) -> None:
+    names = node.operands(2)
+    node.check_all_read()
+    constants = [index for index, name in enumerate(names) if net.is_constant(name)]
+    if len(constants) == 2:
+        raise node.refuse("at least one operand must depend on the network's input")
+    if constants:
+        _with_constant(node, net, net.constant(node, names[constants[0]], "constant"))
+        return
+    left, right = (net.operand(node, index) for index in (0, 1))
+    if left.order != right.order:
+        left, right = net.plain(left), net.plain(right)
+    with refusing(node):
+        shape = function(left.meta, right.meta)
+    result = Value(left.node, shape, left.order)
+    nodes, fused = (left.node, right.node), 0
+    for cast in net.casts_behind(node.output, ("output",)):
+        if net.metadata.type(cast.layer) == kind.__name__:
+            call_with_cast(node, net, cast, kind, nodes, result)
+            fused += 1
+    if fused < net.readers.count(node.output):
+        net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
+
+
+def _with_constant(node: Node, net: Network, constant: Constant) -> None:
+    name = net.layer_name(constant, node)
+    kind = net.metadata.type(name)
+    if node.op_type == "Mul" and convert_norm(node, net, name, constant):
+        return
+    parent = stem(name) if node.op_type == "Add" else ""
+    if net.metadata.type(parent) == "QuantRPReLU" and _rprelu(node, net, parent, constant):
+        return
+    index = 1 - node.inputs.index(_name_of(node, net))
+    value = net.operand(node, index)
+    rank = value.meta.ndim
+    if kind == "ChannelShift" and constant.shape[:1] == (constant.values.size,):
+        spatial = len(constant.shape) - 1
+        build = lambda **keywords: ChannelShift(constant.shape[0], spatial, **keywords)  # noqa: E731
+    else:
+        if value.order is not None and len(constant.shape) > 1:
+            padded = constant.reshape((1,) * (rank - len(constant.shape)) + constant.shape)
+            back = tuple(value.order.index(axis) for axis in range(rank))
+            constant = padded.transpose(back)
+        elif value.order is not None and constant.values.size > 1:
+            shape = [1] * rank
+            shape[value.order[-1]] = constant.values.size
+            constant = constant.reshape(tuple(shape))
+        layer = QuantScale if node.op_type == "Mul" else QuantShift
+        build = lambda **keywords: layer(constant.shape, **keywords)  # noqa: E731
+    slot = "weight" if node.op_type == "Mul" else "bias"
+    with refusing(node):
+        shape = value.meta + meta(constant.shape)
+        path = net.layers.get(name, build, {slot: constant})
+    net.emit(node.output, net.graph.call_module(path, (value.node,)), shape, value)
+
+
+def _name_of(node: Node, net: Network) -> str:
+    return next(name for name in node.inputs if net.is_constant(name))
+
+
+def _rprelu(node: Node, net: Network, name: str, shift_in: Constant) -> bool:
+    """Shift, PReLU, shift as one layer, where the chain is complete."""
+    prelu = net.readers.only(node.output)
+    last = net.readers.only(prelu.output) if prelu is not None else None
+    if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):
+        return False
+    slope, shift_out = (
+        next((net.constants[n] for n in part.inputs if n in net.constants), None)
+        for part in (prelu, last)
+    )
+    size = shift_in.values.size
+    if slope is None or shift_out is None or {slope.values.size, shift_out.values.size} != {size}:
+        return False
+    slope = slope.reshape((size,))
+    names = tuple(f"{name}.{part}" for part in ("shift_in", "prelu", "shift_out"))
+    if tuple(net.layer_name(c, node) for c in (shift_in, slope, shift_out)) != names:
+        return False
+    for part in (prelu, last):
+        part.check_all_read()
+        net.done.add(part.output)
+    quantizers = net.layers.quantizers
+    constants = (
+        (names[0], "bias", shift_in),
+        (names[1], "weight", slope),
+        (names[2], "bias", shift_out),
+    )
+
+    def build(**keywords: Any) -> Any:
+        given = quantizers.constant("bias", shift_in) | quantizers.constant("weight", slope)
+        return QuantRPReLU(size, len(shift_in.shape) - 1, **given, **keywords)
+
+    def finish(module: Any) -> None:
+        parts = (module.shift_in, module.prelu, module.shift_out)
+        for (path, slot, constant), part in zip(constants, parts, strict=True):
+            if net.layers.adopt(path, part):
+                net.layers.hold(part, slot, constant, f"{path}.{slot}")
+
+    layer_call(node, net, name, build, lambda x: x.meta, None, last, finish)
+    return True

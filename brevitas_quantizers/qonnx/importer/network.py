@@ -1,0 +1,384 @@
+"""The network under construction: values by name, layers by name, calls in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from brevitas_quantizers.fixed_point import ModelImportError, QfxError
+
+from ..patterns import HALVES
+from .layers import Layers
+from .metadata import Metadata
+from .names import identifier, stem
+from .node import Node
+from .order import Readers
+from .read import tensor_array
+from .spec import read_spec
+from .values import Cast, Constant, Value, meta
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+_HOST_ERRORS = (
+    QfxError,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+_MAX_FLOAT32_BITS = 24
+_PARAMETER = re.compile(r".\.(weight|bias)$")
+
+
+class Network:
+    """What is known about each name of the file, and the torch.fx graph so far.
+
+    Attributes:
+        raw: initializers by name.
+        constants: initializers behind a Quant.
+        values: tensors that depend on the input.
+        metadata: of the file.
+        layers: modules so far.
+        readers: of each tensor.
+        done: outputs of nodes that a layer before them has taken in.
+        batch: first dimension of the inputs.
+        ranks: of each node, how many of its type come before it.
+    """
+
+    def __init__(
+        self, graph: onnx.GraphProto, nodes: list[Node], metadata: Metadata, snap: bool
+    ) -> None:
+        self.metadata = metadata
+        self.layers = Layers(metadata)
+        self.graph = fx.Graph()
+        self.values: dict[str, Value] = {}
+        self.constants: dict[str, Constant] = {}
+        self.done: set[str] = set()
+        self.outputs = [value.name for value in graph.output]
+        self.readers = Readers(nodes, self.outputs)
+        self.turns = any(node.is_channels_last for node in nodes)
+        self.raw = _raw_constants(graph, nodes)
+        self._snap = snap
+        self._dropouts = _dropouts(metadata)
+        self._starts = _starts(metadata, {node.name: node for node in nodes})
+        self._dropped: dict[tuple[str, str], Value] = {}
+        self._casts: dict[str, list[Cast]] = {}
+        self._by_output: dict[str, Cast] = {}
+        self._waiting: dict[str, Cast] = {}
+        self.casts: list[Cast] = []
+        self.quantized: list[Constant] = []
+        self.batch = 1
+        self.ranks = _ranks(nodes)
+        self._read_quantizers(nodes)
+        self._inputs(graph)
+
+    @property
+    def needs_double(self) -> bool:
+        """Whether float32 cannot hold every code, or the network was exported in float64."""
+        specs = [read.spec for read in (*self.quantized, *self.casts)]
+        widest = max((spec.width for spec in specs), default=0)
+        return self.metadata.dtype == "float64" or widest > _MAX_FLOAT32_BITS
+
+    # What a name stands for ------------------------------------------------------------------
+
+    def operand(self, node: Node, index: int) -> Value:
+        """Operand `index` of `node`, behind the dropouts that stood in front of it.
+
+        Raises:
+            ModelImportError: it does not depend on the network's input.
+        """
+        name = node.inputs[index]
+        if name not in self.values:
+            kind = "is float; it must go through a Quant" if name in self.raw else "is a constant"
+            raise node.refuse(f"its operand {name!r} {kind}")
+        return self.behind_dropouts(name, node.name, index)
+
+    def behind_dropouts(self, name: str, reader: str, index: int) -> Value:
+        """The value of `name`, as operand `index` of the node `reader` has it."""
+        value = self.values[name]
+        for path, module in self._dropouts.get((reader, index), ()):
+            key = (path, name)
+            if key not in self._dropped:
+                path_in_tree = self.layers.place(path, module)
+                call = self.graph.call_module(path_in_tree, (value.node,))
+                self._dropped[key] = Value(call, value.meta, value.order)
+            value = self._dropped[key]
+        return value
+
+    def start_dropouts(self, node: Node) -> None:
+        """Call the dropouts that were called before `node`: gradients add up in that order."""
+        for name, reader, index in self._starts.get(node.name, ()):
+            if name in self.values:
+                self.behind_dropouts(name, reader, index)
+
+    def constant(self, node: Node, name: str, role: str) -> Constant:
+        """A quantized initializer.
+
+        Raises:
+            ModelImportError: it is float, or computed.
+        """
+        if name in self.constants:
+            return self.constants[name]
+        if name in self.raw:
+            raise node.refuse(
+                f"its {role} {name!r} is float; it must go through a Quant node to be fixed point"
+            )
+        raise node.refuse(f"its {role} {name!r} must be an initializer behind a Quant node")
+
+    def numbers(self, node: Node, name: str, role: str) -> NDArray[np.generic]:
+        """An initializer as it is: a shape, axes, bounds."""
+        if name not in self.raw:
+            raise node.refuse(f"its {role} {name!r} must be an initializer")
+        return self.raw[name]
+
+    def integers(self, node: Node, name: str, role: str) -> tuple[int, ...]:
+        """A small vector of integers."""
+        values = self.numbers(node, name, role)
+        if values.dtype.kind not in "iu" or values.size > 16:
+            raise node.refuse(f"its {role} must be a few integers")
+        return tuple(int(value) for value in values.reshape(-1))
+
+    def is_constant(self, name: str) -> bool:
+        """Whether `name` does not depend on the input."""
+        return name in self.constants or name in self.raw
+
+    def layer_name(self, constant: Constant, node: Node) -> str:
+        """The layer that holds `constant`: by its own name, its quantizer's, or the reader's."""
+        if _PARAMETER.search(constant.name):
+            return stem(constant.name)
+        return stem(constant.spec.name) or node.name
+
+    def casts_behind(self, name: str, roles: tuple[str, ...] = ("act",)) -> list[Cast]:
+        """The casts of `roles` that read `name`."""
+        found = self._casts.get(name, ())
+        return [c for c in found if c.role in roles and c.reader not in self._dropouts]
+
+    def output_cast(self, name: str) -> Cast | None:
+        """The output quantizer that is the only reader of `name`."""
+        found = self.casts_behind(name, ("output",))
+        return found[0] if found and self.readers.count(name) == 1 else None
+
+    def waiting(self, node: Node, index: int) -> Cast | None:
+        """The input quantizer that waits in front of operand `index` for its layer."""
+        return self._waiting.get(node.inputs[index])
+
+    # Calls -----------------------------------------------------------------------------------
+
+    def emit(self, output: str, call: fx.Node, shape: Tensor, like: Value | None = None) -> None:
+        """Make the result of `call` known as `output`.
+
+        Args:
+            output: name of the file.
+            call: what computes it.
+            shape: of its result.
+            like: the value whose order of axes it shares.
+        """
+        self.values[output] = Value(call, shape, None if like is None else like.order)
+
+    def function(
+        self, node: Node, output: str, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Call a function of torch; values among `args` are in the file's order of axes."""
+        with refusing(node):
+            shape = target(*_map(args, lambda v: v.meta), **kwargs)
+        call = self.graph.call_function(target, _map(args, lambda v: v.node), kwargs)
+        self.emit(output, call, shape)
+
+    def method(self, node: Node, output: str, name: str, value: Value, *args: Any) -> None:
+        """Call a method of a tensor."""
+        with refusing(node):
+            shape = getattr(value.meta, name)(*_map(args, lambda v: v.meta))
+        call = self.graph.call_method(name, (value.node, *_map(args, lambda v: v.node)))
+        self.emit(output, call, shape)
+
+    def plain(self, value: Value) -> Value:
+        """`value` with the axes in the order of the file."""
+        if value.order is None:
+            return value
+        call = self.graph.call_method("permute", (value.node, *value.order))
+        return Value(call, value.meta.permute(value.order))
+
+    def channels_first(self, value: Value) -> Value:
+        """`value`, which the file has with channels last, with channels first."""
+        rank = value.meta.ndim
+        last = (0, *range(2, rank), 1)
+        if value.order == last:
+            return Value(value.node, value.meta)
+        value, first = self.plain(value), (0, rank - 1, *range(1, rank - 1))
+        call = self.graph.call_method("permute", (value.node, *first))
+        return Value(call, value.meta.permute(first))
+
+    # Quantizers ------------------------------------------------------------------------------
+
+    def _read_quantizers(self, nodes: list[Node]) -> None:
+        """Read every Quant node: constants by their outputs, casts by what they read."""
+        producers = {name: node for node in nodes for name in node.outputs}
+        calls: dict[str, int] = {}
+        for node in nodes:
+            if not node.is_quant:
+                continue
+            source, *others = node.operands(4)
+            roles = ("scale", "zero point", "bit width")
+            arrays = [self.numbers(node, *pair) for pair in zip(others, roles, strict=True)]
+            add, half, index = self._half_added(node, producers.get(source), arrays[0])
+            spec = read_spec(node, *arrays, half, self._snap)
+            if source in self.raw:
+                constant = Constant.of(spec, self.raw[source], source)
+                self.constants[node.output] = constant
+                self.quantized.append(constant)
+                continue
+            spec.check_activation()
+            slots = self.metadata.shared(spec.name)
+            call = calls[spec.name] = calls.get(spec.name, -1) + 1
+            slot = slots[call] if spec.name and call < len(slots) else spec.name
+            reader = (node.name, 0) if add is None else (add.name, index)
+            source = source if add is None else add.inputs[index]
+            cast = Cast(spec, source, reader, node.output, slot, spec.name)
+            self.casts.append(cast)
+            self._by_output[cast.output] = cast
+            self._casts.setdefault(cast.source, []).append(cast)
+            if add is not None:
+                self.done.add(add.outputs[0])
+
+    def cast_with_output(self, output: str) -> Cast:
+        """The cast that defines `output`."""
+        return self._by_output[output]
+
+    def wait(self, cast: Cast) -> bool:
+        """Leave an input quantizer to the layer that reads it; whether there may be one."""
+        if cast.role != "input" or self.readers.only(cast.output) is None:
+            return False
+        self._waiting[cast.output] = cast
+        return True
+
+    def _half_added(
+        self, node: Node, add: Node | None, scale: NDArray[np.generic]
+    ) -> tuple[Node | None, int, int]:
+        """The Add of half an LSB in front of a Quant, its sign, and the operand that is cast."""
+        name = node.text("rounding_mode", "ROUND").upper()
+        if add is None or add.op_type != "Add" or name not in HALVES or len(add.inputs) != 2:
+            return None, 0, 0
+        if self.readers.only(add.outputs[0]) is not node:
+            return None, 0, 0
+        sign = HALVES[name][1]
+        for index in (0, 1):
+            half = self.raw.get(add.inputs[1 - index])
+            if half is not None and half.dtype.kind == "f" and _is_half(half, scale, sign):
+                return add, sign, index
+        return None, 0, 0
+
+    def _inputs(self, graph: onnx.GraphProto) -> None:
+        for value in graph.input:
+            if value.name in self.raw:
+                continue
+            kind = value.type.tensor_type
+            if kind.elem_type not in _FLOATS:
+                raise ModelImportError(f"input {value.name!r}: its elements must be floats")
+            dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+            if len(dims) < 2 or any(size is None or size < 1 for size in dims[1:]):
+                raise ModelImportError(
+                    f"input {value.name!r}: must have a batch and at least one more dimension, "
+                    f"all but the batch known, not {dims[:16]}"
+                )
+            self.batch = max(dims[0] or 1, 1)
+            node = self.graph.placeholder(identifier(value.name))
+            try:
+                shape = meta((self.batch, *dims[1:]))
+            except (RuntimeError, OverflowError, TypeError):
+                text = f"input {value.name!r}: shape {dims[:16]} is impossible"
+                raise ModelImportError(text) from None
+            self.values[value.name] = Value(node, shape)
+
+
+@contextmanager
+def refusing(node: Node) -> Any:
+    """What torch or a quantizer says about impossible shapes or options, as one line."""
+    try:
+        yield
+    except ModelImportError:
+        raise
+    except _HOST_ERRORS as error:
+        cause = str(error).strip().partition("\n")[0]
+        raise node.refuse(f"cannot be built: {cause}") from None
+
+
+def _ranks(nodes: list[Node]) -> dict[int, int]:
+    counts: dict[str, int] = {}
+    ranks = {}
+    for node in nodes:
+        ranks[id(node)] = counts.get(node.op_type, 0)
+        counts[node.op_type] = ranks[id(node)] + 1
+    return ranks
+
+
+def _is_half(half: NDArray[np.generic], scale: NDArray[np.generic], sign: int) -> bool:
+    fits = half.size == 1 or half.shape == scale.shape or scale.size == 1
+    return bool(fits and half.size and np.all(half * 2 == sign * scale))
+
+
+def _raw_constants(graph: onnx.GraphProto, nodes: list[Node]) -> dict[str, NDArray[np.generic]]:
+    """Initializers and Constant nodes."""
+    found: dict[str, onnx.TensorProto] = {}
+    for tensor in graph.initializer:
+        if tensor.name in found:
+            raise ModelImportError(f"initializer {tensor.name!r} is defined twice")
+        found[tensor.name] = tensor
+    for node in nodes:
+        if node.op_type == "Constant" and node.is_standard:
+            value = node.tensor("value")
+            if value is None:
+                raise node.refuse("must have a tensor in its attribute 'value'")
+            found[node.output] = value
+    used = {name for node in nodes for name in node.inputs}
+    arrays = {name: tensor_array(tensor) for name, tensor in found.items() if name in used}
+    for node in nodes:
+        if node.op_type == "Identity" and len(node.inputs) == 1 and node.inputs[0] in arrays:
+            arrays[node.output] = arrays[node.inputs[0]]
+    return arrays
+
+
+def _dropouts(metadata: Metadata) -> dict[tuple[str, int], list[tuple[str, nn.Module]]]:
+    """Dropouts by the operands in front of which they stand."""
+    kinds = {kind.__name__: kind for kind in (nn.Dropout, nn.Dropout1d, nn.Dropout2d)}
+    found: dict[tuple[str, int], list[tuple[str, nn.Module]]] = {}
+    for item in metadata.dropouts:
+        kind, p = kinds.get(str(item.get("type"))), item.get("p")
+        behind = item.get("behind")
+        valid = isinstance(p, (int, float)) and 0 <= p <= 1 and isinstance(behind, list)
+        if kind is None or not valid:
+            raise ModelImportError(f"metadata 'qfx': {str(item)[:80]} is no dropout")
+        module = kind(float(p))
+        for place in behind:
+            if not (isinstance(place, list) and len(place) == 2 and type(place[1]) is int):
+                raise ModelImportError(f"metadata 'qfx': {str(place)[:80]} is no operand")
+            found.setdefault((str(place[0]), place[1]), []).append((str(item.get("name")), module))
+    return found
+
+
+def _starts(metadata: Metadata, nodes: dict[str, Node]) -> dict[str, list[tuple[str, str, int]]]:
+    """By node, the dropouts that are called before it: tensor, and an operand behind it."""
+    found: dict[str, list[tuple[str, str, int]]] = {}
+    for item in metadata.dropouts:
+        for place in item["behind"][:1]:
+            reader = nodes.get(str(place[0]))
+            if reader is not None and 0 <= place[1] < len(reader.inputs):
+                start = (reader.inputs[place[1]], reader.name, place[1])
+                found.setdefault(str(item.get("before")), []).append(start)
+    return found
+
+
+def _map(args: Any, change: Callable[[Value], Any]) -> Any:
+    """`args` with every value in it, also inside lists, changed."""
+    if isinstance(args, Value):
+        return change(args)
+    if isinstance(args, (tuple, list)):
+        return type(args)(_map(arg, change) for arg in args)
+    return args

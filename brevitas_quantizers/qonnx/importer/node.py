@@ -1,0 +1,125 @@
+"""A node of the file; each of its attributes must be understood, or it is an error."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import AttributeProto
+
+from brevitas_quantizers.fixed_point import ModelImportError
+
+from .read import CHANNELS_LAST, QUANT_DOMAINS, STANDARD_DOMAINS
+
+
+class Node:
+    """One node: names, and attributes by name and type.
+
+    Attributes:
+        op_type: operation, such as `"Conv"`.
+        domain: `""` for standard operations.
+        name: name in the file, or that of its first output.
+        inputs: names of the operands; trailing absent ones are dropped.
+        outputs: names of the results; trailing absent ones are dropped.
+    """
+
+    def __init__(self, proto: onnx.NodeProto) -> None:
+        self.op_type = proto.op_type
+        self.domain = proto.domain
+        self.inputs = _trim(list(proto.input))
+        self.outputs = _trim(list(proto.output))
+        self.name = proto.name or (self.outputs[0] if self.outputs else "")
+        self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+        self._read: set[str] = set()
+
+    @property
+    def is_quant(self) -> bool:
+        """Whether this is a `Quant` node of QONNX."""
+        known = self.domain in (*QUANT_DOMAINS, *STANDARD_DOMAINS)
+        return known and self.op_type in ("Quant", "IntQuant")
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether the operation is one of ONNX."""
+        return self.domain in STANDARD_DOMAINS
+
+    @property
+    def is_channels_last(self) -> bool:
+        """Whether the operation is one of ONNX with channels as the last axis."""
+        return self.domain == CHANNELS_LAST
+
+    @property
+    def output(self) -> str:
+        """The only result; more than one is an error."""
+        if len(self.outputs) != 1:
+            raise self.refuse(f"must have exactly one output, not {len(self.outputs)}")
+        return self.outputs[0]
+
+    def refuse(self, text: str) -> ModelImportError:
+        """The error to raise, with the node's name in front."""
+        return ModelImportError(f"{self.op_type} {self.name!r}: {' '.join(text.split())}")
+
+    def operands(self, least: int, most: int | None = None) -> tuple[str, ...]:
+        """The operands' names, `""` for absent ones up to `most`."""
+        most = least if most is None else most
+        if not least <= len(self.inputs) <= most:
+            count = str(least) if least == most else f"{least} to {most}"
+            raise self.refuse(f"must have {count} inputs, not {len(self.inputs)}")
+        if not all(self.inputs[:least]):
+            raise self.refuse("a required input has no name")
+        return self.inputs + ("",) * (most - len(self.inputs))
+
+    def has(self, name: str) -> bool:
+        """Whether the attribute is there."""
+        return name in self._attributes
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        found = self._get(name, AttributeProto.INT, "an integer")
+        return default if found is None else int(found.i)
+
+    def integers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """A list of integers."""
+        found = self._get(name, AttributeProto.INTS, "a list of integers")
+        return default if found is None else tuple(found.ints)
+
+    def real(self, name: str, default: float) -> float:
+        """A float attribute."""
+        found = self._get(name, AttributeProto.FLOAT, "a float")
+        return default if found is None else float(found.f)
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        found = self._get(name, AttributeProto.STRING, "a string")
+        return default if found is None else found.s.decode("utf-8", errors="replace")
+
+    def tensor(self, name: str) -> onnx.TensorProto | None:
+        """A tensor attribute."""
+        found = self._get(name, AttributeProto.TENSOR, "a tensor")
+        return None if found is None else found.t
+
+    def require(self, name: str, value: int | float, why: str = "") -> None:
+        """Refuse the node unless the attribute equals `value`, which is also its default."""
+        is_real = isinstance(value, float)
+        found = self.real(name, value) if is_real else self.integer(name, int(value))
+        if found != value:
+            raise self.refuse(f"{name} must be {value}, not {found}{why}")
+
+    def check_all_read(self) -> None:
+        """Refuse attributes that nobody has asked for, but for annotations called `qfx_...`."""
+        unknown = sorted(
+            name for name in set(self._attributes) - self._read if not name.startswith("qfx_")
+        )
+        if unknown:
+            raise self.refuse(f"attribute {unknown[0]!r} is not supported")
+
+    def _get(self, name: str, kind: int, words: str) -> AttributeProto | None:
+        self._read.add(name)
+        found = self._attributes.get(name)
+        if found is not None and found.type != kind:
+            raise self.refuse(f"attribute {name!r} must be {words}")
+        return found
+
+
+def _trim(names: list[str]) -> tuple[str, ...]:
+    while names and not names[-1]:
+        names.pop()
+    return tuple(names)
