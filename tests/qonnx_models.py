@@ -23,6 +23,9 @@ QONNX_ROUNDING = {
     "AP_RND_ZERO": "HALF_DOWN",
 }
 
+UNNAMED_ROUNDING = {"AP_RND": (1, "FLOOR"), "AP_RND_MIN_INF": (-1, "CEIL")}
+"""Half LSBs that an Add puts in front of this mode."""
+
 
 class QonnxBuilder:
     """Appends nodes one after the other; every method returns the name of its output tensor."""
@@ -61,9 +64,10 @@ class QonnxBuilder:
         """A Quant node with the standard and the `qfx_*` attributes; AP_RND gets its Add."""
         scale = np.exp2(-np.asarray(frac_bits, dtype=np.float64))
         qonnx_mode = mode or QONNX_ROUNDING.get(rounding)
-        if rounding == "AP_RND" and mode is None:
-            half = self.constant(f"{output}_half", scale / 2)
-            source, qonnx_mode = self.node("Add", [source, half], f"{output}_add"), "FLOOR"
+        if rounding in UNNAMED_ROUNDING and mode is None:
+            sign, qonnx_mode = UNNAMED_ROUNDING[rounding]
+            half = self.constant(f"{output}_half", sign * scale / 2)
+            source = self.node("Add", [source, half], f"{output}_add")
         inputs = [
             source,
             self.constant(f"{output}_scale", scale),

@@ -5,6 +5,7 @@ See `docs/ir.md` for the contract.
 
 from .graph import Graph
 from .interpreter import interpret
+from .json_form import graph_from_json, graph_to_json
 from .ops import (
     Add,
     AveragePool,
@@ -23,6 +24,8 @@ from .ops import (
     Relu,
     Reshape,
     SumPool,
+    Transpose,
+    Upsample,
     Window,
 )
 from .types import FixedTensor, FixedType, RealType, TensorType, Weight
@@ -50,7 +53,11 @@ __all__ = [
     "Reshape",
     "SumPool",
     "TensorType",
+    "Transpose",
+    "Upsample",
     "Weight",
     "Window",
+    "graph_from_json",
+    "graph_to_json",
     "interpret",
 ]

@@ -112,6 +112,24 @@ class Graph:
         fixed = [kind for kind in self._types.values() if isinstance(kind, FixedType)]
         return max((kind.peak.bit_length() for kind in fixed), default=0)
 
+    def to_json(self) -> str:
+        """The graph as versioned JSON text; see `docs/ir.md`."""
+        from .json_form import graph_to_json
+
+        return graph_to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """Read and verify the JSON form, of this or an earlier version.
+
+        Raises:
+            ModelFileError: the text is none, with the place of the first thing that is wrong.
+            UnsupportedModelError: the graph breaks a rule of the model.
+        """
+        from .json_form import graph_from_json
+
+        return graph_from_json(text)
+
     def __str__(self) -> str:
         rows = [("operation", "node", "tensor", "shape and format")]
         rows += [

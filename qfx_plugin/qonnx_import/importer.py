@@ -8,11 +8,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..errors import ModelFileError, UnsupportedModelError
-from ..ir import Constant, FixedType, Graph, Input, Op, TensorType, Weight
+from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
+
+from ..errors import ModelFileError, OptionError, UnsupportedModelError
+from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
 from .constants import QuantizedConstant
 from .node import Node
 from .read import tensor_array
+from .views import SUFFIX, View, channels_last
 
 FLOAT_TYPES = (
     onnx.TensorProto.FLOAT,
@@ -29,14 +32,20 @@ class Importer:
         quantized: initializers behind a Quant.
         ops: the graph so far.
         batch: first dimension of the inputs in the file, None where it is symbolic.
+        executed: rounding that the file's reader gives every activation, whatever it says.
     """
 
-    def __init__(self, graph: onnx.GraphProto, nodes: list[Node]) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, nodes: list[Node], executed: RoundingMode | None = None
+    ) -> None:
+        self.executed = executed
         self.raw = RawConstants(graph, nodes)
         self.quantized: dict[str, QuantizedConstant] = {}
         self.ops: list[Op] = []
         self.batch: int | None = None
         self._types: dict[str, TensorType] = {}
+        self._views: dict[str, View] = {}
+        self._aliases: dict[str, str] = {}
         self._names: set[str] = set()
         for value in graph.input:
             if value.name not in self.raw:
@@ -59,14 +68,70 @@ class Importer:
 
     def type(self, node: Node, name: str) -> TensorType:
         """Type of a tensor of the graph."""
-        self.tensor(node, name)
-        return self._types[name]
+        return self._types[self.tensor(node, name)]
 
     def tensor(self, node: Node, name: str) -> str:
-        """`name`, if it is a tensor of the graph and not a constant."""
+        """`name` with the axes of the file, if it is a tensor of the graph and not a constant."""
+        name = self._aliases.get(name, name)
+        if name in self._views and name not in self._types:
+            view = self._views[name]
+            self.emit(Transpose(f"{name}:layout", (view.tensor,), name, view.order))
         if name not in self._types:
             raise node.refuse(f"operand {name!r} must be computed from the network's input")
         return name
+
+    def view(self, node: Node, name: str) -> View:
+        """A tensor of the graph, with whatever order its axes have there."""
+        if name in self._views:
+            return self._views[name]
+        rank = len(self.shape(node, name))
+        return View(self.tensor(node, name), tuple(range(rank)))
+
+    def declare_inputs(self, formats: Mapping[str, FixedPointFormat]) -> None:
+        """Give float inputs a format, as if a Quant came first.
+
+        Raises:
+            OptionError: a name is no input of the file.
+        """
+        inputs = [op.output for op in self.ops if isinstance(op, Input)]
+        for name, fmt in formats.items():
+            if name not in inputs:
+                raise OptionError(
+                    f"input_formats: input must be one of {', '.join(inputs)}, not {name!r}"
+                )
+            cast = f"{name}:format"
+            self.emit(Quantize(cast, (name,), cast, fmt.width, fmt.frac_bits, fmt.signed))
+            self._aliases[name] = cast
+
+    def put_view(self, name: str, view: View) -> str:
+        """Make `name` known as a view; the graph's name of a tensor that is yet to be emitted."""
+        if view.plain:
+            return name
+        last = view.order == channels_last(len(view.order))
+        moved = f"{name}{SUFFIX if last else ':moved'}"
+        self._views[name] = View(moved, view.order)
+        return moved
+
+    def look_at(self, name: str, view: View) -> None:
+        """Make `name` known as a view of a tensor that is there."""
+        self._views[name] = view
+
+    def channels_first(self, node: Node, name: str) -> str:
+        """The graph's tensor of a channels-last one of the file."""
+        view = self.view(node, name)
+        wanted = channels_last(len(view.order))
+        if view.order == wanted:
+            return view.tensor
+        output = f"{name}{SUFFIX}"
+        if output not in self._types:
+            order = (len(wanted) - 1, *range(len(wanted) - 1))
+            tensor = self.tensor(node, name)
+            self.emit(Transpose(output, (tensor,), output, order))
+        return output
+
+    def type_of(self, tensor: str) -> TensorType:
+        """Type of a tensor by its name in the graph."""
+        return self._types[tensor]
 
     def is_constant(self, name: str) -> bool:
         """Whether `name` is an initializer, quantized or not."""
@@ -92,31 +157,37 @@ class Importer:
             )
         raise node.refuse(f"its {role} {name!r} must be an initializer behind a Quant node")
 
-    def operand(self, node: Node, name: str, like: tuple[int, ...]) -> str:
+    def operand(self, node: Node, name: str, like: View) -> str:
         """A tensor of the graph; a quantized constant becomes a `Constant` operation.
 
         Args:
             node: the reader.
             name: tensor or constant.
-            like: shape of one sample of the other operand, which gives the rank.
+            like: the other operand, which gives the rank and the order of the axes.
         """
-        if name in self._types:
-            return name
+        if name in self._types or name in self._views:
+            view = self.view(node, name)
+            return view.tensor if view.order == like.order else self.tensor(node, name)
         constant = self.weight(node, name, "operand")
-        shape = constant.codes.shape
-        if len(shape) > len(like) + 1 or (len(shape) == len(like) + 1 and shape[0] != 1):
+        shape, rank = constant.codes.shape, len(like.order)
+        if len(shape) > rank + 1 or (len(shape) == rank + 1 and shape[0] != 1):
+            sample = list(self.type_of(like.tensor).shape)
             raise node.refuse(
-                f"constant {name!r} of shape {list(shape)} does not fit samples of {list(like)}"
+                f"constant {name!r} of shape {list(shape)} does not fit samples of {sample}"
             )
-        sample = shape[1:] if len(shape) == len(like) + 1 else shape
-        sample = (1,) * (len(like) - len(sample)) + sample
+        padded = constant.reshape((1,) * (rank + 1 - len(shape)) + shape)
+        ordered = padded.transpose(like.batch_order)
+        sample = ordered.codes.shape[1:]
         output = name if sample == shape else f"{name}:{node.outputs[0]}"
-        self._constant_op(output, constant.reshape(sample).weight(node))
+        self._constant_op(output, ordered.reshape(sample).weight(node))
         return output
 
     def graph(self, outputs: list[str], name: str) -> Graph:
         """The finished graph, verified."""
         for output in outputs:
+            if output in self._views and output not in self._types:
+                view = self._views[output]
+                self.emit(Transpose(f"{output}:layout", (view.tensor,), output, view.order))
             if not isinstance(self._types.get(output), FixedType):
                 raise UnsupportedModelError(
                     f"output {output!r} must be computed from quantized tensors"

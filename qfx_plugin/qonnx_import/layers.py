@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from brevitas_quantizers.fixed_point import RoundingMode
-
 from ..ir import (
     AveragePool,
     Conv,
@@ -21,47 +19,69 @@ from ..ir import (
 )
 from .importer import Importer
 from .node import Node
-from .quant import activation_points, check_activation, quantize_constant, read_spec
+from .quant import (
+    HalfAdd,
+    activation_points,
+    check_activation,
+    quantize_constant,
+    read_spec,
+)
+from .views import CHANNELS_LAST_DOMAIN, View, channels_last
 
 
-def convert_quant(node: Node, state: Importer, half_of: str | None = None) -> None:
+def convert_quant(node: Node, state: Importer, half: HalfAdd | None = None) -> None:
     """Quant of an initializer gives a constant, of a tensor a `Quantize`.
 
     Args:
         node: the Quant node.
         state: the import.
-        half_of: the tensor that half an LSB was added to before this node, if that Add is part
-            of the cast.
+        half: the Add of half an LSB in front of this node, if it is part of the cast.
     """
     source, scale, zero_point, bit_width = node.operands(4)
     roles = ((scale, "scale"), (zero_point, "zero point"), (bit_width, "bit width"))
-    spec = read_spec(node, *(state.constant(node, name, role) for name, role in roles))
+    operands = (state.constant(node, name, role) for name, role in roles)
+    executed = None if state.is_constant(source) else state.executed
+    spec = read_spec(node, *operands, half=half, executed=executed)
     if source in state.raw:
         constant = quantize_constant(node, spec, state.raw[source], source)
         state.quantized[node.output] = constant
         return
     if source in state.quantized:
         raise node.refuse(f"its operand {source!r} is quantized already")
-    check_activation(node, spec, half_of is not None)
-    source = state.tensor(node, half_of or source)
+    check_activation(node, spec)
+    view = state.view(node, half.source if half else source)
+    shape = state.type_of(view.tensor).shape
+    bits = spec.frac_bits
+    if not view.plain and bits.size > 1:
+        rank = len(shape) + 1
+        bits = (
+            view.to_graph(bits.reshape((1,) * (rank - bits.ndim) + bits.shape))
+            if bits.ndim <= rank
+            else bits
+        )
     state.emit(
         Quantize(
             state.node_name(node),
-            (source,),
-            node.output,
+            (view.tensor,),
+            state.put_view(node.output, view),
             spec.width,
-            activation_points(node, spec.frac_bits, state.shape(node, source)),
+            activation_points(node, bits, shape),
             spec.signed,
-            RoundingMode.AP_RND if half_of else spec.rounding,
+            spec.rounding,
             spec.overflow,
         )
     )
 
 
 def convert_conv(node: Node, state: Importer) -> None:
-    """Conv, 1-D or 2-D."""
+    """Conv, 1-D or 2-D; of channels-last tensors and weights too, in QONNX's own domain."""
     x, w, b = node.operands(2, 3)
-    weight = state.weight(node, w).weight(node)
+    constant = state.weight(node, w)
+    last = node.domain == CHANNELS_LAST_DOMAIN
+    if last:
+        axes = constant.codes.ndim
+        constant = constant.transpose((0, axes - 1, *range(1, axes - 1)))
+    weight = constant.weight(node)
     kernel = weight.codes.shape[2:]
     if len(kernel) not in (1, 2):
         raise node.refuse(f"must have 1 or 2 spatial dimensions, not {len(kernel)}")
@@ -70,9 +90,18 @@ def convert_conv(node: Node, state: Importer) -> None:
     groups = node.integer("group", 1)
     node.check_all_read()
     bias = _bias(node, state, b, weight.codes.shape[0])
-    operand = state.tensor(node, x)
+    operand, output = _image(node, state, x)
     name = state.node_name(node)
-    state.emit(Conv(name, (operand,), node.output, weight, bias, window, groups))
+    state.emit(Conv(name, (operand,), output, weight, bias, window, groups))
+
+
+def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
+    """A node's operand, channels first, and the graph's name of its result."""
+    if node.domain != CHANNELS_LAST_DOMAIN:
+        return state.tensor(node, x), node.output
+    operand = state.channels_first(node, x)
+    order = channels_last(len(state.type_of(operand).shape))
+    return operand, state.put_view(node.output, View("", order))
 
 
 def convert_gemm(node: Node, state: Importer) -> None:
@@ -104,15 +133,16 @@ def convert_max_pool(node: Node, state: Importer) -> None:
     """MaxPool without indices."""
     (x,) = node.operands(1)
     node.integer("storage_order", 0)
-    window = _pool_window(node, state, x)
-    state.emit(MaxPool(state.node_name(node), (x,), node.output, window))
+    operand, output = _image(node, state, x)
+    window = _pool_window(node, state.type_of(operand).shape)
+    state.emit(MaxPool(state.node_name(node), (operand,), output, window))
 
 
 def convert_average_pool(node: Node, state: Importer) -> None:
     """AveragePool; padding must count as zeros."""
     (x,) = node.operands(1)
     counts = node.integer("count_include_pad", 0)
-    window = _pool_window(node, state, x)
+    window = _pool_window(node, state.shape(node, x))
     if window.padded and not counts:
         raise node.refuse("count_include_pad must be 1 where pads are not 0: divisors would differ")
     state.emit(AveragePool(state.node_name(node), (x,), node.output, window))
@@ -168,9 +198,8 @@ def _bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None
     return constant.reshape((outputs,)).weight(node)
 
 
-def _pool_window(node: Node, state: Importer, x: str) -> Window:
+def _pool_window(node: Node, shape: tuple[int, ...]) -> Window:
     """Geometry of a pool; rounding the output size up is accepted where it changes nothing."""
-    shape = state.shape(node, x)
     window = _window(node, node.integers("kernel_shape"))
     ceil = node.integer("ceil_mode", 0)
     node.check_all_read()

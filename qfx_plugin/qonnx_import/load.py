@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
+
 from ..ir import Graph
-from .elementwise import convert_add, convert_clip, convert_mul, convert_prelu, convert_relu
+from .elementwise import (
+    convert_add,
+    convert_clip,
+    convert_leaky_relu,
+    convert_mul,
+    convert_prelu,
+    convert_relu,
+)
 from .importer import Importer
 from .layers import (
     convert_average_pool,
@@ -24,17 +33,20 @@ from .layers import (
 )
 from .node import Node
 from .order import ordered_nodes
-from .read import QUANT_DOMAINS, STANDARD_DOMAINS, ModelSource, read_model
+from .quant import HALVES, HalfAdd
+from .read import QUANT_DOMAINS, STANDARD_DOMAINS, ModelSource, read_model, reader_of
 from .shapes import (
     convert_concat,
     convert_flatten,
     convert_identity,
     convert_reshape,
+    convert_resize,
     convert_squeeze,
     convert_transpose,
     convert_unsqueeze,
 )
 from .sizes import convert_size
+from .views import CHANNELS_LAST_DOMAIN
 
 Converter = Callable[[Node, Importer], None]
 
@@ -49,6 +61,7 @@ STANDARD: dict[str, Converter] = {
     "Gemm": convert_gemm,
     "GlobalAveragePool": convert_global_average_pool,
     "Identity": convert_identity,
+    "LeakyRelu": convert_leaky_relu,
     "MatMul": convert_matmul,
     "MaxPool": convert_max_pool,
     "Mul": convert_mul,
@@ -57,49 +70,82 @@ STANDARD: dict[str, Converter] = {
     "ReduceSum": convert_reduce_sum,
     "Relu": convert_relu,
     "Reshape": convert_reshape,
+    "Resize": convert_resize,
     "Squeeze": convert_squeeze,
     "Transpose": convert_transpose,
     "Unsqueeze": convert_unsqueeze,
+    "Upsample": convert_resize,
 }
 """Operations of the standard domain and what converts them."""
+
+CHANNELS_LAST: dict[str, Converter] = {"Conv": convert_conv, "MaxPool": convert_max_pool}
+"""Operations of QONNX's channels-last domain."""
 
 QUANT_NAMES = ("Quant", "IntQuant")
 
 
-def load_qonnx(source: ModelSource) -> Graph:
+def load_qonnx(
+    source: ModelSource,
+    *,
+    input_formats: Mapping[str, FixedPointFormat | str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Graph:
     """Read a QONNX network whose every number is exact fixed point.
 
     Args:
         source: path of an `.onnx` file, or a `ModelProto`.
+        input_formats: formats of inputs, by name, that reach arithmetic without a Quant, as in
+            files of QKeras; such as `{"x": "ap_fixed<16,6>"}`. Inputs are cast to the nearest.
+        outputs: tensors to stop at instead of the file's outputs, such as the one before a Softmax.
 
     Returns:
         The verified graph; tensors have their names of the file.
 
     Raises:
         ModelFileError: the file is missing, damaged, or not a proper graph.
+        OptionError: `input_formats` names no input.
         UnsupportedModelError: a node, called by its name, is no exact fixed point.
     """
     model = read_model(source)
     name = model.graph.name if isinstance(source, onnx.ModelProto) else Path(source).stem
-    return convert_graph(model.graph, name)
+    executed = RoundingMode.AP_RND if reader_of(model) == "finn" else None
+    formats = {
+        key: fmt if isinstance(fmt, FixedPointFormat) else FixedPointFormat.parse(fmt)
+        for key, fmt in (input_formats or {}).items()
+    }
+    return convert_graph(model.graph, name, executed, formats, outputs)
 
 
-def convert_graph(graph: onnx.GraphProto, name: str) -> Graph:
-    """Convert a graph that `read_model` has accepted."""
-    outputs = [value.name for value in graph.output]
+def convert_graph(
+    graph: onnx.GraphProto,
+    name: str,
+    executed: RoundingMode | None = None,
+    input_formats: Mapping[str, FixedPointFormat] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Graph:
+    """Convert a graph that `read_model` has accepted.
+
+    Args:
+        graph: of the file.
+        name: of the network.
+        executed: rounding that the file's reader gives every activation, whatever it says.
+        input_formats: formats of inputs without a Quant.
+        outputs: tensors to stop at.
+    """
+    outputs = [value.name for value in graph.output] if outputs is None else list(outputs)
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
-    state = Importer(graph, nodes)
+    state = Importer(graph, nodes, executed)
+    state.declare_inputs(input_formats or {})
     halves = dict(_half_lsb_adds(nodes, state, outputs))
-    skipped = {add for add, _ in halves.values()}
+    skipped = {half.output for half in halves.values()}
     for node in nodes:
         if node.op_type == "Constant" or node.output_or_none in skipped:
             continue
         if convert_size(node, state):
             continue
         if _is_quant(node):
-            _, half_of = halves.get(node.output, ("", None))
-            convert_quant(node, state, half_of)
+            convert_quant(node, state, halves.get(node.output))
         else:
             _converter(node)(node, state)
     return state.graph(outputs, name)
@@ -107,6 +153,8 @@ def convert_graph(graph: onnx.GraphProto, name: str) -> Graph:
 
 def _converter(node: Node) -> Converter:
     found = STANDARD.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
+    if node.domain == CHANNELS_LAST_DOMAIN:
+        found = CHANNELS_LAST.get(node.op_type)
     if found is None:
         supported = ", ".join(["Quant", *STANDARD])
         domain = f" of domain {node.domain!r}" if node.domain else ""
@@ -121,11 +169,11 @@ def _is_quant(node: Node) -> bool:
 
 def _half_lsb_adds(
     nodes: list[Node], state: Importer, outputs: list[str]
-) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Pairs of (Add of half an LSB, Quant FLOOR): how QONNX spells AP_RND.
+) -> Iterator[tuple[str, HalfAdd]]:
+    """Pairs of (Add of plus or minus half an LSB, Quant): see `HALVES`.
 
     Yields:
-        Output of the Quant; output of the Add and the tensor it adds to.
+        Output of the Quant, and what the Add makes of it.
     """
     readers: dict[str, int] = dict.fromkeys(outputs, 1)
     for name in (name for node in nodes for name in node.inputs):
@@ -135,18 +183,19 @@ def _half_lsb_adds(
         add = adds.get(node.inputs[0]) if _is_quant(node) and len(node.inputs) == 4 else None
         if add is None or readers[node.inputs[0]] != 1 or len(add.inputs) != 2:
             continue
-        if node.text("rounding_mode", "ROUND").upper() != "FLOOR":
+        found = HALVES.get(node.text("rounding_mode", "ROUND").upper())
+        if found is None:
             continue
         for half, source in (add.inputs, add.inputs[::-1]):
-            if half in state.raw and _is_half(state, half, node.inputs[1]):
-                yield node.output, (add.outputs[0], source)
+            if half in state.raw and _is_half(state, half, node.inputs[1], found[1]):
+                yield node.output, HalfAdd(add.outputs[0], source, found[0])
                 break
 
 
-def _is_half(state: Importer, half: str, scale: str) -> bool:
-    """Whether initializer `half` is half of `scale`, element by element."""
+def _is_half(state: Importer, half: str, scale: str, sign: int) -> bool:
+    """Whether initializer `half` is plus or minus half of `scale`, element by element."""
     if scale not in state.raw:
         return False
     values, steps = state.raw[half], state.raw[scale]
     same_shape = values.size == 1 or values.shape == steps.shape or steps.size == 1
-    return bool(same_shape and np.all(values * 2 == steps))
+    return bool(same_shape and np.all(values * 2 == sign * steps))

@@ -97,6 +97,12 @@ class Node:
         if found != value:
             raise self.refuse(f"{name} must be {value}, not {found}{rule}")
 
+    def require_text(self, name: str, value: str, default: str) -> None:
+        """Refuse the node unless the attribute is `value`."""
+        found = self.text(name, default)
+        if found != value:
+            raise self.refuse(f"{name} must be {value!r}, not {found!r}")
+
     def check_all_read(self) -> None:
         """Refuse attributes that nobody has asked for: they might change the result.
 

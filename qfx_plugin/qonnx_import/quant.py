@@ -25,6 +25,25 @@ from .node import Node
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
 
 
+HALVES = {"FLOOR": (RoundingMode.AP_RND, 1), "CEIL": (RoundingMode.AP_RND_MIN_INF, -1)}
+"""Modes without a name in QONNX: this `rounding_mode`, behind an Add of so many half LSBs."""
+
+
+@dataclass(frozen=True)
+class HalfAdd:
+    """An Add of plus or minus half an LSB whose only reader is a Quant: both are one cast.
+
+    Attributes:
+        output: tensor that the Add defines.
+        source: tensor that it adds to.
+        rounding: mode of the pair.
+    """
+
+    output: str
+    source: str
+    rounding: RoundingMode
+
+
 @dataclass(frozen=True, eq=False)
 class QuantSpec:
     """A Quant node without its operand.
@@ -33,7 +52,7 @@ class QuantSpec:
         width: word length in bits.
         frac_bits: int64 in the shape of the node's scale.
         signed: two's complement if true.
-        rounding: by the standard attribute, so as every QONNX tool executes it.
+        rounding: by the standard attribute and the Add in front, as every QONNX tool executes it.
         overflow: by the standard attribute.
         qfx_rounding: mode used in training, if the file names it.
         qfx_overflow: mode used in training, if the file names it.
@@ -57,8 +76,18 @@ def read_spec(
     scale: NDArray[np.generic],
     zero_point: NDArray[np.generic],
     bit_width: NDArray[np.generic],
+    half: HalfAdd | None = None,
+    executed: RoundingMode | None = None,
 ) -> QuantSpec:
     """Read and check all of a Quant node but its operand.
+
+    Args:
+        node: the Quant node.
+        scale: its LSB.
+        zero_point: must be 0.
+        bit_width: its word length.
+        half: the Add of half an LSB in front of it, if that is part of the cast.
+        executed: mode that the file's reader executes whatever the node says, if there is one.
 
     Raises:
         UnsupportedModelError: names the node and what is not exact fixed point.
@@ -73,7 +102,7 @@ def read_spec(
         _width(node, bit_width),
         _frac_bits(node, scale),
         signed,
-        _rounding(node),
+        _rounding(node, half, executed),
         OverflowMode.AP_SAT_SYM if node.integer("narrow", 0) else OverflowMode.AP_SAT,
         _mode(node, "qfx_rounding", RoundingMode),
         _mode(node, "qfx_overflow", OverflowMode),
@@ -84,14 +113,11 @@ def read_spec(
     return spec
 
 
-def check_activation(node: Node, spec: QuantSpec, half_added: bool) -> None:
+def check_activation(node: Node, spec: QuantSpec) -> None:
     """Refuse an activation whose `qfx_*` attributes contradict what QONNX tools execute."""
     if spec.k is not None:
         raise node.refuse("qfx_k is for weights; its operand is no initializer")
-    executed = spec.rounding
-    if half_added and spec.qfx_rounding is RoundingMode.AP_RND:
-        executed = RoundingMode.AP_RND
-    _check_same(node, "qfx_rounding", spec.qfx_rounding, executed)
+    _check_same(node, "qfx_rounding", spec.qfx_rounding, spec.rounding)
     symmetric = spec.qfx_overflow is OverflowMode.AP_SAT_SYM
     if spec.signed or not symmetric:  # unsigned, AP_SAT_SYM is AP_SAT
         _check_same(node, "qfx_overflow", spec.qfx_overflow, spec.overflow)
@@ -168,8 +194,16 @@ def _frac_bits(node: Node, scale: NDArray[np.generic]) -> NDArray[np.int64]:
     return np.asarray(1 - exponent, dtype=np.int64)
 
 
-def _rounding(node: Node) -> RoundingMode:
+def _rounding(node: Node, half: HalfAdd | None, executed: RoundingMode | None) -> RoundingMode:
     name = node.text("rounding_mode", "ROUND").upper()
+    if executed is not None:
+        # Unsigned casts that saturate make no difference between these two.
+        unsigned = not node.integer("signed", 1)
+        trained = _mode(node, "qfx_rounding", RoundingMode)
+        alike = {executed, trained} == {RoundingMode.AP_RND, RoundingMode.AP_RND_INF}
+        return RoundingMode.AP_RND_INF if unsigned and alike else executed
+    if half is not None:
+        return half.rounding
     try:
         return parse_rounding(name, "qonnx")
     except ModeError as error:

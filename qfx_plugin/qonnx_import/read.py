@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
@@ -14,12 +16,15 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ..errors import ModelFileError
+from .wire import check_wire
 
 ModelSource: TypeAlias = str | PathLike[str] | onnx.ModelProto
 
 MAX_FILE_BYTES = (1 << 31) - 1
 MAX_NODES = 100_000
 OPSETS = range(9, 24)
+MAX_METADATA = 1 << 27
+READERS = ("qonnx", "hls4ml", "finn")
 QUANT_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -48,14 +53,40 @@ def read_model(source: ModelSource) -> onnx.ModelProto:
     return model
 
 
+def reader_of(model: onnx.ModelProto) -> str:
+    """Whom the file was written for, by its `qfx` metadata: `"qonnx"` unless it says otherwise.
+
+    Raises:
+        ModelFileError: the metadata are no JSON object of a bounded size.
+    """
+    text = next((entry.value for entry in model.metadata_props if entry.key == "qfx"), "{}")
+    try:
+        if len(text) > MAX_METADATA:
+            raise ValueError
+        target = json.loads(text).get("target", "qonnx")
+    except (ValueError, AttributeError, RecursionError):
+        raise ModelFileError(
+            f"metadata 'qfx' must be a JSON object of at most {MAX_METADATA} characters"
+        ) from None
+    if target not in READERS:
+        raise ModelFileError(
+            f"metadata 'qfx': target must be one of {', '.join(READERS)}, not {str(target)[:40]!r}"
+        )
+    return str(target)
+
+
 def _parse(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise ModelFileError(f"{path}: there is no such file")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise ModelFileError(f"{path}: a model file must be below 2 GiB, not {size} bytes")
+    if not size:
+        return onnx.ModelProto()
     try:
-        model: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            check_wire(data, path.name, MAX_NODES)
+            model: onnx.ModelProto = onnx.ModelProto.FromString(data[:])
         return model
     except DecodeError:
         raise ModelFileError(f"{path}: is not an ONNX file, or is damaged or truncated") from None

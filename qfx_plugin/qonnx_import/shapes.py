@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from math import prod
 
-from ..ir import Concat, Identity, Reshape
+import numpy as np
+
+from ..ir import Concat, Identity, Reshape, Upsample
 from .importer import Importer
 from .node import Node
+from .views import View
 
 MAX_RANK = 8
 """Most dimensions of a constant; more are taken for a damaged file."""
@@ -31,16 +34,72 @@ def convert_identity(node: Node, state: Importer) -> None:
 
 
 def convert_transpose(node: Node, state: Importer) -> None:
-    """Transpose of a quantized constant."""
+    """Transpose of a quantized constant, or of a tensor behind its batch axis."""
     (x,) = node.operands(1)
     order = node.integers("perm") or None
     node.check_all_read()
     if x not in state.quantized:
-        raise node.refuse("only weights may be transposed; activations stay channels first")
+        _transpose_tensor(node, state, x, order)
+        return
     constant = state.quantized[x]
     if order is not None and sorted(order) != list(range(constant.codes.ndim)):
         raise node.refuse(f"perm {list(order)} does not fit shape {list(constant.codes.shape)}")
     state.quantized[node.output] = constant.transpose(order)
+
+
+def _transpose_tensor(node: Node, state: Importer, x: str, order: tuple[int, ...] | None) -> None:
+    view = state.view(node, x)
+    rank = len(view.order) + 1
+    order = order or tuple(reversed(range(rank)))
+    if sorted(order) != list(range(rank)) or order[0] != 0:
+        raise node.refuse(f"perm {list(order)} must be one of {rank} axes, the batch first")
+    seen = view.transposed([axis - 1 for axis in order[1:]])
+    if seen.plain:
+        state.emit(Identity(state.node_name(node), (seen.tensor,), node.output))
+    else:
+        state.look_at(node.output, seen)
+
+
+def convert_resize(node: Node, state: Importer) -> None:
+    """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
+    names = node.operands(2, 4)
+    x, scales = names[0], names[2] or names[1]
+    factors = state.constant(node, scales, "scales").reshape(-1)
+    if len(names) == 4 and names[3]:
+        raise node.refuse("must have scales, not sizes")
+    node.require_text("mode", "nearest", "nearest")
+    modes = (
+        ("coordinate_transformation_mode", "half_pixel"),
+        ("nearest_mode", "round_prefer_floor"),
+    )
+    shift, nearest = (node.text(name, default) for name, default in modes)
+    for name in ("cubic_coeff_a", "extrapolation_value"):  # neither matters here
+        node.real(name, 0.0)
+    node.integer("exclude_outside", 0)
+    node.check_all_read()
+    view = state.view(node, x)
+    if (shift, nearest) not in _REPEATING:
+        raise node.refuse(f"{shift} with {nearest} does not repeat elements")
+    if (
+        factors.size != len(view.order) + 1
+        or np.any(factors != np.rint(factors))
+        or factors[0] != 1
+    ):
+        raise node.refuse(f"scales must be whole numbers, 1 for the batch, not {factors.tolist()}")
+    ordered = [int(factors[axis]) for axis in view.batch_order]
+    if ordered[1] != 1:
+        raise node.refuse("its scale of the channels must be 1")
+    output = state.put_view(node.output, view)
+    state.emit(Upsample(state.node_name(node), (view.tensor,), output, tuple(ordered[2:])))
+
+
+_REPEATING = (
+    ("asymmetric", "floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+    ("pytorch_half_pixel", "round_prefer_floor"),
+)
+"""Pairs of modes that give element `i // factor`."""
 
 
 def convert_unsqueeze(node: Node, state: Importer) -> None:
@@ -112,15 +171,21 @@ def convert_squeeze(node: Node, state: Importer) -> None:
 
 
 def convert_concat(node: Node, state: Importer) -> None:
-    """Concat along the channel axis."""
+    """Concat along the channel axis, which is any axis of the file that the graph has first."""
     names = node.operands(1, max(1, len(node.inputs)))
-    rank = len(state.shape(node, names[0])) + 1
+    views = [state.view(node, name) for name in names]
+    if any(view.order != views[0].order for view in views):
+        views = [
+            View(state.tensor(node, name), tuple(range(len(v.order))))
+            for name, v in zip(names, views, strict=True)
+        ]
+    rank = len(views[0].order) + 1
     axis = node.integer("axis", 1)
     node.check_all_read()
-    if axis not in (1, 1 - rank):
+    if not -rank <= axis < rank or axis % rank == 0 or views[0].order[axis % rank - 1] != 0:
         raise node.refuse(f"axis must be 1 (channels), not {axis}")
-    operands = tuple(state.tensor(node, name) for name in names)
-    state.emit(Concat(state.node_name(node), operands, node.output))
+    output = state.put_view(node.output, views[0])
+    state.emit(Concat(state.node_name(node), tuple(view.tensor for view in views), output))
 
 
 def _reshape(node: Node, state: Importer, x: str, shape: tuple[int, ...]) -> None:

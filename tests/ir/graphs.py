@@ -20,8 +20,10 @@ def source(
 
 
 def graph(*ops: Op) -> Graph:
-    """A verified graph whose output is the last operation's."""
-    return Graph(ops, (ops[-1].output,), "hand").verify()
+    """A verified graph whose output is the last operation's; its JSON form is the same graph."""
+    made = Graph(ops, (ops[-1].output,), "hand").verify()
+    assert Graph.from_json(made.to_json()) == made
+    return made
 
 
 def run(*ops: Op, x: np.ndarray) -> tuple[FixedTensor, dict[str, FixedTensor]]:

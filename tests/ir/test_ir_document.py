@@ -24,7 +24,7 @@ def test_snippets_run(tmp_path: Path, monkeypatch, capsys):
         "my_simulator": lambda x: interpret(graph, x)["logits"].values,
     }
     snippets = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     for snippet in snippets:
         exec(compile(snippet, str(DOCUMENT), "exec"), names)
     printed = capsys.readouterr().out

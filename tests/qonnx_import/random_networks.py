@@ -7,7 +7,7 @@ import onnx
 
 from tests.qonnx_models import QONNX_ROUNDING, QonnxBuilder
 
-ROUNDINGS = [*QONNX_ROUNDING, "AP_RND"]
+ROUNDINGS = [*QONNX_ROUNDING, "AP_RND", "AP_RND_MIN_INF"]
 
 
 class RandomNetwork:
@@ -27,6 +27,10 @@ class RandomNetwork:
         for _ in range(self.pick(1, 2, 3)):
             self.blocks += 1
             getattr(self, self.pick("conv", "residual", "concat", "depthwise"))()
+            if self.pick(True, False):
+                self.norm()
+            if self.pick(True, False, False):
+                self.prelu()
             self.quantize(f"block{self.blocks}")
             if self.pick(True, False) and min(self.shape[1:]) >= 2:
                 self.pool()
@@ -100,6 +104,21 @@ class RandomNetwork:
         channels = 3 + (self.shape[0] if len(parts) == 3 else 0)
         self.x = self.builder.node("Concat", parts, f"cat{self.blocks}", axis=1)
         self.shape = (channels, *self.shape[1:])
+
+    def norm(self) -> None:
+        """Batch norm as deployed: Mul and Add of a constant per channel."""
+        name, shape = f"norm{self.blocks}", (1, self.shape[0], 1, 1)
+        scale, offset = (
+            self.builder.weight(f"{name}_{part}", shape, self.width()) for part in ("w", "b")
+        )
+        scaled = self.builder.node("Mul", [self.x, scale], f"{name}_scaled")
+        self.x = self.builder.node("Add", [scaled, offset], name)
+
+    def prelu(self) -> None:
+        """One slope, or one per channel."""
+        shape = self.pick((1,), (self.shape[0], 1, 1))
+        slope = self.builder.weight(f"slope{self.blocks}", shape, 3)
+        self.x = self.builder.node("PRelu", [self.x, slope], f"prelu{self.blocks}")
 
     def pool(self) -> None:
         """A 2x2 pool; an average is cast again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from onnx import helper
 
 from qfx_plugin.errors import ModelFileError, QfxError
+from qfx_plugin.ir import graph_from_json as load_json
+from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx, read
 from tests import qonnx_models as models
 
@@ -140,26 +143,177 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
-def check_mutations(rng: np.random.Generator, path: Path, count: int) -> None:
+def check_mutations(rng: np.random.Generator, folder: Path, count: int) -> float:
+    """Load damaged files; the longest time. Nothing is written beside them."""
     originals = [
         models.mlp((4, 3, 2)).SerializeToString(),
         models.cnn(size=4, rounding="AP_RND").SerializeToString(),
         models.average_pool().SerializeToString(),
+        models.per_channel_activation().SerializeToString(),
     ]
+    path, slowest = folder / "m.onnx", 0.0
     for index in range(count):
         path.write_bytes(mutate(originals[index % len(originals)], rng))
         start = time.perf_counter()
         try:
-            load_qonnx(path)
+            graph = load_qonnx(path)
+            assert load_json(graph.to_json()) == graph
         except QfxError as error:
             assert "\n" not in str(error)
-        assert time.perf_counter() - start < 5
+        slowest = max(slowest, time.perf_counter() - start)
+        assert slowest < 5
+    assert [entry.name for entry in folder.iterdir()] == ["m.onnx"]
+    return slowest
 
 
-def test_mutated_files(rng, tmp_path: Path):
-    check_mutations(rng, tmp_path / "m.onnx", 300)
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch) -> Path:
+    """A folder to work in; its surroundings must look the same afterwards."""
+    folder = tmp_path / "outer" / "inner"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    before = listing(tmp_path, folder)
+    yield folder
+    assert listing(tmp_path, folder) == before
+
+
+def listing(outer: Path, inner: Path) -> set[Path]:
+    return {path for path in outer.rglob("*") if inner not in path.parents}
+
+
+def test_mutated_files(rng, watched: Path):
+    check_mutations(rng, watched, 300)
 
 
 @pytest.mark.slow
-def test_many_mutated_files(rng, tmp_path: Path):
-    check_mutations(rng, tmp_path / "m.onnx", 5000)
+def test_many_mutated_files(rng, watched: Path):
+    check_mutations(rng, watched, 5000)
+
+
+HOSTILE = ["../../../evil", "/etc/passwd", 'a"; system("x"); //', "always", "class", "endmodule",
+           "new\nline", "tab\t", "`include", "$finish", "\u202eflow", "x" * 5000, " ", "{{7*7}}",
+           "%s%n", "C:\\evil", "a\x00b", "-rf", "<script>"]  # fmt: skip
+
+
+def renamed(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Every tensor and node with one of the names, numbered where they run out."""
+    made: dict[str, str] = {}
+
+    def other(name: str) -> str:
+        if name and name not in made:
+            number = len(made)
+            made[name] = names[number % len(names)] + (str(number) if number >= len(names) else "")
+        return made.get(name, name)
+
+    for node in model.graph.node:
+        node.name = other(f"node {node.name}")
+        node.input[:] = [other(name) for name in node.input]
+        node.output[:] = [other(name) for name in node.output]
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.name = other(value.name)
+    model.graph.name = names[0]
+    return model
+
+
+@pytest.mark.parametrize("shift", range(0, len(HOSTILE), 6))
+def test_hostile_names_stay_inside(shift, watched: Path):
+    """They are names to the reader and nothing else; what is generated gets identifiers."""
+    from qfx_plugin.hls4ml_backend.naming import Namer
+    from qfx_plugin.rtl.names import KEYWORDS, verilog_name
+
+    plain = models.cnn(size=4)
+    model = renamed(models.cnn(size=4), HOSTILE[shift:] + HOSTILE[:shift])
+    onnx.save(model, "m.onnx")
+    graph = load_qonnx("m.onnx")
+    assert load_json(graph.to_json()) == graph
+    x = models.random_inputs(plain, 3)
+    (got,) = interpret(graph, x).values()
+    assert got == interpret(load_qonnx(plain), x)["logits"]
+    given = Namer()
+    for op in graph:
+        for name in (op.name, op.output):
+            for safe in (given(name), verilog_name(name)):
+                assert re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", safe), (name, safe)
+                assert len(safe) < 200
+            assert verilog_name(name).lower() not in KEYWORDS
+    assert [entry.name for entry in watched.iterdir()] == ["m.onnx"]
+
+
+def varint(number: int) -> bytes:
+    low = [number >> shift & 127 for shift in range(0, max(1, number.bit_length()), 7)]
+    return bytes([byte | 128 for byte in low[:-1]] + low[-1:])
+
+
+def framed(field: int, content: bytes) -> bytes:
+    """A protobuf field that holds bytes."""
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+RELU = framed(1, framed(1, b"a") + framed(2, b"b") + framed(4, b"Relu"))
+
+
+def test_a_graph_of_ten_million_nodes_costs_no_memory(tmp_path: Path):
+    """Refused before it is parsed: parsed, it would take gigabytes."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(framed(7, RELU * 10_000_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    refused(path, "m.onnx: the graph must have at most 100000 nodes, not more")
+    assert time.perf_counter() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (framed(7, framed(5, b"") * 300_000), "must have at most 262144 nodes"),
+        (framed(7, RELU + framed(5, framed(6, b"") * 70_000)), "initializer has more than 65536"),
+        (framed(7, RELU) + framed(20, bytes(1 << 27)), "must have at most 67108864 bytes besides"),
+        (framed(7, framed(1, framed(5, bytes(1 << 27)))), "must have at most 67108864 bytes"),
+    ],
+    ids=["initializers", "strings", "training", "nested"],
+)  # fmt: skip
+def test_other_files_that_would_unfold(content, text, tmp_path: Path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    start = time.perf_counter()
+    with pytest.raises(ModelFileError, match=re.escape(text)):
+        load_qonnx(path)
+    assert time.perf_counter() - start < 5
+
+
+def test_absurd_sizes_of_tensors_and_windows():
+    model = models.cnn()
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 1 << 40
+    with pytest.raises(QfxError, match="exceeds 16777216 elements"):
+        load_qonnx(model)
+    b = models.QonnxBuilder((1, 4, 4))
+    x = b.quant("x", "x_q", 4, 2)
+    size = 1 << 20
+    b.node("MaxPool", [x], "logits", kernel_shape=[size] * 2, pads=[size - 1] * 4)
+    with pytest.raises(QfxError, match="its padded input shape .* exceeds 16777216 elements"):
+        load_qonnx(b.model("logits", (1, 5, 5)))
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"target": "moon"}', "[" * 100_000, '{"target": []}'])
+def test_damaged_metadata(text):
+    model = models.mlp()
+    del model.metadata_props[:]
+    model.metadata_props.add(key="qfx", value=text)
+    refused(model, "metadata 'qfx'")
+
+
+def test_external_data_is_never_opened(tmp_path: Path):
+    """Neither outside the folder nor in it."""
+    model = models.mlp()
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(4096))
+    for location in ("secret.bin", "../secret.bin", str(secret), "/dev/zero"):
+        tensor = next(t for t in model.graph.initializer if t.name == "fc1_w")
+        tensor.ClearField("raw_data")
+        tensor.ClearField("external_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=location)
+        path = tmp_path / "m.onnx"
+        path.write_bytes(model.SerializeToString())
+        refused(path, "initializer 'fc1_w': values in other files are not read")

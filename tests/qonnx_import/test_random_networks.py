@@ -1,4 +1,7 @@
-"""Random networks: the interpreter equals qonnx's executor at every named tensor."""
+"""Random networks: torch, interpreter, qonnx and onnxruntime agree at every named tensor.
+
+`benchmarks/random_networks.py` runs 2,000 of each.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.verify import verify
 from tests import qonnx_models as models
 from tests.ir.graphs import check_range
+from tests.qonnx_import.random_models import random_model
 from tests.qonnx_import.random_networks import random_network
 
 
@@ -30,10 +34,33 @@ def check(seeds: range) -> None:
     assert compared > 0.95 * len(seeds)
 
 
-def test_a_hundred_networks():
-    check(range(100))
+def check_torch(seeds: range) -> None:
+    """PyTorch at every quantizer, qonnx and onnxruntime at every tensor."""
+    compared = {"torch": 0, "qonnx": 0, "onnxruntime": 0}
+    for index in seeds:
+        seed = crc32(f"random model {index}".encode())
+        model, x = random_model(seed)
+        result = verify(model, x, executors=list(compared))
+        assert result.agrees, f"model {index}, seed {seed}:\n{result}"
+        for name in compared:
+            compared[name] += result[name].ran
+    assert compared["torch"] == len(seeds)
+    assert min(compared.values()) > 0.9 * len(seeds)
+
+
+def test_sixty_files():
+    check(range(60))
+
+
+def test_forty_models():
+    check_torch(range(40))
 
 
 @pytest.mark.slow
-def test_two_thousand_networks():
-    check(range(100, 2100))
+def test_more_files():
+    check(range(60, 560))
+
+
+@pytest.mark.slow
+def test_more_models():
+    check_torch(range(40, 160))

@@ -4,6 +4,7 @@ from .activation import Clip, PRelu
 from .base import Op
 from .conv import Conv
 from .elementwise import Add, Identity, Multiply, Relu
+from .layout import Transpose, Upsample
 from .linear import Linear, Weighted
 from .pool import AveragePool, MaxPool, Pool, SumPool
 from .quantize import Quantize
@@ -30,6 +31,8 @@ __all__ = [
     "Relu",
     "Reshape",
     "SumPool",
+    "Transpose",
+    "Upsample",
     "Weighted",
     "Window",
 ]

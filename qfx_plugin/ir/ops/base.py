@@ -97,10 +97,10 @@ def align(codes: Codes, operand: FixedType, frac_bits: Codes) -> Codes:
     return np.asarray(codes << column(np.minimum(shift, 62), len(operand.shape)))
 
 
-def check_size(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+def check_size(op: Op, shape: tuple[int, ...], what: str = "output") -> tuple[int, ...]:
     """`shape`, or an error if no sane network has such a tensor."""
     if min(shape, default=1) < 1:
-        raise op.refuse(f"its output shape {list(shape)} has an empty dimension")
+        raise op.refuse(f"its {what} shape {list(shape)} has an empty dimension")
     if prod(shape) > MAX_ELEMENTS:
-        raise op.refuse(f"its output shape {list(shape)} exceeds {MAX_ELEMENTS} elements")
+        raise op.refuse(f"its {what} shape {list(shape)} exceeds {MAX_ELEMENTS} elements")
     return shape

@@ -36,6 +36,9 @@ class Conv(Weighted):
         low, high = operand.aligned(operand.frac_bits.max())
         if self.window.padded:
             low, high = np.minimum(low, 0), np.maximum(high, 0)
+        check_size(
+            self, (operand.shape[0], *self.window.padded_size(operand.shape[1:])), "padded input"
+        )
         shape = check_size(self, (self.outputs, *self.window.positions(operand.shape[1:])))
         per_input = self.weight.codes.shape[1]
         matrix = self.weight.codes.reshape(self.outputs, -1)

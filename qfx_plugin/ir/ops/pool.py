@@ -35,6 +35,9 @@ class Pool(Op):
             raise self.refuse(f"input must have {rank + 1} dimensions, not {list(operand.shape)}")
         if not self.window.is_sane or max(self.window.dilations) > 1:
             raise self.refuse(f"its geometry is impossible: {self.window}")
+        check_size(
+            self, (operand.shape[0], *self.window.padded_size(operand.shape[1:])), "padded input"
+        )
         spatial = self.window.positions(operand.shape[1:])
         return check_size(self, (operand.shape[0], *spatial))
 

@@ -61,6 +61,10 @@ class Window:
         sizes = zip(spatial, self.pads, self.extent, self.strides, strict=True)
         return tuple((size + sum(pad) - ext) // step + 1 for size, pad, ext, step in sizes)
 
+    def padded_size(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Size of an input of size `spatial` with its padding."""
+        return tuple(size + sum(pad) for size, pad in zip(spatial, self.pads, strict=True))
+
     def slices(self, x: NDArray[Any], fill: int) -> Iterator[NDArray[Any]]:
         """For each element of the window: (batch, channels, *positions), that element everywhere.
 
