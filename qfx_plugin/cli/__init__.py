@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from brevitas_quantizers import __version__
-from qfx_plugin.cli import demo, doctor, verify
+from qfx_plugin.cli import boards, build, completion, demo, doctor, export, report, verify
 
 OK, DISAGREEMENT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (demo, verify, doctor)
+_COMMANDS = (demo, export, verify, build, report, boards, doctor, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo, print its tables, write its reports."""
-    _silence_hosts()
+    from qfx_plugin.cli.hosts import silence_hosts
+
+    silence_hosts()
     from rich.console import Console
 
     from qfx_plugin.cli.progress import ConsoleProgress
@@ -57,19 +57,3 @@ def run(options: argparse.Namespace) -> int:
     print_report(report, console)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     return 0 if report.proven else 1
-
-
-def _silence_hosts() -> None:
-    """Known remarks of host libraries, by their text, that would tear the progress display.
-
-    Some are made at import: call this first.
-    """
-    for text in (
-        "fast_hadamard_transform package not found",
-        "Named tensors and all their associated APIs",
-        "brevitas.fx is deprecated",
-    ):
-        warnings.filterwarnings("ignore", message=text)
-    logging.getLogger("torch.utils.cpp_extension").addFilter(
-        lambda record: not record.getMessage().startswith("No CUDA runtime is found")
-    )

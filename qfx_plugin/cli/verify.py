@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from qfx_plugin.verify import Agreement
@@ -54,6 +53,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and tell by the exit status."""
+    from qfx_plugin.build.inputs import random_inputs
     from qfx_plugin.qonnx_import import load_qonnx
     from qfx_plugin.verify import verify
 
@@ -66,39 +66,6 @@ def run(options: argparse.Namespace) -> int:
     agreement = verify(options.model, inputs, **chosen)
     sys.stdout.write(_as_json(agreement) if options.json else f"{agreement}\n")
     return 0 if agreement.agrees else 1
-
-
-def random_inputs(graph: Any, samples: int, seed: int) -> NDArray[np.float32]:
-    """Inputs on a grid four times finer than the first cast's, a quarter beyond its range.
-
-    Args:
-        graph: with one input.
-        samples: how many.
-        seed: of the generator.
-
-    Returns:
-        (samples, *shape) float32: every code, every tie and both kinds of overflow are likely.
-
-    Raises:
-        DataError: the graph has several inputs, or its input is not cast.
-    """
-    import numpy as np
-
-    from qfx_plugin.errors import DataError
-    from qfx_plugin.ir import Quantize
-
-    if len(graph.inputs) != 1:
-        raise DataError(f"{len(graph.inputs)} inputs cannot be drawn at random: use --inputs")
-    (source,) = graph.inputs
-    casts = [op for op in graph.consumers(source.output) if isinstance(op, Quantize)]
-    if not casts:
-        raise DataError(f"input {source.output!r} is not quantized: use --inputs")
-    fmt = min(casts[0].formats, key=lambda one: one.frac_bits)
-    step = max(fmt.lsb / 4, (fmt.max - fmt.min) * 2.0**-22)
-    margin = (fmt.max - fmt.min) / 4
-    low, high = int((fmt.min - margin) / step), int((fmt.max + margin) / step)
-    steps = np.random.default_rng(seed).integers(low, high + 1, (samples, *source.shape))
-    return (steps * step).astype(np.float32)
 
 
 def _read_inputs(path: Path) -> NDArray[Any]:

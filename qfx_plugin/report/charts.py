@@ -68,6 +68,30 @@ def format_chart(formats: Sequence[LearnedFormat], span: tuple[int, int]) -> Mar
     return _svg(width, bottom + 2, parts, "Bits of each learned format by their power of two")
 
 
+def resource_chart(rows: Sequence[tuple[str, float, float]]) -> Markup:
+    """Bars of pieces used against what there is; a full bar is all of it.
+
+    Args:
+        rows: (name, used, available) of each kind of piece.
+    """
+    width, right = 760, 230
+    full = width - _NAME_WIDTH - right
+    parts = []
+    for position, (name, used, available) in enumerate(rows):
+        top, share = position * _ROW, used / available if available else 0.0
+        y = top + (_ROW - _BAR) / 2
+        over = " over" if used > available else ""
+        parts += [
+            _label(_NAME_WIDTH - 10, top, name, anchor="end"),
+            tag("rect", class_="frame", x=_NAME_WIDTH, y=y, width=full, height=_BAR, rx=2),
+            tag("rect", class_=f"bar{over}", x=_NAME_WIDTH, y=y,
+                width=_px(max(min(share, 1.0) * full, 1 if used else 0)), height=_BAR, rx=2),
+            _label(_NAME_WIDTH + full + 10, top,
+                   f"{used:,.10g} of {available:,g}  {100 * share:.1f} %", kind="number"),
+        ]  # fmt: skip
+    return _svg(width, len(rows) * _ROW, parts, "Pieces of the logic used, of those there are")
+
+
 def _axis(
     low: int, high: int, x: _Position, cell: float, top: float, bottom: float
 ) -> list[Markup]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from importlib.resources import files
+from collections.abc import Iterable
 from pathlib import Path
 
 from qfx_plugin.report import text
 from qfx_plugin.report.charts import error_chart, exponent_range, format_chart
 from qfx_plugin.report.markup import Child, Markup, tag
 from qfx_plugin.report.model import DemoReport, ExecutorAgreement, ModelResult
+from qfx_plugin.report.page import document, section, table
 
 
 def write_html(report: DemoReport, path: str | Path) -> Path:
@@ -27,15 +27,6 @@ def write_html(report: DemoReport, path: str | Path) -> Path:
 def render_html(report: DemoReport) -> str:
     """The whole document."""
     title = f"QFX demo: {report.dataset.name}"
-    style = files("qfx_plugin.report").joinpath("templates/demo.css").read_text("utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
     main = tag(
         "main",
         _header(title, report),
@@ -45,7 +36,7 @@ def render_html(report: DemoReport) -> str:
         _stages(report),
         _environment(report),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+    return document(title, main)
 
 
 def _header(title: str, report: DemoReport) -> Markup:
@@ -78,10 +69,10 @@ def _accuracy(report: DemoReport) -> Markup:
         for model in report.models
     ]
     columns = ("model", "accuracy", "points lost", "bits, weight / act.", "K", "weights and biases")
-    return _section(
+    return section(
         "Accuracy",
         "On the test split; points lost against the float network of the same shape and epochs.",
-        _table(columns, rows, starts=[model.is_float for model in report.models]),
+        table(columns, rows, starts=[model.is_float for model in report.models]),
         tag("h3", "Test error"),
         tag("figure", error_chart(report.models)),
     )
@@ -95,11 +86,11 @@ def _agreement(report: DemoReport) -> Markup | None:
     rows = [[model.name, *_agreement_cells(model, names)] for model in models]
     samples = {entry.samples for model in models for entry in model.agreement}
     span = " to ".join(text.count(bound) for bound in sorted({min(samples), max(samples)}))
-    return _section(
+    return section(
         "Agreement",
         "Integer codes of the logits, and of all tensors inside that the executor shows, "
         f"against the integer interpreter. Equal means equal integers. Samples: {span}.",
-        _table(("model", *names), rows),
+        table(("model", *names), rows),
     )
 
 
@@ -125,7 +116,21 @@ def _formats(report: DemoReport) -> Markup | None:
     if not models:
         return None
     span = exponent_range([entry for model in models for entry in model.formats])
-    legend = tag(
+    return section(
+        "Learned formats",
+        "Every bit at the power of two that it weighs: the left end is the LSB, the right end the "
+        "range. Training chose the position; the axis is the same for all networks.",
+        format_legend(),
+        [
+            tag("figure", tag("figcaption", model.name), format_chart(model.formats, span))
+            for model in models
+        ],
+    )
+
+
+def format_legend() -> Markup:
+    """What the marks in a picture of formats mean."""
+    return tag(
         "p",
         [
             (tag("span", class_=f"key {kind}"), f" {meaning} ")
@@ -137,16 +142,6 @@ def _formats(report: DemoReport) -> Markup | None:
             )
         ],
         class_="legend",
-    )
-    return _section(
-        "Learned formats",
-        "Every bit at the power of two that it weighs: the left end is the LSB, the right end the "
-        "range. Training chose the position; the axis is the same for all networks.",
-        legend,
-        [
-            tag("figure", tag("figcaption", model.name), format_chart(model.formats, span))
-            for model in models
-        ],
     )
 
 
@@ -161,7 +156,7 @@ def _stages(report: DemoReport) -> Markup | None:
     totals = [sum(model.stages.get(name, 0.0) for model in report.models) for name in names]
     rows.append(["all", *(text.seconds(total) for total in totals)])
     starts = [False] * len(report.models) + [True]
-    return _section("Time", None, _table(("model", *names), rows, starts=starts))
+    return section("Time", None, table(("model", *names), rows, starts=starts))
 
 
 def _stage_cell(time: float | None) -> str:
@@ -175,32 +170,4 @@ def _environment(report: DemoReport) -> Markup | None:
         tag("div", tag("dt", name), tag("dd", version))
         for name, version in report.environment.items()
     ]
-    return _section("Environment", None, tag("dl", entries))
-
-
-def _section(title: str, introduction: str | None, *content: Child) -> Markup:
-    return tag(
-        "section",
-        tag("h2", title),
-        tag("p", introduction, class_="facts") if introduction else None,
-        content,
-    )
-
-
-def _table(
-    columns: Sequence[str], rows: Sequence[Sequence[Child]], starts: Sequence[bool] = ()
-) -> Markup:
-    """A table whose first column is the row's name; `starts` marks rows that begin a group."""
-    starts = starts or [False] * len(rows)
-    head = tag("tr", [tag("th", name, scope="col") for name in columns])
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            [tag("td", cell) for cell in row[1:]],
-            class_="start" if start and position else None,
-        )
-        for position, (row, start) in enumerate(zip(rows, starts, strict=True))
-    ]
-    table = tag("table", tag("thead", head), tag("tbody", body))
-    return tag("div", table, class_="scroll")
+    return section("Environment", None, tag("dl", entries))

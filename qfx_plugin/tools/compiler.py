@@ -73,8 +73,55 @@ def compile_shared(
         ToolMissingError: no compiler is installed.
         TargetError: the compiler reports an error; the text holds the first one.
     """
+    return _compile(sources, output, ["-shared"], include_dirs, defines, flags)
+
+
+def compile_object(
+    source: Path,
+    output: Path,
+    *,
+    include_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+    flags: Sequence[str] = ("-O1",),
+) -> Path:
+    """Compile `source` into the object file `output`; like `compile_shared`."""
+    return _compile([source], output, ["-c"], include_dirs, defines, flags)
+
+
+def compile_strictly(
+    source: Path,
+    output: Path,
+    *,
+    include_dirs: Sequence[Path] = (),
+    system_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+    flags: Sequence[str] = ("-O1",),
+) -> Path:
+    """Compile `source` into the object file `output`; any warning is an error.
+
+    Headers in `system_dirs` are others': they may warn.
+    """
+    strict = ["-Wall", "-Wextra", "-Werror"]
+    strict += [part for folder in system_dirs for part in ("-isystem", str(folder))]
+    return _compile([source], output, ["-c"], include_dirs, defines, flags, strict)
+
+
+def link_program(objects: Sequence[Path], output: Path) -> Path:
+    """Link object files into the program `output`; like `compile_shared`."""
+    return _compile(objects, output, [], (), None, ())
+
+
+def _compile(
+    sources: Sequence[Path],
+    output: Path,
+    kind: Sequence[str],
+    include_dirs: Sequence[Path],
+    defines: Mapping[str, str] | None,
+    flags: Sequence[str],
+    warnings: Sequence[str] = ("-w",),
+) -> Path:
     partial = output.with_name(f"{output.name}.{os.getpid()}.part")
-    command = [require(), *flags, "-fPIC", "-shared", "-w"]
+    command = [require(), *flags, "-fPIC", *kind, *warnings]
     command += [f"-I{folder}" for folder in include_dirs]
     command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     command += [*map(str, sources), "-o", str(partial)]

@@ -17,7 +17,7 @@ def versions(monkeypatch):
     found = {need.name.split(">")[0].split("=")[0]: "0" for need in doctor.NEEDS}
     found |= {"numpy": "2.4.6", "torch": "2.12.1", "brevitas": "0.13.0", "onnx": "1.21.0"}
     found |= {"onnxscript": "0.7.2", "onnxoptimizer": "0.4.2", "qonnx": "1.0.0", "rich": "13.9.4"}
-    found |= {"scikit-learn": "1.7.2", "hls4ml": "1.4.0"}
+    found |= {"scikit-learn": "1.7.2", "hls4ml": "1.4.0", "pyyaml": "6.0.3", "shtab": "1.13.0"}
     del found["alkaid"]
 
     def version(name: str) -> str:
@@ -26,7 +26,9 @@ def versions(monkeypatch):
         return found[name]
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    for name in ("XILINX_HLS", "XILINX_VITIS", "XILINX_VIVADO"):
+        monkeypatch.delenv(name, raising=False)
     return found
 
 
@@ -41,7 +43,7 @@ def test_supported_missing_and_unsupported(versions):
     assert found["alkaid"].remedy == "pip install 'qfx-plugin[rtl]'"
     assert not found["hls4ml"].ok and found["hls4ml"].found == "1.4.0"
     assert found["hls4ml"].remedy == ("must be hls4ml>=1.3,<1.4: pip install 'qfx-plugin[hls4ml]'")
-    assert found["vivado"].found is None
+    assert found["Vivado"].found is None
 
 
 def test_local_and_pre_releases_count_as_their_version(versions):
@@ -60,9 +62,11 @@ def test_exit_status_is_about_the_core(versions, capsys):
 
 def test_programs(versions, monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/tools/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/tools/{name}")
     found = findings()
-    assert found["vivado"].found == "/tools/vivado" and found["vivado"].ok
+    assert found["Vivado"].found == "/tools/vivado" and found["Vivado"].ok
+    assert found["Vitis HLS"].found == "/tools/vitis_hls"
+    assert found["Tcl"].found == "/tools/tclsh"
     assert found["C++ compiler"].found == "/tools/g++"
 
 

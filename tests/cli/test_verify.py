@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 import qfx_plugin.verify
+from qfx_plugin.build.inputs import random_inputs
 from qfx_plugin.cli import main
-from qfx_plugin.cli.verify import random_inputs
 from qfx_plugin.errors import DataError
 from qfx_plugin.qonnx_import import load_qonnx
 from tests.qonnx_models import concat, mlp

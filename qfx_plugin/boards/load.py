@@ -1,0 +1,76 @@
+"""Find and read board files. A board is one `.toml` file, here or in a folder of the user's."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from ..config import load, read
+from ..errors import OptionError
+from .board import Board
+
+OWN_FOLDER = Path(__file__).parent
+FOLDERS_VARIABLE = "QFX_BOARDS"
+
+
+def list_boards() -> tuple[Board, ...]:
+    """All boards: those of this package, then those in the folders that `QFX_BOARDS` names.
+
+    Raises:
+        OptionError, DataError: a board file breaks a rule, or two have the same name.
+    """
+    boards: dict[str, tuple[Board, Path]] = {}
+    for path in _files():
+        board = _read(path)
+        if board.name in boards:
+            raise OptionError(
+                f"{path}: name must differ from other boards', not {board.name!r}, which "
+                f"{boards[board.name][1]} has"
+            )
+        boards[board.name] = (board, path)
+    return tuple(board for board, _ in boards.values())
+
+
+def load_board(name: str | os.PathLike[str]) -> Board:
+    """A board by its name, an alias, or the path of a `.toml` file.
+
+    Raises:
+        OptionError: no such board (the message lists those there are), or a file with a value that
+            breaks a rule.
+        DataError: a file that cannot be read.
+    """
+    text = os.fspath(name)
+    if text.endswith(".toml"):
+        return _read(Path(text))
+    boards = list_boards()
+    for board in boards:
+        if text.lower() in (board.name, *(alias.lower() for alias in board.aliases)):
+            return board
+    known = [board.name for board in boards]
+    close = get_close_matches(text.lower(), known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise OptionError(
+        f"board must be one of {', '.join(known)}, or the path of a .toml file, not {text!r}{hint}"
+    )
+
+
+def _files() -> list[Path]:
+    named = os.environ.get(FOLDERS_VARIABLE, "")
+    folders = [OWN_FOLDER, *(Path(entry) for entry in named.split(os.pathsep) if entry)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise OptionError(f"{FOLDERS_VARIABLE} must name folders, not {str(folder)!r}")
+    return [path for folder in folders for path in sorted(folder.glob("*.toml"), reverse=True)]
+
+
+def _read(path: Path) -> Board:
+    if path.parent == OWN_FOLDER:
+        return _read_once(path)
+    return read(Board, load(path), path.name).check(path.name)
+
+
+@cache
+def _read_once(path: Path) -> Board:
+    return read(Board, load(path), path.name).check(path.name)

@@ -1,0 +1,142 @@
+"""`build()`: from a trained model or a QONNX file to a folder that is ready for the board."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brevitas_quantizers import __version__
+
+from ..errors import DataError, OptionError
+from ..report.build_html import render_build_html
+from .manifest import Manifest, write_atomically
+from .options import BuildOptions
+from .result import BuildResult
+from .runner import Progress, Runner, Span
+from .summary import summarize
+from .workspace import OPTIONS, Workspace, file_digest
+
+
+def build(
+    model: Any,
+    *,
+    out: str | os.PathLike[str],
+    target: str = "hls4ml",
+    board: str = "ultra96-v2",
+    args: Any = None,
+    options: BuildOptions | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    from_step: str | None = None,
+    until: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> BuildResult:
+    """Build `model` for a board, step by step, and go on where an earlier build stopped.
+
+    Args:
+        model: path of a QONNX file, a loaded ONNX model, or a trained torch model, which is
+            exported first (then `args` is needed).
+        out: the build folder.
+        target: name of a target, see `flow.TARGETS`.
+        board: name of a board, or path of its file.
+        args: example input of a torch model, (batch, ...).
+        options: all options as an object, a table, or a file; then `target` and `board` stand in
+            there.
+        from_step: do this step again even if its result is good; all before it must be good.
+        until: stop after this step. Without, as far as the tools that are installed go.
+        progress: who is told what is done.
+        settings: other options by name: common ones such as `clock_mhz`, and the target's own.
+
+    Returns:
+        What was done. If a vendor's tool is missing, everything for it is ready in the folder, and
+        `missing` and `command` say how to go on.
+
+    Raises:
+        OptionError: an option that does not exist, or with a value that breaks its rule.
+        ToolMissingError: a step needs a tool that is missing.
+        VerificationError: a simulation differs from the integer interpreter.
+        QfxError: the model cannot be built.
+    """
+    chosen = _options(options, target, board, settings)
+    workspace = Workspace(out)
+    with workspace.locked():
+        name = _store_model(model, args, workspace)
+        chosen.save(workspace.root / OPTIONS)
+        manifest = Manifest(
+            model=file_digest(workspace.model),
+            name=name,
+            options=chosen.as_table(),
+            product=__version__,
+            steps=_earlier_steps(workspace),
+        )
+        manifest.write(workspace.root)
+        try:
+            return Runner(workspace, chosen, manifest, progress).run(Span(from_step, until))
+        finally:
+            _write_report(workspace)
+
+
+def _write_report(workspace: Workspace) -> None:
+    """What is known, also after a failure: `report.json` and `report.html`."""
+    report = summarize(workspace.root)
+    write_atomically(workspace.root / "report.json", report.to_json())
+    write_atomically(workspace.root / "report.html", render_build_html(report))
+
+
+def _options(
+    options: BuildOptions | Mapping[str, Any] | str | os.PathLike[str] | None,
+    target: str,
+    board: str,
+    settings: Mapping[str, Any],
+) -> BuildOptions:
+    if isinstance(options, BuildOptions | str | os.PathLike):
+        if settings:
+            raise OptionError(f"options must hold {', '.join(settings)}, not stand beside it")
+        return options if isinstance(options, BuildOptions) else BuildOptions.load(options)
+    table: dict[str, Any] = {"target": target, "board": board} | dict(options or {})
+    own = dict(table.get(table["target"]) or {})
+    for name, value in settings.items():
+        if name in ("version", "clock_mhz", "samples", "seed"):
+            table[name] = value
+        else:
+            own[name] = value
+    return BuildOptions.parse(table | ({table["target"]: own} if own else {}))
+
+
+def _earlier_steps(workspace: Workspace) -> dict[str, Any]:
+    """Steps that an earlier build in this folder did; each is checked before it is used."""
+    try:
+        return dict(Manifest.load(workspace.root).steps)
+    except DataError:
+        return {}
+
+
+def _store_model(model: Any, args: Any, workspace: Workspace) -> str:
+    """Put the model into the folder in one move; returns its name."""
+    partial = workspace.root / ".model.part"
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        if path.absolute() != workspace.model:
+            try:
+                shutil.copyfile(path, partial)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+            partial.replace(workspace.model)
+        return path.stem
+    if hasattr(model, "SerializeToString"):
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+        partial.replace(workspace.model)
+        return model.graph.name or "model"
+    if not hasattr(model, "state_dict"):
+        raise OptionError(
+            f"model must be a path, an ONNX model or a torch module, not {type(model).__name__}"
+        )
+    if args is None:
+        raise OptionError("args must be an example input of the torch model, not None")
+    from brevitas_quantizers.qonnx import export_qonnx
+
+    export_qonnx(model, args=args, path=partial)
+    partial.replace(workspace.model)
+    return type(model).__name__

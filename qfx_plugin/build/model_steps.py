@@ -1,0 +1,114 @@
+"""The first step of every target: read the model, and let the interpreter tell what to expect."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..ir import Conv, FixedType, Graph, Input, Linear, Quantize, interpret
+from ..qonnx_import import load_qonnx
+from .inputs import random_inputs
+from .steps import Facts, Step, StepContext
+
+CHUNK = 256
+
+
+def run_import(context: StepContext) -> Facts:
+    """Read and check the model; write its graph, random inputs and the codes that are expected."""
+    graph = load_qonnx(context.model)
+    (context.folder / "graph.txt").write_text(f"{graph}\n", encoding="utf-8")
+    inputs = random_inputs(graph, context.options.samples, context.options.seed)
+    np.save(context.folder / "inputs.npy", inputs)
+    expected: dict[str, list[Any]] = {name: [] for name in graph.outputs}
+    for start in range(0, len(inputs), CHUNK):
+        for name, tensor in interpret(graph, inputs[start : start + CHUNK]).items():
+            expected[name].append(tensor.codes)
+        context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples interpreted")
+    for index, name in enumerate(graph.outputs):
+        np.save(context.folder / f"expected_{index}.npy", np.concatenate(expected[name]))
+    facts = {
+        "network": graph.name,
+        "inputs": [{"name": op.output, "shape": list(op.shape)} for op in graph.inputs],
+        "outputs": [_output(graph, name) for name in graph.outputs],
+        "formats": formats(graph),
+        "layers": layers(graph),
+        "samples": len(inputs),
+    }
+    (context.folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
+    context.log.info("%s: %d operations", graph.name, len(graph))
+    return facts
+
+
+IMPORT = Step(
+    "import",
+    "read the QONNX file, prove all ranges, interpret random inputs",
+    run_import,
+    options=("samples", "seed"),
+)
+"""Every target begins with it."""
+
+
+def formats(graph: Graph) -> dict[str, list[str]]:
+    """The learned formats: of every cast and every weight, one or one per channel."""
+    found: dict[str, list[str]] = {}
+    for op in graph.ops:
+        if isinstance(op, Quantize):
+            found[op.output] = [str(fmt) for fmt in op.formats]
+        elif isinstance(op, Linear | Conv):
+            for weight in (op.weight, op.bias):
+                if weight is not None:
+                    points = sorted({int(bits) for bits in weight.frac_bits})
+                    found[weight.name or op.name] = [
+                        _format(weight.width, bits, weight.signed) for bits in points
+                    ]
+    return found
+
+
+def layers(graph: Graph) -> list[dict[str, Any]]:
+    """Work and word lengths of every operation but inputs and constants."""
+    types = graph.types()
+    rows = []
+    for op in graph.ops:
+        kind = types[op.output]
+        if isinstance(op, Input) or not op.inputs or not isinstance(kind, FixedType):
+            continue
+        row = {
+            "name": op.name,
+            "kind": type(op).__name__,
+            "shape": list(kind.shape),
+            "format": str(kind.format),
+        }
+        if isinstance(op, Linear | Conv):
+            row |= _work(op, prod(kind.shape[1:]))
+        rows.append(row)
+    return rows
+
+
+def _work(op: Linear | Conv, positions: int) -> dict[str, Any]:
+    codes = op.weight.codes
+    return {
+        "macs": int(codes.size) * positions,
+        "weights": int(codes.size),
+        "zeros": int((codes == 0).sum()),
+        "weight_bits": op.weight.width,
+        "k": op.weight.k,
+    }
+
+
+def _output(graph: Graph, name: str) -> dict[str, Any]:
+    kind = graph.fixed_type(name)
+    return {
+        "name": name,
+        "shape": list(kind.shape),
+        "formats": [str(fmt) for fmt in kind.channel_formats()],
+        "frac_bits": [int(bits) for bits in kind.frac_bits],
+    }
+
+
+def _format(width: int, frac_bits: int, signed: bool) -> str:
+    from brevitas_quantizers.fixed_point import FixedPointFormat
+
+    return str(FixedPointFormat.from_frac_bits(width, frac_bits, signed))

@@ -1,0 +1,160 @@
+"""What a user decides about a build: one file of options is the next build's input.
+
+version: 1
+target: hls4ml
+board: ultra96-v2
+clock_mhz: 200
+hls4ml:
+  io_type: io_stream
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..boards import Board, load_board
+from ..config import as_table, from_text, load, read, save, setting
+from ..errors import OptionError
+from .flow import TARGETS, Target, find_target
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """The options that every target has."""
+
+    version: int = setting(VERSION, "Version of this layout.", choices=(VERSION,))
+    target: str = setting(
+        "hls4ml",
+        "What is made of the model: the name of a target. Each target has steps and options of its "
+        "own, which stand in a table under its name.",
+    )
+    board: str = setting(
+        "ultra96-v2",
+        "The board: a name that `qfx boards` lists, or the path of a board's .toml file. It "
+        "decides part, clock pins, memory ports, and the resources that counts are compared with.",
+    )
+    clock_mhz: float | None = setting(
+        None,
+        "Clock of the logic in MHz. Without, the board's default. Vivado sets the nearest "
+        "frequency that the processor's dividers reach.",
+        minimum=1,
+    )
+    samples: int = setting(
+        256,
+        "How many inputs are simulated and compared with the integer interpreter, code by code. "
+        "They are random and reach every code of the input, ties and values out of range included.",
+        minimum=1,
+    )
+    seed: int = setting(0, "Seed of the random inputs.", minimum=0)
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """All options of a build, checked.
+
+    Attributes:
+        common: those that every target has.
+        settings: the target's own, an instance of its dataclass `OPTIONS`.
+    """
+
+    common: CommonOptions
+    settings: Any
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any], where: str = "options") -> BuildOptions:
+        """Options from a table such as a file holds; what is not given has its default.
+
+        Raises:
+            OptionError: an unknown name, or a value that breaks its rule.
+        """
+        table = dict(table)
+        own = {name: table.pop(name) for name in TARGETS if name in table}
+        common = read(CommonOptions, table, where)
+        target = find_target(common.target)
+        for name in own:
+            if name != target.name:
+                raise OptionError(f"{where}: {name} holds options, but target is {target.name!r}")
+        given = own.get(target.name) or {}
+        if not isinstance(given, Mapping):
+            raise OptionError(f"{where}: {target.name} must be a table, not {given!r}")
+        settings = read(target.options, given, f"{where}: {target.name}")
+        options = cls(common, settings)
+        options.load_board()
+        return options
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> BuildOptions:
+        """Options from a `.yaml`, `.json` or `.toml` file."""
+        return cls.parse(load(path), Path(path).name)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all options, defaults too, as YAML or JSON; `load` gives the same object."""
+        return save(self.as_table(), path)
+
+    def as_table(self) -> dict[str, Any]:
+        """The table that `parse` reads."""
+        return as_table(self.common) | {self.common.target: as_table(self.settings)}
+
+    @property
+    def target(self) -> Target:
+        """The target, with its steps."""
+        return find_target(self.common.target)
+
+    def load_board(self) -> Board:
+        """The board.
+
+        Raises:
+            OptionError: it is unknown, the clock is out of its range, or an option of the target
+                does not fit it (a target's options may have a method `check(board)`).
+        """
+        board = load_board(self.common.board)
+        if self.common.clock_mhz is not None:
+            board.clock.check(self.common.clock_mhz, f"clock_mhz of board {board.name}")
+        if hasattr(self.settings, "check"):
+            self.settings.check(board)
+        return board
+
+    @property
+    def clock_mhz(self) -> float:
+        """Clock of the logic in MHz, the board's default filled in."""
+        return self.common.clock_mhz or self.load_board().clock.default_mhz
+
+    @property
+    def samples(self) -> int:
+        """How many inputs are compared."""
+        return self.common.samples
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random inputs."""
+        return self.common.seed
+
+    def value(self, name: str) -> Any:
+        """The value that decides a step's result, by the name of the option; plain data."""
+        if name == "board":
+            return as_table(self.load_board())
+        if name == "clock_mhz":
+            return self.clock_mhz
+        for part in (self.common, self.settings):
+            if name in {field.name for field in dataclasses.fields(part)}:
+                return as_table(part)[name]
+        raise OptionError(f"target {self.common.target!r} has no option {name!r}")
+
+
+def parse_assignment(target: str, text: str) -> tuple[str, Any]:
+    """Name and value of a target's own option, from `name=value` of a command line.
+
+    Raises:
+        OptionError: no `=`, no such option, or no value of its type.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise OptionError(f"option must be NAME=VALUE, not {text!r}")
+    return name, from_text(find_target(target).options, name, value)

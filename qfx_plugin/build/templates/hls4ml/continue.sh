@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Goes on where Vitis HLS and Vivado are installed: from this folder to a bitstream.
+#
+#     bash continue.sh [FOLDER]     FOLDER receives everything; by default ./bitstream
+#
+# Afterwards FOLDER/vivado/overlay holds the overlay for the board. QFX itself is not needed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${1:-bitstream}
+need() { # need NAME...: the first that is installed
+    for name in "$@"; do
+        command -v "$name" >/dev/null && { echo "$name"; return; }
+    done
+    echo "continue.sh: $1 was not found: source settings64.sh of AMD Vivado and Vitis" >&2
+    exit 3
+}
+hls=$(need vitis_hls vitis-run)
+vivado=$(need vivado)
+mkdir -p "$out/hls" "$out/vivado"
+out=$(cd "$out" && pwd)
+
+cd "$out/hls"
+if [ "$hls" = vitis_hls ]; then
+    vitis_hls -f "$here/hls/vitis_hls.tcl"
+else
+    vitis-run --mode hls --tcl "$here/hls/vitis_hls.tcl"
+fi
+cd "$out/vivado"
+QFX_IP_REPO="$out/hls/qfx_hls/solution/impl/ip" \
+    "$vivado" -mode batch -nojournal -nolog -notrace -source "$here/vivado/block_design.tcl"
+echo "continue.sh: the overlay is in $out/vivado/overlay"

@@ -1,0 +1,118 @@
+"""Reads what Vitis HLS and Vivado report: resources, latency, timing, power."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from ..errors import DataError
+
+_SITES = {
+    "lut": ("CLB LUTs", "Slice LUTs"),
+    "ff": ("CLB Registers", "Slice Registers"),
+    "carry": ("CARRY8", "CARRY4"),
+    "bram36": ("Block RAM Tile",),
+    "uram": ("URAM",),
+    "dsp": ("DSPs",),
+}
+"""Rows of Vivado's report, in UltraScale+ and 7-series words."""
+
+
+def read_csynth(path: Path) -> dict[str, Any]:
+    """Vitis HLS: `csynth.xml`. Block memories are counted there in halves of 18 kbit.
+
+    Raises:
+        DataError: the file is no such report.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        pieces = {entry.tag: float(entry.text or 0) for entry in root.find(".//Resources") or ()}
+        used = {
+            "lut": pieces["LUT"],
+            "ff": pieces["FF"],
+            "dsp": pieces["DSP"],
+            "bram36": pieces["BRAM_18K"] / 2,
+        }
+        used |= {"uram": pieces["URAM"]} if pieces.get("URAM") else {}
+        period = float(root.findtext(".//SummaryOfTimingAnalysis/EstimatedClockPeriod") or "")
+    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: is no synthesis report of Vitis HLS: {error!r}") from error
+    latency = {
+        name: _cycles(root.findtext(f".//SummaryOfOverallLatency/{tag}"))
+        for name, tag in (
+            ("least_cycles", "Best-caseLatency"),
+            ("most_cycles", "Worst-caseLatency"),
+            ("interval_cycles", "Interval-max"),
+        )
+    }
+    return {
+        "resources": {"source": "Vitis HLS estimate", "used": used},
+        "timing": {"source": "Vitis HLS estimate", "period_ns": period, **latency},
+    }
+
+
+def read_utilization(path: Path) -> dict[str, float]:
+    """Vivado: `report_utilization`; pieces by our names. `Used` is the first number of a row.
+
+    Raises:
+        DataError: the file is no such report.
+    """
+    rows = {}
+    for line in _text(path).splitlines():
+        cells = [cell.strip() for cell in line.strip("| \n").split("|")]
+        if len(cells) >= 4 and re.fullmatch(r"\d+(\.\d+)?", cells[1]):
+            rows.setdefault(cells[0].rstrip("*"), float(cells[1]))
+    used = {
+        name: next((rows[site] for site in sites if site in rows), None)
+        for name, sites in _SITES.items()
+    }
+    if used["lut"] is None or used["ff"] is None:
+        raise DataError(f"{path}: is no utilization report of Vivado: it has no row of LUTs")
+    return {name: count for name, count in used.items() if count is not None}
+
+
+def read_timing(path: Path) -> dict[str, float]:
+    """Vivado: `report_timing_summary`; worst slacks in ns and how many endpoints fail.
+
+    Raises:
+        DataError: the file is no such report.
+    """
+    lines = _text(path).splitlines()
+    for index, line in enumerate(lines):
+        if line.split()[:2] == ["WNS(ns)", "TNS(ns)"]:
+            values = next((row.split() for row in lines[index + 2 :] if row.strip()), [])
+            try:
+                return {
+                    "worst_setup_slack_ns": float(values[0]),
+                    "failing_endpoints": int(values[2]),
+                    "worst_hold_slack_ns": float(values[4]),
+                }
+            except (IndexError, ValueError) as error:
+                raise DataError(f"{path}: the design timing summary has no figures") from error
+    raise DataError(f"{path}: is no timing summary of Vivado: it has no column WNS(ns)")
+
+
+def read_power(path: Path) -> float:
+    """Vivado: `report_power`; total on-chip power in W, as Vivado estimates it.
+
+    Raises:
+        DataError: the file is no such report.
+    """
+    match = re.search(r"\|\s*Total On-Chip Power \(W\)\s*\|\s*([\d.]+)", _text(path))
+    if match is None:
+        raise DataError(f"{path}: is no power report of Vivado")
+    return float(match[1])
+
+
+def _cycles(text: str | None) -> int | None:
+    """A number of cycles; `None` for `undef`, where it depends on the number of samples."""
+    return int(text) if text and text.strip().isdigit() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error

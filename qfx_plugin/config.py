@@ -1,0 +1,206 @@
+"""Configuration as frozen dataclasses: read from TOML, JSON or YAML, with errors that name a field.
+
+    @dataclass(frozen=True)
+    class Options:
+        samples: int = setting(1000, "How many random inputs are compared.", minimum=1)
+
+    read(Options, load("options.yaml"), "options.yaml")
+
+Field types understood: `int`, `float`, `str`, `bool`, `T | None`, `tuple[T, ...]`,
+`dict[str, str | int | float]`, and other such dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import DataError, OptionError
+
+T = TypeVar("T")
+
+_KINDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    about: str = "",
+    *,
+    choices: Sequence[Any] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A field with its explanation and its rules.
+
+    Args:
+        default: its value if nothing is given; without, the field must be given.
+        about: a paragraph for people.
+        choices: the only values allowed.
+        minimum: the least value allowed.
+        maximum: the largest value allowed.
+    """
+    rules = {"about": about, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=rules)
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a table from a `.toml`, `.json`, `.yaml` or `.yml` file.
+
+    Raises:
+        DataError: the file is not there, has another ending, is broken, or holds no table.
+    """
+    path = Path(path)
+    if path.suffix not in (".toml", ".json", ".yaml", ".yml"):
+        raise DataError(f"{path}: must be a .toml, .json, .yaml or .yml file")
+    try:
+        table = _parse(path.read_text(encoding="utf-8"), path.suffix)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: is not valid {path.suffix[1:].upper()}: {reason}") from error
+    if not isinstance(table, dict):
+        raise DataError(f"{path}: must hold a table of names and values, not {table!r}")
+    return table
+
+
+def save(table: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Write a table as JSON or YAML, by the file's ending; returns the path."""
+    path = Path(path)
+    if path.suffix == ".json":
+        text = json.dumps(table, indent=2) + "\n"
+    elif path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        text = yaml.safe_dump(dict(table), sort_keys=False, allow_unicode=True)
+    else:
+        raise DataError(f"{path}: must be a .json, .yaml or .yml file")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Make a `cls` from a table, every value checked.
+
+    Args:
+        cls: a frozen dataclass.
+        table: its fields by name; nested dataclasses are nested tables.
+        where: file or option that the table comes from; begins every message.
+
+    Raises:
+        OptionError: an unknown or missing field, or a value that breaks the field's rule.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for name in table:
+        if name not in fields:
+            raise OptionError(f"{where}: {_unknown(str(name), list(fields))}")
+    values = {}
+    for name, field in fields.items():
+        if name in table:
+            values[name] = _checked(hints[name], field, table[name], f"{where}: {name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise OptionError(f"{where}: {name} is missing")
+    return cls(**values)
+
+
+def from_text(cls: type, name: str, text: str) -> Any:
+    """The value of field `name` of `cls` as typed on a command line.
+
+    Raises:
+        OptionError: there is no such field, or the text is no value of its type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    if name not in fields:
+        raise OptionError(_unknown(name, list(fields)))
+    kind = _plain(typing.get_type_hints(cls)[name])
+    value: Any = text
+    if kind in (int, float, bool):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            raise OptionError(f"{name} must be {_KINDS[kind]}, not {text!r}") from None
+    return value
+
+
+def as_table(instance: Any) -> dict[str, Any]:
+    """The opposite of `read`: plain values, tuples as lists."""
+    return json.loads(json.dumps(dataclasses.asdict(instance)))
+
+
+def _parse(text: str, suffix: str) -> Any:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    if suffix == ".json":
+        return json.loads(text)
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"field must be one of {', '.join(known) or 'none'}, not {name!r}{hint}"
+
+
+def _plain(kind: Any) -> Any:
+    """`T` of `T | None`."""
+    if isinstance(kind, types.UnionType):
+        return next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    return kind
+
+
+def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -> Any:
+    if isinstance(kind, types.UnionType) and value is None:
+        return None
+    value = _typed(_plain(kind), value, where)
+    choices = field.metadata.get("choices") or ()
+    if choices and value not in choices:
+        raise OptionError(f"{where} must be one of {', '.join(map(str, choices))}, not {value!r}")
+    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
+    for number in value if isinstance(value, tuple) else (value,):
+        if low is not None and not number >= low:
+            raise OptionError(f"{where} must be at least {low}, not {number!r}")
+        if high is not None and not number <= high:
+            raise OptionError(f"{where} must be at most {high}, not {number!r}")
+    return value
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise OptionError(f"{where} must be a table, not {value!r}")
+        return read(kind, value, where)  # type: ignore[arg-type]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise OptionError(f"{where} must be a list, not {value!r}")
+        return tuple(
+            _typed(arguments[0], entry, f"{where}[{index}]") for index, entry in enumerate(value)
+        )
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise OptionError(f"{where} must be a table, not {value!r}")
+        return {str(key): _scalar(entry, f"{where}.{key}") for key, entry in value.items()}
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise OptionError(f"{where} must be {_KINDS[kind]}, not {value!r}")
+    return float(value) if kind is float else value
+
+
+def _scalar(value: Any, where: str) -> Any:
+    if not isinstance(value, str | int | float):
+        raise OptionError(f"{where} must be a text or a number, not {value!r}")
+    return value

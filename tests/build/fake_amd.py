@@ -1,0 +1,115 @@
+"""Programs that pose as Vitis HLS and Vivado: they answer `-version`, and run a script by Tcl.
+
+They execute the real script against our recording stand-ins, and write what the tools would write.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_PROGRAM = """#!{python}
+import shutil, subprocess, sys
+from pathlib import Path
+if sys.argv[1:] == ["-version"]:
+    print({version!r})
+    sys.exit(0)
+from qfx_plugin.build.check.record import record
+from qfx_plugin.build.check.hls import HLS_COMMANDS
+from qfx_plugin.build.check.block_design import VIVADO_COMMANDS
+script = Path(sys.argv[-1])
+here = Path.cwd()
+if {error!r}:
+    print({error!r})
+    sys.exit(1)
+record(script, {{*HLS_COMMANDS, *VIVADO_COMMANDS}}, here)
+for name, text in {files!r}.items():
+    path = here / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+"""
+
+CSYNTH = """<?xml version="1.0" encoding="UTF-8"?>
+<profile>
+  <PerformanceEstimates>
+    <SummaryOfTimingAnalysis>
+      <EstimatedClockPeriod>8.500</EstimatedClockPeriod>
+    </SummaryOfTimingAnalysis>
+    <SummaryOfOverallLatency>
+      <Best-caseLatency>19</Best-caseLatency>
+      <Worst-caseLatency>undef</Worst-caseLatency>
+      <Interval-max>1027</Interval-max>
+    </SummaryOfOverallLatency>
+  </PerformanceEstimates>
+  <AreaEstimates>
+    <Resources>
+      <LUT>4239</LUT><FF>5751</FF><DSP>21</DSP><BRAM_18K>19</BRAM_18K><URAM>0</URAM>
+    </Resources>
+    <AvailableResources>
+      <LUT>70560</LUT><FF>141120</FF><DSP>360</DSP><BRAM_18K>432</BRAM_18K><URAM>0</URAM>
+    </AvailableResources>
+  </AreaEstimates>
+</profile>
+"""
+
+UTILIZATION = """\
+1. CLB Logic
+------------
+
++----------------------------+--------+-------+------------+-----------+-------+
+|          Site Type         |  Used  | Fixed | Prohibited | Available | Util% |
++----------------------------+--------+-------+------------+-----------+-------+
+| CLB LUTs*                  |  14657 |     0 |          0 |     70560 | 20.77 |
+|   LUT as Logic             |  14170 |     0 |          0 |     70560 | 20.08 |
+| CLB Registers              |  12149 |     2 |          0 |    141120 |  8.61 |
+| CARRY8                     |    913 |     0 |          0 |      8820 | 10.35 |
++----------------------------+--------+-------+------------+-----------+-------+
+| Block RAM Tile    | 26.5 |     0 |          0 |       216 | 12.27 |
+| DSPs           |  158 |     0 |          0 |       360 | 43.89 |
+"""
+
+TIMING = """\
+------------------------------------------------------------------------------------------------
+| Design Timing Summary
+| ---------------------
+------------------------------------------------------------------------------------------------
+
+    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)
+    -------      -------  ---------------------  -------------------      -------      -------
+      2.479        0.000                      0                  723        0.022        0.000
+"""
+
+POWER = "| Total On-Chip Power (W)  | 2.904        |\n"
+
+HLS_FILES = {
+    "qfx_hls/solution/impl/ip/component.xml": "<ip/>\n",
+    "qfx_hls/solution/syn/report/csynth.xml": CSYNTH,
+}
+VIVADO_FILES = {
+    "utilization.rpt": UTILIZATION,
+    "utilization_hierarchical.rpt": UTILIZATION,
+    "timing.rpt": TIMING,
+    "power.rpt": POWER,
+}
+
+
+def write_program(
+    folder: Path, name: str, version: str, files: dict[str, str], error: str = ""
+) -> Path:
+    """Write an executable; it fails with `error` if that is given."""
+    path = folder / name
+    text = _PROGRAM.format(python=sys.executable, version=version, files=files, error=error)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def install(folder: Path, **errors: str) -> None:
+    """Both programs, version 2023.2; an error by the program's name makes it fail."""
+    write_program(
+        folder, "vitis_hls", "Vitis HLS - High-Level Synthesis v2023.2 (64-bit)", HLS_FILES,
+        errors.get("vitis_hls", ""),
+    )  # fmt: skip
+    write_program(
+        folder, "vivado", "vivado v2023.2 (64-bit)", VIVADO_FILES, errors.get("vivado", "")
+    )

@@ -1,0 +1,116 @@
+"""A build's report: figures, shares of the board, marks, and nothing that is not escaped."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from brevitas_quantizers.fixed_point import FixedPointFormat
+from qfx_plugin.report import (
+    BuildReport,
+    ExecutorAgreement,
+    LearnedFormat,
+    ResourceUse,
+    StepRow,
+    print_build,
+    render_build_html,
+    write_build_html,
+)
+from qfx_plugin.report.build_model import verdict
+
+REPORT = BuildReport(
+    model="<net>",
+    target="hls4ml",
+    board="ultra96-v2",
+    part="xczu3eg",
+    clock_mhz=200.0,
+    capacity={"lut": 1000, "dsp": 0, "bram36": 10},
+    steps=(
+        StepRow("import", "read it", True, 1.5, {"hls4ml": "1.3.0"}),
+        StepRow("bitstream", "make it", False),
+    ),
+    agreement=(ExecutorAgreement("hls4ml C simulation", 100, 1000, 0, 0.0),),
+    formats=(LearnedFormat("fc1_w", (FixedPointFormat(8, 1, True),)),),
+    resources=(ResourceUse("Yosys estimate", {"lut": 250, "dsp": 0, "bram36": 12.5}),),
+    timing=({"source": "counted", "least_cycles_per_sample": 12},),
+    checks=("all files are there",),
+    missing=("step bitstream needs Vivado & more",),
+)
+
+
+def printed(report: BuildReport) -> str:
+    file = io.StringIO()
+    print_build(report, Console(file=file, width=120))
+    return file.getvalue()
+
+
+def test_terminal():
+    text = printed(REPORT)
+    assert "25.0 %" in text and "125.0 %" in text and "Yosys estimate" in text
+    assert "12 cycles" in text and "ap_fixed<8,1>" in text
+    assert "checked: all files are there" in text
+    assert "missing: step bitstream needs Vivado & more" in text
+    assert text.strip().endswith(
+        "1,000 integer codes compared with the interpreter, 0 differ (hls4ml C simulation)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "proven", "sentence"),
+    [
+        ({}, True, "1,000 integer codes compared"),
+        ({"agreement": ()}, False, "Nothing was compared yet: nothing is proven."),
+        ({"failed": "step x: no"}, False, "The last run failed: step x: no"),
+        ({"agreement": (ExecutorAgreement("rtl", 10, 100, 3, 0.0),)}, False,
+         "3 of 100 integer codes differ."),
+    ],
+)  # fmt: skip
+def test_verdicts(changes, proven, sentence):
+    report = replace(REPORT, **changes)
+    assert report.proven is proven
+    assert verdict(report).startswith(sentence)
+    assert ('class="verdict good"' in render_build_html(report)) is proven
+
+
+class Structure(HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "br", "line", "rect"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("line", "rect"):
+            assert self.open.pop() == tag
+
+
+def test_html_is_one_sound_file(tmp_path):
+    page = write_build_html(REPORT, tmp_path / "r.html").read_text(encoding="utf-8")
+    parser = Structure()
+    parser.feed(page)
+    assert parser.open == []
+    assert "&lt;net&gt;" in page and "<net>" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "Vivado &amp; more" in page
+
+
+def test_more_than_the_board_has_is_marked():
+    page = render_build_html(REPORT)
+    assert page.count('class="bar over"') == 1
+    assert "12.5 of 10  125.0 %" in page
+
+
+def test_json():
+    data = json.loads(REPORT.to_json())
+    assert data["formats"] == {"fc1_w": ["ap_fixed<8,1>"]}
+    assert data["resources"][0]["used"]["lut"] == 250
+    assert data["version"] == 1
