@@ -8,6 +8,7 @@ from .config import config_from_qonnx
 from .lowering import lower
 from .model import Hls4mlModel, convert
 from .plan import Plan, PlannedLayer
+from .tables import format_config, load_config, save_config
 
 __all__ = [
     "Hls4mlModel",
@@ -16,6 +17,9 @@ __all__ = [
     "available",
     "config_from_qonnx",
     "convert",
+    "format_config",
+    "load_config",
     "lower",
+    "save_config",
     "version",
 ]

@@ -81,6 +81,43 @@ def conv2d(op: Conv, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> A
     return attributes | _bias(op)
 
 
+def depthwise2d(op: Conv, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Attributes:
+    """Attributes of `DepthwiseConv2D`: one kernel for each channel.
+
+    Args:
+        op: the layer, of one or two dimensions.
+        in_shape: (height, width, channels).
+        out_shape: (height, width, channels).
+    """
+    values = weight_values(op.weight)
+    return depthwise_kernel(op.window, values, in_shape, out_shape) | _bias(op)
+
+
+def depthwise_kernel(
+    window: Window,
+    kernel: NDArray[np.float64],
+    in_shape: tuple[int, ...],
+    out_shape: tuple[int, ...],
+) -> Attributes:
+    """As `depthwise2d`, from a (channels, 1, *kernel) array."""
+    window = two_dimensional(window)
+    channels = in_shape[-1]
+    dilated = np.zeros((channels, *window.extent))
+    steps = tuple(slice(None, None, dilation) for dilation in window.dilations)
+    dilated[(slice(None), *steps)] = kernel.reshape(channels, *window.kernel)
+    return {
+        **_geometry(window, in_shape, out_shape),
+        "n_chan": channels,
+        "n_filt": channels,
+        "depth_multiplier": 1,
+        "filt_height": window.extent[0],
+        "filt_width": window.extent[1],
+        "dilation_height": 1,
+        "dilation_width": 1,
+        "depthwise_data": np.ascontiguousarray(dilated.transpose(1, 2, 0)[..., np.newaxis]),
+    }
+
+
 def pool2d(window: Window, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Attributes:
     """Attributes of `MaxPooling2D` and `AveragePooling2D`, for an input padded already."""
     window = two_dimensional(window)
@@ -151,4 +188,6 @@ def _geometry(window: Window, in_shape: tuple[int, ...], out_shape: tuple[int, .
 
 
 def _bias(op: Weighted) -> Attributes:
-    return {} if op.bias is None else {"bias_data": weight_values(op.bias)}
+    """The bias, and K if the weights were declared K-hot."""
+    attributes: Attributes = {} if op.weight.k is None else {"khot_k": op.weight.k}
+    return attributes | ({} if op.bias is None else {"bias_data": weight_values(op.bias)})

@@ -2,12 +2,13 @@
 
 hls4ml has one type per tensor and writes it everywhere. A cast costs no layer of its own where it
 can be the result type of the layer before it. What cannot be exact is refused here, with the
-node's name, before hls4ml sees it.
+node's name, before hls4ml sees it. One function lowers each operation (`lower_*.py`); what they
+share is `Lowering`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..errors import TargetError
 from ..ir import (
     Add,
     AveragePool,
+    Clip,
     Concat,
     Constant,
     Conv,
@@ -28,15 +30,22 @@ from ..ir import (
     Input,
     Linear,
     MaxPool,
+    Multiply,
     Op,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    SumPool,
 )
-from ..ir.ops import Pool
 from . import layers
+from .lower_elementwise import lower_add, lower_clip, lower_multiply, lower_prelu, lower_relu
+from .lower_pools import lower_average_pool, lower_max_pool, lower_sum_pool
+from .lower_quantize import lower_quantize
+from .lower_shape import lower_concat, lower_reshape
+from .lower_weighted import lower_conv, lower_linear
 from .naming import Namer
-from .plan import Plan, PlannedLayer, enclosing_format, exact, reaching
+from .plan import Plan, PlannedLayer, exact, reaching
 from .simplify import simplify
 
 MAX_OUTPUT_BITS = 53
@@ -44,7 +53,7 @@ MAX_OUTPUT_BITS = 53
 
 
 @dataclass(frozen=True)
-class _Value:
+class Value:
     """A tensor of ours inside hls4ml.
 
     Attributes:
@@ -56,41 +65,49 @@ class _Value:
     order: NDArray[np.int64]
 
 
-def lower(graph: Graph, *, io_type: str = "io_parallel") -> Plan:
+def lower(
+    graph: Graph, *, io_type: str = "io_parallel", max_accumulator_bits: int | None = None
+) -> Plan:
     """Plan hls4ml's layers for `graph`.
 
+    Args:
+        graph: the network.
+        io_type: "io_parallel" or "io_stream".
+        max_accumulator_bits: refuse a network that needs a wider accumulator.
+
     Raises:
-        TargetError: names the node that hls4ml's Vitis backend cannot compute exactly, why, and
-            what would work.
+        TargetError: names the node that cannot be computed exactly, why, and what would work.
     """
-    return _Lowering(simplify(graph), io_type).run()
+    return Lowering(simplify(graph), io_type, max_accumulator_bits).run()
 
 
-class _Lowering:
-    def __init__(self, graph: Graph, io_type: str) -> None:
+class Lowering:
+    """The state of one lowering.
+
+    Attributes:
+        graph: the network, simplified.
+        streams: whether layers are connected by FIFOs.
+        types: our type of each tensor.
+        formats: proven format of each tensor.
+        layers: the plan so far.
+        values: tensors that hls4ml has.
+        floats: order of the tensors in front of the input's Quant.
+    """
+
+    def __init__(self, graph: Graph, io_type: str, max_bits: int | None) -> None:
         self.graph = graph
         self.streams = io_type == "io_stream"
         self.types = graph.types()
         self.formats = graph.formats()
-        self.name = Namer()
         self.layers: list[PlannedLayer] = []
-        self.values: dict[str, _Value] = {}
+        self.values: dict[str, Value] = {}
         self.floats: dict[str, NDArray[np.int64]] = {}
-        self.handlers: dict[type[Op], Callable[[Any], None]] = {
-            Input: self.input,
-            Constant: self.constant,
-            Quantize: self.quantize,
-            Linear: self.linear,
-            Conv: self.conv,
-            Relu: self.relu,
-            MaxPool: self.max_pool,
-            AveragePool: self.average_pool,
-            Add: self.add,
-            Concat: self.concat,
-            Reshape: self.reshape,
-        }
+        self.host_cast: Quantize | None = None
+        self.name = Namer()
+        self._max_bits = max_bits
 
     def run(self) -> Plan:
+        """The whole plan."""
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             raise TargetError(
                 f"graph {self.graph.name!r} must have one input and one output for hls4ml, not "
@@ -98,7 +115,7 @@ class _Lowering:
             )
         for op in self.graph.ops:
             if op.output not in self.values:
-                self.handlers.get(type(op), self.unknown)(op)
+                HANDLERS.get(type(op), _unknown)(op, self)
         (output,) = self.graph.outputs
         while self.layers and self.layers[-1].kind == "Reshape":
             self.layers.pop()
@@ -111,145 +128,136 @@ class _Lowering:
                 f"with {MAX_OUTPUT_BITS}: quantize the output"
             )
         (source,) = self.graph.inputs
-        return Plan(tuple(self.layers), source.shape, self.values[output].order)
+        order = self.values[output].order
+        return Plan(tuple(self.layers), source.shape, order, self.host_cast)
 
-    def input(self, op: Input) -> None:
-        self.floats[op.output] = layers.standard_order(op.shape)
+    def emit(
+        self,
+        op: Op,
+        kind: str,
+        attributes: Mapping[str, Any],
+        *,
+        result: FixedPointCast,
+        types: Mapping[str, FixedPointCast] | None = None,
+        into: Op | None = None,
+        casts: bool = False,
+        inputs: tuple[PlannedLayer, ...] | None = None,
+        order: NDArray[np.int64] | None = None,
+    ) -> PlannedLayer:
+        """Append a layer for `op`, and for the operation `into` behind it if there is one.
 
-    def constant(self, op: Constant) -> None:
+        Args:
+            op: the operation.
+            kind: hls4ml's layer class.
+            attributes: of the layer.
+            result: type of the result.
+            types: types of weights and intermediate results.
+            into: an operation that this layer computes as well.
+            casts: whether the result is cast on purpose.
+            inputs: layers that it reads; by default those of the operands of `op`.
+            order: of the result; by default channels last.
+        """
+        last = into or op
+        if inputs is None:
+            inputs = tuple(self.operand(op, index).layer for index in range(len(op.inputs)))
+        layer = PlannedLayer(
+            self.name(op.name),
+            op.name,
+            kind,
+            tuple(source.name for source in inputs),
+            self.shape(last.output),
+            {"result": result, **(types or {})},
+            attributes,
+            casts or isinstance(into, Quantize),
+        )
+        self.layers.append(layer)
+        if order is None:
+            order = layers.standard_order(self.types[last.output].shape)
+        self.values[op.output] = self.values[last.output] = Value(layer, order)
+        return layer
+
+    def append(
+        self,
+        op: Op,
+        suffix: str,
+        kind: str,
+        source: PlannedLayer,
+        shape: tuple[int, ...],
+        result: FixedPointCast,
+        attributes: Mapping[str, Any],
+    ) -> PlannedLayer:
+        """Append a layer that serves `op` without being it."""
+        name = self.name(f"{op.name}{suffix}")
+        types = {"result": result}
+        layer = PlannedLayer(name, op.name, kind, (source.name,), shape, types, attributes)
+        self.layers.append(layer)
+        return layer
+
+    def result_of(self, op: Op) -> tuple[FixedPointCast, Quantize | None]:
+        """Type of the result of `op`, and the cast behind it if the two can be one layer."""
+        quantize = self.next_quantize(op)
+        if quantize is None:
+            return exact(self.formats[op.output]), None
+        return uniform_cast(quantize), quantize
+
+    def next_quantize(self, op: Op) -> Quantize | None:
+        """The cast that is the only use of the result of `op`, if hls4ml can merge the two."""
+        user = self.only_user(op)
+        return user if isinstance(user, Quantize) and is_plain(user) else None
+
+    def only_user(self, op: Op) -> Op | None:
+        """The operation that is the only use of the result of `op`."""
         users = self.graph.consumers(op.output)
-        advice = ": use a bias" if all(isinstance(user, Add) for user in users) else ""
-        names = ", ".join(user.label for user in users)
-        raise refuse(op, f"hls4ml has constants only as weights and biases, not in {names}{advice}")
+        if op.output in self.graph.outputs or len(users) != 1:
+            return None
+        return users[0]
 
-    def unknown(self, op: Op) -> None:
-        raise refuse(op, "hls4ml's Vitis backend has no exact form of this operation")
+    def accumulator(
+        self, op: Op, fmt: FixedPointFormat, result: FixedPointCast
+    ) -> FixedPointFormat:
+        """`fmt`, wide enough for the cast to `result`; refused if it exceeds the cap.
 
-    def quantize(self, op: Quantize) -> None:
-        cast = _cast(op)
-        if op.inputs[0] in self.floats:
-            self.input_layer(op, cast, self.floats[op.inputs[0]])
-        else:
-            attributes = {"activation": "linear"}
-            inputs = (self.reaching_layer(op, cast),)
-            self.emit(op, "Activation", attributes, result=cast, casts=True, inputs=inputs)
-
-    def input_layer(self, op: Quantize, cast: FixedPointCast, order: NDArray[np.int64]) -> None:
-        """The input's own type does the cast: hls4ml is given floats, the hardware gets codes."""
-        (source,) = self.graph.inputs
-        if not self.layers:
-            shape = layers.channels_last(source.shape)
-            name = self.name(source.output, prefix="in")
-            attributes = {"input_shape": list(shape)}
-            types = {"result": cast}
-            planned = (name, source.name, "InputLayer", (), shape, types, attributes, True)
-            self.layers.append(PlannedLayer(*planned))
-        if self.layers[0].result != cast:
+        Raises:
+            TargetError: names the layer, the bits needed and the cap.
+        """
+        fmt = reaching(fmt, result)
+        if self._max_bits is not None and fmt.width > self._max_bits:
             raise refuse(
                 op,
-                f"hls4ml reads the input in one format, {self.layers[0].result}, not also in "
-                f"{cast}: use one Quant for the input",
+                f"its accumulator needs {fmt.width} bits, more than max_accumulator_bits="
+                f"{self._max_bits}, and would overflow: raise the cap or narrow the layer",
             )
-        self.place(op, self.layers[0], order, moved=order.shape != source.shape)
+        return fmt
 
-    def linear(self, op: Linear) -> None:
-        self.weighted(op, "Dense", layers.dense(op, self.operand(op).order))
+    def reaching_layer(self, op: Op, cast: FixedPointCast) -> PlannedLayer:
+        """The layer that `op` reads, or a copy of its result that is wide enough for `cast`."""
+        source = self.operand(op).layer
+        fmt = reaching(source.result.format, cast)
+        if fmt == source.result.format:
+            return source
+        linear = {"activation": "linear"}
+        return self.append(op, "_wide", "Activation", source, source.shape, exact(fmt), linear)
 
-    def conv(self, op: Conv) -> None:
-        self.require_image(op)
-        shapes = self.shape(op.inputs[0]), self.shape(op.output)
-        self.weighted(op, "Conv2D", layers.conv2d(op, *shapes))
+    def operand(self, op: Op, index: int = 0) -> Value:
+        """The tensor that `op` reads.
 
-    def weighted(self, op: Linear | Conv, kind: str, attributes: dict[str, Any]) -> None:
-        """A layer with an accumulator; a cast right behind it becomes its result type."""
-        accumulator = self.formats[op.output]
-        quantize = self.next_quantize(op)
-        result = exact(accumulator) if quantize is None else _cast(quantize)
-        types = layers.weighted_precision(op, reaching(accumulator, result))
-        self.emit(op, kind, attributes, result=result, types=types, into=quantize)
+        Raises:
+            TargetError: it is a float input.
+        """
+        value = self.values.get(op.inputs[index])
+        if value is None:
+            raise refuse(op, f"tensor {op.inputs[index]!r} is a float input: quantize it first")
+        return value
 
-    def relu(self, op: Relu) -> None:
-        quantize = self.next_quantize(op)
-        result = exact(self.formats[op.output]) if quantize is None else _cast(quantize)
-        inputs = (self.reaching_layer(op, result),)
-        attributes = {"activation": "relu"}
-        self.emit(op, "Activation", attributes, result=result, into=quantize, inputs=inputs)
+    def require_image(self, op: Op, index: int = 0) -> None:
+        """Refuse an operand that is not laid out channels last."""
+        order = self.operand(op, index).order
+        if not np.array_equal(order, layers.standard_order(order.shape)):
+            raise refuse(op, f"tensor {op.inputs[index]!r} is not laid out channels last")
 
-    def max_pool(self, op: MaxPool) -> None:
-        if op.window.padded and self.operand(op).layer.result.format.signed:
-            raise refuse(
-                op,
-                "hls4ml pads with a value of the type; only an unsigned input, as after ReLU, "
-                "is exact: move the ReLU before the pool, or pad in the convolution",
-            )
-        self.pool(op, "MaxPooling2D", exact(self.formats[op.output]))
-
-    def average_pool(self, op: AveragePool) -> None:
-        # The sum is divided in place: the accumulator holds the sum and the finer mean.
-        fmt, shift = self.operand(op).layer.result.format, op.window.area.bit_length() - 1
-        total = FixedPointFormat(fmt.width + 2 * shift, fmt.integer_bits + shift, fmt.signed)
-        self.pool(op, "AveragePooling2D", exact(total))
-
-    def pool(self, op: Pool, kind: str, accumulator: FixedPointCast) -> None:
-        self.require_image(op)
-        window = op.window
-        if self.streams and window.kernel != window.strides:
-            raise refuse(
-                op,
-                f"io_stream needs strides equal to the kernel {list(window.kernel)}, not "
-                f"{list(window.strides)}: use io_parallel",
-            )
-        source, in_shape = self.operand(op).layer, self.shape(op.inputs[0])
-        if window.padded:
-            padding = layers.zero_padding(window, in_shape)
-            in_shape = (padding["out_height"], padding["out_width"], in_shape[2])
-            source = PlannedLayer(
-                self.name(f"{op.name}_pad"), op.name, "ZeroPadding2D", (source.name,), in_shape,
-                {"result": exact(source.result.format)}, padding,
-            )  # fmt: skip
-            self.layers.append(source)
-        attributes = layers.pool2d(window, in_shape, self.shape(op.output))
-        types = {"accum": accumulator}
-        result = exact(self.formats[op.output])
-        self.emit(op, kind, attributes, result=result, types=types, inputs=(source,))
-
-    def add(self, op: Add) -> None:
-        left, right = (self.operand(op, index) for index in range(2))
-        if left.order.shape != right.order.shape or not np.array_equal(left.order, right.order):
-            raise refuse(op, "hls4ml adds only tensors of the same shape and layout")
-        result = exact(self.formats[op.output])
-        self.emit(op, "Merge", {"op": "add"}, result=result)
-
-    def concat(self, op: Concat) -> None:
-        values = [self.operand(op, index) for index in range(len(op.inputs))]
-        if values[0].order.ndim > 1:
-            for index in range(len(values)):
-                self.require_image(op, index)
-        joined, order = values[0].layer, values[0].order
-        for index, value in enumerate(values[1:], start=1):
-            channels = order.shape[0] + value.order.shape[0]
-            shape = (channels, *order.shape[1:])
-            order = (
-                layers.standard_order(shape)
-                if order.ndim > 1
-                else np.concatenate([order, value.order + order.size])
-            )
-            fmt = enclosing_format(joined.result.format, value.layer.result.format)
-            joined = PlannedLayer(
-                self.name(op.name if index == len(values) - 1 else f"{op.name}_{index}"),
-                op.name, "Concatenate", (joined.name, value.layer.name),
-                layers.channels_last(shape), {"result": exact(fmt)},
-                {"axis": -1, "op": f"concatenate{2 * (order.ndim > 1) + 1}d"},
-            )  # fmt: skip
-            self.layers.append(joined)
-        self.values[op.output] = _Value(joined, order)
-
-    def reshape(self, op: Reshape) -> None:
-        if op.inputs[0] in self.floats:
-            self.floats[op.output] = self.floats[op.inputs[0]].reshape(op.shape)
-            return
-        value = self.operand(op)
-        self.place(op, value.layer, value.order.reshape(op.shape), moved=True)
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """hls4ml's shape of one sample of a tensor."""
+        return layers.channels_last(self.types[tensor].shape)
 
     def place(self, op: Op, layer: PlannedLayer, order: NDArray[np.int64], *, moved: bool) -> None:
         """Note where the result of `op` lies; give a buffer that has not moved its new shape."""
@@ -260,83 +268,9 @@ class _Lowering:
             )  # fmt: skip
         if moved:
             shape = layers.channels_last(order.shape)
-            layer = PlannedLayer(
-                self.name(op.name), op.name, "Reshape", (layer.name,), shape,
-                {"result": layer.result}, {"target_shape": list(shape)},
-            )  # fmt: skip
-            self.layers.append(layer)
-        self.values[op.output] = _Value(layer, order)
-
-    def emit(
-        self,
-        op: Op,
-        kind: str,
-        attributes: dict[str, Any],
-        *,
-        result: FixedPointCast,
-        types: dict[str, FixedPointCast] | None = None,
-        into: Quantize | None = None,
-        casts: bool = False,
-        inputs: tuple[PlannedLayer, ...] | None = None,
-    ) -> None:
-        """Append a layer for `op`, and for the cast `into` behind it."""
-        sources = inputs or tuple(self.operand(op, i).layer for i in range(len(op.inputs)))
-        order = self.values[op.inputs[0]].order
-        if self.types[op.output].shape != order.shape or kind in ("Dense", "Conv2D"):
-            order = layers.standard_order(self.types[op.output].shape)
-        layer = PlannedLayer(
-            self.name(op.name),
-            op.name,
-            kind,
-            tuple(source.name for source in sources),
-            self.shape(op.output),
-            {"result": result, **(types or {})},
-            attributes,
-            casts or into is not None,
-        )
-        self.layers.append(layer)
-        self.values[op.output] = _Value(layer, order)
-        if into is not None:
-            self.values[into.output] = self.values[op.output]
-
-    def reaching_layer(self, op: Op, cast: FixedPointCast) -> PlannedLayer:
-        """The layer that `op` reads, or a copy of its result that is wide enough for `cast`."""
-        source = self.operand(op).layer
-        fmt = reaching(source.result.format, cast)
-        if fmt == source.result.format:
-            return source
-        wider = PlannedLayer(
-            self.name(f"{op.name}_wide"),
-            op.name,
-            "Activation",
-            (source.name,),
-            source.shape,
-            {"result": exact(fmt)},
-            {"activation": "linear"},
-        )
-        self.layers.append(wider)
-        return wider
-
-    def next_quantize(self, op: Op) -> Quantize | None:
-        """The cast that is the only use of the result of `op`, if hls4ml can merge the two."""
-        users = self.graph.consumers(op.output)
-        if op.output in self.graph.outputs or len(users) != 1:
-            return None
-        return users[0] if isinstance(users[0], Quantize) else None
-
-    def operand(self, op: Op, index: int = 0) -> _Value:
-        value = self.values.get(op.inputs[index])
-        if value is None:
-            raise refuse(op, f"tensor {op.inputs[index]!r} is a float input: quantize it first")
-        return value
-
-    def require_image(self, op: Op, index: int = 0) -> None:
-        order = self.operand(op, index).order
-        if not np.array_equal(order, layers.standard_order(order.shape)):
-            raise refuse(op, f"tensor {op.inputs[index]!r} is not laid out channels last")
-
-    def shape(self, tensor: str) -> tuple[int, ...]:
-        return layers.channels_last(self.types[tensor].shape)
+            target = {"target_shape": list(shape)}
+            layer = self.append(op, "", "Reshape", layer, shape, layer.result, target)
+        self.values[op.output] = Value(layer, order)
 
 
 def refuse(op: Op, text: str) -> TargetError:
@@ -344,15 +278,47 @@ def refuse(op: Op, text: str) -> TargetError:
     return TargetError(f"{op.label}: {text}")
 
 
-def _cast(op: Quantize) -> FixedPointCast:
-    points = sorted(set(map(int, op.points)))
-    if len(points) > 1:
-        raise refuse(
-            op,
-            f"hls4ml has one binary point per activation, not one per channel ({points}): "
-            "quantize this activation per tensor",
-        )
-    if op.overflow is OverflowMode.AP_WRAP_SM:
-        raise refuse(op, "hls4ml has no name for AP_WRAP_SM: use AP_WRAP, AP_SAT or AP_SAT_SYM")
-    fmt = op.formats[0]
-    return FixedPointCast(fmt, op.rounding, op.overflow)
+def is_plain(op: Quantize) -> bool:
+    """Whether the cast is one `ap_fixed` type of hls4ml."""
+    uniform = np.unique(op.points).size == 1
+    return uniform and op.overflow is not OverflowMode.AP_WRAP_SM
+
+
+def uniform_cast(op: Quantize) -> FixedPointCast:
+    """A plain cast as a type."""
+    return FixedPointCast(op.formats[0], op.rounding, op.overflow)
+
+
+def _input(op: Input, state: Lowering) -> None:
+    state.floats[op.output] = layers.standard_order(op.shape)
+
+
+def _constant(op: Constant, state: Lowering) -> None:
+    """Constants become part of the layers that read them; see `simplify.fold_constants`."""
+    for user in state.graph.consumers(op.output):
+        if not isinstance(user, Add | Multiply):
+            raise refuse(op, f"hls4ml has constants only in sums and products, not in {user.label}")
+
+
+def _unknown(op: Op, state: Lowering) -> None:
+    raise refuse(op, "this backend has no exact form of this operation")
+
+
+HANDLERS: dict[type[Op], Callable[[Any, Lowering], None]] = {
+    Add: lower_add,
+    AveragePool: lower_average_pool,
+    Clip: lower_clip,
+    Concat: lower_concat,
+    Constant: _constant,
+    Conv: lower_conv,
+    Input: _input,
+    Linear: lower_linear,
+    MaxPool: lower_max_pool,
+    Multiply: lower_multiply,
+    PRelu: lower_prelu,
+    Quantize: lower_quantize,
+    Relu: lower_relu,
+    Reshape: lower_reshape,
+    SumPool: lower_sum_pool,
+}
+"""What lowers each operation."""

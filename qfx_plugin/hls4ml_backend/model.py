@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, TargetError
 from . import adapter
-from .config import Model, Options, as_graph, config_from_plan
+from .config import QFX_SECTION, Model, Options, as_graph, config_from_plan, plan_for
 from .csim import CSimulation
-from .lowering import lower
 from .plan import Plan
 
 
@@ -26,6 +26,7 @@ class Hls4mlModel:
         config: hls4ml's configuration.
         graph: hls4ml's own `ModelGraph`, for `build()` and everything else that hls4ml offers.
         output_dir: folder of the project.
+        inexact: what computes other numbers than the model; empty unless that was accepted.
     """
 
     def __init__(self, plan: Plan, config: Mapping[str, Any], graph: Any) -> None:
@@ -33,6 +34,7 @@ class Hls4mlModel:
         self.config = config
         self.graph = graph
         self.output_dir = Path(config["OutputDir"])
+        self.inexact: tuple[str, ...] = tuple(graph.qfx_inexact)
         self._simulation: CSimulation | None = None
 
     @property
@@ -66,7 +68,7 @@ class Hls4mlModel:
             DataError: wrong shape, NaN or infinity.
         """
         samples = self._checked(np.asarray(x, dtype=np.float64))
-        channels_last = np.moveaxis(samples, 1, -1)
+        channels_last = np.moveaxis(self.plan.cast_on_host(samples), 1, -1)
         flat = self._compiled().run(channels_last.reshape(len(samples), self.plan.input_size))
         return flat[:, self.plan.output_index]
 
@@ -97,13 +99,14 @@ def convert(
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Hls4mlModel:
-    """Convert a QONNX model with hls4ml's Vitis backend and write the HLS project.
+    """Convert a QONNX model with hls4ml's backend `QFX` and write the HLS project.
 
     Args:
         model: path of the file, the loaded model, or a graph of `qfx_plugin.ir`.
         output_dir: folder for the project.
-        config: a configuration from `config_from_qonnx`, possibly changed; its folder is ignored.
-        options: those of `Options`; not together with `config`.
+        config: a configuration from `config_from_qonnx`, possibly changed.
+        options: those of `Options`, but with strategy "latency", which compiles fastest, unless
+            another is given; not together with `config`.
 
     Raises:
         TargetError: a part of the model, or an override in `config`, that would not be exact.
@@ -112,12 +115,51 @@ def convert(
     """
     if config is not None and options:
         raise TargetError(f"options must be in config, not also given: {', '.join(options)}")
-    chosen = Options.parse(options) if config is None else Options(io_type=config["IOType"])
     ir_graph = as_graph(model)
+    given = {"strategy": "latency"} | options
+    chosen = Options.parse(given) if config is None else _options(config)
     chosen = chosen.resolved(ir_graph)
-    plan = lower(ir_graph, io_type=chosen.io_type)
-    config = config_from_plan(plan, chosen, output_dir) if config is None else config
-    config = {**config, "OutputDir": str(output_dir)}
-    graph = adapter.build(plan, config)
+    plan = plan_for(ir_graph, chosen)
+    hls_config = copy.deepcopy(dict(config_from_plan(plan, chosen) if config is None else config))
+    whole = _whole_config(plan, chosen, hls_config, output_dir)
+    graph = adapter.build(plan, whole)
     adapter.write(graph)
-    return Hls4mlModel(plan, config, graph)
+    return Hls4mlModel(plan, whole, graph)
+
+
+def _options(config: Mapping[str, Any]) -> Options:
+    """The options that a configuration was made for."""
+    section = config.get("Model", {}).get(QFX_SECTION, {})
+    names = {"ClockPeriod": "clock_period", "ClockUncertainty": "clock_uncertainty"}
+    names |= {"IOType": "io_type", "Part": "part"}
+    names |= {name: name for name in ("max_accumulator_bits", "accept_inexact", "project_name")}
+    return Options.parse({names[key]: value for key, value in section.items() if key in names})
+
+
+def _whole_config(
+    plan: Plan,
+    options: Options,
+    hls_config: dict[str, Any],
+    output_dir: str | os.PathLike[str],
+) -> dict[str, Any]:
+    """The dictionary that hls4ml's own converters make for a project."""
+    hls_config.setdefault("Model", {"Precision": "fixed<16,6>", "ReuseFactor": 1})
+    hls_config["Model"].pop(QFX_SECTION, None)
+    return {
+        "OutputDir": str(output_dir),
+        "ProjectName": options.project_name or f"qfx_{plan.digest}",
+        "Backend": "QFX",
+        "Version": "1.0.0",
+        **options.project(),
+        "InputData": None,
+        "OutputPredictions": None,
+        "WriterConfig": {
+            "Namespace": None,
+            "WriteWeightsTxt": True,
+            "WriteTar": False,
+            "TBOutputStream": "both",
+            "WriteEmulationConstants": False,
+        },
+        "HLSConfig": hls_config,
+        "QFX": {"accept_inexact": options.accept_inexact},
+    }

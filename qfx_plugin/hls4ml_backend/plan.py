@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 from brevitas_quantizers.fixed_point.modes import OverflowMode, RoundingMode
 
+from ..ir import Quantize
+from ..ir.ops.base import column
+from ..ir.types import RealType
+
 
 @dataclass(frozen=True)
 class PlannedLayer:
@@ -58,11 +62,13 @@ class Plan:
         input_shape: shape of one sample as the model's users know it, channels first.
         output_index: where in hls4ml's flat result each element of ours lies; shaped like one
             result as the model's users know it, channels first.
+        host_cast: the cast of the input, if no type of hls4ml does it: the host must.
     """
 
     layers: tuple[PlannedLayer, ...]
     input_shape: tuple[int, ...]
     output_index: NDArray[np.int64]
+    host_cast: Quantize | None = None
 
     @property
     def input(self) -> PlannedLayer:
@@ -78,6 +84,15 @@ class Plan:
     def output(self) -> PlannedLayer:
         """The layer whose result is the model's."""
         return self.layers[-1]
+
+    def cast_on_host(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(samples, *input shape) the input as hls4ml must be given it."""
+        if self.host_cast is None:
+            return x
+        kind = RealType(self.input_shape)
+        codes = self.host_cast.run([x], [kind], self.host_cast.result(kind))
+        points = column(self.host_cast.points, len(self.input_shape))
+        return np.ldexp(codes.astype(np.float64), -points)
 
     @property
     def digest(self) -> str:

@@ -15,15 +15,21 @@ from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.ir import (
     Add,
     AveragePool,
+    Clip,
+    Concat,
+    Constant,
     Conv,
     Graph,
     Input,
     Linear,
     MaxPool,
+    Multiply,
     Op,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    SumPool,
     Weight,
     Window,
     interpret,
@@ -32,7 +38,7 @@ from qfx_plugin.ir import (
 ROUNDINGS = (
     "AP_TRN", "AP_TRN_ZERO", "AP_RND", "AP_RND_ZERO", "AP_RND_INF", "AP_RND_MIN_INF", "AP_RND_CONV"
 )  # fmt: skip
-OVERFLOWS = ("AP_SAT", "AP_SAT", "AP_SAT_SYM", "AP_SAT_ZERO", "AP_WRAP")
+OVERFLOWS = ("AP_SAT", "AP_SAT", "AP_SAT_SYM", "AP_SAT_ZERO", "AP_WRAP", "AP_WRAP_SM")
 
 
 class RandomNetwork:
@@ -74,22 +80,27 @@ class RandomNetwork:
 
     def append(self, kind: type[Op], *inputs: str, **attributes: object) -> None:
         name = f"{kind.__name__.lower()}.{len(self.ops)}"
-        sources = inputs or ((self.last,) if self.ops else ())
+        sources = inputs or ((self.last,) if self.ops and kind is not Constant else ())
         self.ops.append(kind(name, tuple(sources), f"t{len(self.ops)}", **attributes))
 
     def quantize(self, signed: bool) -> None:
         width = int(self.rng.integers(3, 13))
         largest = max(float(np.abs(self.values()).max()), 2.0**-20)
-        points = (
+        points: int | tuple[int, ...] = (
             width - int(signed) - int(np.ceil(np.log2(largest))) + int(self.rng.integers(-1, 3))
         )
+        if self.rng.integers(4) == 0:
+            points = tuple(int(points + p) for p in self.rng.integers(-2, 3, size=self.shape[0]))
+        overflow = OverflowMode(str(self.rng.choice(OVERFLOWS)))
+        if overflow is OverflowMode.AP_WRAP_SM and not signed:
+            overflow = OverflowMode.AP_SAT
         self.append(
             Quantize,
             width=width,
             frac_bits=points,
             signed=signed,
             rounding=RoundingMode(str(self.rng.choice(ROUNDINGS))),
-            overflow=OverflowMode(str(self.rng.choice(OVERFLOWS))),
+            overflow=overflow,
         )
 
     def layer(self) -> None:
@@ -98,18 +109,61 @@ class RandomNetwork:
         else:
             self.flatten()
             self.linear(int(self.rng.integers(4, 24)))
-        has_relu = bool(self.rng.integers(4))
-        if has_relu:
-            self.append(Relu)
-        self.quantize(signed=not has_relu or not self.rng.integers(4))
+        if self.rng.integers(3) == 0:
+            self.scale_and_shift()
+        unsigned = self.activation()
+        self.quantize(signed=not unsigned or not self.rng.integers(4))
         if self.is_image and min(self.shape[1:]) >= 2 and self.rng.integers(2):
-            kind = MaxPool if self.rng.integers(2) else AveragePool
-            self.append(kind, window=Window.plain(2, 2, stride=2))
-            if kind is AveragePool:
-                self.quantize(signed=not has_relu)
-        elif self.rng.integers(3) == 0:
-            self.append(Add, self.last, self.last)
+            self.pool()
+        elif self.rng.integers(2):
+            self.two_tensors()
+
+    def scale_and_shift(self) -> None:
+        """A batch norm: one factor and one offset per channel, or one of the two."""
+        source = self.last
+        shape = (self.shape[0], *[1] * (len(self.shape) - 1))
+        kinds = [(Multiply, Add), (Multiply,), (Add,)][int(self.rng.integers(3))]
+        for kind in kinds:
+            self.append(Constant, weight=self.weight(shape))
+            self.append(kind, source, self.last)
+            source = self.last
+
+    def activation(self) -> bool:
+        """One of five; whether the result cannot be negative."""
+        choice = int(self.rng.integers(5))
+        if choice in (0, 1):
+            self.append(Relu)
+        elif choice == 2:
+            channels = self.shape[0] if self.rng.integers(2) else 1
+            self.append(PRelu, slope=self.weight((channels,)))
+        elif choice == 3:
+            high = float(np.abs(self.values()).max()) * 0.6
+            bits = 4 - int(np.ceil(np.log2(max(high, 2.0**-20))))
+            low = [None, 0, -7][int(self.rng.integers(3))]
+            self.append(Clip, low=low, high=int(high * 2.0**bits) + 1, frac_bits=bits)
+            return low == 0
+        return choice in (0, 1)
+
+    def pool(self) -> None:
+        kind = (MaxPool, AveragePool, SumPool)[int(self.rng.integers(3))]
+        sides = self.shape[1:]
+        if kind is not MaxPool and self.rng.integers(3) == 0:
+            kernel = sides if kind is SumPool or not np.prod(sides) & np.prod(sides) - 1 else (2, 2)
+            window = Window.plain(*kernel)
+        else:
+            stride, pad = int(self.rng.integers(1, 3)), int(self.rng.integers(2))
+            window = Window((2, 2), (stride, stride), ((pad, 0), (0, pad)), (1, 1))
+        self.append(kind, window=window)
+        if kind is not MaxPool:
             self.quantize(signed=True)
+
+    def two_tensors(self) -> None:
+        """The tensor with itself, or with a cast of itself."""
+        first = self.last
+        self.quantize(signed=True)
+        kind = (Add, Multiply, Concat)[int(self.rng.integers(3))]
+        self.append(kind, first, self.last)
+        self.quantize(signed=True)
 
     def conv(self) -> None:
         channels, *sides = self.shape

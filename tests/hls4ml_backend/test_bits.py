@@ -29,17 +29,18 @@ from tests.hls4ml_backend.helpers import differing_codes
 from tests.hls4ml_backend.random_networks import lively_network
 
 CASES = {
-    "mlp, 8 bits": models.mlp((64, 32, 32, 10), 8),
-    "cnn, 4 bits, per channel": models.cnn(4, per_channel=True, channels=(8, 16)),
     "mlp, K-hot K=2, per channel": models.mlp((16, 32, 10), 8, k=2, per_channel=True, seed=3),
     "cnn, AP_RND, average pool": models.cnn(6, rounding="AP_RND", pool="average", seed=1),
-    "mlp, AP_TRN, MatMul": models.mlp((9, 7, 4), 5, rounding="AP_TRN", matmul=True, seed=2),
-    "residual": models.residual(6, per_channel=True),
 }
 MORE_CASES = {
+    "mlp, 8 bits": models.mlp((64, 32, 32, 10), 8),
+    "mlp, AP_TRN, MatMul": models.mlp((9, 7, 4), 5, rounding="AP_TRN", matmul=True, seed=2),
+    "residual": models.residual(6, per_channel=True),
     "depthwise": models.depthwise(5, per_channel=True),
     "concat": models.concat(7),
     "conv1d": models.conv1d(8),
+    "global average pool": models.average_pool(6),
+    "per-channel activation": models.per_channel_activation(),
 }
 
 
@@ -51,6 +52,7 @@ def test_logits_equal_the_interpreter(case: str, tmp_path: Path) -> None:
     assert differing == 0
 
 
+@pytest.mark.slow
 def test_padded_pools_equal_the_interpreter(tmp_path: Path) -> None:
     window = Window((4, 2), (3, 2), ((1, 2), (1, 0)), (1, 1))
     graph = Graph(
@@ -133,7 +135,7 @@ def test_unchanged_project_is_not_compiled_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", range(20))
+@pytest.mark.parametrize("index", range(8))
 def test_random_networks_equal_the_interpreter(index: int, tmp_path: Path) -> None:
     network = lively_network(f"hls4ml random network {index}")
     graph, x = network.graph, network.x

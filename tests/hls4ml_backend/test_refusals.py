@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brevitas_quantizers.fixed_point import OverflowMode
 from qfx_plugin.errors import DataError, TargetError, ToolMissingError
 from qfx_plugin.hls4ml_backend import adapter, config_from_qonnx, convert, lower
 from qfx_plugin.ir import (
@@ -23,10 +22,10 @@ from qfx_plugin.ir import (
     MaxPool,
     Multiply,
     Op,
-    PRelu,
     Quantize,
     Relu,
     Reshape,
+    SumPool,
     Weight,
     Window,
 )
@@ -50,24 +49,7 @@ def text(error: str) -> str:
     return f"^{re.escape(error)}$"
 
 
-PADDED = Window((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))
-OVERLAPPING = Window((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
-
 REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
-    "activation per channel": (
-        lambda: load_qonnx(models.per_channel_activation()),
-        "Quantize 'x_q_node': hls4ml has one binary point per activation, not one per channel "
-        "([4, 5, 6, 7]): quantize this activation per tensor",
-    ),
-    "sign-magnitude wrap": (
-        lambda: graph(XQ, Quantize("q", ("xq",), "q", 3, 1, overflow=OverflowMode.AP_WRAP_SM)),
-        "Quantize 'q': hls4ml has no name for AP_WRAP_SM: use AP_WRAP, AP_SAT or AP_SAT_SYM",
-    ),
-    "padded maximum of signed values": (
-        lambda: graph(XQ, MaxPool("pool", ("xq",), "p", PADDED)),
-        "MaxPool 'pool': hls4ml pads with a value of the type; only an unsigned input, as after "
-        "ReLU, is exact: move the ReLU before the pool, or pad in the convolution",
-    ),
     "two input formats": (
         lambda: graph(
             XQ,
@@ -77,26 +59,31 @@ REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
         "Quantize 'q': hls4ml reads the input in one format, ap_fixed<6,2,AP_RND_CONV,AP_SAT>, "
         "not also in ap_fixed<5,2,AP_RND_CONV,AP_SAT>: use one Quant for the input",
     ),
-    "constant operand": (
+    "cast per channel of a reshaped input": (
+        lambda: graph(
+            Reshape("flat", ("x",), "flat", (32,)),
+            Quantize("q", ("flat",), "q", 5, (3, 4) * 16),
+            linear("q", 32),
+        ),
+        "Quantize 'q': a cast per channel must come before the input is reshaped",
+    ),
+    "constant that enlarges": (
         lambda: graph(
             XQ,
+            SumPool("pool", ("xq",), "p", Window.plain(4, 4)),
             Constant("c", (), "c", Weight(np.full((2, 4, 4), 3), np.array([4]), 4)),
-            Add("sum", ("xq", "c"), "sum"),
+            Multiply("scale", ("p", "c"), "scaled"),
         ),
-        "Constant 'c': hls4ml has constants only as weights and biases, not in Add 'sum': "
-        "use a bias",
+        "Multiply 'scale': its constant must fit [2, 1, 1], not enlarge it to [2, 4, 4]",
     ),
-    "constant factor": (
+    "sum of an image and a column": (
         lambda: graph(
             XQ,
-            Constant("c", (), "c", Weight(np.full((2, 1, 1), 3), np.array([4]), 4)),
-            Multiply("scale", ("xq", "c"), "scaled"),
+            MaxPool("pool", ("xq",), "p", Window.plain(1, 4)),
+            Add("sum", ("xq", "p"), "sum"),
         ),
-        "Constant 'c': hls4ml has constants only as weights and biases, not in Multiply 'scale'",
-    ),
-    "PReLU": (
-        lambda: graph(XQ, PRelu("p", ("xq",), "y", Weight(np.array([3]), np.array([4]), 4))),
-        "PRelu 'p': hls4ml's Vitis backend has no exact form of this operation",
+        "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
+        "pixel, not [2, 4, 4] and [2, 4, 1]",
     ),
     "pixels from channels": (
         lambda: graph(XQ, Reshape("r", ("xq",), "r", (4, 2, 4)), Relu("relu", ("r",), "y")),
@@ -126,15 +113,20 @@ def test_refused(case: str) -> None:
         lower(make())
 
 
-def test_overlapping_pool_is_refused_only_as_a_stream() -> None:
-    network = graph(XQ, MaxPool("pool", ("xq",), "p", OVERLAPPING))
-    assert lower(network).output.shape == (3, 3, 2)
+def test_accumulator_cap() -> None:
+    model = models.mlp((16, 8, 4), 6)
+    widest = max(
+        layer.precision["accum"].format.width
+        for layer in lower(load_qonnx(model)).layers
+        if "accum" in layer.precision
+    )
+    assert lower(load_qonnx(model), max_accumulator_bits=widest).output.name == "logits_node"
     message = (
-        "MaxPool 'pool': io_stream needs strides equal to the kernel [2, 2], not [1, 1]: "
-        "use io_parallel"
+        f"Linear 'fc1_acc_node': its accumulator needs {widest} bits, more than "
+        f"max_accumulator_bits={widest - 1}, and would overflow: raise the cap or narrow the layer"
     )
     with pytest.raises(TargetError, match=text(message)):
-        lower(network, io_type="io_stream")
+        config_from_qonnx(model, max_accumulator_bits=widest - 1)
 
 
 @pytest.mark.parametrize(
@@ -144,14 +136,18 @@ def test_overlapping_pool_is_refused_only_as_a_stream() -> None:
             {"io_type": "io_serial"},
             "io_type must be one of io_parallel, io_stream, auto, not 'io_serial'",
         ),
-        ({"strategy": "fast"}, "strategy must be one of latency, resource, not 'fast'"),
+        (
+            {"strategy": "fast"},
+            "strategy must be one of auto, latency, resource, khot, da, not 'fast'",
+        ),
         ({"reuse_factor": 0}, "reuse_factor must be an integer of at least 1, not 0"),
         ({"clock_period": -5.0}, "clock_period must be above 0 ns, not -5.0"),
         ({"project_name": "a b"}, "project_name must be a C++ identifier, not 'a b'"),
         (
             {"reuse": 2},
-            "option must be one of io_type, strategy, reuse_factor, part, clock_period, "
-            "clock_uncertainty, project_name, not 'reuse'",
+            "option must be one of io_type, strategy, reuse_factor, target_rate, board, part, "
+            "clock_period, clock_uncertainty, project_name, max_accumulator_bits, accept_inexact, "
+            "not 'reuse'",
         ),
     ],
 )
@@ -163,7 +159,7 @@ def test_bad_option(option: dict[str, Any], message: str) -> None:
 def test_override_that_loses_bits_is_refused(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
     config = config_from_qonnx(model)
-    config["HLSConfig"]["LayerName"]["logits_node"]["Precision"]["accum"] = "fixed<8,4>"
+    config["LayerName"]["logits_node"]["Precision"]["accum"] = "fixed<8,4>"
     message = (
         "layer 'logits_node' (node 'logits_node'): accum must be ap_fixed<13,4,AP_TRN,AP_WRAP>, "
         "not ap_fixed<8,4,AP_TRN,AP_WRAP>, which hls4ml would use"
@@ -172,10 +168,19 @@ def test_override_that_loses_bits_is_refused(tmp_path: Path) -> None:
         convert(model, tmp_path, config=config)
 
 
+def test_override_that_loses_bits_can_be_accepted(tmp_path: Path) -> None:
+    model = models.mlp((4, 5), 6)
+    config = config_from_qonnx(model, accept_inexact=True)
+    config["LayerName"]["logits_node"]["Precision"]["accum"] = "fixed<8,4>"
+    converted = convert(model, tmp_path, config=config)
+    (text,) = converted.inexact
+    assert text.startswith("layer 'logits_node' (node 'logits_node'): accum must be ap_fixed<13,4,")
+
+
 def test_override_that_keeps_bits_is_accepted(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
     config = config_from_qonnx(model)
-    config["HLSConfig"]["LayerName"]["logits_node"]["Precision"]["accum"] = "fixed<24,10>"
+    config["LayerName"]["logits_node"]["Precision"]["accum"] = "fixed<24,10>"
     converted = convert(model, tmp_path, config=config)
     assert "ap_fixed<24,10>" in (tmp_path / "firmware" / "defines.h").read_text()
     assert converted.output_dir == tmp_path
@@ -184,10 +189,8 @@ def test_override_that_keeps_bits_is_accepted(tmp_path: Path) -> None:
 def test_misspelt_layer_is_refused(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
     config = config_from_qonnx(model)
-    config["HLSConfig"]["LayerName"]["logit_node"] = {"ReuseFactor": 2}
-    message = (
-        "HLSConfig.LayerName must name layers of the model (in_x, logits_node), not 'logit_node'"
-    )
+    config["LayerName"]["logit_node"] = {"ReuseFactor": 2}
+    message = "HLSConfig.LayerName must name layers of the model (logits_node), not 'logit_node'"
     with pytest.raises(TargetError, match=text(message)):
         convert(model, tmp_path, config=config)
 
@@ -196,6 +199,15 @@ def test_options_beside_a_config_are_refused(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
     with pytest.raises(TargetError, match="^options must be in config, not also given: part$"):
         convert(model, tmp_path, config=config_from_qonnx(model), part="x")
+
+
+def test_rate_out_of_reach() -> None:
+    message = (
+        "target_rate must be at most 1000000 samples per second at a clock_period of 10 ns, not "
+        "2e+06: layer 'conv1_acc_node' looks at 100 pixels, one per cycle"
+    )
+    with pytest.raises(TargetError, match=text(message)):
+        config_from_qonnx(models.cnn(4), target_rate=2e6, clock_period=10.0)
 
 
 def test_bad_input(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""What a user's hls4ml configuration changes in a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from brevitas_quantizers.fixed_point.format import FixedPointCast
+
+from ..errors import TargetError
+from .plan import Plan, PlannedLayer
+
+PRECISION, AUTO = "Precision", "auto"
+
+
+def layer_configuration(
+    plan: Plan, config: Mapping[str, Any], io_type: str, node_names: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """`LayerName` for hls4ml: the plan's types, and over them what the user asks for.
+
+    Args:
+        plan: the layers.
+        config: the user's `Model`, `LayerType` and `LayerName`; "auto" asks for nothing.
+        io_type: "io_parallel" or "io_stream".
+        node_names: names that the model file has for nodes and constants. A node that has become
+            part of another layer may be named, as hls4ml's own configurations do, but not changed.
+
+    Raises:
+        TargetError: a name that neither the plan nor the file has, or a change of a node that is
+            no layer.
+    """
+    by_name = config.get("LayerName") or {}
+    by_type = config.get("LayerType") or {}
+    _check_names(plan, by_name, node_names)
+    result = {}
+    for layer in plan.layers:
+        wishes = {**by_type.get(layer.kind, {}), **by_name.get(layer.name, {})}
+        asked = {
+            **_precisions(layer, by_type.get(layer.kind, {})),
+            **_precisions(layer, by_name.get(layer.name, {})),
+        }
+        types = {name: text(cast) for name, cast in layer.precision.items()}
+        entry = {**wishes, PRECISION: {**types, **asked}}
+        if layer.kind == "DepthwiseConv2D" and io_type == "io_parallel":
+            common = (config.get("Model") or {}).get("Strategy", "")
+            if str(wishes.get("Strategy", common)).lower() != "khot":
+                # hls4ml's kernel knows no other strategy there, and ends the process.
+                entry |= {"Strategy": "Latency"}
+        result[layer.name] = entry
+    return result
+
+
+def text(cast: FixedPointCast) -> str:
+    """hls4ml's spelling: `fixed<8,3,RND_CONV,SAT>`."""
+    return str(cast).replace("ap_", "").replace("AP_", "")
+
+
+def _precisions(layer: PlannedLayer, wishes: Mapping[str, Any]) -> dict[str, str]:
+    """The types asked for by variable; one text, or `default`, stands for all of them."""
+    asked = wishes.get(PRECISION) or {}
+    if isinstance(asked, str):
+        asked = {"default": asked}
+    common = asked.get("default", AUTO)
+    named = {key: value for key, value in asked.items() if key != "default" and value != AUTO}
+    return ({} if common == AUTO else dict.fromkeys(layer.precision, common)) | named
+
+
+def _check_names(plan: Plan, by_name: Mapping[str, Any], node_names: Collection[str]) -> None:
+    """hls4ml ignores a misspelt layer: say which there are."""
+    names = [layer.name for layer in plan.layers]
+    for name, entry in by_name.items():
+        if name in names:
+            continue
+        if name not in node_names:
+            close = get_close_matches(str(name), names, 3) or names
+            raise TargetError(
+                f"HLSConfig.LayerName must name layers of the model ({', '.join(close)}), "
+                f"not {name!r}"
+            )
+        asked = entry.get(PRECISION) or {}
+        changed = asked if isinstance(asked, str) else next(
+            (value for value in asked.values() if value != AUTO and "<" in str(value)), AUTO
+        )  # fmt: skip
+        if changed != AUTO and "table" not in asked:
+            raise TargetError(
+                f"HLSConfig.LayerName: node {name!r} is part of another layer and has no type of "
+                f"its own; {PRECISION} must be auto, not {changed!r}"
+            )
