@@ -1,0 +1,132 @@
+"""Simulated Verilog against the integer interpreter, code by code.
+
+    python benchmarks/rtl_bits.py --part demo      # the demo's networks on digits: all test samples
+    #   of the MLP, 1,000 samples of the CNN
+    QFX_DATA=<folder> python benchmarks/rtl_bits.py --part lenet   # LeNet on MNIST
+    python benchmarks/rtl_bits.py --part random --count 500        # random small networks
+
+Networks are trained for a few epochs: enough that their codes are those of a trained network.
+Streams run with idle cycles and back-pressure.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from common import environment, parser, print_table, write_results
+from torch import nn
+
+from brevitas_quantizers import export_qonnx, quantize
+from qfx_plugin import Graph, load_qonnx
+from qfx_plugin.demo.data import load_dataset
+from qfx_plugin.demo.models import RECIPES, build
+from qfx_plugin.demo.run import as_input
+from qfx_plugin.demo.train import train
+from qfx_plugin.errors import TargetError
+from qfx_plugin.rtl.project import RtlOptions, build_network
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def main() -> None:
+    """Run one part, print the table, write `benchmarks/results/rtl_bits_<part>.json`."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--part", choices=("demo", "lenet", "random"), default="demo")
+    arguments.add_argument("--count", type=int, default=500)
+    arguments.add_argument("--first", type=int, default=0)
+    arguments.add_argument("--samples", type=int, default=1000)
+    arguments.add_argument("--networks", nargs="+", default=["mlp", "cnn"])
+    arguments.add_argument("--epochs", type=int, default=2)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    parts = {"demo": demo, "lenet": lenet, "random": random_networks}
+    for row in parts[options.part](options):
+        rows.append(row)
+        print(row, flush=True)
+    print_table(rows)
+    print(f"{sum(row['codes'] for row in rows)} codes compared, every one equal")
+    write_results(f"rtl_bits_{options.part}", {"rows": rows} | environment())
+
+
+def demo(options: Any) -> Iterator[dict[str, Any]]:
+    """The demo's MLP and CNN at every recipe."""
+    data = load_dataset("digits")
+    many = np.concatenate([data.x_test, data.x_train])[: max(options.samples, len(data.x_test))]
+    for network in options.networks:
+        for recipe in RECIPES[1:]:
+            torch.manual_seed(0)
+            model = build(network, recipe, data.image_shape, data.classes)
+            train(model, as_input(network, data.x_train), data.y_train, options.epochs, seed=0)
+            graph = exported(model, as_input(network, data.x_test))
+            x = data.x_test if network == "mlp" else many
+            yield compare(f"{network} {recipe.name}", graph, as_input(network, x))
+
+
+def lenet(options: Any) -> Iterator[dict[str, Any]]:
+    """LeNet on MNIST, folded where it is large."""
+    from mnist_lenet import lenet as make
+
+    data = load_dataset("mnist")
+    torch.manual_seed(0)
+    model = quantize(make(), bit_width=6)
+    train(model, data.x_train[:6000], data.y_train[:6000], options.epochs, seed=0)
+    x = data.x_test[: options.samples]
+    yield compare("lenet 6-bit", exported(model, x), x)
+
+
+def random_networks(options: Any) -> Iterator[dict[str, Any]]:
+    """Random networks of the test suite; every other one streams if it can."""
+    from tests.hls4ml_backend.random_networks import lively_network
+
+    for number in range(options.first, options.first + options.count):
+        network = lively_network(f"rtl {number}")
+        style = ("unrolled", "streaming")[number % 2]
+        try:
+            row = compare(f"random {number}", network.graph, network.x, style=style)
+        except TargetError as error:
+            if "use style 'unrolled'" not in str(error):
+                raise
+            row = compare(f"random {number}", network.graph, network.x, style="unrolled")
+        yield row
+
+
+def exported(model: nn.Module, x: np.ndarray) -> Graph:
+    """The network as the intermediate model reads it from its QONNX file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_qonnx(model, torch.from_numpy(x[:1]), path)
+        return load_qonnx(path)
+
+
+def compare(name: str, graph: Graph, x: np.ndarray, **options: Any) -> dict[str, Any]:
+    """Build, compile and run one network; a differing code is an error."""
+    start = time.perf_counter()
+    network = build_network(graph, RtlOptions(**options))
+    built = time.perf_counter()
+    network.simulation  # noqa: B018 - compiles
+    compiled = time.perf_counter()
+    pauses = {"idle": 0.2, "backpressure": 0.2} if network.style == "streaming" else {}
+    codes = network.check(x, **pauses)
+    return {
+        "network": name,
+        "style": network.style,
+        "adders": network.facts["adders"],
+        "interval": network.interval,
+        "samples": len(x),
+        "codes": codes,
+        "build_s": round(built - start, 1),
+        "compile_s": round(compiled - built, 1),
+        "run_s": round(time.perf_counter() - compiled, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The folded units side by side: LUTs and DSP slices of one lane (a product and its addition)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import rtl_finn
+
+from brevitas_quantizers.fixed_point import project_khot
+from qfx_plugin.rtl.mvu import MatrixProduct, Mvu, fold
+from qfx_plugin.rtl.mvu_digits import signed_bits
+from qfx_plugin.rtl.synthesis import ResourceEstimate, estimate
+
+ROWS, COLUMNS, PE, SIMD = 32, 64, 4, 8
+LANES = PE * SIMD
+WIDTHS = ((8, 8), (4, 8), (4, 4))
+"""(activation bits, weight bits)."""
+
+
+def units() -> Iterator[tuple[str, int, int, Mvu]]:
+    """(what it is, activation bits, weight bits, unit)."""
+    rng = np.random.default_rng(0)
+    for act, width in WIDTHS:
+        any_codes = rng.integers(-(1 << width - 1), 1 << width - 1, (ROWS, COLUMNS))
+        yield "LUT multipliers", act, width, _unit(any_codes, act, "mul", dsp=False)
+        yield "DSP multipliers", act, width, _unit(any_codes, act, "mul")
+        yield "radix 4, any weight", act, width, _unit(any_codes, act, "radix4")
+        for k in (1, 2, 3) if width > 4 else (1, 2):
+            codes = project_khot(any_codes * 1.0, width, True, k)
+            yield f"K-hot K={k}", act, width, _unit(codes, act, "khot", k)
+        if width > 4:
+            yield "K-hot K=2, 4 shifts each", act, width, _unit(_windows(rng), act, "khot", 2)
+
+
+def lane_table(progress: Any) -> list[dict[str, Any]]:
+    """One row for each unit; ratios are to the LUT multipliers of the same word lengths."""
+    rows: list[dict[str, Any]] = []
+    for title, act, width, unit in units():
+        progress(f"{title}, {act} x {width} bits")
+        report = _estimate(unit)
+        rows.append(
+            _row(title, act, width, report, report.total.all_luts)
+            | {"memory_bits": unit.code_bits, "bram18": report.total.bram18}
+            | {"or_lut_per_lane": unit.code_bits * -(-unit.cycles // 64)}
+        )
+    for bits in (act for act, width in WIDTHS if act == width and rtl_finn.available()):
+        progress(f"FINN MVAU, DSP48E2, {bits} x {bits} bits")
+        report = _finn(bits)
+        row = _row("FINN MVAU, DSP48E2", bits, bits, report, report.total.all_luts)
+        rows.append(row | {"memory_bits": bits, "bram18": 0, "or_lut_per_lane": 0})
+    for row in rows:
+        same = (row["act_bits"], row["weight_bits"])
+        base = next(r for r in rows if (r["act_bits"], r["weight_bits"]) == same)
+        row["fewer_luts"] = round(base["lut_per_lane"] / row["lut_per_lane"], 2)
+    return rows
+
+
+def _row(title: str, act: int, width: int, report: ResourceEstimate, luts: int) -> dict[str, Any]:
+    return {
+        "unit": title,
+        "act_bits": act,
+        "weight_bits": width,
+        "lut_per_lane": round(luts / LANES, 1),
+        "ff_per_lane": round(report.total.ff / LANES, 1),
+        "carry4_per_lane": round(report.total.carry4 / LANES, 1),
+        "dsp_per_lane": report.total.dsp / LANES,
+        "depth": report.depth,
+    }
+
+
+def _unit(
+    codes: np.ndarray, act: int, datapath: str, k: int | None = None, dsp: bool = True
+) -> Mvu:
+    high = (1 << act) - 1
+    reach = int((np.abs(codes).sum(axis=1) * high).max())
+    product = MatrixProduct(
+        label="lane benchmark",
+        weight=codes,
+        bias=np.zeros(ROWS, dtype=object),
+        input_bits=act,
+        input_signed=False,
+        result_bits=signed_bits(-reach, reach),
+        frac_bits=np.zeros(1, dtype=np.int64),
+        k=k,
+    )
+    return fold(product, PE, SIMD, name="unit", datapath=datapath, rom_style="block", dsp=dsp)
+
+
+def _windows(rng: np.random.Generator) -> np.ndarray:
+    """K=2 weights with one digit of 1 to 8 and one of 16 to 64."""
+    signs = rng.choice([-1, 1], (2, ROWS, COLUMNS))
+    low, high = rng.integers(0, 4, (ROWS, COLUMNS)), rng.integers(4, 7, (ROWS, COLUMNS))
+    return signs[0] * 2**low + signs[1] * 2**high
+
+
+def _estimate(unit: Mvu) -> ResourceEstimate:
+    with TemporaryDirectory() as folder:
+        sources = unit.write(Path(folder))
+        return estimate(
+            sources, unit.name, memories=Path(folder).glob("*.mem"), dsp=unit.dsp, timeout_s=1200
+        )
+
+
+def _finn(bits: int) -> ResourceEstimate:
+    acc = 2 * bits + (COLUMNS - 1).bit_length() + 1
+    with TemporaryDirectory() as folder:
+        return estimate(
+            rtl_finn.sources(Path(folder)),
+            rtl_finn.TOP,
+            parameters=rtl_finn.parameters(ROWS, COLUMNS, PE, SIMD, bits, acc),
+            timeout_s=1200,
+        )

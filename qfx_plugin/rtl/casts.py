@@ -1,0 +1,146 @@
+"""The cast on symbolic numbers: seven rounding and five overflow modes from a few primitives.
+
+A symbol is one number inside the adder-graph compiler's tracer: it has a range (`low`, `high`), a
+power of two `step` of which it is a multiple, and `kif`, the sign bit, integer and fraction bits
+that hold it. The primitives used here are additions of constants and of single bits, cutting bits
+off (`quantize` with WRAP and TRN), and choosing by a sign (`msb_mux`). Nothing relies on the
+compiler's own rounding and saturation, so that each mode means what `ap_fixed` means.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from brevitas_quantizers.fixed_point import (
+    FixedPointFormat,
+    OverflowMode,
+    RoundingMode,
+    cast_code,
+)
+
+Symbol: TypeAlias = Any
+"""A number of the tracer; its library has no public type for it that we could import here."""
+
+
+def is_constant(x: Symbol) -> bool:
+    """Whether the tracer knows the value."""
+    return bool(x.low == x.high)
+
+
+def cast(
+    x: Symbol, fmt: FixedPointFormat, rounding: RoundingMode, overflow: OverflowMode
+) -> Symbol:
+    """`x` in the format, as `ap_fixed` converts it: first rounded, then brought into range."""
+    if is_constant(x):
+        code = cast_code(Fraction(x.low), fmt, rounding, overflow)
+        return x.from_const(float(code * _lsb(fmt)), hwconf=x.hwconf)
+    return bring_into_range(round_to(x, fmt.frac_bits, rounding), x, fmt, overflow)
+
+
+def round_to(x: Symbol, frac_bits: int, rounding: RoundingMode) -> Symbol:
+    """`x` rounded to a multiple of `2**-frac_bits`; the range grows by up to one LSB.
+
+    All modes are `floor(x + offset)`, where the offset is a constant plus single bits of `x`: its
+    sign, or for `AP_RND_CONV` its bit at the place of the result's LSB.
+    """
+    lsb, step = 2.0**-frac_bits, float(x.step)
+    if step >= lsb:
+        return x
+    half = lsb / 2
+    if rounding is RoundingMode.AP_TRN:
+        offset = x
+    elif rounding is RoundingMode.AP_RND:
+        offset = x + half
+    elif rounding is RoundingMode.AP_RND_MIN_INF:
+        offset = x + (half - step)
+    elif rounding is RoundingMode.AP_RND_CONV:
+        odd = _bit(x, -frac_bits)
+        offset = x + (half - step) + odd * step
+    elif rounding is RoundingMode.AP_RND_ZERO:
+        offset = x + (half - step) + x.is_negative() * step
+    elif rounding is RoundingMode.AP_RND_INF:
+        offset = x + half + x.is_negative() * -step
+    else:  # AP_TRN_ZERO: a negative number is rounded up
+        offset = x + _all_ones_if_negative(x, frac_bits)
+    return _floor(offset, frac_bits)
+
+
+def bring_into_range(
+    rounded: Symbol, x: Symbol, fmt: FixedPointFormat, overflow: OverflowMode
+) -> Symbol:
+    """`rounded` in the range of the format.
+
+    Args:
+        rounded: a multiple of the format's LSB.
+        x: the number before rounding, whose lost bits decide the sign in `AP_WRAP_SM`.
+        fmt: the format.
+        overflow: what happens outside its range.
+    """
+    lsb = _lsb(fmt)
+    lowest = fmt.min_code
+    if overflow is OverflowMode.AP_SAT_SYM and lowest < -1:
+        lowest = -fmt.max_code
+    low, high = float(lowest * lsb), float(fmt.max_code * lsb)
+    if low <= rounded.low and rounded.high <= high:
+        return rounded
+    if overflow is OverflowMode.AP_WRAP:
+        return _wrap(rounded, fmt)
+    if overflow is OverflowMode.AP_SAT_ZERO:
+        outside = _outside(rounded, low, high)
+        return outside.msb_mux(0.0, _wrap(rounded, fmt))
+    if overflow is OverflowMode.AP_WRAP_SM and fmt.signed:
+        return _wrap_sign_magnitude(rounded, x, fmt, _outside(rounded, low, high))
+    if rounded.low < low:
+        rounded = rounded.max_of(low)
+    return rounded.min_of(high) if rounded.high > high else rounded
+
+
+def _wrap_sign_magnitude(
+    rounded: Symbol, x: Symbol, fmt: FixedPointFormat, outside: Symbol
+) -> Symbol:
+    """Outside the range, the sign is the lowest lost bit of the truncated value."""
+    word = _wrap(rounded, fmt)
+    wrong_sign = word.is_negative() ^ _bit(x, fmt.width - fmt.frac_bits)
+    mirrored = -word + float(-_lsb(fmt))
+    return (outside & wrong_sign).msb_mux(mirrored, word)
+
+
+def _outside(x: Symbol, low: float, high: float) -> Symbol:
+    """1 where `x` leaves `[low, high]`, else 0."""
+    below, above = (x + -low).is_negative(), (-x + high).is_negative()
+    if is_constant(below):
+        return above
+    return below if is_constant(above) else below | above
+
+
+def _wrap(x: Symbol, fmt: FixedPointFormat) -> Symbol:
+    return x.quantize(int(fmt.signed), fmt.width - fmt.signed - fmt.frac_bits, fmt.frac_bits)
+
+
+def _floor(x: Symbol, frac_bits: int) -> Symbol:
+    sign, integers, _ = x.kif
+    return x.quantize(int(sign), max(int(integers), -frac_bits), frac_bits)
+
+
+def _bit(x: Symbol, place: int) -> Symbol:
+    """The bit of weight `2**place` of `x` in two's complement, as 0 or 1."""
+    bit = x.quantize(0, place + 1, -place)
+    return bit * 2.0**-place
+
+
+def _all_ones_if_negative(x: Symbol, frac_bits: int) -> Symbol:
+    """`2**-frac_bits - step` where `x` is negative, else 0: its sign, repeated below the LSB."""
+    negative = x.is_negative()
+    if is_constant(negative):
+        return negative * (2.0**-frac_bits - float(x.step))
+    places = round(-frac_bits - _log2(float(x.step)))
+    return (negative * float(-x.step)).quantize(0, -frac_bits, frac_bits + places)
+
+
+def _log2(power: float) -> int:
+    return Fraction(power).numerator.bit_length() - Fraction(power).denominator.bit_length()
+
+
+def _lsb(fmt: FixedPointFormat) -> Fraction:
+    return Fraction(2) ** -fmt.frac_bits

@@ -1,0 +1,167 @@
+"""Streaming networks: stages with AXI-Stream between them, each unrolled or folded.
+
+    image ─▶ qfx_window ─▶ adder graph ─▶ qfx_window ─▶ qfx_unpack ─▶ folded unit ─▶ qfx_pack ─▶ ...
+
+An unrolled stage computes one position in each cycle in an adder graph. A folded stage computes its
+layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
+what follows point by point in an adder graph.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+from ..ir import Graph
+from .border import border
+from .folding import Folding, choose_folding, unit_luts
+from .kernel import Kernel, Tensor, build_kernel, code_lanes
+from .mvu import Mvu
+from .names import verilog_name
+from .network import RtlNetwork
+from .stages import Stage, cut
+from .wiring import (
+    Stream,
+    connect_flow,
+    connect_unit,
+    connect_window,
+    module,
+    remap_lanes,
+)
+
+STREAM_SV = Path(__file__).parent / "stream_sv"
+
+
+@dataclass
+class _Design:
+    """What a streaming network consists of while it is put together."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    units: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def build_streaming(graph: Graph, options: Any) -> RtlNetwork:
+    """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
+
+    Raises:
+        TargetError: the network is no chain of layers that can stream.
+        OptionError: `fold` names a layer that does not exist or cannot be folded.
+    """
+    stages = cut(graph)
+    foldings = choose_folding(stages, options.fold, options.fold_above)
+    (source,), (sink,) = border(graph)
+    name = verilog_name(options.name or graph.name, fallback="network")
+    design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
+    taken = [name, *(Path(file).stem for file in design.files)]
+    for number, stage in enumerate(stages):
+        stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
+        taken.append(stage_name)
+        _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
+    design.files = {f"{name}.sv": _top(name, source, sink, stages, design.units), **design.files}
+    interval = max(int(row["cycles"]) for row in design.rows)
+    facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
+    return RtlNetwork(
+        name, graph, "streaming", design.files, (source,), (sink,), 0, interval, facts
+    )
+
+
+def _add_stage(
+    design: _Design, stage: Stage, name: str, folding: Folding | None, graph_options: Any
+) -> None:
+    """The files of one stage, and its row in the report."""
+    types = stage.types()
+    if folding is None:
+        kernel = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+        body = connect_window(stage) + connect_flow(stage, kernel)
+        row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
+    else:
+        unit = folding.unit(stage, f"{name}_unit")
+        rest = stage.ops[1:]
+        design.files |= _unit_files(unit)
+        kernel = None
+        if rest:
+            kernel = _kernel(
+                stage, rest, stage.ops[0].output, types, f"{name}_kernel", graph_options
+            )
+        body = connect_window(stage) + connect_unit(stage, unit, types[stage.ops[0].output], kernel)
+        positions = stage.positions[0] * stage.positions[1]
+        row = {
+            "style": "folded",
+            "cycles": max(stage.steps, positions * unit.cycles),
+            "pe": unit.pe,
+            "simd": unit.simd,
+            "datapath": unit.datapath,
+            "memory_bits": unit.memory_bits,
+            "unit_lut": unit_luts(unit),
+        }
+    if kernel is not None:
+        design.files |= kernel.files
+        row |= {"adders": kernel.adders, "cost_lut": round(kernel.cost), "latency": kernel.latency}
+    out_bits = code_lanes(types[stage.output]).bits
+    in_bits = code_lanes(stage.pixel).bits
+    design.files[f"{name}.sv"] = module(name, in_bits, out_bits, body, stage.label)
+    design.units.append(name)
+    design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
+
+
+def _kernel(
+    stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
+) -> Kernel:
+    inputs = (Tensor(source, types[source], "x"),)
+    outputs = (Tensor(stage.output, types[stage.output], "y"),)
+    return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
+
+
+def _unit_files(unit: Mvu) -> dict[str, str]:
+    """Text of a folded unit's sources and memories."""
+    with tempfile.TemporaryDirectory(prefix="qfx-unit-") as folder:
+        paths = [*unit.write(Path(folder)), *Path(folder).glob("*.mem")]
+        return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def _top(
+    name: str, source: Tensor, sink: Tensor, stages: Sequence[Stage], units: Sequence[str]
+) -> str:
+    """The stages in a row; ports with the lanes of the network's own tensors."""
+    lines = []
+    stream = Stream(source.port, source.beat_lanes.bits)
+    for number, (stage, unit) in enumerate(zip(stages, units, strict=True)):
+        following = Stream(f"link{number}", code_lanes(stage.types()[stage.output]).bits)
+        lines += following.declaration()
+        lines.append(f"  {unit} stage{number} (")
+        lines.append(f"      .clk, .rst, {stream.connection('s')},")
+        lines.append(f"      {following.connection('m')}")
+        lines.append("  );")
+        stream = following
+    last = stages[-1].types()[stages[-1].output]
+    lines += remap_lanes(
+        f"{sink.port}_tdata", sink.beat_lanes, f"{stream.name}_tdata", code_lanes(last),
+        _shifts(sink, last),
+    )  # fmt: skip
+    lines += [
+        f"  assign {sink.port}_tvalid = {stream.name}_tvalid;",
+        f"  assign {stream.name}_tready = {sink.port}_tready;",
+    ]
+    return module(
+        name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(units)} stages",
+        ports=(source.port, sink.port),
+    )  # fmt: skip
+
+
+def _shifts(sink: Tensor, last: Any) -> list[int]:
+    """Left shifts from the last stage's codes to the network's, channel by channel."""
+    channels = sink.kind.shape[0]
+    wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]
+    shifts = (wide[0] - wide[1]).tolist()
+    if min(shifts) < 0:
+        raise OptionError(f"output {sink.name!r}: binary points of the last stage are finer")
+    return [int(shift) for shift in shifts]
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], key: str) -> int:
+    return sum(int(row.get(key, 0)) for row in rows)

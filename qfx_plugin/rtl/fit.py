@@ -1,0 +1,85 @@
+"""Does a network fit the device, by how much not, and which folding would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import TargetError
+from .folding import Folding, is_foldable, smallest, unit_luts
+from .network import RtlNetwork
+from .stages import Stage, cut
+from .synthesis import XCZU3EG, Budget
+
+USABLE = 0.7
+"""Share of a device's LUTs that a design may plan for: routing needs the rest."""
+
+SLOWEST = 1 << 24
+"""Folding further than to so many cycles per sample is not proposed."""
+
+
+def adder_graph_luts(network: RtlNetwork) -> int:
+    """The compiler's estimate of all adder graphs, and ours of the folded units."""
+    facts = network.facts
+    stages = facts.get("stages", ())
+    return int(facts.get("cost_lut", 0)) + sum(
+        int(row.get("cost_lut", 0)) + int(row.get("unit_lut", 0)) for row in stages
+    )
+
+
+def fit_report(network: RtlNetwork, budget: Budget = XCZU3EG) -> dict[str, object]:
+    """Plain data: the estimate, whether it fits, and what to do if it does not.
+
+    The estimate is made before synthesis, from the number of bits that are added; Yosys counts
+    0 to 11 % more for adder graphs.
+    """
+    need = adder_graph_luts(network)
+    report: dict[str, object] = {
+        "device": budget.device,
+        "lut_before_synthesis": need,
+        "lut_available": budget.lut,
+        "fits": need <= budget.lut,
+    }
+    if need > budget.lut:
+        report["advice"] = (
+            f"about {need:,} LUT, {need / budget.lut:.1f} times the {budget.lut:,} of "
+            f"{budget.device}: {advice(network, budget)}"
+        )
+    return report
+
+
+def advice(network: RtlNetwork, budget: Budget = XCZU3EG) -> str:
+    """The fastest folding that fits, in words."""
+    try:
+        stages = cut(network.graph)
+    except TargetError as error:
+        return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
+    pace = max(stage.steps for stage in stages)
+    while pace <= SLOWEST:
+        plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
+        need = sum(
+            unit_luts(plan[stage.layer].unit(stage, "unit"))
+            for stage in stages
+            if stage.layer in plan
+        )
+        if need <= USABLE * budget.lut:
+            fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
+            cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
+            return (
+                f"style 'streaming' with fold={fold} needs about {need:,} LUT in its units, and "
+                f"{cycles:,} cycles per sample"
+            )
+        pace *= 2
+    return "no folding fits; use fewer bits or K-hot weights"
+
+
+def _cycles(stage: Stage, folding: Folding | None) -> int:
+    if folding is None:
+        return stage.steps
+    rows, columns = _shape(stage)
+    positions = stage.positions[0] * stage.positions[1]
+    return max(stage.steps, positions * (rows // folding.pe) * (columns // folding.simd))
+
+
+def _shape(stage: Stage) -> Sequence[int]:
+    codes = stage.ops[0].weight.codes  # type: ignore[attr-defined]  # foldable: a convolution
+    return codes.shape[0], codes[0].size

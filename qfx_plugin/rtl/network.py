@@ -1,0 +1,181 @@
+"""A network as Verilog: its files, its ports, and how to run it in the simulator."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import VerificationError
+from ..ir import FixedTensor, Graph, interpret
+from ..ir.ops.base import column
+from .border import entry_codes
+from .kernel import Tensor
+from .lanes import Codes
+from .simulate import Beats, Expect, Pattern, Simulation, compile_module
+
+CHUNK = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class RtlNetwork:
+    """A network as Verilog.
+
+    Attributes:
+        name: of the top module.
+        graph: the network.
+        style: "unrolled" (plain ports, a sample each cycle) or "streaming" (AXI-Stream).
+        files: text of each source and memory file, by file name.
+        inputs: tensors that enter, with their ports.
+        outputs: tensors that leave, with their ports.
+        latency: clock cycles from input to output of an unrolled network; 0 if combinational.
+        interval: clock cycles per sample.
+        facts: plain values for reports.
+    """
+
+    name: str
+    graph: Graph
+    style: str
+    files: Mapping[str, str]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    latency: int
+    interval: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the files; return the paths of the sources, without memories."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, text in self.files.items():
+            path = folder / name
+            path.write_text(text, encoding="utf-8")
+            if path.suffix in (".v", ".sv"):
+                paths.append(path)
+        return paths
+
+    @cached_property
+    def simulation(self) -> Simulation:
+        """The compiled design; Verilator and a C++ compiler are needed."""
+        return self._compile(trace=False)
+
+    def run(
+        self,
+        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        *,
+        idle: Pattern = 0.0,
+        backpressure: Pattern = 0.0,
+        seed: int = 0,
+        waveform: Path | None = None,
+    ) -> dict[str, FixedTensor]:
+        """Simulate on float inputs, like `qfx_plugin.interpret`.
+
+        Args:
+            inputs: (batch, *shape) values by name, or one array.
+            idle: pauses of the inputs of a streaming network; see `Simulation.stream`.
+            backpressure: pauses of its outputs.
+            seed: of random pauses and of the registers' first contents.
+            waveform: VCD file to write; use few samples.
+        """
+        codes = entry_codes(self.graph, inputs)
+        simulation = self._compile(trace=True) if waveform else self.simulation
+        options: dict[str, Any] = {"seed": seed, "waveform": waveform}
+        if self.style == "streaming":
+            options |= {"idle": idle, "backpressure": backpressure}
+        batch = len(next(iter(codes.values())))
+        parts = [
+            self._run(simulation, {n: c[start : start + CHUNK] for n, c in codes.items()}, options)
+            for start in range(0, max(batch, 1), CHUNK)
+        ]
+        return {
+            tensor.name: fixed_tensor(np.concatenate([part[tensor.name] for part in parts]), tensor)
+            for tensor in self.outputs
+        }
+
+    def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Any) -> int:
+        """Compare the simulation with the interpreter; return the number of codes compared.
+
+        Raises:
+            VerificationError: any code differs.
+        """
+        expected = interpret(self.graph, inputs)
+        compared = 0
+        for name, got in self.run(inputs, **options).items():
+            wrong = got.codes != expected[name].codes
+            compared += wrong.size
+            if wrong.any():
+                first = tuple(int(i) for i in np.argwhere(wrong)[0])
+                raise VerificationError(
+                    f"RTL of {self.graph.name!r}: {int(wrong.sum())} of {wrong.size} codes of "
+                    f"{name!r} differ; first at {first}: {got.codes[first]}, the interpreter has "
+                    f"{expected[name].codes[first]}"
+                )
+        return compared
+
+    def _compile(self, trace: bool) -> Simulation:
+        with tempfile.TemporaryDirectory(prefix="qfx-rtl-") as folder:
+            sources = self.write(Path(folder))
+            memories = sorted(Path(folder).glob("*.mem"))
+            return compile_module(sources, self.name, memories=memories, trace=trace)
+
+    def _run(
+        self, simulation: Simulation, codes: Mapping[str, Codes], options: Mapping[str, Any]
+    ) -> dict[str, Codes]:
+        batch = len(next(iter(codes.values())))
+        if self.style == "streaming":
+            return self._stream(simulation, codes, batch, options)
+        feeds = {t.port: Beats(codes[t.name].reshape(batch, -1), t.lanes) for t in self.inputs}
+        results = simulation.pipeline(
+            feeds, {t.port: t.lanes for t in self.outputs}, latency=self.latency, **options
+        )
+        return {t.name: results[t.port].reshape(batch, *t.kind.shape) for t in self.outputs}
+
+    def _stream(
+        self, simulation: Simulation, codes: Mapping[str, Codes], batch: int,
+        options: Mapping[str, Any],
+    ) -> dict[str, Codes]:  # fmt: skip
+        """One beat per position: channels last in time."""
+        feeds = {
+            t.port: Beats(beats_of(codes[t.name]), t.beat_lanes, _lasts(batch, t))
+            for t in self.inputs
+        }
+        wants = {t.port: Expect(batch * t.beats, t.beat_lanes) for t in self.outputs}
+        patience = 1000 + 4 * self.interval
+        result = simulation.stream(feeds, wants, patience=patience, **options)
+        return {t.name: samples_of(result.outputs[t.port], t.kind.shape) for t in self.outputs}
+
+
+def beats_of(codes: NDArray[np.int64]) -> Codes:
+    """(batch, channels, *spatial) to (batch * positions, channels)."""
+    batch, channels = codes.shape[:2]
+    flat = codes.reshape(batch, channels, -1)
+    return np.ascontiguousarray(flat.transpose(0, 2, 1).reshape(-1, channels))
+
+
+def samples_of(beats: Codes, shape: tuple[int, ...]) -> Codes:
+    """(batch * positions, channels) to (batch, channels, *spatial)."""
+    positions = prod(shape[1:])
+    flat = beats.reshape(-1, positions, shape[0]).transpose(0, 2, 1)
+    return np.ascontiguousarray(flat).reshape(-1, *shape)
+
+
+def fixed_tensor(codes: Codes, tensor: Tensor) -> FixedTensor:
+    """Codes with the tensor's binary points, as the interpreter returns them."""
+    kind = tensor.kind
+    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
+    rank = len(kind.shape)
+    return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))
+
+
+def _lasts(batch: int, tensor: Tensor) -> NDArray[np.bool_]:
+    """The last beat of each sample."""
+    lasts = np.zeros((batch, tensor.beats), dtype=bool)
+    lasts[:, -1] = True
+    return lasts.reshape(-1)

@@ -1,0 +1,184 @@
+"""`compile_rtl`: a network to a folder of Verilog with a test bench and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+from ..ir import Graph
+from .alkaid_adapter import version as compiler_version
+from .bench import write_bench
+from .border import border, hardware_ops
+from .fit import fit_report
+from .kernel import GraphOptions, build_kernel
+from .names import verilog_name
+from .network import RtlNetwork
+from .vectors import random_inputs
+
+STYLES = ("auto", "unrolled", "streaming")
+
+UNROLLED_TERMS = 6_000
+"""Above so many products in one sample, style "auto" streams. At 8 bits a product takes about ten
+LUTs of an adder graph, so that this many about fill an xczu3eg."""
+
+
+@dataclass(frozen=True)
+class RtlOptions:
+    """How a network becomes Verilog.
+
+    Attributes:
+        name: of the top module; made into a Verilog name. By default the network's name.
+        style: "unrolled": one adder graph for the whole network, a sample in every cycle.
+            "streaming": layer after layer, a position in every cycle, AXI-Stream between them.
+            "auto": unrolled if the network has at most `UNROLLED_TERMS` products, else streaming.
+        graph: pipelining and effort of adder graphs.
+        fold: layers that share hardware over time in a folded unit, by node name, with (pe, simd):
+            outputs and inputs at once. Streaming networks only.
+        fold_above: layers with more weights than this are folded without being named, with the
+            unit that keeps pace with the slowest unrolled layer.
+    """
+
+    name: str | None = None
+    style: str = "auto"
+    graph: GraphOptions = field(default_factory=GraphOptions)
+    fold: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    fold_above: int = 5_000
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise OptionError(f"style must be one of {', '.join(STYLES)}, not {self.style!r}")
+        if self.fold and self.style == "unrolled":
+            raise OptionError("fold needs style 'streaming': an unrolled network shares nothing")
+
+
+def compile_rtl(
+    model: str | os.PathLike[str] | Graph,
+    out_dir: str | os.PathLike[str],
+    *,
+    options: RtlOptions | None = None,
+    samples: int = 64,
+    seed: int = 0,
+) -> RtlNetwork:
+    """Write a network as Verilog, with a test bench that checks itself and a report.
+
+    The folder gets `rtl/` (sources and memories), `tb/` (test bench, vectors, `run.sh`) and
+    `report.json`. The vectors' expected codes come from the interpreter.
+
+    Args:
+        model: a QONNX file, or the network as `load_qonnx` gives it.
+        out_dir: folder to write to.
+        options: style, pipelining and folding.
+        samples: number of random samples in the test bench.
+        seed: of these samples.
+
+    Raises:
+        ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
+        TargetError: an operation or structure that the style cannot express.
+        ToolMissingError: alkaid is not installed.
+        OptionError: an option breaks its rule.
+    """
+    options = options or RtlOptions()
+    if samples < 1:
+        raise OptionError(f"samples must be at least 1, not {samples}")
+    network = build_network(_as_graph(model), options)
+    folder = Path(out_dir)
+    network.write(folder / "rtl")
+    write_bench(network, folder, random_inputs(network.graph, samples, seed))
+    report = describe(network, options)
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return network
+
+
+def build_network(graph: Graph, options: RtlOptions | None = None) -> RtlNetwork:
+    """The network as Verilog in memory; see `compile_rtl`."""
+    options = options or RtlOptions()
+    graph.verify()
+    style = options.style
+    if style == "auto":
+        small = products(graph) <= UNROLLED_TERMS and not options.fold
+        style = "unrolled" if small else "streaming"
+    if style == "streaming":
+        from .compose import build_streaming
+
+        return build_streaming(graph, options)
+    return build_unrolled(graph, options)
+
+
+def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:
+    """The whole network as one adder graph."""
+    inputs, outputs = border(graph)
+    name = top_name(graph, options)
+    kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, name, options.graph)
+    facts = {
+        "adders": kernel.adders,
+        "depth": kernel.depth,
+        "cost_lut": round(kernel.cost),
+        "compiler": compiler_version(),
+    }
+    return RtlNetwork(
+        name, graph, "unrolled", kernel.files, inputs, outputs, kernel.latency, 1, facts
+    )
+
+
+def top_name(graph: Graph, options: RtlOptions) -> str:
+    """A Verilog name for the top module."""
+    return verilog_name(options.name or graph.name, fallback="network")
+
+
+def products(graph: Graph) -> int:
+    """Weight times input products of one sample, those with weight 0 left out."""
+    from math import prod
+
+    from ..ir import Conv, Linear
+
+    types = graph.types()
+    return sum(
+        int((op.weight.codes != 0).sum()) * prod(types[op.output].shape[1:])
+        for op in graph.ops
+        if isinstance(op, Linear | Conv)
+    )
+
+
+def describe(network: RtlNetwork, options: RtlOptions) -> dict[str, Any]:
+    """The report: what was made, and how names and formats map to ports."""
+    return {
+        "version": 1,
+        "network": network.graph.name,
+        "top": network.name,
+        "style": network.style,
+        "options": asdict(options),
+        "files": sorted(network.files),
+        "latency": network.latency,
+        "interval": network.interval,
+        "products": products(network.graph),
+        "fit": fit_report(network),
+        "inputs": [_port(tensor, network.style) for tensor in network.inputs],
+        "outputs": [_port(tensor, network.style) for tensor in network.outputs],
+        **network.facts,
+    }
+
+
+def _port(tensor: Any, style: str) -> dict[str, Any]:
+    lanes = tensor.beat_lanes if style == "streaming" else tensor.lanes
+    return {
+        "tensor": tensor.name,
+        "port": tensor.port,
+        "shape": list(tensor.kind.shape),
+        "frac_bits": [int(bits) for bits in tensor.kind.frac_bits],
+        "bits": lanes.bits,
+        "widths": sorted(set(lanes.widths)),
+        "beats": tensor.beats if style == "streaming" else 1,
+    }
+
+
+def _as_graph(model: str | os.PathLike[str] | Graph) -> Graph:
+    if isinstance(model, Graph):
+        return model
+    from ..qonnx_import import load_qonnx
+
+    return load_qonnx(model)

@@ -1,0 +1,105 @@
+"""The cast unit: every mode of `ap_fixed`, one binary point or one per channel, against NumPy."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requantize
+from qfx_plugin.errors import TargetError
+from qfx_plugin.ir import FixedType, Quantize
+from qfx_plugin.rtl.mvu import mvu_sources
+from qfx_plugin.rtl.mvu_requant import OVERFLOWS, ROUNDINGS, requant
+from qfx_plugin.rtl.simulate import Beats, Expect, Lanes, compile_module
+
+MODES = list(product(ROUNDINGS, OVERFLOWS))
+CASTS = [
+    # operand bits, result bits, signed, bits to the right
+    (9, 4, True, 3),
+    (9, 4, False, 2),
+    (6, 1, True, 2),
+    (6, 8, True, -2),
+    (5, 4, True, 7),
+    (7, 3, False, 0),
+]
+
+
+def test_every_mode_is_there():
+    assert set(ROUNDINGS) == set(RoundingMode)
+    assert set(OVERFLOWS) == set(OverflowMode)
+
+
+def bench(bits: int, width: int, signed: bool, shift: int) -> str:
+    """A module with one qfx_cast for each pair of modes."""
+    body = "".join(
+        f"  qfx_cast #(.IW({bits}), .OW({width}), .OSIGNED(1'b{int(signed)}), .SHIFT({shift}),"
+        f" .ROUNDING({index // len(OVERFLOWS)}), .OVERFLOW({index % len(OVERFLOWS)})) cast_{index}"
+        f" (.clk, .en(1'b1), .x, .extra(1'b0), .y(y[{index * width}+:{width}]));\n"
+        for index in range(len(MODES))
+    )
+    return (
+        f"module bench (input logic clk, input logic [{bits - 1}:0] x, "
+        f"output logic [{len(MODES) * width - 1}:0] y);\n{body}endmodule\n"
+    )
+
+
+@pytest.mark.parametrize(("bits", "width", "signed", "shift"), CASTS)
+def test_all_modes_on_all_codes(tmp_path, bits, width, signed, shift):
+    source = tmp_path / "bench.sv"
+    source.write_text(bench(bits, width, signed, shift))
+    codes = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
+    result = compile_module([*mvu_sources(), source], "bench").pipeline(
+        {"x": Beats(codes[:, np.newaxis], Lanes.uniform(1, bits))},
+        {"y": Lanes.uniform(len(MODES), width, signed)},
+        latency=2,
+    )["y"]
+    for column, (rounding, overflow) in zip(result.T, MODES, strict=True):
+        wanted = requantize(codes, shift, 0, width, signed, rounding, overflow)
+        assert np.array_equal(column, wanted), (rounding, overflow)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_binary_point_per_channel(tmp_path, rng, relu):
+    points = np.array([3, 0, 6, -1, 4, 2])
+    limit = np.array([1 << 11] * 6, dtype=object)
+    operand = FixedType((6,), points, -limit, limit - 1)
+    targets = (1, 2, 0, 0, 5, -4)
+    cast = Quantize("act", ("y",), "z", 7, targets, signed=not relu)
+    unit = requant(cast, operand, pe=2, relu=relu)
+    codes = rng.integers(-(1 << 11), 1 << 11, size=(200, 6))
+    result = compile_module(unit.write(tmp_path), unit.name).stream(
+        {"s_axis": Beats(codes.reshape(-1, 2), Lanes.uniform(2, unit.input_bits))},
+        {"m_axis": Expect(600, Lanes.uniform(2, 7, not relu))},
+        idle=0.2,
+        backpressure=0.3,
+    )
+    x = np.maximum(codes, 0) if relu else codes
+    wanted = requantize(
+        x, points, np.array(targets), 7, not relu, RoundingMode.AP_RND_CONV, OverflowMode.AP_SAT
+    )
+    assert np.array_equal(result.outputs["m_axis"].reshape(-1, 6), wanted)
+
+
+def test_a_word_each_cycle(tmp_path, rng):
+    operand = FixedType((4,), np.array([3]), np.array([-99]), np.array([99]))
+    unit = requant(Quantize("act", ("y",), "z", 4, 1), operand, pe=4)
+    codes = rng.integers(-99, 100, size=(100, 4))
+    result = compile_module(unit.write(tmp_path), unit.name).stream(
+        {"s_axis": Beats(codes, Lanes.uniform(4, unit.input_bits))},
+        {"m_axis": Expect(100, Lanes.uniform(4, 4))},
+    )
+    assert result.cycles <= 100 + 4
+
+
+def test_refusals():
+    operand = FixedType((6,), np.array([3]), np.array([-9]), np.array([9]))
+    cast = Quantize("act", ("y",), "z", 4, 1)
+    with pytest.raises(
+        TargetError, match=r"^Quantize 'act': pe must divide its 6 channels, not be 4$"
+    ):
+        requant(cast, operand, pe=4)
+    far = FixedType((2,), np.array([0, 300]), np.array([-9]), np.array([9]))
+    with pytest.raises(TargetError, match=r"at most 255 apart, not -1 to 299$"):
+        requant(cast, far)

@@ -1,0 +1,66 @@
+"""All 35 mode pairs on symbols: every code, all ties, wires and simulated gates."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+from qfx_plugin.ir import Graph, Input, Quantize, interpret
+from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
+from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.project import RtlOptions, build_network
+
+MODES = tuple(product(RoundingMode, OverflowMode))
+
+
+def all_modes(
+    source: tuple[int, int, bool], target: tuple[int, int, bool]
+) -> tuple[Graph, np.ndarray]:
+    """A network with one cast for each mode pair, and every code of its input.
+
+    Args:
+        source: width, fraction bits and sign of the input.
+        target: the same of the casts.
+    """
+    width, frac_bits, signed = source
+    ops = [Input("x", (), "x", (1,)), Quantize("q", ("x",), "q", width, frac_bits, signed)]
+    for number, modes in enumerate(MODES):
+        ops.append(Quantize(f"c{number}", ("q",), f"c{number}", *target, *modes))
+    graph = Graph(tuple(ops), tuple(op.output for op in ops[2:]), "modes").verify()
+    codes = np.arange(1 << width) - ((1 << width - 1) if signed else 0)
+    return graph, np.ldexp(codes.astype(np.float64), -frac_bits).reshape(-1, 1)
+
+
+CASES = (
+    ((8, 4, True), (4, 1, True)),
+    ((8, 4, True), (3, 1, False)),
+    ((7, 5, False), (4, 2, True)),
+    ((7, 5, False), (3, 2, False)),
+    ((6, 0, True), (3, -2, True)),
+    ((6, 3, True), (5, -3, True)),
+    ((6, 3, True), (9, 5, True)),
+    ((5, 3, True), (1, 0, True)),
+    ((5, 3, True), (1, 1, False)),
+    ((6, 2, True), (3, 4, True)),
+)
+
+
+@pytest.mark.parametrize(("source", "target"), CASES)
+def test_every_code_in_every_mode(source, target):
+    graph, x = all_modes(source, target)
+    inputs, outputs = border(graph)
+    options = GraphOptions(latency=0, adders_per_stage=None)
+    kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, "modes", options)
+    got = kernel.emulate(entry_codes(graph, x))
+    for name, want in interpret(graph, x).items():
+        modes = graph.producer(name)
+        np.testing.assert_array_equal(got[name], want.codes, str((modes.rounding, modes.overflow)))
+
+
+def test_every_code_in_every_mode_as_gates():
+    graph, x = all_modes((7, 4, True), (3, 1, True))
+    network = build_network(graph, RtlOptions(name="modes"))
+    assert network.check(x) == len(MODES) * len(x)

@@ -1,0 +1,54 @@
+"""Networks that are too large: by how much, and a folding that fits."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+
+from qfx_plugin import RtlOptions, compile_rtl
+from qfx_plugin.ir import Add, Linear, Quantize, Relu
+from qfx_plugin.rtl.fit import fit_report
+from qfx_plugin.rtl.project import build_network
+from qfx_plugin.rtl.synthesis import Budget
+from tests.ir.graphs import graph, source, weight
+
+SMALL = Budget("a small device", lut=1200, ff=10, carry8=10, dsp=1, bram36=1)
+
+
+def layers(rng: np.random.Generator) -> tuple[object, ...]:
+    return (
+        *source((24,), 6, 3),
+        Linear("fc1", ("q",), "a", weight(rng.integers(-99, 99, (16, 24)), 6, width=8), None),
+        Relu("relu", ("a",), "r"),
+        Quantize("cast", ("r",), "c", 6, 1, False),
+        Linear("fc2", ("c",), "y", weight(rng.integers(-99, 99, (8, 16)), 6, width=8), None),
+    )
+
+
+def test_the_advice_fits(rng):
+    network = build_network(graph(*layers(rng)))
+    report = fit_report(network, SMALL)
+    assert report["fits"] is False
+    text = str(report["advice"])
+    assert re.match(
+        r"about [\d,]+ LUT, \d+\.\d times the 1,200 of a small device: style 'str", text
+    )
+    found = re.search(r"fold=(\{.*\}) needs about ([\d,]+) LUT in its units, and (\d+) cyc", text)
+    fold = json.loads(found[1].replace("'", '"').replace("(", "[").replace(")", "]"))
+    options = RtlOptions(style="streaming", fold={name: tuple(two) for name, two in fold.items()})
+    folded = build_network(network.graph, options)
+    assert folded.interval == int(found[3])
+    units = sum(row.get("unit_lut", 0) for row in folded.facts["stages"])
+    assert units == int(found[2].replace(",", "")) <= 0.7 * 1200
+    assert folded.check(rng.uniform(-4, 4, (20, 24)), idle=0.2, backpressure=0.2) == 160
+
+
+def test_what_cannot_fold_is_told_so(rng, tmp_path):
+    network = compile_rtl(graph(*layers(rng), Add("sum", ("y", "y"), "s")), tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["fit"]["fits"] is True
+    branch = graph(*layers(rng), Relu("other", ("y",), "o"), Add("sum", ("y", "o"), "s"))
+    report = fit_report(build_network(branch), SMALL)
+    assert "it cannot be folded (Add 'sum': style 'streaming' needs a chain" in report["advice"]
+    assert "advice" not in fit_report(network)

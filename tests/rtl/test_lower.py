@@ -1,0 +1,191 @@
+"""Each operation of the intermediate model as gates, and what is proven about its wires."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from qfx_plugin.errors import OptionError, TargetError
+from qfx_plugin.ir import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Graph,
+    Identity,
+    Input,
+    Linear,
+    MaxPool,
+    Multiply,
+    PRelu,
+    Quantize,
+    Relu,
+    Reshape,
+    SumPool,
+    Window,
+    interpret,
+)
+from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
+from qfx_plugin.rtl.kernel import GraphOptions, Kernel, build_kernel
+from qfx_plugin.rtl.lower import lower
+from qfx_plugin.rtl.project import RtlOptions, build_network
+from tests.ir.graphs import graph, source, weight
+
+
+def emulated(network: Graph, x: np.ndarray, **options: object) -> Kernel:
+    """Compare the adder graph, run in software, with the interpreter; return it."""
+    inputs, outputs = border(network)
+    kernel = build_kernel(
+        hardware_ops(network), network.types(), inputs, outputs, "net", GraphOptions(**options)
+    )
+    got = kernel.emulate(entry_codes(network, x))
+    for name, want in interpret(network, x).items():
+        np.testing.assert_array_equal(got[name], want.codes)
+    return kernel
+
+
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(-9, 9, size=(40, 2, 5, 4))
+
+
+CONV = weight(np.arange(-9, 27).reshape(2, 2, 3, 3), [3, 1], width=8)
+PADDED = Window((3, 3), (2, 1), ((1, 1), (0, 2)), (1, 1))
+IMAGE_OPS = {
+    "conv": Conv("n", ("q",), "y", CONV, weight([100, -7], [5, 0]), PADDED),
+    "depthwise": Conv(
+        "n", ("q",), "y", weight(np.arange(-4, 4).reshape(2, 1, 2, 2), 2), None,
+        Window((2, 2), (1, 1), ((0, 0), (0, 0)), (2, 1)), groups=2,
+    ),
+    "max": MaxPool("n", ("q",), "y", Window((2, 2), (2, 2), ((1, 1), (0, 0)), (1, 1))),
+    "sum": SumPool("n", ("q",), "y", Window((3, 2), (1, 2), ((1, 0), (0, 0)), (1, 1))),
+    "average": AveragePool("n", ("q",), "y", Window.plain(2, 2, stride=2)),
+    "prelu": PRelu("n", ("q",), "y", weight([3, -5], [4, 1])),
+    "prelu of a power of two": PRelu("n", ("q",), "y", weight([1], 2)),
+    "relu": Relu("n", ("q",), "y"),
+    "clip": Clip("n", ("q",), "y", -5, 11, 2),
+    "clip below": Clip("n", ("q",), "y", -1, None, 9),
+    "identity": Identity("n", ("q",), "y"),
+    "reshape": Reshape("n", ("q",), "y", (40,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("frac_bits", [4, (5, 2)], ids=["uniform", "per channel"])
+@pytest.mark.parametrize("name", IMAGE_OPS)
+def test_an_operation_on_an_image(name, frac_bits, rng):
+    emulated(graph(*source((2, 5, 4), 8, frac_bits), IMAGE_OPS[name]), image(rng))
+
+
+@pytest.mark.parametrize("kind", [Add, Multiply])
+def test_two_tensors_with_different_binary_points(kind, rng):
+    network = graph(
+        Input("x", (), "x", (3,)),
+        Quantize("a", ("x",), "a", 7, (2, 4, 6)),
+        Quantize("b", ("x",), "b", 5, 1, False),
+        kind("n", ("a", "b"), "y"),
+    )
+    emulated(network, rng.uniform(-9, 9, size=(200, 3)))
+
+
+def test_constants_and_concat(rng):
+    network = graph(
+        *source((3,), 6, 3),
+        Constant("s", (), "s", weight([5, 0, -8], 2)),
+        Multiply("m", ("q", "s"), "m"),
+        Constant("o", (), "o", weight([1, -2, 300], [0, 4, 9])),
+        Add("a", ("m", "o"), "a"),
+        Concat("c", ("a", "q", "o"), "y"),
+    )
+    emulated(network, rng.uniform(-9, 9, size=(100, 3)))
+
+
+def test_weights_wider_than_the_solver_takes(rng):
+    big = (1 << 29) + 12345
+    codes = [[big, -7, (1 << 28) + 1], [0, 0, 0], [-3, -big, 1 << 27]]
+    bias = weight([5, 6, 1 << 30], width=32)
+    layer = Linear("n", ("q",), "y", weight(codes, [0, 3, 7], width=32), bias)
+    emulated(graph(*source((3,), 8, 0), layer), rng.uniform(-150, 150, size=(200, 3)))
+
+
+def test_a_bias_wider_than_the_compiler_takes_is_refused():
+    bias = weight([1 << 40], width=48)
+    network = graph(*source((1,)), Linear("fc", ("q",), "y", weight([[1]]), bias))
+    text = "Linear 'fc': its bias needs 41 bits; the adder-graph compiler adds 31"
+    with pytest.raises(TargetError, match=text):
+        build_network(network)
+
+
+def test_ranges_of_a_layer_are_those_of_the_proof(rng):
+    """On independent inputs both ends can be reached, so that the two must agree."""
+    codes = rng.integers(-30, 30, size=(6, 9))
+    network = graph(*source((9,), 7, 3), Linear("n", ("q",), "y", weight(codes, 2), None))
+    inputs, _ = border(network)
+    (op,) = hardware_ops(network)
+    kind, result = network.fixed_type("q"), network.fixed_type("y")
+    low, high = (np.ldexp(float(end[0]), -3) * np.ones(9) for end in (kind.low, kind.high))
+    from qfx_plugin.rtl.alkaid_adapter import sources
+
+    x = sources(low, high, np.full(9, 2.0**-3), 2)
+    for effort in (-1, 0, 2):
+        symbols = lower(op, [x], [kind], result, effort)
+        for symbol, smallest, largest in zip(symbols, result.low, result.high, strict=True):
+            assert (symbol.low, symbol.high) == (smallest * 2.0**-5, largest * 2.0**-5)
+            assert symbol.step >= 2.0**-5
+
+
+@pytest.mark.parametrize("latency", [0, 1, 3])
+def test_pipelines_have_the_latency_asked_for(latency, rng):
+    layer = Linear("n", ("q",), "y", weight(rng.integers(-99, 99, size=(5, 8)), 3), None)
+    network = graph(*source((8,), 6, 2), layer)
+    kernel = emulated(network, rng.uniform(-9, 9, (50, 8)), latency=latency, adders_per_stage=None)
+    assert kernel.latency == latency
+    assert ("input  wire clk" in kernel.files["net.v"]) == bool(latency)
+
+
+def test_shorter_chains_between_registers_mean_more_of_them(rng):
+    layer = Linear("n", ("q",), "y", weight(rng.integers(-99, 99, size=(5, 8)), 3), None)
+    network = graph(*source((8,), 6, 2), layer)
+    x = rng.uniform(-9, 9, (50, 8))
+    kernels = [emulated(network, x, adders_per_stage=most) for most in (1, 2, 100)]
+    depth = kernels[0].depth
+    want = [math.ceil(depth), math.ceil(kernels[1].depth / 2), 1]
+    assert [kernel.latency for kernel in kernels] == want
+
+
+def test_outputs_that_are_inputs_or_constant(rng):
+    network = Graph(
+        (
+            *source((2,), 4, 1),
+            Linear("z", ("q",), "z", weight([[0, 0]]), weight([-3])),
+            Identity("i", ("q",), "i"),
+        ),
+        ("z", "i", "q"),
+        "odd",
+    ).verify()
+    x = rng.uniform(-9, 9, (50, 2))
+    emulated(network, x)
+    assert build_network(network).check(x) == 250
+
+
+def test_options_are_checked():
+    with pytest.raises(OptionError, match="exactly one of latency and adders_per_stage must be"):
+        GraphOptions(latency=2)
+    with pytest.raises(OptionError, match="latency must be 0 to 1000 cycles, not -1"):
+        GraphOptions(latency=-1, adders_per_stage=None)
+    with pytest.raises(OptionError, match="adders_per_stage must be at least 1, not 0.5"):
+        GraphOptions(adders_per_stage=0.5)
+    with pytest.raises(OptionError, match="effort must be -1 to 100, not -2"):
+        GraphOptions(effort=-2)
+    with pytest.raises(OptionError, match="style must be one of auto, unrolled, streaming, not"):
+        RtlOptions(style="folded")
+    with pytest.raises(OptionError, match="fold needs style 'streaming'"):
+        RtlOptions(style="unrolled", fold={"fc": (1, 1)})
+
+
+def test_a_network_without_quantized_input_is_refused():
+    network = Graph((Constant("c", (), "c", weight([1])),), ("c",), "none").verify()
+    with pytest.raises(TargetError, match="'none': no output depends on a quantized input"):
+        build_network(network)
