@@ -1,0 +1,151 @@
+"""What a FINN model's integer streams mean: the codes that go in and come out.
+
+FINN streams integers, channels last. Binary points, the cast of the float input and the order of
+the elements are facts of ours, kept beside the model as JSON in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from brevitas_quantizers.fixed_point import cast_codes
+
+from ..errors import DataError, ModelFileError
+
+METADATA_KEY = "qfx_contract"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Port:
+    """One stream.
+
+    Attributes:
+        name: tensor of the original network; for an input, the float one.
+        shape: shape of one sample there.
+        stream_shape: shape of one sample in FINN: (height, width, channels) or (features,).
+        order: which channel of the network each channel of the stream is; empty for the same order.
+        frac_bits: binary point of the codes, one or one per channel of the network.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    stream_shape: tuple[int, ...]
+    order: tuple[int, ...]
+    frac_bits: tuple[int, ...]
+
+    def to_stream(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(batch, *shape) codes as the stream has them."""
+        batch = len(codes)
+        if len(self.stream_shape) == 1:
+            flat = codes.reshape(batch, -1)
+            return flat[:, list(self.order)] if self.order else flat
+        last = np.moveaxis(codes.reshape(batch, self.shape[0], *self.stream_shape[:2]), 1, -1)
+        return last[..., list(self.order)] if self.order else last
+
+    def from_stream(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The inverse of `to_stream`."""
+        last = stream.reshape(len(stream), *self.stream_shape)
+        if self.order:
+            last = last[..., np.argsort(self.order)]
+        if len(self.stream_shape) == 3:
+            last = np.moveaxis(last, -1, 1)
+        return np.ascontiguousarray(last).reshape(len(stream), *self.shape)
+
+
+@dataclass(frozen=True)
+class InputPort(Port):
+    """An input and the cast that makes its codes, done by the host in front of the accelerator.
+
+    Attributes:
+        source_shape: shape of one float sample, before any reshape.
+        width: word length in bits.
+        signed: two's complement if true.
+        rounding: rounding mode of the cast.
+        overflow: overflow mode of the cast.
+    """
+
+    source_shape: tuple[int, ...]
+    width: int
+    signed: bool
+    rounding: str
+    overflow: str
+
+    def encode(self, values: ArrayLike) -> NDArray[np.int64]:
+        """(batch, *source_shape) values to (batch, *stream_shape) codes."""
+        array = np.asarray(values)
+        if array.shape[1:] != self.source_shape:
+            raise DataError(
+                f"input {self.name!r} must have shape (samples, "
+                f"{', '.join(map(str, self.source_shape))}), not {array.shape}"
+            )
+        points = np.asarray(self.frac_bits).reshape(-1, *[1] * (len(self.shape) - 1))
+        modes = self.width, self.signed, self.rounding, self.overflow
+        codes = cast_codes(array.reshape(len(array), *self.shape), points, *modes)
+        return self.to_stream(codes)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All streams of a model, in the order of its inputs and outputs.
+
+    Attributes:
+        inputs: what goes in.
+        outputs: what comes out.
+    """
+
+    inputs: tuple[InputPort, ...]
+    outputs: tuple[Port, ...]
+
+    def encode(self, values: Mapping[str, ArrayLike]) -> list[NDArray[np.int64]]:
+        """Float inputs by name to the codes of each stream."""
+        return [port.encode(values[port.name]) for port in self.inputs]
+
+    def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+        """The codes of each output stream by the name of the network's output."""
+        pairs = zip(self.outputs, streams, strict=True)
+        return {port.name: port.from_stream(stream) for port, stream in pairs}
+
+    def values(self, codes: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
+        """Values of decoded outputs, as float64."""
+        result = {}
+        for port in self.outputs:
+            points = np.asarray(port.frac_bits).reshape(-1, *[1] * (len(port.shape) - 1))
+            result[port.name] = np.ldexp(codes[port.name].astype(np.float64), -points)
+        return result
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps({"version": VERSION, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Contract:
+        """What `to_json` wrote.
+
+        Raises:
+            ModelFileError: there is none, or it is not ours.
+        """
+        if not text:
+            raise ModelFileError(f"the model has no {METADATA_KEY!r}: convert it with QFX first")
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            inputs = tuple(InputPort(**_tuples(port)) for port in fields["inputs"])
+            outputs = tuple(Port(**_tuples(port)) for port in fields["outputs"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelFileError(f"metadata {METADATA_KEY!r} is damaged: {error}") from error
+        if fields.get("version") != VERSION:
+            raise ModelFileError(
+                f"metadata {METADATA_KEY!r} must have version {VERSION}, not "
+                f"{fields.get('version')!r}"
+            )
+        return cls(inputs, outputs)
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}

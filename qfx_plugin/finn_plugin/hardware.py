@@ -1,0 +1,160 @@
+"""From our integer graph to FINN's hardware operations, with FINN's own transformations.
+
+FINN's `step_convert_to_hw` would do most of it, but turns thresholds into its float `Requant` where
+their steps are equal within 1 %, and adds a float multiplication to a global sum. So the
+transformations are called here one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onnx import helper
+
+from ..errors import TargetError
+from . import adapter
+from .integers import require_integers
+from .plan import HARDWARE
+
+_INFER = "finn.transformation.fpgadataflow.convert_to_hw"
+_UPSTREAM = "finn.transformation.fpgadataflow.convert_to_hw_layers"
+
+_TRANSFORMATIONS = {
+    "InferThresholdingLayer": "thresholding",  # first: no MVAU in RTL has thresholds inside
+    "InferVectorVectorActivation": "vector_vector_activation",
+    "InferQuantizedMatrixVectorActivation": "quantized_matrix_vector_activation",
+    "InferPool": "pool",
+    "InferConvInpGen": "conv_inp_gen",
+    "InferConcatLayer": "concat",
+    "InferDuplicateStreamsLayer": "duplicate_streams",
+}
+"""FINN's conversions in their order, and the modules that finn-plus keeps them in."""
+
+
+def to_hardware(model: Any) -> Any:
+    """Every node as one of FINN's hardware operations or of ours.
+
+    Args:
+        model: qonnx `ModelWrapper` as `convert` makes it.
+
+    Raises:
+        TargetError: a node stays that FINN has no hardware for, or something is no integer.
+    """
+    with adapter.quiet():
+        for name in _TRANSFORMATIONS:
+            model = model.transform(_transformation(name))
+        _own_units(model)
+        model = model.transform(
+            adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
+        )
+        _drop_reshapes(model)
+        model = _tidy(model)
+    require_hardware(model)
+    return require_integers(model)
+
+
+def require_hardware(model: Any) -> Any:
+    """The model itself, if every node is a hardware operation.
+
+    Raises:
+        TargetError: names those that are not.
+    """
+    soft = [n for n in model.graph.node if not n.domain.startswith(HARDWARE)]
+    if soft:
+        names = ", ".join(f"{node.name!r} ({node.op_type})" for node in soft)
+        raise TargetError(f"FINN has no hardware for these nodes: {names}")
+    return model
+
+
+def _transformation(name: str) -> Any:
+    """An instance of one of FINN's conversions; upstream keeps them all in one module."""
+    plus = adapter.flavour() == adapter.FINN_PLUS
+    place = f"{_INFER}.{_TRANSFORMATIONS[name]}" if plus else _UPSTREAM
+    return getattr(adapter.module(place), name)()
+
+
+def _own_units(model: Any) -> None:
+    """Our units in place of those that FINN has in HLS only, or with a float in them."""
+    for index, node in enumerate(list(model.graph.node)):
+        maker = _OWN.get(node.op_type)
+        if maker is None:
+            continue
+        kind, attributes = maker(model, node)
+        replacement = helper.make_node(
+            kind,
+            [node.input[0]],
+            list(node.output),
+            name=node.name,
+            domain=HARDWARE,
+            backend="fpgadataflow",
+            PE=1,
+            inputDataType=model.get_tensor_datatype(node.input[0]).name,
+            outputDataType=model.get_tensor_datatype(node.output[0]).name,
+            **attributes,
+        )
+        model.graph.node.remove(node)
+        model.graph.node.insert(index, replacement)
+
+
+def _global_sum(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
+    *vectors, channels = model.get_tensor_shape(node.input[0])
+    return "QFXGlobalSum", {"NumChannels": channels, "numInputVectors": vectors}
+
+
+def _duplicate(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
+    *vectors, channels = model.get_tensor_shape(node.input[0])
+    copies = len(node.output)
+    return "QFXDuplicate", {
+        "NumChannels": channels,
+        "numInputVectors": vectors,
+        "NumOutputStreams": copies,
+        "outFIFODepths": [2] * copies,
+    }
+
+
+def _pool(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
+    *vectors, channels = model.get_tensor_shape(node.output[0])
+    taps = model.get_tensor_shape(node.input[0])[-1] // channels
+    (function,) = (a.s.decode() for a in node.attribute if a.name == "Function")
+    return "QFXPool", {
+        "NumChannels": channels,
+        "numInputVectors": vectors,
+        "Taps": taps,
+        "Function": "MaxPool" if function == "MaxPool" else "SumPool",
+    }
+
+
+_OWN: dict[str, Callable[[Any, Any], tuple[str, dict[str, Any]]]] = {
+    "ReduceSum": _global_sum,
+    "DuplicateStreams": _duplicate,
+    "Pool": _pool,
+}
+
+
+def _drop_reshapes(model: Any) -> None:
+    """A stream has no shape: a Reshape that keeps the order of its elements is no hardware."""
+    for node in list(model.graph.node):
+        if node.op_type != "Reshape" or node.domain.startswith(HARDWARE):
+            continue
+        source, result = node.input[0], node.output[0]
+        if any(tensor.name == result for tensor in model.graph.output):
+            continue
+        for reader in model.find_consumers(result) or []:
+            for index, name in enumerate(reader.input):
+                if name == result:
+                    reader.input[index] = source
+        model.graph.node.remove(node)
+
+
+def _tidy(model: Any) -> Any:
+    general = adapter.module("qonnx.transformation.general")
+    for transformation in (
+        general.SortGraph(),
+        general.RemoveUnusedTensors(),
+        general.GiveUniqueNodeNames(),
+        adapter.module("qonnx.transformation.infer_shapes").InferShapes(),
+        adapter.module("qonnx.transformation.infer_datatypes").InferDataTypes(),
+    ):
+        model = model.transform(transformation)
+    return model

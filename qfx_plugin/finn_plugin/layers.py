@@ -1,0 +1,207 @@
+"""Geometry and weights of single layers in FINN's terms: channels last, matrices of integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TargetError
+from ..ir import Conv, FixedType, Linear, MaxPool, Op, Reshape, SumPool, Window
+from .plan import Tensor, datatype
+
+
+def stream_shape(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, height, width) as (height, width, channels); one dimension gets a width of 1."""
+    if len(shape) == 1:
+        return shape
+    if len(shape) == 2:
+        return (shape[1], 1, shape[0])
+    if len(shape) == 3:
+        return (shape[1], shape[2], shape[0])
+    raise TargetError(f"{op.label}: FINN streams vectors and images, not shape {list(shape)}")
+
+
+def hardware(source: Tensor, result: Tensor) -> dict[str, Any]:
+    """Attributes that all our hardware operations share."""
+    return {
+        "backend": "fpgadataflow",
+        "NumChannels": source.shape[-1],
+        "PE": 1,
+        "numInputVectors": [1, *source.shape[:-1]],
+        "inputDataType": source.datatype,
+        "outputDataType": result.datatype,
+    }
+
+
+def linear_matrix(op: Linear, kind: FixedType, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(inputs in the order of the stream, outputs) integers.
+
+    The binary points of the inputs are in the rows: a coarser input has a larger weight.
+    """
+    return np.ascontiguousarray((op.weight.codes << _lacking(kind))[:, order].T)
+
+
+def conv_matrix(
+    op: Conv, kind: FixedType, order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], bool]:
+    """(window elements times channels, outputs) integers; whether FINN has a depthwise unit for it.
+
+    Groups that FINN does not know become zeros.
+    """
+    codes = op.weight.codes
+    outputs, per_group = codes.shape[:2]
+    channels = per_group * op.groups
+    dense = np.zeros((outputs, channels, *codes.shape[2:]), dtype=np.int64)
+    for index, rows in enumerate(np.split(np.arange(outputs), op.groups)):
+        first = index * per_group
+        dense[rows, first : first + per_group] = codes[rows]
+    shifted = dense << _lacking(kind).reshape(-1, *[1] * (dense.ndim - 2))
+    last = np.moveaxis(shifted[:, order], 1, -1).reshape(outputs, -1)
+    plain = np.array_equal(order, np.arange(len(order)))
+    depthwise = op.groups == channels == outputs and plain and not is_pointwise(op.window)
+    return np.ascontiguousarray(last.T), depthwise and channels > 1
+
+
+def _lacking(kind: FixedType) -> NDArray[np.int64]:
+    """(channels,) left shifts to the finest binary point of the tensor."""
+    lack = np.broadcast_to(kind.frac_bits.max() - kind.frac_bits, (kind.shape[0],))
+    zeros = np.broadcast_to((kind.low == 0) & (kind.high == 0), lack.shape)
+    return np.where(zeros, 0, lack)
+
+
+def is_pointwise(window: Window) -> bool:
+    """Whether the windows are the pixels themselves."""
+    return window.area == 1 and not window.padded and max(window.strides) == 1
+
+
+def padded_kernel(window: Window) -> tuple[int, int]:
+    """(height, width) of the kernel; one dimension gets a width of 1."""
+    height, width = (*window.kernel, 1)[:2]
+    return height, width
+
+
+def window(win: Window, source: Tensor, depthwise: bool) -> dict[str, Any]:
+    """Attributes of `Im2Col`."""
+    height, width, channels = source.shape
+    pads = (*win.pads, (0, 0))[:2]
+    return {
+        "kernel_size": list(padded_kernel(win)),
+        "stride": list((*win.strides, 1)[:2]),
+        "dilations": list((*win.dilations, 1)[:2]),
+        "pad_amount": [pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
+        "pad_value": 0,
+        "depthwise": int(depthwise),
+        "input_shape": f"(1,{height},{width},{channels})",
+    }
+
+
+def max_pool(op: MaxPool, source: Tensor) -> dict[str, Any]:
+    """Attributes of `MaxPoolNHWC`.
+
+    Raises:
+        TargetError: a geometry that FINN has not.
+    """
+    win = op.window
+    kernel, strides = padded_kernel(win), (*win.strides, 1)[:2]
+    if any(k < s for k, s in zip(kernel, strides, strict=True)):
+        raise TargetError(
+            f"{op.label}: FINN pools windows at least as large as their step, not {list(kernel)} "
+            f"with steps {list(strides)}"
+        )
+    pads = (*win.pads, (0, 0))[:2]
+    if any(before != after for before, after in pads):
+        raise TargetError(f"{op.label}: FINN pads both sides of a pool alike, not {list(pads)}")
+    if win.padded and source.low < 0:
+        raise TargetError(
+            f"{op.label}: FINN pads a pool of signed numbers with their minimum, which its padding "
+            "unit has not: move a ReLU in front, or pad in the convolution"
+        )
+    return {
+        "kernel_shape": list(kernel),
+        "strides": list(strides),
+        "pads": [pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
+    }
+
+
+@dataclass(frozen=True)
+class SumNode:
+    """How a sum over windows is spelt.
+
+    Attributes:
+        kind: operation type.
+        attributes: its attributes.
+        least_bits: bits that the result type must have so that nothing is shifted out.
+    """
+
+    kind: str
+    attributes: dict[str, Any]
+    least_bits: int = 0
+
+
+def sum_pool(op: SumPool, source: Tensor) -> SumNode:
+    """`ReduceSum` over the whole image, or `QuantAvgPool2d` with as many bits as the sum needs.
+
+    Raises:
+        TargetError: a geometry that FINN has not.
+    """
+    win = op.window
+    if win.padded:
+        raise TargetError(f"{op.label}: FINN has no padding for sums: pad in the convolution")
+    height, width = padded_kernel(win)
+    if (height, width) == source.shape[:2]:
+        return SumNode("ReduceSum", {"keepdims": 1})
+    steps = (*win.strides, 1)[:2]
+    if len(win.kernel) != 2 or height != width or steps[0] != steps[1] or steps[0] > height:
+        raise TargetError(
+            f"{op.label}: FINN sums over the whole image or over squares with equal steps, not "
+            f"{list(win.kernel)} with steps {list(win.strides)}"
+        )
+    signed = source.low < 0
+    bits = int(source.datatype.removeprefix("U").removeprefix("INT"))
+    least = (((1 << bits) - 1) * height * height).bit_length()
+    attributes = {
+        "kernel": height,
+        "stride": steps[0],
+        "ibits": bits,
+        "signed": int(signed),
+        "data_layout": "NHWC",
+    }
+    return SumNode("QuantAvgPool2d", attributes, least)
+
+
+def reshaped(
+    op: Reshape, old: tuple[int, ...], stream: tuple[int, ...], order: NDArray[np.int64]
+) -> tuple[tuple[int, ...], NDArray[np.int64]]:
+    """Stream shape and channel order after a reshape.
+
+    Args:
+        op: the reshape.
+        old: (channels, ...) shape of one sample of the network's tensor.
+        stream: its shape in FINN.
+        order: its channel order.
+
+    Raises:
+        TargetError: the elements would have to be moved.
+    """
+    new = op.shape
+    if len(new) == 1:
+        index = np.arange(prod(old)).reshape(old[0], -1)[order]
+        return new, np.ascontiguousarray(index.T).reshape(-1)
+    target = stream_shape(op, new)
+    if target == stream and old[0] == new[0]:
+        return stream, order
+    if prod(new[1:]) == 1 and prod(old[1:]) == 1 and len(old) == 1:
+        return target, order
+    raise TargetError(
+        f"{op.label}: FINN streams channels last; {list(old)} to {list(new)} would move elements: "
+        "only Flatten and shapes with one pixel keep their order"
+    )
+
+
+def narrowest(values: NDArray[np.int64]) -> str:
+    """FINN's name of the narrowest type that holds `values`."""
+    return datatype(int(values.min()), int(values.max()))

@@ -1,0 +1,57 @@
+"""`QFXAdd`: sum of two streams after shifts that align their binary points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qonnx.core.datatype import BaseDataType, DataType
+
+from .elementwise import ElementwiseOp
+from .rtl import Instance, RTLOp
+
+
+class QFXAdd(ElementwiseOp):
+    """`(left << shifts[0]) + (right << shifts[1])`; the shifts are wiring."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """The shifts, and the type of the second stream."""
+        attributes = super().get_nodeattr_types()
+        attributes.update(
+            {
+                "shifts": ("ints", True, []),
+                "rhsDataType": ("s", True, ""),
+                "inFIFODepths": ("ints", False, [2, 2]),
+            }
+        )
+        return attributes
+
+    def get_input_datatype(self, ind: int = 0) -> BaseDataType:
+        """Type of a stream that comes in."""
+        return DataType[self.get_nodeattr("rhsDataType" if ind else "inputDataType")]
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """On integers, exactly."""
+        left, right = self.get_nodeattr("shifts")
+        total = (self.codes(context, 0) << left) + (self.codes(context, 1) << right)
+        self.store(context, total)
+
+
+class QFXAdd_rtl(QFXAdd, RTLOp):  # noqa: N801  FINN's suffix
+    """`QFXAdd` in SystemVerilog."""
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """In Python or as RTL simulation."""
+        if not self.run_rtl(context, graph):
+            QFXAdd.execute_node(self, context, graph)
+
+    def instance(self) -> Instance:
+        """`qfx_stream_add`."""
+        shifts = self.get_nodeattr("shifts")
+        parameters: dict[str, int | str] = {"PE": self.get_nodeattr("PE")}
+        for index, side in enumerate(("LEFT", "RIGHT")):
+            kind = self.get_input_datatype(index)
+            parameters[f"{side}_BITS"] = kind.bitwidth()
+            parameters[f"{side}_SIGNED"] = int(kind.signed())
+            parameters[f"{side}_SHIFT"] = int(shifts[index])
+        parameters["OUT_BITS"] = self.get_output_datatype().bitwidth()
+        return Instance("qfx_stream_add", parameters, inputs=("left", "right"))

@@ -1,0 +1,56 @@
+"""`QFXDuplicate`: one stream to several; FINN's own exists in HLS only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .elementwise import ElementwiseOp
+from .rtl import Instance, RTLOp
+
+
+class QFXDuplicate(ElementwiseOp):
+    """The same codes on every output."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN asks for the number of streams."""
+        attributes = super().get_nodeattr_types()
+        attributes.update(
+            {"NumOutputStreams": ("i", True, 2), "outFIFODepths": ("ints", False, [2, 2])}
+        )
+        return attributes
+
+    def get_num_output_streams(self) -> int:
+        """Number of copies."""
+        return int(self.get_nodeattr("NumOutputStreams"))
+
+    def make_shape_compatible_op(self, model: Any) -> Any:
+        """With all outputs."""
+        result = super().make_shape_compatible_op(model)
+        result.output[:] = self.onnx_node.output
+        return result
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Every output has the type of the input."""
+        self.adopt_inputs(model)
+        self.set_nodeattr("outputDataType", self.get_nodeattr("inputDataType"))
+        for name in self.onnx_node.output:
+            model.set_tensor_datatype(name, self.get_output_datatype())
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """Copies."""
+        for name in self.onnx_node.output:
+            context[name] = context[self.onnx_node.input[0]].copy()
+
+
+class QFXDuplicate_rtl(QFXDuplicate, RTLOp):  # noqa: N801  FINN's suffix
+    """`QFXDuplicate` in SystemVerilog."""
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """In Python or as RTL simulation."""
+        if not self.run_rtl(context, graph):
+            QFXDuplicate.execute_node(self, context, graph)
+
+    def instance(self) -> Instance:
+        """`qfx_stream_duplicate`."""
+        parameters = {"BITS": self.get_instream_width(), "COPIES": self.get_num_output_streams()}
+        return Instance("qfx_stream_duplicate", parameters)

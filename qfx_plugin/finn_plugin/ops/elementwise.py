@@ -1,0 +1,109 @@
+"""What our operations on single elements share: shapes, folding, stream widths, cycles."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from numpy.typing import NDArray
+from qonnx.core.datatype import BaseDataType, DataType
+
+
+class ElementwiseOp(HWCustomOp):
+    """Streams of PE channels in, streams of PE channels out, one group per cycle."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's attributes and those of all our operations."""
+        attributes = super().get_nodeattr_types()
+        attributes.update(
+            {
+                "PE": ("i", False, 1),
+                "NumChannels": ("i", True, 0),
+                "numInputVectors": ("ints", False, [1]),
+                "inputDataType": ("s", True, ""),
+                "outputDataType": ("s", True, ""),
+            }
+        )
+        return attributes
+
+    def get_input_datatype(self, ind: int = 0) -> BaseDataType:
+        """Type of a stream that comes in."""
+        return DataType[self.get_nodeattr("inputDataType")]
+
+    def get_output_datatype(self, ind: int = 0) -> BaseDataType:
+        """Type of the stream that goes out: proven when the model was converted."""
+        return DataType[self.get_nodeattr("outputDataType")]
+
+    def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """(batch, [height, width,] channels)."""
+        return (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("NumChannels"))
+
+    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """As the input."""
+        return self.get_normal_input_shape()
+
+    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """Channels in groups of PE."""
+        pe, channels = self.get_nodeattr("PE"), self.get_nodeattr("NumChannels")
+        if channels % pe:
+            raise ValueError(f"{self.onnx_node.name}: PE must divide {channels}, not be {pe}")
+        return (*self.get_nodeattr("numInputVectors"), channels // pe, pe)
+
+    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """As the input."""
+        return self.get_folded_input_shape()
+
+    def get_instream_width(self, ind: int = 0) -> int:
+        """Bits per cycle that come in."""
+        return int(self.get_nodeattr("PE") * self.get_input_datatype(ind).bitwidth())
+
+    def get_outstream_width(self, ind: int = 0) -> int:
+        """Bits per cycle that go out."""
+        return int(self.get_nodeattr("PE") * self.get_output_datatype().bitwidth())
+
+    def get_number_output_values(self) -> int:
+        """Groups of PE channels per frame."""
+        return prod(self.get_folded_output_shape()[:-1])
+
+    def get_exp_cycles(self) -> int:
+        """One group of PE channels per cycle."""
+        return self.get_number_output_values()
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """The result's type was proven at conversion; streams that come in may get wider ones."""
+        self.adopt_inputs(model)
+        model.set_tensor_datatype(self.onnx_node.output[0], self.get_output_datatype())
+
+    def adopt_inputs(self, model: Any) -> None:
+        """Take the types of the incoming streams from the model, where FINN rounds them up."""
+        for attribute, name in zip(
+            ("inputDataType", "rhsDataType"), self.onnx_node.input, strict=False
+        ):
+            self.set_nodeattr(attribute, model.get_tensor_datatype(name).name)
+
+    def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
+        """The result type is the narrowest already."""
+        return self.get_output_datatype()
+
+    def verify_node(self) -> list[str]:
+        """Nothing beyond what the conversion has proven."""
+        return []
+
+    def codes(self, context: dict[str, Any], index: int) -> NDArray[np.int64]:
+        """An operand as integers.
+
+        Raises:
+            ValueError: it holds none.
+        """
+        name = self.onnx_node.input[index]
+        values = np.rint(context[name])
+        if not np.array_equal(values, context[name]):
+            raise ValueError(f"{self.onnx_node.name}: tensor {name!r} must hold integers")
+        return values.astype(np.int64)
+
+    def store(self, context: dict[str, Any], codes: NDArray[np.int64]) -> None:
+        """Write the result as FINN wants it."""
+        name = self.onnx_node.output[0]
+        context[name] = codes.astype(np.float32).reshape(context[name].shape)

@@ -1,0 +1,171 @@
+"""The RTL side of our operations: a Verilog top module around one SystemVerilog file of ours."""
+
+from __future__ import annotations
+
+import shutil
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
+
+from ...errors import TargetError
+from .elementwise import ElementwiseOp
+
+SOURCES = Path(__file__).parents[1] / "templates"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The module inside the top module.
+
+    Attributes:
+        module: its name; the file is called alike.
+        parameters: values as Verilog text.
+        inputs: port prefix of each stream that comes in.
+        outputs: port prefix of each stream that goes out; all in one vector if there is only one
+            prefix for several streams.
+    """
+
+    module: str
+    parameters: Mapping[str, int | str]
+    inputs: tuple[str, ...] = ("in",)
+    outputs: tuple[str, ...] = ("out",)
+
+
+class RTLOp(ElementwiseOp, RTLBackend):
+    """Base of the `_rtl` variants: code generation, file list, execution."""
+
+    @abstractmethod
+    def instance(self) -> Instance:
+        """What the top module holds."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """Those of the operation and of FINN's RTL back end."""
+        attributes = super().get_nodeattr_types()
+        attributes.update(RTLBackend.get_nodeattr_types(self))
+        return attributes
+
+    def run_rtl(self, context: dict[str, Any], graph: Any) -> bool:
+        """Run the RTL simulation, if that is what the node is set to."""
+        if self.get_nodeattr("exec_mode") != "rtlsim":
+            return False
+        RTLBackend.execute_node(self, context, graph)
+        return True
+
+    def generate_hdl(self, model: Any, fpgapart: str, clk: float) -> None:
+        """Write the top module next to a copy of its SystemVerilog."""
+        folder, top = (
+            Path(self.get_nodeattr("code_gen_dir_ipgen")),
+            self.get_verilog_top_module_name(),
+        )
+        instance = self.instance()
+        (folder / f"{top}.v").write_text(self._top(top, instance))
+        shutil.copy(SOURCES / f"{instance.module}.sv", folder)
+        for name in ("ipgen_path", "ip_path"):
+            self.set_nodeattr(name, str(folder))
+        self.set_nodeattr("gen_top_module", top)
+
+    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
+        """The SystemVerilog file and the top module."""
+        names = [f"{self.instance().module}.sv", f"{self.get_nodeattr('gen_top_module')}.v"]
+        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        return [str(folder / name) for name in names] if abspath else names
+
+    def code_generation_ipi(self) -> list[str]:
+        """Tcl that puts the module into a block design."""
+        files = [f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)]
+        top = self.get_nodeattr("gen_top_module")
+        return [*files, f"create_bd_cell -type module -reference {top} {self.onnx_node.name}"]
+
+    def _top(self, name: str, instance: Instance) -> str:
+        node = self.onnx_node
+        ins = [(f"in{i}_V", self.get_instream_width(i)) for i in range(len(node.input))]
+        outs = [(f"out{i}_V", self.get_outstream_width(i)) for i in range(len(node.output))]
+        ports = [_ports(*stream, flows="input", stops="output") for stream in ins]
+        ports += [_ports(*stream, flows="output", stops="input") for stream in outs]
+        wires = [line for group in _groups(instance.inputs, ins) for line in _wires(*group)]
+        wires += [line for group in _groups(instance.outputs, outs) for line in _wires(*group)]
+        datas = [line for port, width in ins for line in _data(port, width, incoming=True)]
+        datas += [line for port, width in outs for line in _data(port, width, incoming=False)]
+        return _TOP.format(
+            name=name,
+            busses=":".join(port for port, _ in (*ins, *outs)),
+            ports=",\n".join(ports),
+            datas="\n".join(datas),
+            module=instance.module,
+            parameters=",\n".join(f"        .{k}({v})" for k, v in instance.parameters.items()),
+            wires=",\n".join(wires),
+        )
+
+
+_TOP = """\
+module {name} (
+    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {busses}, ASSOCIATED_RESET ap_rst_n" *)
+    (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)
+    input ap_clk,
+    (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)
+    input ap_rst_n,
+{ports}
+);
+{datas}
+    {module} #(
+{parameters}
+    ) unit (
+        .clk(ap_clk),
+        .rst_n(ap_rst_n),
+{wires}
+    );
+endmodule
+"""
+
+
+def _ports(port: str, width: int, *, flows: str, stops: str) -> str:
+    """Declarations of an AXI stream, whole bytes wide."""
+    return (
+        f"    {flows} [{_padded(width) - 1}:0] {port}_TDATA,\n"
+        f"    {flows} {port}_TVALID,\n"
+        f"    {stops} {port}_TREADY"
+    )
+
+
+def _data(port: str, width: int, *, incoming: bool) -> list[str]:
+    """The used bits of a stream's data as a wire of their own."""
+    wire, pad = f"    wire [{width - 1}:0] {port}_data", _padded(width) - width
+    if incoming:
+        return [f"{wire} = {port}_TDATA[{width - 1}:0];"]
+    zeros = f"{{{pad}{{1'b0}}}}, " if pad else ""
+    return [f"{wire};", f"    assign {port}_TDATA = {{{zeros}{port}_data}};"]
+
+
+def _wires(prefix: str, group: list[tuple[str, int]]) -> list[str]:
+    """Connections of one prefix of the unit: to one stream, or to several side by side."""
+    names = [port for port, _ in reversed(group)]
+    return [
+        f"        .{prefix}_{kind}({{{', '.join(f'{name}_{suffix}' for name in names)}}})"
+        for kind, suffix in (("data", "data"), ("valid", "TVALID"), ("ready", "TREADY"))
+    ]
+
+
+def packed(values: list[int], bits: int) -> str:
+    """A Verilog constant of all `values`, the first one lowest, in two's complement."""
+    word = 0
+    for index, value in enumerate(values):
+        if not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+            raise TargetError(f"constant {value} needs more than {bits} bits")
+        word |= (value & ((1 << bits) - 1)) << (index * bits)
+    return f"{len(values) * bits}'h{word:x}"
+
+
+def _padded(width: int) -> int:
+    return (width + 7) // 8 * 8
+
+
+def _groups(
+    prefixes: tuple[str, ...], streams: list[tuple[str, int]]
+) -> list[tuple[str, list[tuple[str, int]]]]:
+    if len(prefixes) == 1:
+        return [(prefixes[0], streams)]
+    return [(prefix, [stream]) for prefix, stream in zip(prefixes, streams, strict=True)]

@@ -1,0 +1,178 @@
+"""Verilator behind FINN's own `prepare_rtlsim` and `execute_node`, in place of Vivado's simulator.
+
+The simulator itself is given from outside: any module with `compile_module`, `Beats`, `Expect` and
+`Lanes`, as `qfx_plugin.rtl.simulate` has them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import adapter
+
+_HEADERS = (".vh", ".svh")
+_PATIENCE = 1000
+_GENERATED_FUNCTION = re.compile(
+    r"(?P<before>\n\tif\(L < 1\) begin : genTrivial.*?)"
+    r"(?P<function>\t\ttypedef int unsigned  leaf_load_t.*?endfunction : init_leaf_loads\n)",
+    re.DOTALL,
+)
+"""A constant function inside a generate block, in finn-rtllib's `add_multi.sv`: the language
+forbids it (IEEE 1800-2023, 13.4.3), Vivado allows it, Verilator does not."""
+
+
+class Engine:
+    """FINN's simulator functions, by Verilator.
+
+    Args:
+        simulation: module that compiles and runs Verilog.
+    """
+
+    def __init__(self, simulation: Any) -> None:
+        self.simulation = simulation
+
+    def compile(
+        self,
+        top_module_name: str,
+        source_list: Sequence[str],
+        sim_out_dir: str | Path,
+        debug: bool = False,
+        behav: bool = False,
+        **further: Any,
+    ) -> tuple[Path, Path]:
+        """Compile a module; FINN keeps the path of the result in the node."""
+        files = [Path(name) for name in dict.fromkeys(map(str, source_list))]
+        sources = [path for path in files if path.suffix not in _HEADERS]
+        # Packages must come before what uses them.
+        sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
+        sources = [_repaired(path, Path(sim_out_dir)) for path in sources]
+        description = {
+            "top": top_module_name,
+            "sources": [str(path) for path in sources],
+            "include_dirs": sorted({str(path.parent) for path in files}),
+            "defines": {"FINN_SIMULATION": "1"} if behav else {},
+        }
+        folder = Path(sim_out_dir)
+        # FINN insists on this part of the path.
+        relative = Path("xsim.dir") / top_module_name / "xsimk.so"
+        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        (folder / relative).write_text(json.dumps(description))
+        self.load(folder, relative)
+        return folder, relative
+
+    def load(self, base: str | Path, relative: str | Path, *further: Any, **more: Any) -> Any:
+        """The compiled module; compiled things are kept by content."""
+        description = json.loads((Path(base) / relative).read_text())
+        return self.simulation.compile_module(
+            [Path(name) for name in description["sources"]],
+            description["top"],
+            include_dirs=[Path(name) for name in description["include_dirs"]],
+            defines=description["defines"],
+        )
+
+    def run(
+        self,
+        sim: Any,
+        io_dict: Mapping[str, dict[str, list[int]]],
+        num_out_values: int | Mapping[str, int],
+        sname: str = "_V",
+        liveness_threshold: int = 10_000,
+        **further: Any,
+    ) -> int:
+        """Stream words in and out; returns the clock cycles."""
+        feeds = {
+            f"{name}{sname}": self.simulation.Beats(*self._bytes(sim, f"{name}{sname}", words))
+            for name, words in io_dict["inputs"].items()
+        }
+        counts = {
+            name: num_out_values if isinstance(num_out_values, int) else num_out_values[name]
+            for name in io_dict["outputs"]
+        }
+        wanted = {
+            f"{name}{sname}": self.simulation.Expect(int(count), self._lanes(sim, f"{name}{sname}"))
+            for name, count in counts.items()
+        }
+        patience = max(int(liveness_threshold), _PATIENCE)
+        # FINN's padding unit begins the next frame by itself.
+        result = sim.stream(feeds, wanted, patience=patience, drain=0)
+        for name in io_dict["outputs"]:
+            io_dict["outputs"][name] = _words(result.outputs[f"{name}{sname}"])
+        return int(result.cycles)
+
+    def _lanes(self, sim: Any, stream: str) -> Any:
+        """The bytes of a stream's data port; AXI streams have whole bytes."""
+        ports = {name.lower(): port for name, port in sim.ports.items()}
+        width = ports[f"{stream}_tdata".lower()].width
+        return self.simulation.Lanes.uniform(width // 8, 8, signed=False)
+
+    def _bytes(self, sim: Any, stream: str, words: Sequence[int]) -> tuple[NDArray[Any], Any]:
+        lanes = self._lanes(sim, stream)
+        size = len(lanes.widths)
+        data = b"".join(int(word).to_bytes(size, "little") for word in words)
+        return np.frombuffer(data, dtype=np.uint8).reshape(-1, size).astype(np.int64), lanes
+
+
+def install(simulation: Any) -> None:
+    """Let FINN simulate RTL with Verilator from now on, in this process.
+
+    Args:
+        simulation: module that compiles and runs Verilog; see `Engine`.
+    """
+    engine, xsi = Engine(simulation), adapter.module("finn.xsi")
+    bound = {
+        "compile_sim_obj": engine.compile,
+        "load_sim_obj": engine.load,
+        "rtlsim_multi_io": engine.run,
+        "reset_rtlsim": lambda *ignored: None,  # every run starts from reset
+        "close_rtlsim": lambda *ignored: None,
+        "is_available": lambda: True,
+        "ensure_available": lambda: True,
+    }
+    for name, function in bound.items():
+        setattr(xsi, name, function)
+
+
+def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True) -> Any:
+    """Generate the Verilog of every unit, compile it, and set the model to simulate.
+
+    Args:
+        model: a model of specialised layers, all of them RTL.
+        part: FPGA part.
+        clock_ns: clock period.
+        behavioural: FINN's models of DSP slices instead of the vendor's primitives, which are not
+            ours to ship.
+    """
+    place = "finn.transformation.fpgadataflow"
+    steps = (
+        adapter.module(f"{place}.prepare_ip").PrepareIP(part, clock_ns),
+        adapter.module(f"{place}.prepare_rtlsim").PrepareRTLSim(behavioural),
+        adapter.module(f"{place}.set_exec_mode").SetExecMode("rtlsim"),
+    )
+    with adapter.quiet():
+        for step in steps:
+            model = model.transform(step)
+    return model
+
+
+def _repaired(source: Path, folder: Path) -> Path:
+    """The file, or a copy in `folder` with the function in front of its generate block."""
+    if source.name != "add_multi.sv":
+        return source
+    text = source.read_text()
+    repaired = _GENERATED_FUNCTION.sub(r"\n\g<function>\g<before>", text)
+    if repaired == text:
+        return source
+    copy = folder / source.name
+    copy.write_text(repaired)
+    return copy
+
+
+def _words(codes: NDArray[Any]) -> list[int]:
+    return [int.from_bytes(row.astype(np.uint8).tobytes(), "little") for row in codes]

@@ -1,0 +1,100 @@
+"""Codes of FINN's Python execution and of the interpreter, on every kind of network and layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qfx_plugin.finn_plugin import convert
+from qfx_plugin.finn_plugin.hardware import to_hardware
+from tests import qonnx_models
+from tests.qonnx_models import random_inputs
+
+from .helpers import op_types
+from .networks import resnet8
+
+ROUNDINGS = ("AP_TRN", "AP_TRN_ZERO", "AP_RND", "AP_RND_ZERO", "AP_RND_INF", "AP_RND_CONV")
+
+NETWORKS = {
+    "mlp": qonnx_models.mlp,
+    "mlp, bias as an Add": lambda: qonnx_models.mlp(matmul=True),
+    "mlp, 4 bits, K=2": lambda: qonnx_models.mlp(bit_width=4, weight_bit_width=6, k=2),
+    "mlp, a binary point per output": lambda: qonnx_models.mlp(per_channel=True),
+    "mlp, 12-bit activations": lambda: qonnx_models.mlp(bit_width=12, weight_bit_width=4),
+    "mlp, symmetric": lambda: qonnx_models.mlp(bit_width=6, overflow="AP_SAT_SYM"),
+    "cnn": qonnx_models.cnn,
+    "cnn, K=2": lambda: qonnx_models.cnn(k=2, per_channel=True),
+    "cnn, average pools": lambda: qonnx_models.cnn(pool="average"),
+    "lenet": lambda: qonnx_models.cnn(size=16, kernel=5, channels=(6, 16), hidden=(32, 20)),
+    "residual": lambda: qonnx_models.residual(per_channel=True),
+    "depthwise": qonnx_models.depthwise,
+    "concat": qonnx_models.concat,
+    "global mean": qonnx_models.average_pool,
+    "mean of squares": lambda: qonnx_models.average_pool(global_pool=False),
+    "one dimension": qonnx_models.conv1d,
+    "a binary point per channel": qonnx_models.per_channel_activation,
+}
+
+
+def check(model, samples: int) -> None:
+    dataflow = convert(model)
+    x = random_inputs(model, samples)
+    assert dataflow.differences(x) == {"logits": 0}
+    assert dataflow.differences(x, to_hardware(dataflow.model)) == {"logits": 0}
+    codes = dataflow.run(x)["logits"]
+    assert len(np.unique(codes)) > 2, "a test that compares constants proves nothing"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name):
+    check(NETWORKS[name](), samples=8)
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_every_rounding_that_qonnx_can_say(rounding):
+    check(qonnx_models.mlp(rounding=rounding, bit_width=5), samples=20)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bit_width": 8},
+        {"bit_width": 8, "k": 2},
+        {"bit_width": 4},
+        {"bit_width": 4, "weight_bit_width": 6, "k": 2},
+        {"bit_width": 10, "weight_bit_width": 6},
+    ],
+    ids=str,
+)
+def test_resnet8_of_cifar_shape(options):
+    check(resnet8(**options), samples=1)
+
+
+def test_wide_activations_have_no_thresholds():
+    model = convert(qonnx_models.mlp(bit_width=12, weight_bit_width=4)).model
+    assert op_types(model) == ["MatMul", "QFXRequant", "MatMul", "QFXRequant"]
+
+
+def test_the_limit_of_thresholds_is_an_option():
+    model = qonnx_models.mlp()
+    assert "MultiThreshold" in op_types(convert(model).model)
+    without = convert(model, max_threshold_bits=0)
+    assert "MultiThreshold" not in op_types(without.model)
+    assert without.differences(random_inputs(model, 20)) == {"logits": 0}
+
+
+def test_residuals_are_aligned_by_shifts():
+    nodes = convert(resnet8(bit_width=4, width=2, size=8)).model.graph.node
+    adds = [node for node in nodes if node.op_type == "QFXAdd"]
+    shifts = [list(a.ints) for node in adds for a in node.attribute if a.name == "shifts"]
+    assert shifts == [[3, 0], [1, 0], [1, 0]]
+
+
+def test_a_planted_error_is_found():
+    model = qonnx_models.mlp()
+    dataflow = convert(model)
+    (name,) = [t.name for t in dataflow.model.graph.initializer if t.name == "logits:sums:weight"]
+    weight = dataflow.model.get_initializer(name).copy()
+    weight[0, 0] += 1
+    dataflow.model.set_initializer(name, weight)
+    assert dataflow.differences(random_inputs(model, 20))["logits"] > 0

@@ -1,0 +1,71 @@
+"""What FINN has no exact form for is refused by the node's name, before FINN is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from qfx_plugin.errors import TargetError
+from qfx_plugin.finn_plugin import lower
+from qfx_plugin.qonnx_import import load_qonnx
+from tests.qonnx_models import QonnxBuilder, mlp
+
+
+def refusal(builder: QonnxBuilder, output: str, shape: tuple[int, ...]) -> str:
+    with pytest.raises(TargetError) as caught:
+        lower(load_qonnx(builder.model(output, shape)))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def image(channels: int = 2, size: int = 6) -> tuple[QonnxBuilder, str]:
+    b = QonnxBuilder((channels, size, size))
+    return b, b.quant("x", "x_q", 8, 6)
+
+
+def test_signed_max_pool_with_padding():
+    b, x = image()
+    b.node("MaxPool", [x], "pooled", kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    text = refusal(b, "pooled", (2, 6, 6))
+    assert text.startswith("MaxPool 'pooled_node': FINN pads a pool of signed numbers")
+
+
+def test_max_pool_with_gaps():
+    b, x = image()
+    b.node("MaxPool", [x], "pooled", kernel_shape=[1, 1], strides=[2, 2])
+    assert "at least as large as their step, not [1, 1]" in refusal(b, "pooled", (2, 3, 3))
+
+
+def test_oblong_mean():
+    b, x = image(size=8)
+    b.node("AveragePool", [x], "mean", kernel_shape=[2, 4], strides=[2, 4])
+    assert "squares with equal steps, not [2, 4]" in refusal(b, "mean", (2, 4, 2))
+
+
+def test_two_casts_of_the_input():
+    b = QonnxBuilder((4,))
+    left, right = b.quant("x", "a", 8, 6), b.quant("x", "b", 8, 5)
+    b.node("Add", [left, right], "sum")
+    assert "input 'x' is read by another Quant already" in refusal(b, "sum", (4,))
+
+
+def test_sums_beyond_float32():
+    text = ""
+    with pytest.raises(TargetError) as caught:
+        lower(load_qonnx(mlp(widths=(64, 4), bit_width=14)))
+    text = str(caught.value)
+    assert text.startswith("node 'logits_node': its integers need")
+    assert "float32" in text
+
+
+def test_a_product_of_two_tensors():
+    b = QonnxBuilder((4,))
+    x = b.quant("x", "x_q", 8, 6)
+    b.node("Mul", [x, x], "square")
+    assert refusal(b, "square", (4,)) == "Multiply 'square_node': FINN multiplies by constants only"
+
+
+def test_a_network_without_layers():
+    b = QonnxBuilder((4,))
+    b.quant("x", "x_q", 8, 6)
+    assert "has no layer for FINN to compute" in refusal(b, "x_q", (4,))

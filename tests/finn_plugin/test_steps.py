@@ -1,0 +1,85 @@
+"""Our steps inside FINN's builder: named verification points, all-RTL, estimates without Vivado."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfx_plugin.errors import ModelFileError, VerificationError
+from qfx_plugin.finn_plugin import adapter, build_steps, steps
+from tests.qonnx_models import cnn, mlp, residual
+
+from .helpers import op_types, run_steps
+from .networks import resnet8
+
+POINTS = ("converted", "hw", "specialized", "folded")
+
+
+def reports(cfg) -> dict[str, dict]:
+    folder = Path(cfg.output_dir) / "verification_output"
+    return {p: json.loads((folder / f"qfx_{p}.json").read_text()) for p in POINTS}
+
+
+@pytest.mark.parametrize("make", [mlp, cnn, residual], ids=lambda make: make.__name__)
+def test_all_points_agree_and_all_units_are_rtl(make, tmp_path):
+    model, cfg = run_steps(make(), tmp_path, target_fps=10_000)
+    assert all(report["differing_codes"] == {"logits": 0} for report in reports(cfg).values())
+    assert all(name.endswith("_rtl") for name in op_types(model))
+    estimate = Path(cfg.output_dir) / "report" / "estimate_layer_cycles.json"
+    assert max(json.loads(estimate.read_text()).values()) <= 200e6 / 10_000
+
+
+def test_resnet8_to_the_estimates(tmp_path):
+    model, cfg = run_steps(resnet8(bit_width=4), tmp_path, target_fps=500)
+    assert set(reports(cfg)) == set(POINTS)
+    assert op_types(model).count("QFXAdd_rtl") == 3
+    assert all(name.endswith("_rtl") for name in op_types(model))
+
+
+def test_dotted_names_are_steps_too(tmp_path):
+    names = ["step_qfx_convert", "step_qfx_verify_converted", "step_qfx_convert_to_hw"]
+    dotted = [f"qfx_plugin.finn_plugin.{name}" for name in names]
+    model, _ = run_steps(mlp(), tmp_path, dotted)
+    assert op_types(model) == ["MVAU", "Thresholding", "MVAU", "QFXRequant"]
+
+
+def test_the_user_s_samples_are_used(tmp_path, rng):
+    np.save(tmp_path / "x.npy", rng.normal(size=(7, 16)))
+    options = {"verify_input_npy": str(tmp_path / "x.npy")}
+    chosen = [steps.step_qfx_convert, steps.step_qfx_verify_converted]
+    _, cfg = run_steps(mlp(), tmp_path, chosen, **options)
+    report = Path(cfg.output_dir) / "verification_output" / "qfx_converted.json"
+    assert json.loads(report.read_text())["samples"] == 7
+
+
+def test_a_verification_point_stops_at_a_wrong_bit(tmp_path):
+    def step_break(model, cfg):
+        name = "fc1_out:thresholds"
+        model.set_initializer(name, model.get_initializer(name) + 3)
+        return model
+
+    chosen = [steps.step_qfx_convert, step_break, steps.step_qfx_verify_converted]
+    with pytest.raises(VerificationError, match="FINN model at 'converted' differs .* 'logits'"):
+        run_steps(mlp(), tmp_path, chosen)
+
+
+def test_a_verification_point_needs_our_conversion(tmp_path):
+    with pytest.raises(ModelFileError, match="step_qfx_convert must run first"):
+        run_steps(mlp(), tmp_path, [steps.step_qfx_verify_hw])
+
+
+def test_names_and_options():
+    named = [getattr(step, "__name__", step) for step in build_steps()]
+    assert named[0] == "step_qfx_convert"
+    assert named[-1] == "step_deployment_package"
+    assert len(set(named)) == len(named)
+    known = adapter.module("finn.builder.build_dataflow_steps").build_dataflow_step_lookup
+    assert all(name in known or name.startswith("step_qfx_") for name in named)
+    short = [getattr(step, "__name__", step) for step in build_steps(estimate_only=True)]
+    assert "step_create_stitched_ip" not in short
+    assert not any(
+        "verify" in getattr(step, "__name__", step) for step in build_steps(verify=False)
+    )
