@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ir import FixedTensor, Graph, interpret
     from .qonnx_import import load_qonnx
+    from .rtl.project import RtlOptions, compile_rtl
     from .verify import Agreement
     from .verify import verify as verify_agreement
 
@@ -18,6 +19,8 @@ _MODULES = {
     "Agreement": ("verify", "Agreement"),
     "FixedTensor": ("ir", "FixedTensor"),
     "Graph": ("ir", "Graph"),
+    "RtlOptions": ("rtl.project", "RtlOptions"),
+    "compile_rtl": ("rtl.project", "compile_rtl"),
     "interpret": ("ir", "interpret"),
     "load_qonnx": ("qonnx_import", "load_qonnx"),
     "verify_agreement": ("verify", "verify"),
@@ -27,6 +30,8 @@ __all__ = [
     "Agreement",
     "FixedTensor",
     "Graph",
+    "RtlOptions",
+    "compile_rtl",
     "interpret",
     "load_qonnx",
     "verify_agreement",

@@ -5,7 +5,6 @@ Each one is started once and then called with batches. A later target adds a lin
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from .ir import Constant, FixedType, Graph
+from .batching import batched_model
+from .ir import Constant, FixedType, Graph, Quantize
+from .qonnx_import import SUFFIX, reader_of
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Runner: TypeAlias = Callable[[Arrays], Arrays]
@@ -53,12 +54,17 @@ class Executor:
         start: prepares a job; the result maps float input batches to float tensors by name,
             outputs at least.
         obstacle: why it cannot run this job exactly, or None.
+        samples: at most so many samples, unless the user says otherwise; None for all. For
+            simulators that run one sample at a time.
+        by_default: whether it runs without being named; one that takes minutes does not.
     """
 
     name: str
     package: str
     start: Callable[[Job], Runner]
     obstacle: Callable[[Job], str | None]
+    samples: int | None = None
+    by_default: bool = True
 
     @property
     def version(self) -> str:
@@ -87,31 +93,30 @@ def _torch_obstacle(job: Job) -> str | None:
 
 
 def _start_torch(job: Job) -> Runner:
-    """The module itself in eval mode; a float64 copy where float32 sums would round."""
-    import torch
+    from . import torch_host
 
-    model = copy.deepcopy(job.torch_model).cpu().eval()
     wide = job.graph.float_bits() > FLOAT32_BITS
-    dtype = torch.float64 if wide else torch.float32
-    model = model.to(dtype)
+    return torch_host.start(job.torch_model, job.model_path, job.graph, wide)
 
-    def run(inputs: Arrays) -> Arrays:
-        operands = [torch.tensor(inputs[op.output], dtype=dtype) for op in job.graph.inputs]
-        with torch.no_grad():
-            result = model(*operands)
-        many = isinstance(result, (tuple, list)) and not hasattr(result, "value")
-        results = list(result) if many else [result]
-        tensors = [getattr(tensor, "value", tensor) for tensor in results]
-        return {
-            name: tensor.numpy() for name, tensor in zip(job.graph.outputs, tensors, strict=True)
-        }
 
-    return run
+def _float32_obstacle(job: Job) -> str | None:
+    """Why a float32 executor of the standard attributes would not compute this network."""
+    model = onnx.load(str(job.model_path), load_external_data=False)
+    signed = any(isinstance(op, Quantize) and op.signed for op in job.graph)
+    if reader_of(model) == "finn" and signed:
+        return "the file is for FINN: its signed AP_RND casts have no name in QONNX"
+    return _too_wide(job, FLOAT32_BITS, "float32")
 
 
 def _start_qonnx(job: Job) -> Runner:
-    """qonnx's own executor on the model as it is, with the batch dimension widened."""
+    """qonnx's own executor on the model as it is, with the batch dimension widened.
+
+    It builds an onnxruntime session for each node of each call, so that one call with many
+    samples is hundreds of times faster than many calls.
+    """
+    from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
 
     prepared: dict[int, Any] = {}
     names = [
@@ -123,61 +128,32 @@ def _start_qonnx(job: Job) -> Runner:
     def run(inputs: Arrays) -> Arrays:
         batch = len(next(iter(inputs.values())))
         if batch not in prepared:
-            prepared[batch] = batched_qonnx(job.model_path, job.graph, batch)
+            model = batched_model(job.model_path, job.graph, batch)
+            prepared[batch] = ModelWrapper(model).transform(InferShapes())
         with warnings.catch_warnings():
             # Harmless here: dynamic shapes that qonnx cannot infer beforehand.
             warnings.filterwarnings("ignore", message="Output shapes disagree")
             context = execute_onnx(prepared[batch], inputs, return_full_exec_context=True)
-        return {name: context[name] for name in names if name in context}
+        return {
+            name: found for name in names if (found := _channels_first(context, name)) is not None
+        }
 
     return run
 
 
-def batched_qonnx(model_path: Path, graph: Graph, batch: int) -> Any:
-    """A `ModelWrapper` of the file for `batch` samples at once; tensor names stay.
-
-    qonnx builds an onnxruntime session for each node of each call, so that one call with many
-    samples is hundreds of times faster than many calls.
-    """
-    from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.transformation.infer_shapes import InferShapes
-
-    model = onnx.load(str(model_path), load_external_data=False)
-    _rename_quant_domain(model)
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    for value in [*model.graph.input, *model.graph.output]:
-        if value.name not in initializers and value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].dim_value = batch
-    del model.graph.value_info[:]
-    _free_batch_in_reshapes(model, set(graph.types()))
-    return ModelWrapper(model).transform(InferShapes())
+def _channels_first(context: Arrays, name: str) -> NDArray[Any] | None:
+    """A tensor of the graph in qonnx's results, which may have its channels last."""
+    if name in context:
+        return context[name]
+    last = context.get(name.removesuffix(SUFFIX))
+    return None if last is None else np.moveaxis(last, -1, 1)
 
 
-def _rename_quant_domain(model: onnx.ModelProto) -> None:
-    for node in model.graph.node:
-        if node.op_type in ("Quant", "IntQuant"):
-            node.domain = "qonnx.custom_op.general"
+def _start_onnxruntime(job: Job) -> Runner:
+    """The file in QuantizeLinear, Clip and DequantizeLinear, at every tensor."""
+    from . import onnxruntime_host
 
-
-def _free_batch_in_reshapes(model: onnx.ModelProto, tensors: set[str]) -> None:
-    """Let Reshape nodes copy the batch (0) instead of naming the file's own batch size."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute:
-            constants[node.output[0]] = node.attribute[0].t
-    for index, node in enumerate(model.graph.node):
-        target = constants.get(node.input[1]) if node.op_type == "Reshape" else None
-        if target is None or node.output[0] not in tensors:
-            continue
-        shape = np.array(onnx.numpy_helper.to_array(target))
-        if shape[0] > 0:
-            shape[0] = 0
-            name = f"{node.input[1]}:batch{index}"
-            model.graph.initializer.append(onnx.numpy_helper.from_array(shape, name))
-            node.input[1] = name
-            for attribute in node.attribute:
-                if attribute.name == "allowzero":
-                    attribute.i = 0
+    return onnxruntime_host.start(job.model_path, job.graph)
 
 
 def _hls4ml_obstacle(job: Job) -> str | None:
@@ -201,6 +177,41 @@ def _start_hls4ml(job: Job) -> Runner:
     return run
 
 
+def _finn_obstacle(job: Job) -> str | None:
+    from .finn_plugin import executor
+
+    return executor.obstacle(job.graph)
+
+
+def _start_finn(job: Job) -> Runner:
+    """FINN's Python execution of its hardware operations."""
+    from .finn_plugin import executor
+
+    return executor.start(job.model_path)
+
+
+def _rtl_obstacle(job: Job) -> str | None:
+    from .tools import compiler, verilator
+
+    if not verilator.available():
+        return f"Verilator is not installed: {verilator.REMEDY}"
+    if not compiler.available():
+        return "no C++ compiler is installed"
+    return _missing("alkaid")
+
+
+def _start_rtl(job: Job) -> Runner:
+    """Verilog of the whole network, simulated by Verilator."""
+    from .rtl.project import build_network
+
+    network = build_network(job.graph)
+
+    def run(inputs: Arrays) -> Arrays:
+        return {name: tensor.values for name, tensor in network.run(inputs).items()}
+
+    return run
+
+
 EXECUTORS: dict[str, Executor] = {
     executor.name: executor
     for executor in (
@@ -209,9 +220,17 @@ EXECUTORS: dict[str, Executor] = {
             "qonnx",
             "qonnx",
             _start_qonnx,
-            lambda job: _missing("qonnx") or _too_wide(job, FLOAT32_BITS, "float32"),
+            lambda job: _missing("qonnx") or _float32_obstacle(job),
+        ),
+        Executor(
+            "onnxruntime",
+            "onnxruntime",
+            _start_onnxruntime,
+            lambda job: _missing("onnxruntime") or _float32_obstacle(job),
         ),
         Executor("hls4ml", "hls4ml", _start_hls4ml, _hls4ml_obstacle),
+        Executor("finn", "finn-plus", _start_finn, _finn_obstacle, samples=16),
+        Executor("rtl", "alkaid", _start_rtl, _rtl_obstacle, by_default=False),
     )
 }
 """The executors by name, in the order of the design flow."""

@@ -20,6 +20,8 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
+from brevitas_quantizers.fixed_point import FixedPointFormat
+
 from .errors import DataError, OptionError, QfxError, VerificationError
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
@@ -63,11 +65,13 @@ class TensorAgreement:
         name: name of the tensor.
         codes: codes compared.
         differing: codes that differ.
+        differing_samples: inputs on which at least one code differs.
     """
 
     name: str
     codes: int = 0
     differing: int = 0
+    differing_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ class ExecutorAgreement:
     def differing(self) -> int:
         """Codes that differ, of all tensors."""
         return sum(tensor.differing for tensor in self.tensors)
+
+    @property
+    def first_tensor(self) -> TensorAgreement | None:
+        """The first tensor of the network that differs: where to look for the cause."""
+        return next((tensor for tensor in self.tensors if tensor.differing), None)
 
 
 @dataclass(frozen=True)
@@ -170,43 +179,60 @@ class Agreement:
         ]
         table = [_format_row(row, widths) for row in rows]
         interpreter = f"{self.model}: interpreter, {self.samples} samples, {self.seconds:.2f} s"
-        shown = [f"  {executor.name}: {d}" for executor in self.executors for d in executor.first]
+        shown = [line for executor in self.executors for line in _difference_lines(executor)]
         return "\n".join([interpreter, *table, *shown])
 
 
 def verify(
-    model: str | PathLike[str] | onnx.ModelProto,
+    model: Any,
     inputs: Mapping[str, ArrayLike] | ArrayLike,
     torch_model: Any = None,
     executors: Sequence[str | Executor] | None = None,
     *,
     limits: Mapping[str, int] | None = None,
+    input_formats: Mapping[str, FixedPointFormat | str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Agreement:
     """Run the network everywhere and compare every code with the integer interpreter.
 
+    PyTorch is compared at the outputs and at each of its quantizers, the others at every tensor.
+
     Args:
-        model: path of a QONNX file, or the model itself.
+        model: path of a QONNX file, an `onnx.ModelProto`, or a trained `torch.nn.Module`, which is
+            then exported into a temporary folder.
         inputs: (samples, *shape) values, by name or as one array; rounded to float32 first, so
             that all executors see the same numbers.
-        torch_model: the `torch.nn.Module` that was exported; it is copied, not changed.
-        executors: names in `EXECUTORS`, or `Executor` objects; all of the table by default.
+        torch_model: the `torch.nn.Module` that a file was exported from; it is copied, not
+            changed.
+        executors: names in `EXECUTORS`, or `Executor` objects; all of the table that run by
+            default if None.
         limits: at most so many samples for an executor, by its name (C simulation is slow).
+        input_formats: see `load_qonnx`; inputs are cast to them for every executor.
+        outputs: see `load_qonnx`.
 
     Returns:
         What was compared, what differs, and what was not run and why.
 
     Raises:
-        OptionError: an executor's name is unknown.
+        OptionError: an executor's name is unknown, or `model` is none of the three.
+        ExportError: the module has no exact form in QONNX.
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
     """
-    chosen = [_executor(entry) for entry in (EXECUTORS if executors is None else executors)]
-    graph = load_qonnx(model)
-    arrays = _as_float32(graph, inputs)
+    usual = [name for name, executor in EXECUTORS.items() if executor.by_default]
+    chosen = [_executor(entry) for entry in (usual if executors is None else executors)]
     with TemporaryDirectory(prefix="qfx-verify-") as folder:
-        path = _as_file(model, Path(folder))
+        path, torch_model = _as_file(model, inputs, torch_model, Path(folder))
+        source = model if isinstance(model, onnx.ModelProto) else path
+        graph = load_qonnx(source, input_formats=input_formats, outputs=outputs)
+        arrays = _as_float32(graph, inputs)
+        for name, fmt in (input_formats or {}).items():
+            made = FixedPointFormat.parse(fmt) if isinstance(fmt, str) else fmt
+            arrays[name] = np.asarray(made.quantize(arrays[name]), dtype=np.float32)
         job = Job(path, graph, Path(folder), torch_model)
         limit = dict(limits or {})
-        trials = [_Trial(executor, job, limit.get(executor.name)) for executor in chosen]
+        trials = [
+            _Trial(executor, job, limit.get(executor.name, executor.samples)) for executor in chosen
+        ]
         seconds = _compare_chunks(graph, arrays, trials)
     samples = len(next(iter(arrays.values())))
     results = tuple(trial.result(graph) for trial in trials)
@@ -280,9 +306,11 @@ class _Trial:
     def _count(self, name: str, expected: FixedTensor, got: NDArray[Any]) -> None:
         wrong, scaled = compare_codes(expected, got)
         before = self.counts.get(name, TensorAgreement(name))
-        found = int(wrong.sum())
         self.counts[name] = TensorAgreement(
-            name, before.codes + wrong.size, before.differing + found
+            name,
+            before.codes + wrong.size,
+            before.differing + int(wrong.sum()),
+            before.differing_samples + int(wrong.reshape(len(wrong), -1).any(axis=1).sum()),
         )
         if before.differing >= SHOWN_DIFFERENCES:
             return
@@ -325,12 +353,44 @@ def _as_float32(
     return arrays
 
 
-def _as_file(model: str | PathLike[str] | onnx.ModelProto, folder: Path) -> Path:
-    if not isinstance(model, onnx.ModelProto):
-        return Path(model)
-    path = folder / "model.onnx"
-    onnx.save(model, str(path))
-    return path
+def _as_file(
+    model: Any, inputs: Mapping[str, ArrayLike] | ArrayLike, torch_model: Any, folder: Path
+) -> tuple[Path, Any]:
+    """A file of the model, and the module that it came from."""
+    if isinstance(model, str | PathLike):
+        return Path(model), torch_model
+    path = folder / f"{type(model).__name__}.onnx"
+    if isinstance(model, onnx.ModelProto):
+        onnx.save(model, str(path))
+        return path, torch_model
+    from . import torch_host
+
+    torch_host.export(model, _first_samples(inputs), path)
+    return path, model
+
+
+def _first_samples(
+    inputs: Mapping[str, ArrayLike] | ArrayLike,
+) -> list[NDArray[Any]]:
+    """One sample of each input, in the order given."""
+    given = inputs.values() if isinstance(inputs, Mapping) else [inputs]
+    arrays = [np.asarray(array, dtype=np.float32)[:1] for array in given]
+    if not arrays or any(array.ndim == 0 or not len(array) for array in arrays):
+        raise DataError("inputs must hold at least one sample")
+    return arrays
+
+
+def _difference_lines(executor: ExecutorAgreement) -> list[str]:
+    """Where an executor begins to differ, on how much, and the first values."""
+    first = executor.first_tensor
+    if first is None:
+        return []
+    head = (
+        f"  {executor.name}: {first.name} is the first tensor that differs, in "
+        f"{first.differing:,} of {first.codes:,} codes, on {first.differing_samples:,} of "
+        f"{executor.samples:,} samples"
+    )
+    return [head, *(f"  {executor.name}: {difference}" for difference in executor.first)]
 
 
 def _row(executor: ExecutorAgreement) -> tuple[str, ...]:

@@ -33,11 +33,19 @@ def name(page: Path) -> str:
 
 def given(page: Path) -> dict[str, object]:
     """What a page takes for granted: a file model.onnx in the working folder, and these names."""
-    if name(page) not in ("docs/ir.md", "docs/hls4ml.md"):
+    if name(page) not in (
+        "docs/ir.md",
+        "docs/hls4ml.md",
+        "docs/build.md",
+        "docs/finn.md",
+        "docs/rtl.md",
+    ):
         return {}
     from tests.qonnx_models import cnn, mlp, random_inputs
 
-    model = cnn() if name(page) == "docs/hls4ml.md" else mlp()
+    model = cnn() if name(page) in ("docs/hls4ml.md", "docs/finn.md") else mlp()
+    if name(page) == "docs/rtl.md":
+        model = mlp((8, 6, 3), bit_width=5)
     onnx.save(model, "model.onnx")
 
     def my_simulator(x):

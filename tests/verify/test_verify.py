@@ -150,12 +150,15 @@ def test_the_report_prints_as_a_table():
     assert lines[2].endswith("not run: no torch model was given")
     assert lines[3].split()[:-1] == ["qonnx", "qonnx", "1.0.0", "100", "5", "12,200", "0"]
     assert lines[4].split()[3:7] == ["100", "1", "1,000", "1"]
-    assert lines[5].startswith("  fake: sample 37, logits[4]: expected code ")
+    assert lines[5] == (
+        "  fake: logits is the first tensor that differs, in 1 of 1,000 codes, on 1 of 100 samples"
+    )
+    assert lines[6].startswith("  fake: sample 37, logits[4]: expected code ")
 
 
 def test_unknown_executors_and_empty_inputs_are_refused():
     model = models.mlp()
-    text = "executor must be one of torch, qonnx, hls4ml, not 'tourch'"
+    text = f"executor must be one of {', '.join(EXECUTORS)}, not 'tourch'"
     with pytest.raises(OptionError, match=f"^{text}$"):
         verify(model, models.random_inputs(model, 1), executors=["tourch"])
     with pytest.raises(DataError, match="^inputs must hold at least one sample$"):
