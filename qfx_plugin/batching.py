@@ -50,6 +50,7 @@ def _widen_shapes(model: onnx.ModelProto, graph: Graph, batch: int) -> None:
     shapes = dict(_known_shapes(model, graph, batch))
     known = {value.name for value in (*model.graph.input, *model.graph.output)}
     for node in model.graph.node:
+        _turn_shape(node, shapes)
         for name in node.output:
             if name in shapes and name not in known:
                 kind = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shapes[name])
@@ -60,15 +61,23 @@ def _known_shapes(
     model: onnx.ModelProto, graph: Graph, batch: int
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Shapes of quantized weights, and of the graph's tensors with the axes of the file."""
-    constants = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type in QUANT_NAMES and node.input[0] in constants:
-            yield node.output[0], constants[node.input[0]]
     for name, kind in graph.types().items():
         if name.endswith(SUFFIX):
             yield name.removesuffix(SUFFIX), (batch, *kind.shape[1:], kind.shape[0])
         else:
             yield name, (batch, *kind.shape)
+    constants = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for node in model.graph.node:  # last: a constant has no batch, in the graph it has
+        if node.op_type in QUANT_NAMES and node.input[0] in constants:
+            yield node.output[0], constants[node.input[0]]
+
+
+def _turn_shape(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    """The shape behind a Transpose, which is no tensor of the graph."""
+    if node.op_type == "Transpose" and node.input[0] in shapes:
+        shape = shapes[node.input[0]]
+        axes = next((a.ints for a in node.attribute if a.name == "perm"), range(len(shape))[::-1])
+        shapes.setdefault(node.output[0], tuple(shape[axis] for axis in axes))
 
 
 def _rename_quant_domain(model: onnx.ModelProto) -> None:
