@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import OptionError, TargetError
 from ..ir import Conv, FixedType, Graph, Linear
 from .mvu_digits import Codes, Digits, check_bits, khot_digits, radix4_digits, signed_bits
-from .names import verilog_name
+from .names import printable, verilog_name
 
 SV = Path(__file__).parent / "sv"
 DATAPATHS: Mapping[str, int] = MappingProxyType({"khot": 0, "radix4": 1, "mul": 2})
@@ -249,7 +249,7 @@ class Mvu:
         rows, columns = self.product.shape
         values = ",\n".join(f"      .{key}({value})" for key, value in parameters.items())
         return _WRAPPER.format(
-            label=self.product.label.encode("ascii", "replace").decode(),
+            label=printable(self.product.label),
             name=self.name,
             shape=f"{rows} x {columns}",
             cycles=self.cycles,

@@ -177,3 +177,12 @@ def test_grouped_convolutions_are_refused(rng):
     )
     with pytest.raises(TargetError, match=r"^Conv 'conv': groups must be 1 for a folded unit"):
         matrix_product(grouped, network)
+
+
+def test_a_hostile_layer_name_stays_in_its_comment(tmp_path, rng):
+    product = product_of(linear_graph(rng, 2, 4))
+    hostile = replace(product, label="fc\nendmodule\nmodule trojan(); //")
+    fold(hostile, 1, 2, name="unit").write(tmp_path)
+    text = (tmp_path / "unit.sv").read_text()
+    assert text.startswith("// fc?endmodule?module trojan(); //: 2 x 4, ")
+    assert sum(line.startswith("module ") for line in text.splitlines()) == 1
