@@ -8,6 +8,7 @@ no multiple of it counts as differing and is shown as it is.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,12 @@ from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
 from .qonnx_import import load_qonnx
 
-CHUNK = 512
+MAX_CHUNK = 512
+"""Most samples that are compared at once."""
+
+CHUNK_ELEMENTS = 1 << 26
+"""Fewer samples at once where all tensors together would have more elements (0.5 GiB of codes)."""
+
 SHOWN_DIFFERENCES = 5
 
 
@@ -324,8 +330,10 @@ def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[
     """Interpreter and executors, chunk by chunk; the seconds of the interpreter."""
     names = [name for name, kind in graph.types().items() if isinstance(kind, FixedType)]
     samples, seconds = len(next(iter(arrays.values()))), 0.0
-    for begin in range(0, samples, CHUNK):
-        chunk = {name: array[begin : begin + CHUNK] for name, array in arrays.items()}
+    elements = sum(math.prod(graph.types()[name].shape) for name in names)
+    size = max(1, min(MAX_CHUNK, CHUNK_ELEMENTS // max(1, elements)))
+    for begin in range(0, samples, size):
+        chunk = {name: array[begin : begin + size] for name, array in arrays.items()}
         start = time.perf_counter()
         expected = interpret(graph, chunk, keep=names)
         seconds += time.perf_counter() - start
