@@ -62,11 +62,11 @@ def _transpose_tensor(node: Node, state: Importer, x: str, order: tuple[int, ...
 
 def convert_resize(node: Node, state: Importer) -> None:
     """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
-    names = node.operands(2, 4)
+    names = node.operands(1, 4)  # the second one, a region, may be absent
     x, scales = names[0], names[2] or names[1]
-    factors = state.constant(node, scales, "scales").reshape(-1)
-    if len(names) == 4 and names[3]:
+    if names[3] or not scales:
         raise node.refuse("must have scales, not sizes")
+    factors = state.constant(node, scales, "scales").reshape(-1)
     node.require_text("mode", "nearest", "nearest")
     modes = (
         ("coordinate_transformation_mode", "half_pixel"),

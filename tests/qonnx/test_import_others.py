@@ -21,8 +21,11 @@ from torch import nn
 
 from brevitas_quantizers import export_qonnx, import_qonnx, learned_formats
 from brevitas_quantizers.fixed_point import FixedPointFormat, ModelImportError, QfxWarning
+from qfx_plugin import interpret, load_qonnx
+from qfx_plugin import verify_agreement as verify
 from tests import qonnx_models as models
 from tests.qonnx.test_export import run_qonnx
+from tests.qonnx_import.test_zoo_forms import qkeras_form, unet_form
 
 
 def stock_cnn(per_channel: bool) -> nn.Module:
@@ -275,3 +278,43 @@ def test_metadata_that_contradict_the_nodes_lose():
         twin = import_qonnx(file)
     x = torch.from_numpy(models.random_inputs(file, 1, seed=3)).float()
     assert torch.equal(twin(x), executed(file, x))
+
+
+@pytest.mark.filterwarnings("ignore")  # qonnx asks onnxruntime for opset 1
+def test_a_channels_last_u_net_trains_and_comes_back(torch_seed):
+    """LeakyRelu, Resize and Concat in the form of hls4ml's example models."""
+    file = unet_form()
+    twin = import_qonnx(file)
+    x = torch.from_numpy(models.random_inputs(file, 12))
+    graph = load_qonnx(file)
+    (expected,) = interpret(graph, x.numpy()).values()
+    assert np.array_equal(twin(x).detach().numpy(), expected.values)
+    again = export_qonnx(twin, x[:1])
+    verify(again, x.numpy(), torch_model=twin, executors=["torch", "qonnx"]).raise_if_different(
+        required=["torch", "qonnx"]
+    )
+    assert export_qonnx(import_qonnx(again), x[:1]).SerializeToString() == again.SerializeToString()
+    twin.train()(x).square().sum().backward()
+    assert all(p.grad is not None for p in twin.parameters() if p.requires_grad)
+
+
+def test_slopes_and_resizes_that_are_no_fixed_point_are_refused():
+    assert refusal(unet_form(alpha=0.1)) == (
+        "LeakyRelu 'depth_act_node': alpha must be a number of at most 16 significant bits, not "
+        "0.100000001"
+    )
+    assert refusal(unet_form(mode="linear")) == "Resize 'large_node': mode must be 'nearest'"
+    assert refusal(unet_form(nearest_mode="ceil")) == (
+        "Resize 'large_node': asymmetric with ceil does not repeat elements"
+    )
+
+
+def test_outputs_cut_off_what_has_no_fixed_point_form():
+    file = qkeras_form()
+    assert refusal(file).startswith("Softmax 'probabilities_node': this operation is not supported")
+    twin = import_qonnx(file, outputs=["logits"])
+    graph = load_qonnx(file, input_formats={"x": "ap_fixed<12,4>"}, outputs=["logits"])
+    x = np.random.default_rng(0).integers(-2048, 2048, (50, 6)).astype(np.float32) / 256
+    logits = twin(torch.from_numpy(x)).detach().numpy()
+    assert np.array_equal(logits, interpret(graph, x)["logits"].values)
+    assert refusal(file, outputs=["missing"]) == "output 'missing' is not defined by any node"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -19,6 +19,7 @@ from .casts import convert_cast
 from .elementwise import (
     convert_add,
     convert_clip,
+    convert_leaky_relu,
     convert_mul,
     convert_prelu,
     convert_relu,
@@ -31,6 +32,7 @@ from .moving import (
     convert_flatten,
     convert_identity,
     convert_reshape,
+    convert_resize,
     convert_squeeze,
     convert_transpose,
 )
@@ -61,6 +63,7 @@ STANDARD: dict[str, Callable[[Node, Network], None]] = {
     "Gemm": convert_gemm,
     "GlobalAveragePool": convert_global_average_pool,
     "Identity": convert_identity,
+    "LeakyRelu": convert_leaky_relu,
     "MatMul": convert_matmul,
     "MaxPool": convert_max_pool,
     "Mul": convert_mul,
@@ -69,11 +72,13 @@ STANDARD: dict[str, Callable[[Node, Network], None]] = {
     "ReduceSum": convert_reduce,
     "Relu": convert_relu,
     "Reshape": convert_reshape,
+    "Resize": convert_resize,
     "Sigmoid": convert_smooth,
     "Squeeze": convert_squeeze,
     "Tanh": convert_smooth,
     "Transpose": convert_transpose,
     "Unsqueeze": convert_squeeze,
+    "Upsample": convert_resize,
 }
 """Operations of the standard domain and what converts them."""
 
@@ -88,6 +93,7 @@ def import_qonnx(
     *,
     snap_scales: bool = False,
     latents: bool = True,
+    outputs: Sequence[str] | None = None,
 ) -> fx.GraphModule:
     """Read QONNX as a network that trains: the inverse of `export_qonnx`.
 
@@ -100,6 +106,8 @@ def import_qonnx(
             says by how much; otherwise such a scale is an error.
         latents: use the trained floats in the metadata; otherwise weights start from the values in
             the file, and batch norms keep their constants.
+        outputs: tensors of the file to return instead of its own outputs: what is in front of a
+            Softmax at the end, say, which has no exact fixed-point form.
 
     Returns:
         The network in evaluation mode, on the CPU; `meta["qfx_import"]` is an `ImportReport`.
@@ -114,12 +122,13 @@ def import_qonnx(
         metadata.state = {}
     initializers = [tensor.name for tensor in graph.initializer]
     known = {value.name for value in graph.input} | set(initializers)
-    outputs = [value.name for value in graph.output]
+    if outputs is None:
+        outputs = [value.name for value in graph.output]
     if not outputs:
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, snap_scales)
+        network = Network(graph, nodes, metadata, snap_scales, list(outputs))
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
             result = _finish(network)

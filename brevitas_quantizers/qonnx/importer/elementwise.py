@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 import brevitas.nn as qnn
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -36,6 +37,9 @@ _SMOOTH = {
     "Sigmoid": ("QuantSigmoid", qnn.QuantSigmoid),
     "Tanh": ("QuantTanh", qnn.QuantTanh),
 }
+
+_DEFAULT_SLOPE = float(np.float32(0.01))
+_MAX_SLOPE_BITS = 16
 
 
 def convert_relu(node: Node, net: Network) -> None:
@@ -138,6 +142,21 @@ def convert_prelu(node: Node, net: Network) -> None:
     else:
         build = lambda **keywords: QuantPReLU(size, **keywords)  # noqa: E731
     layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant})
+
+
+def convert_leaky_relu(node: Node, net: Network) -> None:
+    """LeakyRelu, whose slope is a short number: then it is fixed point as it stands."""
+    node.operands(1)
+    slope = node.real("alpha", _DEFAULT_SLOPE)
+    node.check_all_read()
+    code, _ = slope.as_integer_ratio()
+    if code.bit_length() > _MAX_SLOPE_BITS:
+        raise node.refuse(
+            f"alpha must be a number of at most {_MAX_SLOPE_BITS} significant bits, not {slope:.9g}"
+        )
+    value = net.operand(node, 0)
+    call = net.graph.call_function(F.leaky_relu, (value.node, slope))
+    net.emit(node.output, call, value.meta, value)
 
 
 def convert_add(node: Node, net: Network) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantCat
 
@@ -12,6 +14,9 @@ from .casts import call_with_cast
 from .network import Network, refusing
 from .node import Node
 from .values import MAX_RANK, Constant, Value
+
+MAX_FACTOR = 64
+"""Largest factor of an upsampling."""
 
 
 def convert_identity(node: Node, net: Network) -> None:
@@ -177,3 +182,49 @@ def convert_concat(node: Node, net: Network) -> None:
             fused += 1
     if fused < net.readers.count(node.output):
         net.emit(node.output, net.graph.call_function(torch.cat, (nodes, place)), shape, result)
+
+
+_REPEATING = (
+    ("asymmetric", "floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+    ("pytorch_half_pixel", "round_prefer_floor"),
+)
+"""Coordinate and rounding modes of Resize that give element `i // factor`."""
+
+
+def convert_resize(node: Node, net: Network) -> None:
+    """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
+    _, region_or_scales, scales_name, sizes_name = node.operands(1, 4)
+    scales_name = scales_name or region_or_scales  # Upsample has no region
+    if sizes_name or not scales_name:
+        raise node.refuse("must have scales, not sizes")
+    scales = net.numbers(node, scales_name, "scales").reshape(-1)
+    if node.text("mode", "nearest") != "nearest":
+        raise node.refuse("mode must be 'nearest'")
+    modes = (
+        node.text("coordinate_transformation_mode", "half_pixel"),
+        node.text("nearest_mode", "round_prefer_floor"),
+    )
+    for name in ("cubic_coeff_a", "extrapolation_value"):  # neither matters here
+        node.real(name, 0.0)
+    node.integer("exclude_outside", 0)
+    node.check_all_read()
+    if node.op_type == "Resize" and modes not in _REPEATING:
+        raise node.refuse(f"{modes[0]} with {modes[1]} does not repeat elements")
+    value = net.operand(node, 0)
+    order = value.order or tuple(range(value.meta.ndim))
+    whole = scales.size == len(order) and np.all(scales == np.rint(scales)) and scales.min() >= 1
+    factors = {axis: int(f) for axis, f in zip(order, scales, strict=True)} if whole else {}
+    if not whole or factors[0] != 1 or factors[1] != 1 or scales.max() > MAX_FACTOR:
+        raise node.refuse(
+            f"scales must be whole numbers up to {MAX_FACTOR}, 1 for batch and channels, not "
+            f"{scales.tolist()[:8]}"
+        )
+    sizes = [float(factors[axis]) for axis in range(2, len(order))]
+    shape = value.meta
+    for axis, factor in factors.items():
+        shape = shape.repeat_interleave(factor, dim=axis)
+    keywords = {"scale_factor": sizes, "mode": "nearest"}
+    call = net.graph.call_function(F.interpolate, (value.node,), keywords)
+    net.emit(node.output, call, shape, value)

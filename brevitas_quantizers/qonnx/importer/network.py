@@ -54,7 +54,12 @@ class Network:
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], metadata: Metadata, snap: bool
+        self,
+        graph: onnx.GraphProto,
+        nodes: list[Node],
+        metadata: Metadata,
+        snap: bool,
+        outputs: list[str],
     ) -> None:
         self.metadata = metadata
         self.layers = Layers(metadata)
@@ -62,7 +67,7 @@ class Network:
         self.values: dict[str, Value] = {}
         self.constants: dict[str, Constant] = {}
         self.done: set[str] = set()
-        self.outputs = [value.name for value in graph.output]
+        self.outputs = outputs
         self.readers = Readers(nodes, self.outputs)
         self.turns = any(node.is_channels_last for node in nodes)
         self.raw = _raw_constants(graph, nodes)
