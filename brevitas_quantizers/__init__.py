@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from .injectors import QFXFixedPoint, QFXKHot
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
-    from .training import BitBudget, average_parameter_bits, freeze_binary_points
+    from .training import (
+        BitBudget,
+        average_parameter_bits,
+        freeze_binary_points,
+        freeze_statistics,
+    )
 
 __version__ = "0.1.0"
 
@@ -31,6 +36,7 @@ _HOMES = {
     "calibrate": "prepare",
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
+    "freeze_statistics": "training",
     "import_qonnx": "qonnx",
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
@@ -50,6 +56,7 @@ __all__ = [
     "calibrate",
     "export_qonnx",
     "freeze_binary_points",
+    "freeze_statistics",
     "import_qonnx",
     "learned_formats",
     "parameter_groups",

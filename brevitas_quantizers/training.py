@@ -1,4 +1,4 @@
-"""Helpers of the training loop: freeze binary points, keep learned word lengths within a budget."""
+"""Helpers of the training loop: freeze statistics and binary points, keep within a bit budget."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .fixed_point import OptionError
 from .injectors.quantizers import FixedPointQuantizer
 from .injectors.slots import Slot
+from .nn import QuantBatchNorm1d, QuantBatchNorm2d
 from .prepare import named_quantizers
 
 
@@ -30,6 +31,27 @@ def freeze_binary_points(model: nn.Module) -> nn.Module:
         for latent in quantizer.parameters(recurse=False):
             latent.round_()
             latent.requires_grad_(False)
+    return model
+
+
+def freeze_statistics(model: nn.Module, frozen: bool = True) -> nn.Module:
+    """Let every fixed-point batch norm train on its running statistics, or resume batch statistics.
+
+    A scale at few bits is another code for each batch, and yet another for the running variance
+    that is deployed: the other weights then learn to live with scales that never come. Frozen,
+    training computes what is deployed. Start so when the float network was trained; otherwise
+    freeze when the running statistics have settled.
+
+    Args:
+        model: a model with `QuantBatchNorm1d` or `2d`; changed in place.
+        frozen: false resumes.
+
+    Returns:
+        The model.
+    """
+    for layer in model.modules():
+        if isinstance(layer, QuantBatchNorm1d | QuantBatchNorm2d):
+            layer.freeze_statistics(frozen)
     return model
 
 

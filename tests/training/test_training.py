@@ -13,10 +13,12 @@ from brevitas_quantizers import (
     average_parameter_bits,
     calibrate,
     freeze_binary_points,
+    freeze_statistics,
     learned_formats,
     parameter_groups,
 )
 from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d
 
 
 def regressor(**options) -> nn.Sequential:
@@ -57,6 +59,22 @@ def test_freezing_keeps_the_bits_and_stops_the_points(torch_seed):
         q.binary_point.item().is_integer()
         for q in (model[0].act_quant.quantizer, model[1].weight_quant.quantizer)
     )
+
+
+def test_frozen_statistics_train_what_is_deployed(torch_seed):
+    nested = nn.Sequential(nn.Flatten(), QuantBatchNorm1d(18, weight_bit_width=4))
+    model = nn.Sequential(QuantBatchNorm2d(2, weight_bit_width=4), nested)
+    model(torch.randn(8, 2, 3, 3) + 1)
+    assert freeze_statistics(model) is model
+    statistics = [b.clone() for b in model.buffers()]
+    x = torch.randn(4, 2, 3, 3)
+    trained = model(x)
+    trained.square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(statistics, model.buffers(), strict=True))
+    assert torch.equal(model.eval()(x), trained)
+    freeze_statistics(model.train(), frozen=False)(x)
+    assert not torch.equal(model[0].running_mean, statistics[0])
 
 
 def test_budget_is_kept_and_costs_little(torch_seed):
