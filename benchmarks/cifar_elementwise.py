@@ -4,9 +4,9 @@
 
 Convolution and classifier weights have 8 bits; BatchNorm constants, activations, shortcuts and
 pooling have the width of the row. *PTQ* is the calibrated network as it is, *QFX* the same network
-trained for a few steps with the batch norms' statistics frozen, *float, trained on* the float network
-trained for the same steps, so that a gain is not taken for more training. The schedule is short, for
-two CPU cores: it says nothing of what the network can reach, only of the difference.
+trained for a few steps, its batch norms' statistics frozen, *float, trained on* the float network
+trained for the same steps, so that a gain is not taken for more training. The schedule is short,
+for two CPU cores: it says nothing of what the network can reach, only of the difference.
 """
 
 from __future__ import annotations
