@@ -54,6 +54,7 @@ ALLOWED = {
     "brevitas_quantizers.training": {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.injectors",
+        "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
     },
     "brevitas_quantizers.qonnx": {
@@ -91,12 +92,21 @@ ALLOWED = {
         "qfx_plugin.qonnx_import",
         "qfx_plugin.tools",
     },
+    "qfx_plugin.driver": {"brevitas_quantizers.fixed_point"},
+    "qfx_plugin.shell": {
+        "brevitas_quantizers.fixed_point",
+        "qfx_plugin.driver",
+        "qfx_plugin.ir",
+        "qfx_plugin.rtl",
+        "qfx_plugin.tools",
+    },
     "qfx_plugin.config": set(),
     "qfx_plugin.finn_plugin": {
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.ir",
         "qfx_plugin.passes",
         "qfx_plugin.qonnx_import",
+        "qfx_plugin.rtl",
         "qfx_plugin.tools",
     },
     "qfx_plugin.boards": {"brevitas_quantizers.fixed_point", "qfx_plugin.config"},
@@ -104,6 +114,7 @@ ALLOWED = {
         "brevitas_quantizers",
         "qfx_plugin.boards",
         "qfx_plugin.config",
+        "qfx_plugin.driver",
         "qfx_plugin.finn_plugin",
         "qfx_plugin.hls4ml_backend",
         "qfx_plugin.ir",
@@ -111,6 +122,7 @@ ALLOWED = {
         "qfx_plugin.qonnx_import",
         "qfx_plugin.report",
         "qfx_plugin.rtl",
+        "qfx_plugin.shell",
         "qfx_plugin.tools",
         "qfx_plugin.verify",
     },
@@ -146,6 +158,7 @@ ALLOWED = {
         "qfx_plugin.torch_host",
     },
     "qfx_plugin.report": {"brevitas_quantizers.fixed_point"},
+    "qfx_plugin.fracbnn": {"brevitas_quantizers", "qfx_plugin.ir", "qfx_plugin.rtl"},
     "qfx_plugin.demo": {
         "brevitas_quantizers",
         "qfx_plugin.hls4ml_backend",
@@ -161,6 +174,7 @@ ALLOWED = {
         "qfx_plugin.build",
         "qfx_plugin.config",
         "qfx_plugin.demo",
+        "qfx_plugin.executors",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
         "qfx_plugin.report",
@@ -181,6 +195,7 @@ HOSTS = {
         "brevitas_quantizers.training",
         "qfx_plugin.build.export",
         "qfx_plugin.demo",
+        "qfx_plugin.fracbnn",
         "qfx_plugin.torch_host",
     },
     "brevitas": {
@@ -190,6 +205,7 @@ HOSTS = {
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.demo",
+        "qfx_plugin.fracbnn",
     },
     # The adapter calls hls4ml; hls4ml calls the backend, which extends its classes.
     # K-hot layers are hls4ml passes and templates; `host_view` wraps hls4ml's own passes.
@@ -205,6 +221,7 @@ HOSTS = {
     "finn": {"qfx_plugin.finn_plugin"},
     "alkaid": {"qfx_plugin.rtl.alkaid_adapter"},
     "pyosys": {"qfx_plugin.tools.yosys"},
+    "pynq": {"qfx_plugin.driver.pynq_backend"},
     "onnx": {
         "brevitas_quantizers.qonnx",
         "qfx_plugin.batching",
@@ -229,7 +246,8 @@ HOSTS = {
     "packaging": {"qfx_plugin.cli"},
 }
 
-OUTPUTS = ("qfx_plugin.hls4ml_backend", "qfx_plugin.finn_plugin", "qfx_plugin.rtl")
+# FINN's units are made of the Verilog of `qfx_plugin.rtl`, which knows neither.
+OUTPUTS = ("qfx_plugin.hls4ml_backend", "qfx_plugin.finn_plugin")
 
 
 def module_name(path: Path) -> str:

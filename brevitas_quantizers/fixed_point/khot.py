@@ -15,7 +15,6 @@ Legend: `m` magnitudes, uint64; `r` values in units of the LSB.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -27,12 +26,13 @@ from .errors import DataError, FormatError, ModeError
 from .format import as_int
 from .modes import OverflowMode
 from .quantize import code_range
+from .text_enum import TextEnum
 
 _TABLE_WIDTH = 16
 """Widest format whose codes are listed; wider ones are projected by a search over bit positions."""
 
 
-class KHotDigits(StrEnum):
+class KHotDigits(TextEnum):
     """The alphabet of the digits of a K-hot code."""
 
     SIGNED = "signed"

@@ -8,13 +8,13 @@ Sources: AMD UG1399 ("Arbitrary Precision Fixed-Point Data Types") for the rules
 from __future__ import annotations
 
 import difflib
-from enum import StrEnum
 from typing import TypeVar
 
 from .errors import ModeError
+from .text_enum import TextEnum
 
 
-class RoundingMode(StrEnum):
+class RoundingMode(TextEnum):
     """What happens to the bits below the LSB. The value is the `ap_fixed` name."""
 
     AP_TRN = "AP_TRN"
@@ -45,7 +45,7 @@ class RoundingMode(StrEnum):
         return _parse(_ROUNDINGS, mode, "rounding")
 
 
-class OverflowMode(StrEnum):
+class OverflowMode(TextEnum):
     """What happens to a rounded code outside the format. The value is the `ap_fixed` name."""
 
     AP_WRAP = "AP_WRAP"

@@ -9,6 +9,7 @@ from ..errors import OptionError
 from .steps import Step
 
 TARGETS = {
+    "finn": "finn_target",
     "hls4ml": "hls4ml_target",
     "rtl": "rtl_target",
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..boards import Board
 from ..config import setting
-from ..errors import OptionError
+from .board_values import check_axis_width
 from .hls4ml import handover, project, shell, vendor
 from .model_steps import IMPORT
 from .steps import Step
@@ -68,12 +68,7 @@ class Hls4mlOptions:
         Raises:
             OptionError: the streams are wider than its memory port.
         """
-        port = board.memory_ports[0]
-        if self.axis_width > max(port.widths):
-            raise OptionError(
-                f"axis_width must be at most {max(port.widths)} on board {board.name} "
-                f"({port.name}), not {self.axis_width}"
-            )
+        check_axis_width(self.axis_width, board)
 
 
 OPTIONS = Hls4mlOptions

@@ -34,6 +34,7 @@ def run_import(context: StepContext) -> Facts:
         "inputs": [{"name": op.output, "shape": list(op.shape)} for op in graph.inputs],
         "outputs": [_output(graph, name) for name in graph.outputs],
         "formats": formats(graph),
+        "largest": largest(graph),
         "layers": layers(graph),
         "samples": len(inputs),
     }
@@ -49,6 +50,23 @@ IMPORT = Step(
     options=("samples", "seed"),
 )
 """Every target begins with it."""
+
+
+def largest(graph: Graph) -> dict[str, float]:
+    """Largest magnitude of each tensor of `formats`: what is proven of casts, that of weights."""
+    found: dict[str, float] = {}
+    for op in graph.ops:
+        if isinstance(op, Quantize):
+            kind = graph.fixed_type(op.output)
+            bounds = np.maximum(-np.asarray(kind.low, float), np.asarray(kind.high, float))
+            found[op.output] = float(np.ldexp(bounds, -np.asarray(kind.frac_bits)).max())
+        elif isinstance(op, Linear | Conv):
+            for weight in (op.weight, op.bias):
+                if weight is not None:
+                    rows = np.abs(weight.codes.reshape(len(weight.codes), -1)).max(axis=1)
+                    values = np.ldexp(rows.astype(float), -np.asarray(weight.frac_bits))
+                    found[weight.name or op.name] = float(values.max())
+    return found
 
 
 def formats(graph: Graph) -> dict[str, list[str]]:

@@ -61,6 +61,9 @@ TOOLS = {
     for tool in (
         _module("c++", "..tools.compiler", "apt install g++, or set CXX", "a C++ compiler"),
         _module("tcl", "..tools.tcl", "apt install tcl, or Python's tkinter", "Tcl"),
+        _module(
+            "finn", "..finn_plugin.adapter", "pip install 'qfx-plugin[finn]', or AMD's FINN", "FINN"
+        ),
         _module("hls4ml", "..hls4ml_backend", "pip install 'qfx-plugin[hls4ml]'"),
         _module("vitis", "..tools.vitis", "install AMD Vitis, or set XILINX_HLS", "Vitis HLS"),
         _module("vivado", "..tools.vivado", "install AMD Vivado, or set XILINX_VIVADO", "Vivado"),

@@ -1,20 +1,26 @@
-"""Target `rtl`: Verilog, simulated by Verilator and estimated by Yosys; no vendor tool needed."""
+"""Target `rtl`: Verilog by open tools, an AXI shell and a driver; Vivado for the bitstream only."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..boards import Board
 from ..config import setting
-from ..errors import VerificationError
+from ..errors import OptionError, TargetError, VerificationError
+from .board_values import check_axis_width
+from .implement import implement
 from .model_steps import IMPORT
 from .steps import Facts, Step, StepContext
 
-ABOUT = "Verilog from adder graphs and folded units, simulated and estimated with open tools"
+ABOUT = "Verilog from adder graphs and folded units, with an AXI shell and a driver"
 
 CHUNK = 256
 
@@ -44,23 +50,76 @@ class RtlTargetOptions:
         "Streaming: layers with more weights than this share hardware over time in a folded unit.",
         minimum=0,
     )
+    fold: str = setting(
+        "",
+        "Layers that share hardware over time, by node name, with outputs x inputs at once: "
+        "'fc1=4x8, fc2=2x16'. The network streams then.",
+    )
+    allow_oversize: bool = setting(
+        False,
+        "Go on with a network that needs more than the board's device has. Without, it is refused, "
+        "and the message says by how much, and which folding would fit.",
+    )
+    axis_width: int = setting(
+        64,
+        "Bits of one beat of the two streams; several codes travel in one beat. At most the width "
+        "of the board's memory port.",
+        choices=(32, 64, 128),
+    )
+
+    def check(self, board: Board) -> None:
+        """The rules that concern the board or several values.
+
+        Raises:
+            OptionError: the streams are wider than its memory port, or `fold` cannot be read.
+        """
+        check_axis_width(self.axis_width, board)
+        parse_fold(self.fold)
 
 
 OPTIONS = RtlTargetOptions
-_DESIGN = ("style", "adders_per_stage", "effort", "fold_above")
+_DESIGN = ("style", "adders_per_stage", "effort", "fold_above", "fold")
+
+
+def parse_fold(text: str) -> dict[str, tuple[int, int]]:
+    """(pe, simd) by layer, from `fc1=4x8, fc2=2x16`; a name may hold anything but such an end.
+
+    Raises:
+        OptionError: the text has another form, a number is 0, or a name comes twice.
+    """
+    rest, result = text.strip(), {}
+    while rest:
+        found = re.match(r"(.+?)=([1-9]\d{0,5})x([1-9]\d{0,5})(?:,\s*|$)", rest)
+        if found is None or found[1] in result:
+            raise OptionError(f"fold must be NAME=PExSIMD, NAME=PExSIMD, ..., not {text!r}")
+        result[found[1]] = (int(found[2]), int(found[3]))
+        rest = rest[found.end() :]
+    return result
 
 
 def verilog(context: StepContext) -> Facts:
-    """Write sources, memories, test bench and report."""
-    from ..rtl.fit import fit_report
+    """Write sources, memories, test bench and report.
+
+    Raises:
+        TargetError: the network is too large for the board's device.
+    """
+    from ..rtl.budget import Budget
+    from ..rtl.fit import check_fit, fit_report
     from ..rtl.project import compile_rtl
 
     samples = min(context.options.samples, 64)
+    budget = Budget.of_board(context.board)
     network = compile_rtl(
-        context.model, context.folder, options=_rtl_options(context), samples=samples
+        context.model,
+        context.folder,
+        options=_rtl_options(context),
+        samples=samples,
+        budget=budget,
     )
     context.log.info("%s, %s: %d files", network.name, network.style, len(network.files))
-    fit = fit_report(network)
+    fit = fit_report(network, budget)
+    if not context.options.settings.allow_oversize:
+        check_fit(fit, network.graph.name)
     if "advice" in fit:
         context.log.warning("%s", fit["advice"])
     return {
@@ -116,30 +175,48 @@ def simulate(context: StepContext) -> Facts:
 
 
 def synthesise(context: StepContext) -> Facts:
-    """Estimate the design's resources unit by unit, and compare them with the board's device."""
+    """Estimate the design's resources unit by unit, and compare them with the board's device.
+
+    Raises:
+        TargetError: the device has too little of something.
+    """
+    from ..rtl.budget import Budget
     from ..rtl.resources import estimate_folder
 
     folder = context.input("verilog") / "rtl"
     facts = context.facts("verilog")
-    total, parts = estimate_folder(folder, facts["top"], facts.get("units", []))
+    budget = Budget.of_board(context.board)
+    total, parts = estimate_folder(
+        folder, facts["top"], facts.get("units", []), family=budget.family
+    )
     (context.folder / "resources.json").write_text(
         json.dumps(_without_times(total.to_dict()), indent=2) + "\n", encoding="utf-8"
     )
-    used = {kind: need for kind, (need, _) in total.used().items()}
-    available = {kind: there for kind, (_, there) in total.used().items()}
-    for line in total.exceeds():
+    exceeds = total.exceeds(budget)
+    for line in exceeds:
         context.log.warning("%s", line)
+    if exceeds and not context.options.settings.allow_oversize:
+        raise TargetError(f"{'; '.join(exceeds)}: {_advice(context, budget)}")
+    used = total.used(budget)
     return {
         "resources": {
             "source": "Yosys estimate",
             "tool": total.tool,
-            "used": used,
-            "available": available,
+            "device": budget.device,
+            "used": {kind: need for kind, (need, _) in used.items()},
+            "available": {kind: there for kind, (_, there) in used.items()},
             "depth": total.depth,
             "units": {part.top: asdict(part.total) for part in parts},
-            "exceeds": total.exceeds(),
+            "exceeds": exceeds,
         }
     }
+
+
+def _advice(context: StepContext, budget: Any) -> str:
+    from ..qonnx_import import load_qonnx
+    from ..rtl.fit import advice
+
+    return advice(load_qonnx(context.model), budget)
 
 
 def _rtl_options(context: StepContext) -> Any:
@@ -148,7 +225,9 @@ def _rtl_options(context: StepContext) -> Any:
 
     settings = context.options.settings
     graph = GraphOptions(adders_per_stage=float(settings.adders_per_stage), effort=settings.effort)
-    return RtlOptions(style=settings.style, graph=graph, fold_above=settings.fold_above)
+    fold = parse_fold(settings.fold)
+    style = "streaming" if fold and settings.style == "auto" else settings.style
+    return RtlOptions(style=style, graph=graph, fold=fold, fold_above=settings.fold_above)
 
 
 def _pauses(style: str) -> dict[str, float]:
@@ -168,6 +247,16 @@ def _without_times(table: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in ("seconds", "peak_gb")}
 
 
+def _late(name: str) -> Callable[[StepContext], Facts]:
+    """`run` of a module of `build/rtl`, imported when it is called."""
+
+    def run(context: StepContext) -> Facts:
+        facts: Facts = import_module(f".rtl.{name}", __package__).run(context)
+        return facts
+
+    return run
+
+
 STEPS = (
     IMPORT,
     Step(
@@ -175,7 +264,7 @@ STEPS = (
         "write Verilog, memories, a test bench that checks itself, and a report",
         verilog,
         needs=("alkaid",),
-        options=(*_DESIGN, "samples"),
+        options=(*_DESIGN, "allow_oversize", "board", "samples"),
         after=(),
     ),
     Step(
@@ -190,7 +279,30 @@ STEPS = (
         "LUT, FF, carry, DSP and BRAM, estimated by Yosys, against the board's device",
         synthesise,
         needs=("yosys",),
-        options=_DESIGN,
+        options=(*_DESIGN, "allow_oversize", "board"),
+    ),
+    Step(
+        "shell",
+        "AXI shell and driver; the driver runs against the simulated shell, code by code",
+        _late("shell"),
+        needs=("verilator", "c++"),
+        options=("axis_width", "board", "clock_mhz", "seed"),
+        after=("import", "verilog"),
+    ),
+    Step(
+        "handover",
+        "block design for Vivado, constraints, overlay with driver; all of it checked",
+        _late("handover"),
+        needs=("tcl", "verilator"),
+        options=("axis_width", "board", "clock_mhz", "samples"),
+        after=("import", "verilog", "shell"),
+    ),
+    Step(
+        "bitstream",
+        "Vivado: block design, place and route, bitstream",
+        implement,
+        needs=("vivado",),
+        by_vendor=True,
     ),
 )
 """The steps in order."""

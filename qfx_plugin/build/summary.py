@@ -86,8 +86,10 @@ def _agreement(facts: list[Facts]) -> Iterable[ExecutorAgreement]:
 
 def _formats(facts: list[Facts]) -> Iterable[LearnedFormat]:
     for one in facts:
+        largest = one.get("largest", {})
         for tensor, formats in one.get("formats", {}).items():
-            yield LearnedFormat(tensor, tuple(FixedPointFormat.parse(text) for text in formats))
+            parsed = tuple(FixedPointFormat.parse(text) for text in formats)
+            yield LearnedFormat(tensor, parsed, largest.get(tensor))
 
 
 def _missing(steps: tuple[Step, ...], manifest: Manifest) -> Iterable[str]:

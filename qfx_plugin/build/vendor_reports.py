@@ -17,7 +17,24 @@ _SITES = {
     "uram": ("URAM",),
     "dsp": ("DSPs",),
 }
-"""Rows of Vivado's report, in UltraScale+ and 7-series words."""
+"""Rows of Vivado's report, in UltraScale+ and 7-series words. Of the 7 series, carry cells are
+counted in the table of primitives only."""
+
+_COLUMNS = {
+    "lut": ("Total LUTs",),
+    "ff": ("FFs",),
+    "dsp": ("DSP Blocks", "DSP48 Blocks"),
+    "uram": ("URAM",),
+}
+"""Columns of Vivado's report by hierarchy; block memories are in two."""
+
+_POWER = {
+    "watt": "Total On-Chip Power (W)",
+    "dynamic_watt": "Dynamic (W)",
+    "static_watt": "Device Static (W)",
+    "processor_watt": r"PS[78]",
+}
+"""Rows of Vivado's power report; the processor is part of the dynamic power."""
 
 
 def read_csynth(path: Path) -> dict[str, Any]:
@@ -61,8 +78,8 @@ def read_utilization(path: Path) -> dict[str, float]:
     """
     rows = {}
     for line in _text(path).splitlines():
-        cells = [cell.strip() for cell in line.strip("| \n").split("|")]
-        if len(cells) >= 4 and re.fullmatch(r"\d+(\.\d+)?", cells[1]):
+        cells = _cells(line)
+        if len(cells) >= 3 and re.fullmatch(r"\d+(\.\d+)?", cells[1]):
             rows.setdefault(cells[0].rstrip("*"), float(cells[1]))
     used = {
         name: next((rows[site] for site in sites if site in rows), None)
@@ -94,16 +111,77 @@ def read_timing(path: Path) -> dict[str, float]:
     raise DataError(f"{path}: is no timing summary of Vivado: it has no column WNS(ns)")
 
 
-def read_power(path: Path) -> float:
-    """Vivado: `report_power`; total on-chip power in W, as Vivado estimates it.
+def read_hierarchy(path: Path) -> dict[str, dict[str, float]]:
+    """Vivado: `report_utilization -hierarchical`; pieces of each instance, all below it included.
+
+    Returns:
+        Pieces by our names, by the instance's path within the top module: "system/accelerator";
+        the top module itself is "".
 
     Raises:
         DataError: the file is no such report.
     """
-    match = re.search(r"\|\s*Total On-Chip Power \(W\)\s*\|\s*([\d.]+)", _text(path))
-    if match is None:
+    header: list[str] = []
+    found: dict[str, dict[str, float]] = {}
+    above: list[tuple[int, str]] = []
+    for line in _text(path).splitlines():
+        cells = _cells(line)
+        if cells[:2] == ["Instance", "Module"]:
+            header = cells
+        elif header and len(cells) == len(header) and cells[2].isdigit():
+            indent = len(line) - len(line.lstrip("| "))
+            above = [entry for entry in above if entry[0] < indent]
+            name = cells[0]
+            if not name.startswith("("):  # what an instance has beside its parts
+                above.append((indent, name))
+                row = dict(zip(header, cells, strict=True))
+                found["/".join(part for _, part in above[1:])] = _pieces_of(row)
+    if not found:
+        raise DataError(f"{path}: is no report of Vivado by hierarchy: it has no column Instance")
+    return found
+
+
+def read_clocks(path: Path) -> dict[str, float]:
+    """Vivado: clocks of `report_timing_summary` in MHz, by name; empty without any.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    _, _, summary = _text(path).partition("| Clock Summary")
+    rows = re.findall(r"^ *(\S+) +\{[^}]*\} +[\d.]+ +([\d.]+) *$", summary, re.MULTILINE)
+    return {name: float(mhz) for name, mhz in rows}
+
+
+def read_power(path: Path) -> dict[str, float]:
+    """Vivado: `report_power`; on-chip power in W, as Vivado estimates it: total, and parts of it.
+
+    Raises:
+        DataError: the file is no such report.
+    """
+    text, found = _text(path), {}
+    for name, row in _POWER.items():
+        label = row if name == "processor_watt" else re.escape(row)
+        match = re.search(rf"^\| *{label} *\| *<?([\d.]+)", text, re.MULTILINE)
+        if match is not None:
+            found[name] = float(match[1])
+    if "watt" not in found:
         raise DataError(f"{path}: is no power report of Vivado")
-    return float(match[1])
+    return found
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| \n").split("|")]
+
+
+def _pieces_of(row: dict[str, str]) -> dict[str, float]:
+    """A row of the report by hierarchy."""
+    used = {}
+    for name, columns in _COLUMNS.items():
+        column = next((one for one in columns if one in row), None)
+        if column is not None:
+            used[name] = float(row[column])
+    used["bram36"] = float(row.get("RAMB36", 0)) + float(row.get("RAMB18", 0)) / 2
+    return used
 
 
 def _cycles(text: str | None) -> int | None:

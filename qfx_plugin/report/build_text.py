@@ -27,11 +27,46 @@ TIMING = {
     "worst_hold_slack_ns": ("worst hold slack", "{:.3f} ns"),
     "failing_endpoints": ("failing endpoints", "{:,}"),
     "watt": ("power", "{:.3g} W"),
+    "dynamic_watt": ("dynamic power", "{:.3g} W"),
+    "static_watt": ("static power", "{:.3g} W"),
+    "processor_watt": ("power of the processor", "{:.3g} W"),
     "macs": ("multiplications per sample", "{:,}"),
     "multipliers": ("multipliers at a time", "{:,}"),
     "weight_memory_bits": ("weight memory", "{:,} bits"),
 }
 """Names and formats of figures, in the order that they are shown."""
+
+
+MEASURED = "measured on the board"
+
+_KINDS = {
+    "board": MEASURED,
+    "estimate": "estimate",
+    "counted": "counted",
+    "placed": "after place and route",
+    "routed": "after place and route",
+    "simulation": "simulated",
+    "verilator": "simulated",
+}
+"""Kind of a figure by a word of its source; the first that is found counts."""
+
+
+def kind(source: str) -> str:
+    """Whether a figure is an estimate, simulated, or measured, from who says so."""
+    words = source.lower()
+    return next((kind for word, kind in _KINDS.items() if word in words), "reported by the tool")
+
+
+def measured(sources: list[str]) -> str:
+    """The sentence above figures of time."""
+    if any(kind(source) == MEASURED for source in sources):
+        return "Every figure with who says so."
+    return "Every figure with who says so; nothing here is measured on a board."
+
+
+def tool(name: str, version: str) -> str:
+    """`hls4ml 1.3.0`; not `tcl Tcl 8.6` where the version names the tool already."""
+    return version if version.lower().startswith(name.lower()) else f"{name} {version}"
 
 
 def pieces(count: float) -> str:

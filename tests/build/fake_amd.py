@@ -77,9 +77,45 @@ TIMING = """\
     WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)
     -------      -------  ---------------------  -------------------      -------      -------
       2.479        0.000                      0                  723        0.022        0.000
+
+
+------------------------------------------------------------------------------------------------
+| Clock Summary
+| -------------
+------------------------------------------------------------------------------------------------
+
+Clock     Waveform(ns)         Period(ns)      Frequency(MHz)
+-----     ------------         ----------      --------------
+clk_pl_0  {0.000 5.000}        10.000          99.999
 """
 
-POWER = "| Total On-Chip Power (W)  | 2.904        |\n"
+POWER = """\
++--------------------------+--------------+
+| Total On-Chip Power (W)  | 2.904        |
+| Dynamic (W)              | 2.581        |
+| Device Static (W)        | 0.323        |
++--------------------------+--------------+
+| On-Chip                  | Power (W) | Used | Available | Utilization (%) |
+| Clocks                   |     0.041 |    3 |       --- |             --- |
+|   LUT as Logic           |    <0.001 |  910 |     70560 |            1.29 |
+| PS8                      |     2.215 |    1 |       --- |             --- |
+"""
+
+HIERARCHY = """\
+1. Utilization by Hierarchy
+---------------------------
+
++-----------------------+-----------------+------------+------------+---------+------+-------+--------+--------+------+------------+
+|        Instance       |      Module     | Total LUTs | Logic LUTs | LUTRAMs | SRLs |  FFs  | RAMB36 | RAMB18 | URAM | DSP Blocks |
++-----------------------+-----------------+------------+------------+---------+------+-------+--------+--------+------+------------+
+| system_wrapper        |           (top) |      14657 |      14170 |     310 |  177 | 12149 |     20 |     13 |    0 |        158 |
+|   (system_wrapper)    |           (top) |          0 |          0 |       0 |    0 |     0 |      0 |      0 |    0 |          0 |
+|   system_i            |          system |      14657 |      14170 |     310 |  177 | 12149 |     20 |     13 |    0 |        158 |
+|     accelerator       |  system_acc_0_0 |       9120 |       9002 |     100 |   18 |  6001 |      4 |      3 |    0 |        158 |
+|       inst            |     net_axi     |       9120 |       9002 |     100 |   18 |  6001 |      4 |      3 |    0 |        158 |
+|     dma               |  system_dma_0_0 |       1890 |       1700 |     150 |   40 |  2600 |      2 |      1 |    0 |          0 |
++-----------------------+-----------------+------------+------------+---------+------+-------+--------+--------+------+------------+
+"""  # noqa: E501 - the columns are as wide as Vivado's
 
 HLS_FILES = {
     "qfx_hls/solution/impl/ip/component.xml": "<ip/>\n",
@@ -87,7 +123,7 @@ HLS_FILES = {
 }
 VIVADO_FILES = {
     "utilization.rpt": UTILIZATION,
-    "utilization_hierarchical.rpt": UTILIZATION,
+    "utilization_hierarchical.rpt": HIERARCHY,
     "timing.rpt": TIMING,
     "power.rpt": POWER,
 }

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from qfx_plugin.build.hls4ml.wire import Wire, beat_lines
-from qfx_plugin.build.vendor_reports import read_csynth, read_power, read_timing, read_utilization
+from qfx_plugin.build.vendor_reports import (
+    read_clocks,
+    read_csynth,
+    read_hierarchy,
+    read_power,
+    read_timing,
+    read_utilization,
+)
 from qfx_plugin.errors import DataError, TargetError
 from tests.build import fake_amd
 
@@ -91,6 +98,14 @@ SEVEN_SERIES = """\
 | Block RAM Tile          |    3 |     0 |       140 |  2.14 |
 | DSPs                    |   11 |     0 |       220 |  5.00 |
 +-------------------------+------+-------+-----------+-------+
+
++------------+-------+---------------------+
+|  Ref Name  |  Used | Functional Category |
++------------+-------+---------------------+
+| FDRE       |  3800 |        Flop & Latch |
+| CARRY4     |   273 |          CarryLogic |
+| DSP48E1    |    11 |    Block Arithmetic |
++------------+-------+---------------------+
 """
 
 
@@ -101,7 +116,9 @@ def test_utilization(tmp_path):
         "lut": 14657, "ff": 12149, "carry": 913, "bram36": 26.5, "dsp": 158,
     }  # fmt: skip
     path.write_text(SEVEN_SERIES)
-    assert read_utilization(path) == {"lut": 3601, "ff": 3904, "bram36": 3, "dsp": 11}
+    assert read_utilization(path) == {
+        "lut": 3601, "ff": 3904, "carry": 273, "bram36": 3, "dsp": 11,
+    }  # fmt: skip
     path.write_text("nothing")
     with pytest.raises(DataError, match="is no utilization report of Vivado"):
         read_utilization(path)
@@ -126,7 +143,44 @@ def test_timing(tmp_path):
 def test_power(tmp_path):
     path = tmp_path / "p.rpt"
     path.write_text(fake_amd.POWER)
-    assert read_power(path) == 2.904
+    assert read_power(path) == {
+        "watt": 2.904, "dynamic_watt": 2.581, "static_watt": 0.323, "processor_watt": 2.215,
+    }  # fmt: skip
+    path.write_text("| Total On-Chip Power (W)  | 0.104        |\n")
+    assert read_power(path) == {"watt": 0.104}
     path.write_text("")
     with pytest.raises(DataError, match="is no power report of Vivado"):
         read_power(path)
+
+
+def test_hierarchy(tmp_path):
+    path = tmp_path / "h.rpt"
+    path.write_text(fake_amd.HIERARCHY)
+    parts = read_hierarchy(path)
+    assert list(parts) == [
+        "", "system_i", "system_i/accelerator", "system_i/accelerator/inst", "system_i/dma",
+    ]  # fmt: skip
+    assert parts["system_i/accelerator"] == {
+        "lut": 9120, "ff": 6001, "dsp": 158, "uram": 0, "bram36": 5.5,
+    }  # fmt: skip
+    older = fake_amd.HIERARCHY.replace("DSP Blocks", "DSP48 Blocks").replace(" URAM ", " OTHER ")
+    path.write_text(older)
+    assert read_hierarchy(path)["system_i/dma"] == {
+        "lut": 1890,
+        "ff": 2600,
+        "dsp": 0,
+        "bram36": 2.5,
+    }
+    path.write_text(fake_amd.UTILIZATION)
+    with pytest.raises(DataError, match="is no report of Vivado by hierarchy"):
+        read_hierarchy(path)
+
+
+def test_clocks(tmp_path):
+    path = tmp_path / "t.rpt"
+    path.write_text(fake_amd.TIMING)
+    assert read_clocks(path) == {"clk_pl_0": 99.999}
+    path.write_text(fake_amd.TIMING + "  made     {0.000 1.333}        2.667           375.023\n\n")
+    assert read_clocks(path) == {"clk_pl_0": 99.999, "made": 375.023}
+    path.write_text("")
+    assert read_clocks(path) == {}

@@ -122,7 +122,9 @@ class Design:
         self._expect(call, call.option("-part") == self.board.part, f"-part {self.board.part}")
 
     def _create_cell(self, call: Call) -> None:
-        vlnv, name = call.option("-vlnv") or "", call.arguments[-1]
+        # A module of the project's sources stands in the catalog as a block of ours.
+        module = call.option("-reference")
+        vlnv, name = call.option("-vlnv") or f"qfx:module:{module}", call.arguments[-1]
         block = _block(vlnv)
         self._expect(call, block is not None, f"a block of the catalog, not {vlnv!r}")
         self._expect(call, name not in self.cells, "a name that no other cell has")

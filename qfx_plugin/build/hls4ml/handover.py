@@ -12,14 +12,15 @@ from ...boards import Board
 from ...config import save
 from ...errors import TargetError
 from ...tools import tcl
+from ..board_values import board_values
 from ..check.block_design import VIVADO_COMMANDS, Design
 from ..check.hls import HLS_COMMANDS, check_hls
 from ..check.includes import check_includes
 from ..check.record import record
+from ..render import render
 from ..steps import Facts, StepContext
-from .shell import TESTBENCH_SAMPLES, render
+from .shell import TESTBENCH_SAMPLES
 
-WINDOW = 1 << 16
 OVERLAY_FILES = ("accelerator.json", "inputs.npy", "expected.npy")
 
 
@@ -118,37 +119,11 @@ def script_values(
         uncertainty: as Vitis HLS takes it.
         samples: in the test bench.
     """
-    port, base = board.memory_ports[0], board.control.base_address
-    parameters = dict(board.ps.parameters)
-    parameters |= {port.enable: 1} if port.enable else {}
-    parameters |= {port.width_parameter: width} if port.width_parameter else {}
-    if board.control.width_parameter:
-        parameters[board.control.width_parameter] = min(board.control.widths)
-    parameters[board.clock.parameter] = f"{clock_mhz:g}"
-    return {
-        "TOP": top,
+    return board_values(board, top, width=width, clock_mhz=clock_mhz) | {
         "PROJECT": project,
-        "TITLE": board.title,
-        "NOTES": board.notes,
-        "PART": board.part,
-        "BOARD_PART": board.board_part,
-        "CLOCK": f"{clock_mhz:g}",
         "PERIOD": f"{1000.0 / clock_mhz:.6g}",
         "UNCERTAINTY": uncertainty,
         "SAMPLES": samples,
-        "BEAT": width,
-        "PS_VLNV": board.ps.vlnv,
-        "PS_RULE": board.ps.automation,
-        "PS_RULE_CONFIG": " ".join(f"{k} {{{v}}}" for k, v in board.ps.automation_config.items()),
-        "PS_PARAMETERS": " \\\n".join(f"    CONFIG.{k} {v}" for k, v in parameters.items()),
-        "CLOCK_PIN": board.clock.pin,
-        "RESET_PIN": board.clock.reset_pin,
-        "MEMORY_PORT": port.name,
-        "MEMORY_CLOCK": port.clock_pin,
-        "CONTROL_PORT": board.control.name,
-        "CONTROL_CLOCK": board.control.clock_pin,
-        "DMA_ADDRESS": f"0x{base:08X}",
-        "TOP_ADDRESS": f"0x{base + WINDOW:08X}",
     }
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ import numpy as np
 
 from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, cast_codes
 
-from ...errors import TargetError, VerificationError
+from ...errors import VerificationError
 from ...tools import compiler
+from ..render import render
 from ..steps import Facts, StepContext
 from .project import copy_sources
 from .wire import Wire, beat_lines
@@ -27,7 +26,6 @@ _OWN_FLAGS = ("-O0", "-std=c++14", "-Wno-unknown-pragmas")
 """Optimised, g++ warns about numbers inside the vendor's headers that only seem unset."""
 
 _NETWORK_FLAGS = ("-O1", "-std=c++14")
-_PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 
 
 def run(context: StepContext) -> Facts:
@@ -55,19 +53,6 @@ def run(context: StepContext) -> Facts:
         "differing": 0,
     }
     return {"agreement": [entry], "top": top, "interface": context.options.settings.interface}
-
-
-def render(name: str, **values: object) -> str:
-    """A template with its `@NAMES@` filled in.
-
-    Raises:
-        TargetError: a name of the template has no value.
-    """
-    text = files("qfx_plugin.build").joinpath(f"templates/{name}").read_text("utf-8")
-    missing = set(_PLACEHOLDER.findall(text)) - values.keys()
-    if missing:
-        raise TargetError(f"template {name}: no value for {', '.join(sorted(missing))}")
-    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)
 
 
 def _wires(context: StepContext, layout: dict[str, Any]) -> dict[str, Wire]:

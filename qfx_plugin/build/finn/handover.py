@@ -1,0 +1,69 @@
+"""Step `handover`: FINN's project for the board, with relative paths, checked without Vivado."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from ...config import save
+from ..render import render
+from ..steps import Facts, StepContext
+from .check import check_folder
+from .convert import load
+
+
+def run(context: StepContext) -> Facts:
+    """Write the folder and check it.
+
+    Raises:
+        TargetError: a check fails.
+    """
+    from ...finn_plugin.handover import collect
+    from ...finn_plugin.zynq import write_project
+    from ..finn_target import BOARDS
+
+    board, clock = context.board, context.options.clock_mhz
+    model = load(context, context.input("fold") / "folded.onnx")
+    depths = json.loads((context.input("stitch") / "fifo_depths.json").read_text())
+    project = write_project(
+        model, depths, BOARDS[board.name], board.part, 1000.0 / clock, context.scratch / "finn"
+    )
+    scripts = collect(project, context.folder)
+    order = {
+        "hls": [str(path.relative_to(context.folder)) for path in scripts.hls],
+        "vivado": [
+            str(path.relative_to(context.folder)) for path in (*scripts.ips, scripts.system)
+        ],
+    }
+    save(order, context.folder / "scripts.json")
+    for name in ("continue.sh", "README.md"):
+        text = render(
+            f"finn/{name}",
+            HLS=" ".join(order["hls"]),
+            VIVADO=" ".join(order["vivado"]),
+            BOARD=board.title,
+            PART=board.part,
+            CLOCK=f"{clock:g}",
+            NOTES=board.notes,
+        )
+        (context.folder / name).write_text(text, encoding="utf-8")
+    (context.folder / "continue.sh").chmod(0o755)
+    source = context.input("import")
+    for name in ("inputs.npy", "expected_0.npy"):
+        shutil.copyfile(source / name, context.folder / "driver" / name)
+    shutil.copyfile(
+        context.input("convert") / "contract.json", context.folder / "driver" / "contract.json"
+    )
+    lines = check(context.folder, context.scratch, board.part, BOARDS[board.name])
+    save({"checks": lines}, context.folder / "checks.json")
+    for line in lines:
+        context.log.info("checked: %s", line)
+    return {"checks": lines, "scripts": order}
+
+
+def check(folder: Path, scratch: Path, part: str, board: str) -> list[str]:
+    """Check a copy of the folder elsewhere, so that nothing depends on where it lies."""
+    shipped = scratch / "shipped"
+    shutil.copytree(folder, shipped)
+    return check_folder(shipped, part, board)

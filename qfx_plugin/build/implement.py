@@ -1,0 +1,80 @@
+"""Vivado, from a block design to a bitstream: what every target's last step does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import TargetError
+from ..tools import vivado
+from .steps import Facts, StepContext
+from .vendor_reports import (
+    read_clocks,
+    read_hierarchy,
+    read_power,
+    read_timing,
+    read_utilization,
+)
+
+REPORTS = ("utilization.rpt", "utilization_hierarchical.rpt", "timing.rpt", "power.rpt")
+
+
+def implement(context: StepContext, environment: Mapping[str, str] | None = None) -> Facts:
+    """Run `vivado/block_design.tcl` of the hand-over; keep the overlay and the reports.
+
+    Args:
+        context: of the step.
+        environment: variables for the script.
+
+    Raises:
+        TargetError: Vivado fails, timing is not met, or the overlay is not complete.
+    """
+    script = context.input("handover") / "vivado" / "block_design.tcl"
+    # The script copies files from beside itself, so it must run from the hand-over folder.
+    context.progress(0, 1, "Vivado")
+    vivado.run(
+        script,
+        folder=context.scratch,
+        log=context.folder / "vivado.log",
+        environment=dict(environment or {}),
+    )
+    keep(context.scratch / "overlay", context.folder / "overlay")
+    (context.folder / "report").mkdir()
+    for name in REPORTS:
+        keep(context.scratch / name, context.folder / "report" / name)
+    return _facts(context.folder / "report", context.options.clock_mhz)
+
+
+def _facts(report: Path, asked_mhz: float) -> Facts:
+    """What the reports say: the whole design, the accelerator alone, timing, power."""
+    source = "Vivado, placed and routed"
+    resources = [{"source": source, "used": read_utilization(report / "utilization.rpt")}]
+    parts = read_hierarchy(report / "utilization_hierarchical.rpt")
+    own = next((used for path, used in parts.items() if path.endswith("accelerator")), None)
+    if own is not None:
+        resources.append({"source": f"{source}: the accelerator alone", "used": own})
+    clocks = read_clocks(report / "timing.rpt")
+    mhz = min(clocks.values(), key=lambda one: abs(one - asked_mhz), default=asked_mhz)
+    facts: Facts = {
+        "resources": resources,
+        "timing": {"source": source, "clock_mhz": mhz, **read_timing(report / "timing.rpt")},
+        "power": {"source": "Vivado estimate", **read_power(report / "power.rpt")},
+    }
+    if mhz != asked_mhz:
+        facts["checks"] = [f"clock: the processor gives {mhz:g} MHz for {asked_mhz:g} MHz asked"]
+    return facts
+
+
+def keep(source: Path, target: Path) -> None:
+    """Copy what a vendor's tool wrote.
+
+    Raises:
+        TargetError: it did not write it.
+    """
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.is_file():
+        shutil.copyfile(source, target)
+    else:
+        raise TargetError(f"{source.name}: the vendor's tool ended well but did not write it")

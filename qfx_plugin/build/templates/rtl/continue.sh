@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Goes on where Vivado is installed: from this folder to a bitstream.
+#
+#     bash continue.sh [FOLDER]     FOLDER receives everything; by default ./bitstream
+#
+# Afterwards FOLDER/overlay holds the overlay for the board. QFX itself is not needed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${1:-bitstream}
+if ! command -v vivado >/dev/null; then
+    echo "continue.sh: vivado was not found: source settings64.sh of AMD Vivado" >&2
+    exit 3
+fi
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+
+cd "$out"
+vivado -mode batch -nojournal -nolog -notrace -source "$here/vivado/block_design.tcl"
+echo "continue.sh: the overlay is in $out/overlay"

@@ -1,0 +1,205 @@
+"""Values and codes of a network's tensors, and the positions that travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from brevitas_quantizers.fixed_point import FixedPointCast, OverflowMode, cast_codes
+
+from .description import Description, InputTensor, OutputTensor
+from .errors import DataError
+
+Codes: TypeAlias = NDArray[np.int64]
+Given: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs that have been checked, and become codes part by part.
+
+    Attributes:
+        description: of the accelerator.
+        arrays: (samples, ...) of each input, in the order of the description.
+        are_codes: integer codes already; else floats that are cast as the network's first Quant
+            does.
+    """
+
+    description: Description
+    arrays: tuple[NDArray[Any], ...]
+    are_codes: bool
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def codes(self, begin: int, end: int) -> Codes:
+        """(samples, positions, values) codes of the samples from `begin` to `end`."""
+        pairs = zip(self.description.inputs, self.arrays, strict=True)
+        coded = [
+            array[begin:end].astype(np.int64) if self.are_codes else _cast(tensor, array[begin:end])
+            for tensor, array in pairs
+        ]
+        return _positions(self.description, coded)
+
+
+def check_values(description: Description, given: Given) -> Samples:
+    """Float inputs, checked.
+
+    Args:
+        description: of the accelerator.
+        given: (samples, *shape) floats, or such arrays by the inputs' names.
+
+    Raises:
+        DataError: wrong names, shape or type, or a value that is not finite.
+    """
+    arrays = _arrays(given, [tensor.name for tensor in description.inputs])
+    for tensor, array in zip(description.inputs, arrays, strict=True):
+        if array.dtype.kind != "f":
+            raise DataError(
+                f"{tensor.name} must be float values, not {array.dtype}: scale integers as in "
+                "training, or give codes to run_codes"
+            )
+        _check_shape(tensor.name, array, tensor.shape)
+        _check_finite(tensor.name, array)
+    _check_lengths(description, arrays)
+    return Samples(description, tuple(arrays), are_codes=False)
+
+
+def check_codes(description: Description, given: Given) -> Samples:
+    """Inputs that are codes already, checked.
+
+    Args:
+        description: of the accelerator.
+        given: (samples, *coded_shape) integers, or such arrays by the inputs' names.
+
+    Raises:
+        DataError: wrong names, shape or type, or a code outside its format.
+    """
+    arrays = _arrays(given, [tensor.name for tensor in description.inputs])
+    for tensor, array in zip(description.inputs, arrays, strict=True):
+        if array.dtype.kind not in "iu":
+            raise DataError(f"codes of {tensor.name} must be integers, not {array.dtype}")
+        _check_shape(f"codes of {tensor.name}", array, tensor.coded_shape)
+        _check_range(tensor, array)
+    _check_lengths(description, arrays)
+    return Samples(description, tuple(arrays), are_codes=True)
+
+
+def decode_codes(description: Description, positions: Codes) -> Codes | dict[str, Codes]:
+    """(samples, positions, values) codes as (samples, *shape); by name if there are several."""
+    tensors = [tensor.shape for tensor in description.outputs]
+    samples = len(positions)
+    if description.channels_last:
+        parts = [positions.transpose(0, 2, 1)]
+    else:
+        ends = np.cumsum([prod(shape) for shape in tensors])
+        parts = np.split(positions.reshape(samples, int(ends[-1])), ends[:-1], axis=1)
+    arrays = [
+        np.ascontiguousarray(part).reshape(samples, *shape)
+        for part, shape in zip(parts, tensors, strict=True)
+    ]
+    if len(arrays) == 1:
+        return arrays[0]
+    names = [tensor.name for tensor in description.outputs]
+    return dict(zip(names, arrays, strict=True))
+
+
+def values_of(
+    description: Description, codes: Codes | dict[str, Codes]
+) -> NDArray[np.float64] | dict[str, NDArray[np.float64]]:
+    """Float64 values of output codes; exact below 2**53 LSBs."""
+    if isinstance(codes, dict):
+        return {tensor.name: _values(tensor, codes[tensor.name]) for tensor in description.outputs}
+    return _values(description.outputs[0], codes)
+
+
+def _values(tensor: OutputTensor, codes: Codes) -> NDArray[np.float64]:
+    points = np.array([fmt.frac_bits for fmt in tensor.formats])
+    return np.ldexp(codes.astype(np.float64), -_column(points, codes.ndim))
+
+
+def _cast(tensor: InputTensor, array: NDArray[Any]) -> Codes:
+    if tensor.order:
+        array = array.reshape(len(array), prod(tensor.shape))[:, np.array(tensor.order)]
+    array = array.reshape(len(array), *tensor.coded_shape)
+    first = tensor.cast[0]
+    points = np.array([cast.format.frac_bits for cast in tensor.cast], dtype=np.int64)
+    return cast_codes(
+        array, _column(points, array.ndim), first.format.width, first.format.signed,
+        first.rounding, first.overflow,
+    )  # fmt: skip
+
+
+def _positions(description: Description, coded: list[Codes]) -> Codes:
+    samples = len(coded[0])
+    if description.channels_last:
+        (codes,) = coded
+        layout = description.input_layout
+        return codes.reshape(samples, layout.values, layout.positions).transpose(0, 2, 1)
+    flat = [codes.reshape(samples, prod(codes.shape[1:])) for codes in coded]
+    return np.concatenate(flat, axis=1)[:, np.newaxis]
+
+
+def _column(points: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+    """One binary point, or one per channel along axis 1."""
+    if points.size == 1:
+        return points.reshape(())
+    return points.reshape(-1, *[1] * (rank - 2))
+
+
+def _arrays(given: Given, names: list[str]) -> list[NDArray[Any]]:
+    if not isinstance(given, Mapping):
+        if len(names) != 1:
+            raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
+        return [np.asarray(given)]
+    if set(given) != set(names):
+        raise DataError(
+            f"inputs must be {', '.join(names)}, not {', '.join(map(str, given)) or 'nothing'}"
+        )
+    return [np.asarray(given[name]) for name in names]
+
+
+def _check_lengths(description: Description, arrays: list[NDArray[Any]]) -> None:
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        names = ", ".join(tensor.name for tensor in description.inputs)
+        raise DataError(f"{names} must have the same number of samples, not {sorted(lengths)}")
+
+
+def _check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.ndim == 0 or array.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("samples", *shape)))
+        raise DataError(f"{name} must have shape ({wanted}), not {array.shape}")
+
+
+def _check_finite(name: str, array: NDArray[Any]) -> None:
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        first = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{name} must be finite: {int(wrong.sum())} values are not, the first is "
+            f"{array[first]} at {first}"
+        )
+
+
+def _check_range(tensor: InputTensor, array: NDArray[Any]) -> None:
+    low, high = _code_range(tensor.cast[0])
+    wrong = (array < low) | (array > high)
+    if wrong.any():
+        first = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise DataError(
+            f"codes of {tensor.name} must lie in [{low}, {high}], as {tensor.cast[0]} has them, "
+            f"not {array[first]} at {first}"
+        )
+
+
+def _code_range(cast: FixedPointCast) -> tuple[int, int]:
+    """Codes that the cast can give: all channels have the same width."""
+    symmetric = cast.overflow is OverflowMode.AP_SAT_SYM and cast.format.signed
+    narrow = symmetric and cast.format.width > 1
+    return cast.format.min_code + int(narrow), cast.format.max_code
