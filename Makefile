@@ -16,7 +16,7 @@ ALL_READY := $(VENV)/.installed-all
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint format install clean distclean
+.PHONY: help demo test test-slow site lint format install clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: $(ALL_READY) ## The tests, without the slow ones
 
 test-slow: $(ALL_READY) ## The tests that take more than 10 seconds each
 	$(PYTEST) -m slow $(ARGS)
+
+site: $(ALL_READY) ## The documentation with executed notebooks; writes build/site/index.html
+	$(BIN)/python docs/_site/run_notebooks.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: $(ALL_READY) ## Style, imports and types
 	$(BIN)/python -m ruff check .

@@ -34,6 +34,7 @@ def name(page: Path) -> str:
 def given(page: Path) -> dict[str, object]:
     """What a page takes for granted: a file model.onnx in the working folder, and these names."""
     if name(page) not in (
+        "docs/board.md",
         "docs/ir.md",
         "docs/hls4ml.md",
         "docs/build.md",
@@ -44,7 +45,7 @@ def given(page: Path) -> dict[str, object]:
     from tests.qonnx_models import cnn, mlp, random_inputs
 
     model = cnn() if name(page) in ("docs/hls4ml.md", "docs/finn.md") else mlp()
-    if name(page) == "docs/rtl.md":
+    if name(page) in ("docs/rtl.md", "docs/board.md"):
         model = mlp((8, 6, 3), bit_width=5)
     onnx.save(model, "model.onnx")
 

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from brevitas_quantizers import __version__
-from qfx_plugin.cli import boards, build, completion, demo, doctor, export, report, verify
+from qfx_plugin.cli import (
+    boards,
+    build,
+    completion,
+    demo,
+    doctor,
+    export,
+    report,
+    settings,
+    verify,
+)
 
 OK, DISAGREEMENT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = (demo, export, verify, build, report, boards, doctor, completion)
+
+_EPILOG = """\
+exit status:
+  0    all is well
+  1    the answer is no: executors disagree, nothing is proven, a step failed, or (doctor) a
+       package is missing without which nothing works
+  2    an error that you can mend, told in one line
+  130  interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,23 +40,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        Exit status: 0 all is well, 1 executors disagree (or something needed is missing, for
-        `doctor`), 2 an error that the user can mend, told in one line.
+        Exit status: 0 all is well, 1 the answer is no (executors disagree, nothing is proven, or
+        something needed is missing, for `doctor`), 2 an error that the user can mend, told in one
+        line, 130 interrupted.
     """
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    from qfx_plugin.errors import QfxError, VerificationError
-
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not settings.path_in(given):
+        make_parser().parse_args(given)  # help and wrong flags end here, before anything heavy
     try:
-        return options.run(options)
+        from qfx_plugin.errors import QfxError, VerificationError
+    except ModuleNotFoundError as error:
+        return _without_packages(given, error)
+    options = argparse.Namespace(verbose="-v" in given or "--verbose" in given, json=False)
+    try:
+        parser = make_parser()
+        settings.read_settings(given, parser)
+        options = parser.parse_args(given)
+        return _logged(options)
     except KeyboardInterrupt:
         sys.stderr.write("qfx: interrupted\n")
         return INTERRUPTED
     except QfxError as error:
         if options.verbose:
             raise
-        sys.stderr.write(f"qfx: {error}\n")
+        _tell(options, type(error).__name__, str(error))
         return DISAGREEMENT if isinstance(error, VerificationError) else USER_ERROR
+    except ModuleNotFoundError as error:
+        if options.verbose or _is_ours(error):
+            raise
+        _tell(options, "ToolMissingError", _missing(error))
+        return USER_ERROR
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,12 +77,56 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="qfx",
         description="Neural networks in learned fixed point, every bit proven.",
-        epilog="Exit status: 0 all is well, 1 executors disagree, 2 an error that you can mend.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"qfx-plugin {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of errors")
+    common.add_argument(
+        "-v", "--verbose", action="store_true",
+        help="show logs on standard error, and tracebacks of errors",
+    )  # fmt: skip
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands, common)
     return parser
+
+
+def _logged(options: argparse.Namespace) -> int:
+    run: Callable[[argparse.Namespace], int] = options.run
+    if not options.verbose:
+        return run(options)
+    from qfx_plugin.cli.logs import LOG, show_logs
+
+    show_logs()
+    shown = {name: value for name, value in vars(options).items() if not callable(value)}
+    LOG.debug("qfx-plugin %s, Python %s: %s", __version__, sys.version.split()[0], shown)
+    status = run(options)
+    LOG.debug("exit status %d", status)
+    return status
+
+
+def _tell(options: argparse.Namespace, kind: str, text: str) -> None:
+    """An error in one line, or as JSON where results are JSON."""
+    if getattr(options, "json", False):
+        sys.stdout.write(json.dumps({"error": {"kind": kind, "text": text}}) + "\n")
+    sys.stderr.write(f"qfx: {text}\n")
+
+
+def _without_packages(given: list[str], error: ModuleNotFoundError) -> int:
+    """Where not even NumPy is installed, only `doctor`, help and version work."""
+    if _is_ours(error):
+        raise error
+    options = make_parser().parse_args(given)
+    if options.run is doctor.run:
+        return doctor.run(options)
+    _tell(options, "ToolMissingError", _missing(error))
+    return USER_ERROR
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    return (error.name or "").split(".")[0] in ("qfx_plugin", "brevitas_quantizers", "")
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    return f"package {error.name} is not installed: `qfx doctor` tells what is missing"

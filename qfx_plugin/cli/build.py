@@ -42,7 +42,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="the build folder (default: %(default)s)",
     )  # fmt: skip
     options = parser.add_argument_group("options of the build (each can stand in --config instead)")
-    options.add_argument("--target", help="what is made of it: hls4ml, rtl (default: hls4ml)")
+    options.add_argument("--target", help="what is made of it: hls4ml, finn, rtl (default: hls4ml)")
     options.add_argument("--board", help="a name of `qfx boards`, or a file (default: ultra96-v2)")
     options.add_argument("--clock-mhz", type=float, metavar="MHZ", help="default: the board's")
     options.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import Any
 
@@ -18,6 +19,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description='Prints a script. For bash: eval "$(qfx completion bash)" in ~/.bashrc.',
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")
+    parser.add_argument("--json", action="store_true", help="the script as JSON")
     parser.set_defaults(run=run)
 
 
@@ -27,5 +29,8 @@ def run(options: argparse.Namespace) -> int:
 
     from qfx_plugin.cli import make_parser
 
-    sys.stdout.write(shtab.complete(make_parser(), shell=options.shell) + "\n")
+    script = shtab.complete(make_parser(), shell=options.shell) + "\n"
+    if options.json:
+        script = json.dumps({"shell": options.shell, "script": script}) + "\n"
+    sys.stdout.write(script)
     return 0

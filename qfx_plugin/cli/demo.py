@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from qfx_plugin.cli import settings
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -35,6 +38,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="few epochs: to see that all works, not for accuracy"
     )
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    settings.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,11 +54,14 @@ def run(options: argparse.Namespace) -> int:
     from qfx_plugin.demo import run_demo
     from qfx_plugin.report import print_report, write_html
 
-    console = Console()
+    console = Console(stderr=options.json)
     with ConsoleProgress(console) as progress:
         report = run_demo(options.dataset, options.out, options.seed, options.quick, progress)
     (options.out / "report.json").write_text(report.to_json(), encoding="utf-8")
     page = write_html(report, options.out / "report.html")
-    print_report(report, console)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    if options.json:
+        sys.stdout.write(report.to_json())
+    else:
+        print_report(report, console)
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     return 0 if report.proven else 1

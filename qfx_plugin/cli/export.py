@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from qfx_plugin.cli import settings
+
 _DESCRIPTION = """\
 Writes a trained QFX model as QONNX. A model is Python code: MODULE:FUNCTION names a function
 without arguments that returns it, such as `my_nets:digits_mlp`. The module is imported, and so
@@ -37,6 +39,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--target", default="qonnx", help="who shall read it: qonnx, hls4ml, ... (default: qonnx)"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    settings.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -45,10 +48,17 @@ def run(options: argparse.Namespace) -> int:
     from qfx_plugin.cli.hosts import silence_hosts
 
     silence_hosts()
+    from rich.console import Console
+
     from qfx_plugin.build.export import export_state
+    from qfx_plugin.cli.progress import ConsoleProgress
 
     model = make_model(options.factory)
-    path = export_state(model, options.weights, options.input_shape, options.out, options.target)
+    with ConsoleProgress(Console(stderr=True)) as progress:
+        progress.stage(f"writing {options.out}")
+        path = export_state(
+            model, options.weights, options.input_shape, options.out, options.target
+        )
     if options.json:
         import json
 

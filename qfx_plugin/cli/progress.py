@@ -35,7 +35,8 @@ class ConsoleProgress:
         )
 
     def __enter__(self) -> ConsoleProgress:
-        self._bars.start()
+        if self._console.is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(
@@ -46,7 +47,8 @@ class ConsoleProgress:
     ) -> None:
         if error is None:
             self._finish()
-        self._bars.stop()
+        if self._console.is_terminal:  # elsewhere it would print an empty line
+            self._bars.stop()
 
     def stage(self, name: str) -> None:
         """Finish the stage before, and begin this one."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qfx_plugin.cli import settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from qfx_plugin.cli.progress import ConsoleProgress
+    from qfx_plugin.executors import Executor
     from qfx_plugin.verify import Agreement
 
 
@@ -48,24 +52,46 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="only these (default: all that are installed)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    settings.add_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and tell by the exit status."""
+    from rich.console import Console
+
     from qfx_plugin.build.inputs import random_inputs
+    from qfx_plugin.cli.hosts import silence_hosts
+    from qfx_plugin.cli.progress import ConsoleProgress
     from qfx_plugin.qonnx_import import load_qonnx
     from qfx_plugin.verify import verify
 
+    silence_hosts()
     graph = load_qonnx(options.model)
     if options.inputs is not None:
         inputs = _read_inputs(options.inputs)[: options.samples]
     else:
         inputs = random_inputs(graph, options.samples or 256, options.seed)
-    chosen = {} if options.executors is None else {"executors": tuple(options.executors)}
-    agreement = verify(options.model, inputs, **chosen)
+    with ConsoleProgress(Console(stderr=True)) as progress:
+        agreement = verify(options.model, inputs, executors=_watched(options.executors, progress))
     sys.stdout.write(_as_json(agreement) if options.json else f"{agreement}\n")
     return 0 if agreement.agrees else 1
+
+
+def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | Executor]:
+    """The executors; each one tells when it starts. Unknown names stay, to be refused by name."""
+    from qfx_plugin.executors import EXECUTORS
+
+    def watched(executor: Executor) -> Executor:
+        def start(job: Any) -> Any:
+            progress.stage(f"{executor.name} ({executor.version})")
+            return executor.start(job)
+
+        return replace(executor, start=start)
+
+    if names is None:
+        names = [name for name, executor in EXECUTORS.items() if executor.by_default]
+    return [watched(EXECUTORS[name]) if name in EXECUTORS else name for name in names]
 
 
 def _read_inputs(path: Path) -> NDArray[Any]:

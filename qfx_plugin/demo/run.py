@@ -16,6 +16,8 @@ from torch import nn
 
 from brevitas_quantizers import export_qonnx, learned_formats
 from brevitas_quantizers.prepare import named_quantizers
+from qfx_plugin.ir import Conv, Linear, Quantize, interpret
+from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.report import (
     DatasetSummary,
     DemoReport,
@@ -32,6 +34,9 @@ from .train import accuracy, predict, train
 
 EPOCHS = {"digits": 40, "mnist": 4, "cifar10": 4}
 QUICK_EPOCHS = {"digits": 3, "mnist": 1, "cifar10": 1}
+LOOKED_AT = 1000
+"""Test images on which the range of each tensor is looked at, at most."""
+
 SIMULATED_SAMPLES = {"digits": None, "mnist": 1000, "cifar10": 100}
 """Test samples for hls4ml's C simulation, which is slow; `None` means all of them."""
 
@@ -53,6 +58,8 @@ class TrainedModel:
         accuracy: of the test split, in percent.
         path: the QONNX file, unless float.
         agreement: the executors compared, unless float.
+        largest: magnitudes that the tensors reach on test images, by their names in
+            `learned_formats`.
         stages: seconds by stage.
     """
 
@@ -63,6 +70,7 @@ class TrainedModel:
     accuracy: float = 0.0
     path: Path | None = None
     agreement: Agreement | None = None
+    largest: dict[str, float] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -165,7 +173,26 @@ def export_and_verify(
     with row.timed("verify"):
         row.agreement = verify(row.path, x, row.model, executors, limits=limits)
     row.agreement.raise_if_different()
+    row.largest = largest_values(row.path, x[:LOOKED_AT])
     progress.step(1, 1, _verdict(row.agreement))
+
+
+def largest_values(path: Path, x: np.ndarray) -> dict[str, float]:
+    """Largest magnitudes of weights, biases and activations, by their quantizers' names."""
+    graph = load_qonnx(path)
+    casts = [op for op in graph.ops if isinstance(op, Quantize)]
+    tensors = interpret(graph, x, keep=[op.output for op in casts])
+    found = {
+        op.name.removesuffix("_quant"): float(np.abs(tensors[op.output].values).max())
+        for op in casts
+    }
+    for op in graph.ops:
+        for weight in (op.weight, op.bias) if isinstance(op, Linear | Conv) else ():
+            if weight is not None:
+                rows = np.abs(weight.codes.reshape(len(weight.codes), -1)).max(axis=1)
+                values = np.ldexp(rows.astype(float), -np.asarray(weight.frac_bits))
+                found[weight.name] = float(values.max())
+    return found
 
 
 def as_input(network: str, images: np.ndarray) -> np.ndarray:
@@ -227,7 +254,7 @@ def _result(row: TrainedModel, rows: Sequence[TrainedModel]) -> ModelResult:
         size_bits=_size_bits(row),
         k=row.recipe.k,
         baseline=baseline,
-        formats=tuple(LearnedFormat.of(name, fmt) for name, fmt in formats),
+        formats=tuple(LearnedFormat.of(name, fmt, row.largest.get(name)) for name, fmt in formats),
         agreement=tuple(ExecutorAgreement.of(entry) for entry in agreement),
         stages=row.stages,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from pathlib import Path
 
 from qfx_plugin.report import build_text, text
@@ -70,6 +71,12 @@ def _agreement(report: BuildReport) -> Markup | None:
     )
 
 
+def _kind(source: str) -> Markup:
+    """A label: what kind of figure this is."""
+    kind = build_text.kind(source)
+    return tag("span", kind, class_="kind" + (" measured" if kind == build_text.MEASURED else ""))
+
+
 def _mark(differing: int, content: str) -> Markup:
     return tag("span", content, class_=f"mark {'bad' if differing else 'good'}")
 
@@ -84,7 +91,8 @@ def _resources(report: BuildReport) -> Markup | None:
             for name, title in build_text.PIECES.items()
             if name in use.used
         ]
-        charts.append(tag("figure", tag("figcaption", use.source), resource_chart(rows)))
+        caption = tag("figcaption", use.source, " ", _kind(use.source))
+        charts.append(tag("figure", caption, resource_chart(rows)))
     return section(
         "Resources", f"Pieces used, against what {report.board} ({report.part}) has.", charts
     )
@@ -96,12 +104,13 @@ def _timing(report: BuildReport) -> Markup | None:
     for entry in report.timing:
         for index, (name, value) in enumerate(build_text.timing(entry)):
             starts.append(index == 0)
-            rows.append([name, value, str(entry.get("source", "")) if index == 0 else ""])
+            source = str(entry.get("source", ""))
+            rows.append([name, value, [source, " ", _kind(source)] if index == 0 else ""])
     if not rows:
         return None
     return section(
         "Timing and work",
-        "Every figure with who says so; nothing here is measured on a board.",
+        build_text.measured([str(entry.get("source", "")) for entry in report.timing]),
         table(("figure", "value", "source"), rows, starts=starts),
     )
 
@@ -114,7 +123,9 @@ def _formats(report: BuildReport) -> Markup | None:
         "Learned formats",
         "Every bit at the power of two that it weighs: the left end is the LSB, the right end the "
         "range.",
-        format_legend(),
+        format_legend(
+            ", proven" if any(entry.largest is not None for entry in report.formats) else None
+        ),
         tag("figure", format_chart(report.formats, span)),
     )
 
@@ -131,7 +142,7 @@ def _steps(report: BuildReport) -> Markup:
         [
             step.name,
             text.seconds(step.seconds) if step.done else text.NOTHING,
-            ", ".join(f"{tool} {version}" for tool, version in step.versions.items()),
+            ", ".join(starmap(build_text.tool, step.versions.items())),
         ]
         for step in report.steps
     ]

@@ -48,14 +48,17 @@ def _steps(report: BuildReport) -> Table:
 
 
 def _formats(report: BuildReport) -> Table:
-    table = _table("Learned formats", "tensor", "format")
+    table = _table("Learned formats", "tensor", "format", "largest value, proven", "of the range")
     for entry in report.formats:
-        table.add_row(Text(entry.tensor), Text(entry.summary))
+        reach = text.NOTHING if entry.largest is None else f"{entry.largest:.4g}"
+        used = text.NOTHING if entry.used is None else f"{100 * entry.used:.0f} %"
+        table.add_row(Text(entry.tensor), Text(entry.summary), reach, used)
     return table
 
 
 def _resources(report: BuildReport, use: ResourceUse) -> Table:
-    table = _table(f"Resources of {report.board}: {use.source}", "", "used", "of", "", "")
+    title = f"Resources of {report.board}: {use.source} ({build_text.kind(use.source)})"
+    table = _table(title, "", "used", "of", "", "")
     for name, title in build_text.PIECES.items():
         if name in use.used:
             part = report.share(use, name)

@@ -63,6 +63,7 @@ def format_chart(formats: Sequence[LearnedFormat], span: tuple[int, int]) -> Mar
         top = axis + position * _ROW
         parts.append(_label(_NAME_WIDTH - 10, top, entry.tensor, anchor="end", kind="mono"))
         parts += _cells(entry, x, cell, top + (_ROW - _BAR) / 2)
+        parts += _reach(entry, x, low, top)
         parts.append(_label(width - right + 12, top, entry.summary, kind="mono"))
     parts.append(tag("line", class_="point", x1=_px(x(0)), x2=_px(x(0)), y1=axis - 4, y2=bottom))
     return _svg(width, bottom + 2, parts, "Bits of each learned format by their power of two")
@@ -124,6 +125,17 @@ def _cells(entry: LearnedFormat, x: _Position, cell: float, top: float) -> list[
                 width=_px(cell - gap), height=_BAR, rx=2)
         )  # fmt: skip
     return parts
+
+
+def _reach(entry: LearnedFormat, x: _Position, low: int, top: float) -> list[Markup]:
+    """A mark at the largest value, on the axis of powers of two; nothing for zeros."""
+    if not entry.largest:
+        return []
+    at = _px(x(max(math.log2(entry.largest), low)))
+    return [
+        tag("line", class_="halo", x1=at, x2=at, y1=_px(top + 2), y2=_px(top + _ROW - 2)),
+        tag("line", class_="reach", x1=at, x2=at, y1=_px(top + 2), y2=_px(top + _ROW - 2)),
+    ]
 
 
 def _label(x: float, top: float, content: str, anchor: str = "start", kind: str = "name") -> Markup:

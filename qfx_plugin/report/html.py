@@ -91,7 +91,16 @@ def _agreement(report: DemoReport) -> Markup | None:
         "Integer codes of the logits, and of all tensors inside that the executor shows, "
         f"against the integer interpreter. Equal means equal integers. Samples: {span}.",
         table(("model", *names), rows),
+        _left_out(report),
     )
+
+
+def _left_out(report: DemoReport) -> list[Child]:
+    reasons = text.left_out(report)
+    if not reasons:
+        return []
+    lines = [tag("li", reason) for reason in reasons]
+    return [tag("h3", "Not compared, and why"), tag("ul", lines)]
 
 
 def _agreement_cells(model: ModelResult, names: Iterable[str]) -> list[Child]:
@@ -104,7 +113,7 @@ def _agreement_cell(entry: ExecutorAgreement | None) -> Child:
         return text.NOTHING
     kind = "none" if entry.compared == 0 else "bad" if entry.differing else "good"
     details = [] if entry.compared == 0 else [text.seconds(entry.seconds)]
-    details += [entry.note] if entry.note else []
+    details += [entry.note] if entry.note and entry.compared else []
     return [
         tag("span", text.agreement(entry), class_=f"mark {kind}"),
         tag("small", ", ".join(details)) if details else None,
@@ -120,7 +129,7 @@ def _formats(report: DemoReport) -> Markup | None:
         "Learned formats",
         "Every bit at the power of two that it weighs: the left end is the LSB, the right end the "
         "range. Training chose the position; the axis is the same for all networks.",
-        format_legend(),
+        format_legend(" on the test images" if _looked(models) else None),
         [
             tag("figure", tag("figcaption", model.name), format_chart(model.formats, span))
             for model in models
@@ -128,17 +137,27 @@ def _formats(report: DemoReport) -> Markup | None:
     )
 
 
-def format_legend() -> Markup:
-    """What the marks in a picture of formats mean."""
+def _looked(models: Iterable[ModelResult]) -> bool:
+    return any(entry.largest is not None for model in models for entry in model.formats)
+
+
+def format_legend(reached: str | None = None) -> Markup:
+    """What the marks in a picture of formats mean.
+
+    Args:
+        reached: what the marks of largest values say, such as " of the test images"; None if there
+            are none.
+    """
     return tag(
         "p",
         [
-            (tag("span", class_=f"key {kind}"), f" {meaning} ")
+            (tag("span", tag("span", class_=f"key {kind}"), f" {meaning}", class_="entry"), " ")
             for kind, meaning in (
                 ("bit", "a bit"),
                 ("some", "a bit of some channels"),
                 ("sign", "sign"),
                 ("point", "binary point"),
+                *((("reach", f"largest value{reached}"),) if reached is not None else ()),
             )
         ],
         class_="legend",

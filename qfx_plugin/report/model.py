@@ -24,18 +24,33 @@ class LearnedFormat:
     Attributes:
         tensor: "conv1.weight", "relu1", ...
         formats: `ap_fixed` types; one for the whole tensor, or one for each channel.
+        largest: magnitude that its values reach; None if nobody looked.
     """
 
     tensor: str
     formats: tuple[FixedPointFormat, ...]
+    largest: float | None = None
 
     @classmethod
     def of(
-        cls, tensor: str, formats: FixedPointFormat | Sequence[FixedPointFormat]
+        cls,
+        tensor: str,
+        formats: FixedPointFormat | Sequence[FixedPointFormat],
+        largest: float | None = None,
     ) -> LearnedFormat:
         """From one format or several, as `learned_formats` gives them."""
         one = isinstance(formats, FixedPointFormat)
-        return cls(tensor, (formats,) if one else tuple(formats))
+        return cls(tensor, (formats,) if one else tuple(formats), largest)
+
+    @property
+    def representable(self) -> float:
+        """The largest magnitude that the widest of the formats holds."""
+        return max(max(-float(fmt.min), float(fmt.max)) for fmt in self.formats)
+
+    @property
+    def used(self) -> float | None:
+        """Part of the representable range that the values use; None if nobody looked."""
+        return None if self.largest is None else self.largest / self.representable
 
     @property
     def channels(self) -> int:
@@ -244,6 +259,7 @@ def _model(data: dict[str, Any]) -> ModelResult:
         LearnedFormat(
             entry["tensor"],
             tuple(FixedPointFormat.parse(fmt) for fmt in entry["formats"]),
+            entry.get("largest"),
         )
         for entry in data["formats"]
     )

@@ -28,6 +28,7 @@ def render(report: DemoReport) -> RenderableType:
         *(_formats(group) for group in text.groups(report) if any(m.formats for m in group)),
         _stages(report),
         _agreement(report),
+        *(Text(f"not compared: {line}", style="yellow") for line in text.left_out(report)),
         _accuracy(report),
         Text(text.verdict(report), style="bold green" if report.proven else "bold red"),
     )
@@ -90,7 +91,7 @@ def _agreement_cell(entry: ExecutorAgreement | None) -> Text:
     if entry is None:
         return Text(text.NOTHING)
     if entry.compared == 0:
-        return Text("not compared" + (f": {entry.note}" if entry.note else ""), style="yellow")
+        return Text("not compared", style="yellow")
     if entry.differing:
         return Text(text.agreement(entry), style="bold red")
     return Text(f"✓ {text.count(entry.compared)}", style="green")

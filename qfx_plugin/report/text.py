@@ -78,6 +78,21 @@ def verdict(report: DemoReport) -> str:
     return sentence if not left_out else f"{sentence} Not compared: {left_out} of {len(entries)}."
 
 
+def left_out(report: DemoReport) -> list[str]:
+    """Why executors were not compared, each reason once: `finn: FINN is not installed ...`."""
+    reasons: dict[str, list[str]] = {}
+    for model in report.models:
+        for entry in model.agreement:
+            if entry.compared == 0:
+                reason = f"{entry.executor}: {entry.note or 'no reason was given'}"
+                reasons.setdefault(reason, []).append(model.name)
+    with_quantizers = sum(bool(model.agreement) for model in report.models)
+    return [
+        reason if len(names) == with_quantizers else f"{reason} ({', '.join(names)})"
+        for reason, names in reasons.items()
+    ]
+
+
 def executors(report: DemoReport) -> list[str]:
     """Names of all executors of all models, in order of appearance."""
     return list(

@@ -13,6 +13,7 @@ from qfx_plugin.cli import main, make_parser
 from qfx_plugin.cli.build import chosen_options
 from qfx_plugin.errors import OptionError
 from tests.build import toy_target
+from tests.report.sample import make_report
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +141,14 @@ def test_completion_works_in_bash(capsys):
     result = subprocess.run(["bash"], input=f"{script}\n{ask}", capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["build"]
+
+
+def test_report_of_a_demo(tmp_path, capsys):
+    demo = make_report()
+    (tmp_path / "report.json").write_text(demo.to_json())
+    page = tmp_path / "page.html"
+    assert main(["report", str(tmp_path), "--html", str(page)]) == 0
+    assert "MLP, QFX 4-bit" in capsys.readouterr().out
+    assert "MLP, QFX 4-bit" in page.read_text()
+    assert main(["report", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dataset"]["name"] == "digits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_writes_and_prints_the_report(demo, tmp_path, capsys):
     assert DemoReport.load(out / "report.json") == make_report()
     assert (out / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     printed = capsys.readouterr().out
-    assert "  MLP, float: training  0.00 s  loss 0.5\n" in printed
+    assert re.search(r"^  MLP, float: training  \d\.\d\d s  loss 0\.5$", printed, re.MULTILINE)
     assert printed.endswith(f"Report: {out / 'report.html'}\n")
 
 
@@ -70,3 +71,10 @@ def test_progress_does_not_call_a_broken_stage_finished():
         progress.stage("one")
         raise ValueError
     assert "one" not in file.getvalue()
+
+
+def test_json_has_standard_output_for_itself(demo, tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert DemoReport.from_json(captured.out) == make_report()
+    assert "MLP, float: training" in captured.err

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from qfx_plugin.cli import doctor, main
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,6 +79,66 @@ def test_programs(versions, monkeypatch):
 def test_json(capsys):
     assert main(["doctor", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert {"qfx-plugin", "python", "needs"} == data.keys()
+    assert {"qfx-plugin", "python", "works", "needs"} == data.keys()
     assert [need["name"] for need in data["needs"][:2]] == ["numpy", "torch"]
     assert all(need["ok"] for need in data["needs"] if need["kind"] == "core")
+
+
+def run_without_packages(tmp_path, *arguments):
+    """`qfx` in a Python that has nothing but its standard library."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    command = [tmp_path / "bare" / "bin" / "python", "-m", "qfx_plugin.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_machine_with_nothing(tmp_path):
+    result = run_without_packages(tmp_path, "doctor")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "MISSING  torch" in result.stdout and "pip install 'torch>=2.11'" in result.stdout
+    assert "MISSING  C++ compiler" in result.stdout
+    assert result.stdout.count("does not work: ") == len(doctor.ABILITIES)
+    as_json = run_without_packages(tmp_path, "doctor", "--json")
+    assert not any(json.loads(as_json.stdout)["works"].values())
+    other = run_without_packages(tmp_path, "verify", "m.onnx")
+    assert (other.returncode, other.stderr) == (
+        2, "qfx: package numpy is not installed: `qfx doctor` tells what is missing\n",
+    )  # fmt: skip
+
+
+def test_a_machine_with_the_packages(monkeypatch, capsys):
+    for name in ("hls4ml", "alkaid", "pyosys", "matplotlib", "mkdocs-material"):
+        pytest.importorskip(name.replace("-", "_").replace("mkdocs_material", "mkdocs"))
+    for name in ("XILINX_HLS", "XILINX_VITIS", "XILINX_VIVADO"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["doctor", "--json"]) == 0
+    works = json.loads(capsys.readouterr().out)["works"]
+    for ability in ("train and export", "RTL: write Verilog", "run the notebooks"):
+        assert works[ability], ability
+    assert main(["doctor"]) == 0
+    assert "What works" in capsys.readouterr().out
+
+
+def test_a_machine_with_everything(monkeypatch, tmp_path, capsys):
+    found = {need.name for need in doctor.NEEDS}
+    monkeypatch.setattr(
+        doctor, "_find_package", lambda name: (re.split("[<>=]", name)[0], "9", True)
+    )
+    for program in ("vivado", "vitis_hls"):
+        path = tmp_path / "bin" / program
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("XILINX_VIVADO", str(tmp_path))
+    monkeypatch.setenv("XILINX_HLS", str(tmp_path))
+    assert main(["doctor", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert len(data["needs"]) == len(found)
+    assert all(data["works"].values()) and all(need["ok"] for need in data["needs"])
+    assert main(["doctor"]) == 0
+    assert "✗" not in capsys.readouterr().out
+
+
+def test_abilities_need_what_is_looked_for(versions):
+    names = {finding.name for finding in doctor.examine()}
+    assert {need for needs in doctor.ABILITIES.values() for need in needs} <= names

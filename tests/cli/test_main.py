@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +53,15 @@ def test_a_command_is_needed(capsys):
     assert "the following arguments are required: COMMAND" in capsys.readouterr().err
 
 
+@pytest.fixture(autouse=True)
+def quiet_afterwards():
+    """`-v` sets up logging for the process: put it back."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
 def raising(error: BaseException):
     def run(options: argparse.Namespace) -> int:
         raise error
@@ -84,3 +97,59 @@ def test_interruption(monkeypatch, capsys):
     monkeypatch.setattr(cli.doctor, "run", raising(KeyboardInterrupt()))
     assert cli.main(["doctor"]) == cli.INTERRUPTED == 130
     assert capsys.readouterr().err == "qfx: interrupted\n"
+
+
+def test_errors_are_json_where_results_are(monkeypatch, capsys):
+    monkeypatch.setattr(cli.boards, "run", raising(DataError("pixels: must be finite")))
+    assert cli.main(["boards", "--json"]) == cli.USER_ERROR
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {
+        "error": {"kind": "DataError", "text": "pixels: must be finite"}
+    }
+    assert captured.err == "qfx: pixels: must be finite\n"
+
+
+@pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in cli._COMMANDS])
+def test_every_command_has_json_and_logs(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert "--json" in shown and "--verbose" in shown
+
+
+def test_exit_statuses_are_in_the_help_and_in_the_documentation(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    page = (Path(__file__).parents[2] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    for status in (cli.OK, cli.DISAGREEMENT, cli.USER_ERROR, cli.INTERRUPTED):
+        assert re.search(rf"^  {status} ", shown, re.MULTILINE)
+        assert f"\n| {status} | " in page
+
+
+def test_a_missing_package_is_one_line(monkeypatch, capsys):
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    monkeypatch.setattr(cli.boards, "run", raising(error))
+    assert cli.main(["boards"]) == cli.USER_ERROR
+    assert capsys.readouterr().err == (
+        "qfx: package torch is not installed: `qfx doctor` tells what is missing\n"
+    )
+    ours = ModuleNotFoundError("no module", name="qfx_plugin.nothing")
+    monkeypatch.setattr(cli.boards, "run", raising(ours))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["boards"])
+
+
+def test_logs(capsys):
+    assert cli.main(["boards", "pynq-z2", "--json", "-v"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["name"] == "pynq-z2"
+    assert f"qfx: qfx-plugin {__version__}" in captured.err and "exit status 0" in captured.err
+
+
+def test_completion_knows_commands_and_flags(capsys):
+    assert cli.main(["completion", "bash", "--json"]) == 0
+    script = json.loads(capsys.readouterr().out)["script"]
+    assert "--input-shape" in script and "verify" in script
+    checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -136,3 +137,10 @@ def test_random_inputs_of_a_network_with_several(monkeypatch):
     with pytest.raises(DataError) as error:
         random_inputs(two, 1, seed=0)
     assert str(error.value) == "2 inputs cannot be drawn at random: use --inputs"
+
+
+def test_each_executor_is_a_stage_with_its_time(model, capsys):
+    assert main(["verify", model, "--samples", "8", "--executors", "qonnx", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["agrees"]
+    assert re.fullmatch(r"  qonnx \(qonnx [\d.]+\)  [\d.]+ s\n", captured.err)

@@ -58,6 +58,8 @@ def test_quick_demo_reports_what_it_did(tmp_path):
     assert (row.weight_bits, row.act_bits, row.k) == (4, 4, 2)
     assert row.size_bits == 4 * (64 * 32 + 32 + 32 * 32 + 32 + 32 * 10 + 10)
     assert [entry.tensor for entry in row.formats][:3] == ["0.act", "1.weight", "1.bias"]
+    assert all(entry.largest <= entry.representable for entry in row.formats)
+    assert row.formats[0].largest == 1.0  # the brightest pixel
     assert [entry.executor for entry in row.agreement] == ["torch", "qonnx"]
     assert all(entry.samples == 450 and entry.compared > 0 for entry in row.agreement)
     assert report.proven

@@ -20,10 +20,10 @@ def formats(width: int) -> tuple[LearnedFormat, ...]:
         return FixedPointFormat(width, integer_bits, signed)
 
     return (
-        LearnedFormat.of("0.act", fixed(1, signed=False)),
-        LearnedFormat.of("1.weight", [fixed(n) for n in (-2, -1, -1, 1)]),
+        LearnedFormat.of("0.act", fixed(1, signed=False), 1.75),
+        LearnedFormat.of("1.weight", [fixed(n) for n in (-2, -1, -1, 1)], 0.3),
         LearnedFormat.of("1.bias", fixed(0)),
-        LearnedFormat.of("2.act", fixed(3, signed=False)),
+        LearnedFormat.of("2.act", fixed(3, signed=False), 7.9),
         LearnedFormat.of("3.weight", fixed(0)),
         LearnedFormat.of("3.bias", fixed(-1)),
     )

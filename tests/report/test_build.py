@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -17,6 +18,7 @@ from qfx_plugin.report import (
     LearnedFormat,
     ResourceUse,
     StepRow,
+    build_text,
     print_build,
     render_build_html,
     write_build_html,
@@ -35,7 +37,7 @@ REPORT = BuildReport(
         StepRow("bitstream", "make it", False),
     ),
     agreement=(ExecutorAgreement("hls4ml C simulation", 100, 1000, 0, 0.0),),
-    formats=(LearnedFormat("fc1_w", (FixedPointFormat(8, 1, True),)),),
+    formats=(LearnedFormat("fc1_w", (FixedPointFormat(8, 1, True),), 0.5),),
     resources=(ResourceUse("Yosys estimate", {"lut": 250, "dsp": 0, "bram36": 12.5}),),
     timing=({"source": "counted", "least_cycles_per_sample": 12},),
     checks=("all files are there",),
@@ -114,3 +116,40 @@ def test_json():
     assert data["formats"] == {"fc1_w": ["ap_fixed<8,1>"]}
     assert data["resources"][0]["used"]["lut"] == 250
     assert data["version"] == 1
+
+
+def test_ranges_against_what_is_representable():
+    text = printed(REPORT)
+    assert re.search(r"fc1_w.*ap_fixed<8,1>.*0\.5.*50 %", text)
+    html = render_build_html(REPORT)
+    assert html.count('class="reach"') == 1 and "largest value, proven" in html
+    bare = replace(REPORT, formats=(replace(REPORT.formats[0], largest=None),))
+    assert 'class="reach"' not in render_build_html(bare)
+    assert "largest value, proven" not in render_build_html(bare)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("Yosys estimate", "estimate"),
+        ("Vitis HLS estimate", "estimate"),
+        ("counted, not synthesised", "counted"),
+        ("Vivado, placed and routed", "after place and route"),
+        ("RTL simulation of the shell, with pauses", "simulated"),
+        ("on the board, 1,000 runs", "measured on the board"),
+        ("somebody", "reported by the tool"),
+    ],
+)
+def test_every_figure_says_what_kind_it_is(source, kind):
+    use = ResourceUse(source, {"lut": 1})
+    report = replace(REPORT, resources=(use,), timing=({"source": source, "latency_cycles": 3},))
+    assert render_build_html(report).count(f">{kind}</span>") == 2
+    assert kind in " ".join(printed(report).split())
+    claim = "nothing here is measured on a board"
+    assert (claim in render_build_html(report)) == (kind != "measured on the board")
+
+
+def test_a_tool_is_named_once():
+    assert build_text.tool("hls4ml", "1.3.0") == "hls4ml 1.3.0"
+    assert build_text.tool("tcl", "Tcl 8.6") == "Tcl 8.6"
+    assert "hls4ml 1.3.0" in render_build_html(REPORT)

@@ -21,7 +21,8 @@ def test_json_round_trip():
 def test_json_layout():
     data = json.loads(make_report().to_json())
     assert data["version"] == 1
-    assert data["models"][1]["formats"][0] == {"tensor": "0.act", "formats": ["ap_ufixed<8,1>"]}
+    entry = {"tensor": "0.act", "formats": ["ap_ufixed<8,1>"], "largest": 1.75}
+    assert data["models"][1]["formats"][0] == entry
     assert data["models"][0]["weight_bits"] is None
 
 
@@ -78,3 +79,19 @@ def test_exponents():
     entry = LearnedFormat.of("weight", [FixedPointFormat(6, 1), FixedPointFormat(6, -2)])
     assert entry.lsb_exponents == (-8, -5)
     assert entry.top_exponents == (-3, 0)
+
+
+def test_part_of_the_range_that_is_used():
+    fmt = FixedPointFormat(4, 3)
+    assert LearnedFormat.of("a", fmt).used is None
+    assert LearnedFormat.of("a", fmt, 1.0).used == 0.25
+    assert LearnedFormat.of("a", [fmt, FixedPointFormat(4, 1)], 4.0).representable == 4.0
+
+
+def test_reports_without_largest_values_still_load():
+    data = json.loads(make_report().to_json())
+    for model in data["models"]:
+        for entry in model["formats"]:
+            del entry["largest"]
+    report = DemoReport.from_json(json.dumps(data))
+    assert report.models[1].formats[0].largest is None
