@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,7 +76,8 @@ def quantize(
     place_quantizers(traced)
     sites = find_sites(traced)
     rules.check(list(sites.values()))
-    replace_modules(traced, rules, sites)
+    with _double_if(next(model.parameters(), None)):
+        replace_modules(traced, rules, sites)
     return _finish(model, traced)
 
 
@@ -87,6 +89,18 @@ def _warn_of_unused(model: nn.Module, traced: fx.GraphModule) -> None:
             "left out",
             stacklevel=3,
         )
+
+
+@contextmanager
+def _double_if(parameter: torch.Tensor | None) -> Iterator[None]:
+    """Layers made here are float64 if `parameter` is: wide weights are cast when they are made."""
+    before = torch.get_default_dtype()
+    if parameter is not None and parameter.dtype == torch.float64:
+        torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _finish(model: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:

@@ -278,6 +278,12 @@ def test_float_type_is_kept(torch_seed):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
 
 
+def test_a_double_network_takes_formats_that_float32_cannot_hold(torch_seed):
+    model = quantize(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).double(), bit_width=30)
+    assert model(torch.randn(5, 3, dtype=torch.float64)).dtype == torch.float64
+    assert torch.get_default_dtype() == torch.float32
+
+
 def test_what_forward_does_not_use_is_left_out_with_a_warning():
     class Spare(nn.Module):
         def __init__(self):
