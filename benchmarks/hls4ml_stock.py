@@ -170,7 +170,7 @@ def result(case: str, backend: str, wide: bool, samples: int) -> str:
 def main() -> None:
     """All cases; prints the table and writes `benchmarks/results/hls4ml_stock.json`."""
     arguments = parser(__doc__)
-    arguments.add_argument("--samples", type=int, default=300)
+    arguments.add_argument("--samples", type=int, default=200)
     options = arguments.parse_args()
     rows = []
     for case in CASES:

@@ -6,6 +6,7 @@ It converts what the Vitis backend converts. A model with QONNX `Quant` nodes ta
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hls4ml.backends import VitisBackend, VivadoBackend
@@ -18,10 +19,16 @@ from . import csim, host_layers
 from .config import project_settings
 from .host_passes import CheckExact, LowerParsed
 from .host_view import own_flows
+from .simulation_types import add_overloads
 
 
 class QFXWriter(VitisWriter):
-    """Writes the project as the Vitis backend does."""
+    """Writes the project as the Vitis backend does, with types that simulate faster."""
+
+    def write_nnet_utils(self, model: Any) -> None:
+        """Copy hls4ml's headers into the project."""
+        super().write_nnet_utils(model)
+        add_overloads(Path(model.config.get_output_dir()) / "firmware" / "ap_types")
 
 
 class QFXBackend(VitisBackend):

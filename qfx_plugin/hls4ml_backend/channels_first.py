@@ -25,11 +25,11 @@ CHANNELS_LAST = "qonnx.custom_op.channels_last"
 
 _SAME_LAYOUT = frozenset(
     {"Add", "Clip", "Concat", "Dropout", "Identity", "IntQuant", "LeakyRelu", "Mul", "PRelu",
-     "Quant", "Relu", "Sub"}
+     "Quant", "Relu", "Resize", "Sub", "Upsample"}
 )  # fmt: skip
 """Operations whose operands and result are laid out alike."""
 
-_DATA_OPERANDS = {"Quant": 1, "IntQuant": 1, "Clip": 1}
+_DATA_OPERANDS = {"Quant": 1, "IntQuant": 1, "Clip": 1, "Resize": 1, "Upsample": 1}
 """Operations of which only the first operands are laid out like the result."""
 
 
@@ -157,6 +157,11 @@ class _Rewriter:
             return
         if node.op_type == "Clip":
             return
+        if node.op_type in ("Resize", "Upsample"):
+            for index, name in enumerate(node.input):
+                if name in self.initializers:
+                    node.input[index] = self._constant(name, partial(_moved_entries, rank=rank))
+            return
         for index, name in enumerate(node.input):
             if name and self._is_constant(name):
                 node.input[index] = self._constant(name, partial(_moved, rank=rank))
@@ -245,6 +250,13 @@ def _moved(values: NDArray[Any], rank: int) -> NDArray[Any]:
         return values
     full = values.reshape((1,) * (rank - values.ndim) + values.shape)
     return np.ascontiguousarray(np.moveaxis(full, -1, 1))
+
+
+def _moved_entries(values: NDArray[Any], rank: int) -> NDArray[Any]:
+    """One number for each axis of a channels-last tensor, for the channels-first one."""
+    if values.size != rank:
+        return values
+    return np.concatenate([values[:1], values[-1:], values[1:-1]])
 
 
 def _taken(values: NDArray[Any], order: NDArray[np.int64], axis: int) -> NDArray[Any]:

@@ -136,7 +136,8 @@ def config_from_qonnx(model: Model, *, granularity: str = "name", **options: Any
         model: path of the file, the loaded model (`ModelProto` or qonnx's `ModelWrapper`), or a
             graph of `qfx_plugin.ir`.
         granularity: "name" lists every layer with its types, strategy and reuse factor; "type" and
-            "model" leave those out, to be filled in at conversion.
+            "model" leave that to the conversion, but for strategies that "auto" and reuse factors
+            that a target rate give to some layers and not to all.
         options: those of `Options`, such as `board="ultra96-v2"`, `target_rate=1000`.
 
     Returns:
@@ -184,9 +185,20 @@ def config_from_plan(plan: Plan, options: Options, granularity: str = "name") ->
             "pixels": {name: folding.pixels for name, folding in foldings.items()},
         },
     }
-    if granularity != "name":
+    names = _layer_names(plan, foldings, options)
+    if granularity == "name":
+        return {"Model": model, "LayerName": names}
+    if options.strategy != "auto" and options.target_rate is None:
         return {"Model": model}
-    return {"Model": model, "LayerName": _layer_names(plan, foldings, options)}
+    others = {name: _other_choices(entry, model) for name, entry in names.items()}
+    others = {name: entry for name, entry in others.items() if entry}
+    return {"Model": model, "LayerName": others} if others else {"Model": model}
+
+
+def _other_choices(entry: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Strategy and reuse factor of a layer, if they are not those of the model."""
+    chosen = {key: entry[key] for key in ("Strategy", "ReuseFactor") if key in entry}
+    return chosen if any(model[key] != value for key, value in chosen.items()) else {}
 
 
 def _layer_names(

@@ -30,6 +30,7 @@ from .overrides import layer_configuration
 from .plan import Plan
 
 _QUANT = frozenset({"Quant", "IntQuant"})
+_BIPOLAR = "BipolarQuant"
 
 
 def install() -> None:
@@ -54,8 +55,14 @@ def _convert(config: dict[str, Any], stock: Any) -> ModelGraph:
     """hls4ml's graph of the file named or held by `config["OnnxModel"]`."""
     source = config["OnnxModel"]
     model = _proto(source)
+    as_read = {**config, "OnnxModel": model if _is_path(source) else source}
     if not any(node.op_type in _QUANT for node in model.graph.node):
-        return stock({**config, "OnnxModel": model if _is_path(source) else source})
+        return stock(as_read)
+    bipolar = next((node for node in model.graph.node if node.op_type == _BIPOLAR), None)
+    if bipolar is not None:
+        text = f"{_BIPOLAR} {bipolar.name!r}: hls4ml's own parser reads files of binary networks"
+        warnings.warn(f"{text}, as with Vitis; nothing is checked", InexactWarning, stacklevel=4)
+        return stock({**as_read, "QFX": {**config.get("QFX", {}), "accept_inexact": True}})
     try:
         plan, was_last = _plan(model, config)
     except QfxError as error:
@@ -66,7 +73,7 @@ def _convert(config: dict[str, Any], stock: Any) -> ModelGraph:
             raise
         text = f"hls4ml's own reading of the model is taken, which is not exact: {error}"
         warnings.warn(text, InexactWarning, stacklevel=4)
-        return stock({**config, "OnnxModel": model if _is_path(source) else source})
+        return stock(as_read)
     graph = graph_from_plan(plan, config, _names(model))
     graph.qfx_input_last = was_last
     graph.qfx_source = model

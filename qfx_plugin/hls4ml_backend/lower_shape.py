@@ -1,4 +1,4 @@
-"""Operations that move elements: Reshape and Concat."""
+"""Operations that move elements: Reshape, Concat and Upsample."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..ir import Concat, Reshape
+from ..ir import Concat, Reshape, Upsample
 from . import layers
 from .plan import PlannedLayer, enclosing_format, exact
 
@@ -50,3 +50,19 @@ def lower_concat(op: Concat, state: Lowering) -> None:
         )  # fmt: skip
         state.layers.append(joined)
     state.values[op.output] = Value(joined, order)
+
+
+def lower_upsample(op: Upsample, state: Lowering) -> None:
+    """`Resize` to the nearest neighbour, in the operand's own type, which its kernel demands."""
+    state.require_image(op)
+    in_shape, out_shape = state.shape(op.inputs[0]), state.shape(op.output)
+    attributes = {
+        "data_format": "channels_last",
+        "algorithm": "nearest",
+        "in_height": in_shape[0],
+        "in_width": in_shape[1],
+        "out_height": out_shape[0],
+        "out_width": out_shape[1],
+        "n_chan": in_shape[2],
+    }
+    state.emit(op, "Resize", attributes, result=state.operand(op).layer.result)

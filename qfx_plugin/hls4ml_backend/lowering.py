@@ -37,12 +37,13 @@ from ..ir import (
     Relu,
     Reshape,
     SumPool,
+    Upsample,
 )
 from . import layers
 from .lower_elementwise import lower_add, lower_clip, lower_multiply, lower_prelu, lower_relu
 from .lower_pools import lower_average_pool, lower_max_pool, lower_sum_pool
 from .lower_quantize import lower_quantize
-from .lower_shape import lower_concat, lower_reshape
+from .lower_shape import lower_concat, lower_reshape, lower_upsample
 from .lower_weighted import lower_conv, lower_linear
 from .naming import Namer
 from .plan import Plan, PlannedLayer, exact, reaching
@@ -320,5 +321,6 @@ HANDLERS: dict[type[Op], Callable[[Any, Lowering], None]] = {
     Relu: lower_relu,
     Reshape: lower_reshape,
     SumPool: lower_sum_pool,
+    Upsample: lower_upsample,
 }
 """What lowers each operation."""

@@ -10,6 +10,7 @@ from brevitas_quantizers.fixed_point.format import FixedPointCast
 
 from ..errors import TargetError
 from .plan import Plan, PlannedLayer
+from .rate import multiplications, valid_reuse_factors
 
 PRECISION, AUTO = "Precision", "auto"
 
@@ -27,8 +28,8 @@ def layer_configuration(
             part of another layer may be named, as hls4ml's own configurations do, but not changed.
 
     Raises:
-        TargetError: a name that neither the plan nor the file has, or a change of a node that is
-            no layer.
+        TargetError: a name that neither the plan nor the file has, a change of a node that is no
+            layer, or a reuse factor that hls4ml's kernel cannot fold by.
     """
     by_name = config.get("LayerName") or {}
     by_type = config.get("LayerType") or {}
@@ -42,11 +43,14 @@ def layer_configuration(
         }
         types = {name: text(cast) for name, cast in layer.precision.items()}
         entry = {**wishes, PRECISION: {**types, **asked}}
-        if layer.kind == "DepthwiseConv2D" and io_type == "io_parallel":
-            common = (config.get("Model") or {}).get("Strategy", "")
-            if str(wishes.get("Strategy", common)).lower() != "khot":
-                # hls4ml's kernel knows no other strategy there, and ends the process.
-                entry |= {"Strategy": "Latency"}
+        common = (config.get("Model") or {}).get("Strategy", "")
+        strategy = str(wishes.get("Strategy", common)).lower()
+        if strategy == "resource":
+            _check_reuse_factor(layer, by_name.get(layer.name, {}).get("ReuseFactor"))
+        in_parallel = layer.kind == "DepthwiseConv2D" and io_type == "io_parallel"
+        if in_parallel and strategy != "khot":
+            # hls4ml's kernel knows no other strategy there, and ends the process.
+            entry |= {"Strategy": "Latency"}
         result[layer.name] = entry
     return result
 
@@ -64,6 +68,20 @@ def _precisions(layer: PlannedLayer, wishes: Mapping[str, Any]) -> dict[str, str
     common = asked.get("default", AUTO)
     named = {key: value for key, value in asked.items() if key != "default" and value != AUTO}
     return ({} if common == AUTO else dict.fromkeys(layer.precision, common)) | named
+
+
+def _check_reuse_factor(layer: PlannedLayer, factor: int | None) -> None:
+    """hls4ml moves a factor that its kernel cannot fold by, and only prints that."""
+    if factor is None or layer.kind not in ("Dense", "Conv2D"):
+        return
+    valid = valid_reuse_factors(layer)
+    if factor not in valid:
+        n_in, n_out = multiplications(layer)
+        nearest = min(valid, key=lambda value: (abs(value - factor), value))
+        raise TargetError(
+            f"layer {layer.name!r}: ReuseFactor with strategy resource must be one that hls4ml "
+            f"folds {n_in} by {n_out} products by, not {factor}: nearest is {nearest}"
+        )
 
 
 def _check_names(plan: Plan, by_name: Mapping[str, Any], node_names: Collection[str]) -> None:

@@ -82,5 +82,24 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_unknown_board() -> None:
-    with pytest.raises(OptionError, match="ultra97"):
+    message = (
+        r"^board must be one of ultra96-v2, pynq-z2, or the path of a \.toml file, not 'ultra97' "
+        r"\(did you mean ultra96-v2\?\)$"
+    )
+    with pytest.raises(OptionError, match=message):
         config_from_qonnx(CNN, board="ultra97")
+
+
+@pytest.mark.parametrize("granularity", ["model", "type"])
+def test_coarse_configurations_keep_the_choices_of_layers(granularity: str) -> None:
+    options = {"target_rate": 1e5, "strategy": "auto"}
+    fine = config_from_qonnx(CNN, **options)
+    coarse = config_from_qonnx(CNN, granularity=granularity, **options)
+    assert coarse["Model"] == fine["Model"]
+    common = {key: coarse["Model"][key] for key in ("Strategy", "ReuseFactor")}
+    assert 0 < len(coarse["LayerName"]) < len(fine["LayerName"])
+    for name, entry in fine["LayerName"].items():
+        chosen = {key: entry[key] for key in common if key in entry}
+        found = coarse["LayerName"].get(name, common)
+        assert found == (chosen or common)
+        assert "Precision" not in found

@@ -195,6 +195,32 @@ def test_misspelt_layer_is_refused(tmp_path: Path) -> None:
         convert(model, tmp_path, config=config)
 
 
+def test_reuse_factor_that_does_not_divide(tmp_path: Path) -> None:
+    model = models.mlp((15, 5), 6)
+    config = config_from_qonnx(model, strategy="resource", reuse_factor=3)
+    config["LayerName"]["logits_node"]["ReuseFactor"] = 7
+    message = (
+        "layer 'logits_node': ReuseFactor with strategy resource must be one that hls4ml folds 15 "
+        "by 5 products by, not 7: nearest is 5"
+    )
+    with pytest.raises(TargetError, match=text(message)):
+        convert(model, tmp_path, config=config)
+
+
+def test_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = models.mlp((4, 5), 6)
+    converted = convert(model, tmp_path / "project")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    message = (
+        r"^no C\+\+ compiler found \(looked for g\+\+, clang\+\+, c\+\+\): install the package "
+        r"'g\+\+' \(Debian, Ubuntu\), 'gcc-c\+\+' \(Fedora\) or the Xcode command line tools "
+        r"\(macOS\)$"
+    )
+    with pytest.raises(ToolMissingError, match=message):
+        converted.compile()
+
+
 def test_options_beside_a_config_are_refused(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
     with pytest.raises(TargetError, match="^options must be in config, not also given: part$"):
