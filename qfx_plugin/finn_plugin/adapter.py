@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..errors import ToolMissingError
 
@@ -80,6 +82,7 @@ def require() -> str:
             with quiet():
                 _start_library()
                 importlib.import_module("qfx_plugin.finn_plugin.ops").register()
+                _reach_workers("qonnx.transformation.base")
         except ImportError as error:
             raise ToolMissingError(f"{name} could not be imported: {error}") from error
         _started.append(name)
@@ -95,6 +98,7 @@ def module(name: str) -> ModuleType:
     found = require()
     try:
         with quiet():
+            _reach_workers(name)
             return importlib.import_module(name)
     except ImportError as error:
         raise ToolMissingError(f"{found} has no usable module {name}: {error}") from error
@@ -131,7 +135,7 @@ def _environment() -> None:
     # This file need not exist; naming it keeps FINN from writing into the home folder.
     os.environ.setdefault("FINN_SETTINGS", str(Path(folder) / "settings.yaml"))
     os.environ.setdefault("FINN_DEPS", str(Path(folder) / "deps"))
-    # Workers that are spawned do not know the operations that a plugin registered.
+    # Each worker would start a FINN of its own, for work of milliseconds.
     os.environ.setdefault("NUM_DEFAULT_WORKERS", "1")
     os.environ.setdefault("XILINX_VIVADO", _NO_VIVADO)
 
@@ -144,6 +148,25 @@ def _start_library() -> None:
         if "SimEngine" not in vars(xsi) and vivado() is None:
             xsi.SimEngine = _NoSimulator
     importlib.import_module("finn.custom_op.fpgadataflow")
+
+
+def _reach_workers(name: str) -> None:
+    """Let processes that a module of FINN or qonnx starts know our operations, spawned or not."""
+    loaded = importlib.import_module(name)
+    if getattr(loaded, "mp", None) is multiprocessing:
+        loaded.mp = _Workers()
+
+
+class _Workers:
+    """`multiprocessing`, whose pools begin with our operations registered."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(multiprocessing, name)
+
+    def Pool(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: N802  its name there
+        """As `multiprocessing.Pool`."""
+        keywords.setdefault("initializer", require)
+        return multiprocessing.Pool(*arguments, **keywords)
 
 
 class _NoSimulator:

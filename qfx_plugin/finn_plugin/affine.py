@@ -13,6 +13,12 @@ from ..errors import TargetError
 from ..ir import Clip, FixedType, Multiply, Op, Quantize, Relu
 from .chain import SATURATING, WIDE, Chain, Link, int64, never_wraps
 
+_FAR = 1 << 200
+"""Beyond every range."""
+
+NEVER = 1 << WIDE
+"""A bound of a result that is never reached: no clip."""
+
 
 @dataclass(frozen=True, eq=False)
 class Requant:
@@ -39,6 +45,11 @@ class Requant:
     overflow: OverflowMode
     low: NDArray[np.int64]
     high: NDArray[np.int64]
+
+    @property
+    def shifts_only(self) -> bool:
+        """Whether every multiplier is a power of two."""
+        return bool(((self.mult > 0) & (self.mult & (self.mult - 1) == 0)).all())
 
     def __call__(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """(..., channels) codes to codes."""
@@ -95,11 +106,15 @@ def requant(chain: Chain, kind: FixedType, points: NDArray[np.int64] | None = No
     edges = kind.low.astype(object), kind.high.astype(object)
     ones = np.ones(len(kind.low), dtype=object)
     state = _Affine(ones, ones * 0, *edges, kind.frac_bits)
+    # What the clips alone do, whatever the range: bounds that never bind cost no hardware.
+    clips = _Affine(ones, ones * 0, -ones * _FAR, ones * _FAR, kind.frac_bits)
     for link in chain[:-1] if chain and isinstance(chain[-1].op, Quantize) else chain:
-        state = _follow(state, link)
+        state, clips = _follow(state, link), _follow(clips, link)
     if chain and isinstance(chain[-1].op, Quantize):
-        return _cast(state, chain[-1])
-    return _exact(state if points is None else state.finer(points))
+        return _cast(state, clips, chain[-1])
+    if points is not None:
+        state, clips = state.finer(points), clips.finer(points)
+    return _exact(state, clips)
 
 
 def _follow(state: _Affine, link: Link) -> _Affine:
@@ -124,7 +139,7 @@ def _follow(state: _Affine, link: Link) -> _Affine:
     )
 
 
-def _cast(state: _Affine, link: Link) -> Requant:
+def _cast(state: _Affine, clips: _Affine, link: Link) -> Requant:
     op = link.op
     if not isinstance(op, Quantize):
         raise TypeError(op)
@@ -134,10 +149,12 @@ def _cast(state: _Affine, link: Link) -> Requant:
     up = 2 ** (shift - drop).astype(object)
     sums = state.scaled(up, state.points)
     _check_range(op, sums)
-    clips = sums.low, sums.high
-    modes = op.width, op.signed, op.rounding, op.overflow
-    if op.overflow in SATURATING or never_wraps(op, link.source):
-        edges = [requantize(int64(edge), shift, 0, *modes) for edge in clips]
+    overflow = saturating(op.overflow) if never_wraps(op, link.source) else op.overflow
+    modes = op.width, op.signed, op.rounding, overflow
+    if overflow in SATURATING:
+        wide = clips.scaled(up, state.points)
+        bounds = [np.clip(edge, -NEVER, NEVER) for edge in (wide.low, wide.high)]
+        edges = [requantize(int64(edge), shift, 0, *modes) for edge in bounds]
     elif state.cut:
         raise TargetError(
             f"{op.label}: {op.overflow} behind a ReLU or Clip has no form as multiply-add, shift "
@@ -145,14 +162,20 @@ def _cast(state: _Affine, link: Link) -> Requant:
         )
     else:
         edges = [np.asarray(edge).astype(np.int64) for edge in (link.result.low, link.result.high)]
-    wide = [np.broadcast_to(edge, points.shape) for edge in edges]
-    return Requant(int64(sums.mult), int64(sums.offset), shift, *modes, *wide)
+    ends = [np.broadcast_to(edge, points.shape) for edge in edges]
+    return Requant(int64(sums.mult), int64(sums.offset), shift, *modes, *ends)
 
 
-def _exact(state: _Affine) -> Requant:
+def saturating(overflow: OverflowMode) -> OverflowMode:
+    """The same for a cast that never overflows, and right behind a clip too."""
+    return overflow if overflow in SATURATING else OverflowMode.AP_SAT
+
+
+def _exact(state: _Affine, clips: _Affine) -> Requant:
     modes = WIDE, True, RoundingMode.AP_TRN, OverflowMode.AP_SAT
     parts = (int64(part) for part in (state.mult, state.offset))
-    return Requant(*parts, 0, *modes, int64(state.low), int64(state.high))
+    ends = (int64(np.clip(edge, -NEVER, NEVER)) for edge in (clips.low, clips.high))
+    return Requant(*parts, 0, *modes, *ends)
 
 
 def _check_range(op: Op, state: _Affine) -> None:

@@ -108,6 +108,10 @@ class Casts:
         kind = self.fixed(op.output)
         low, high = int(kind.low.min()), int(kind.high.max())
         width = int(datatype(low, high).removeprefix("U").removeprefix("INT"))
+        try:
+            return self.requant(op, value, shifts_only=True)
+        except TargetError:
+            pass  # the next best: what follows says why, if nothing does
         if width <= self.limit:
             try:
                 return self.threshold(op, value, (low, high))
@@ -152,12 +156,20 @@ class Casts:
         return Value(tensor, kind, value.order)
 
     def requant(
-        self, op: Op, value: Value, name: str = "", points: NDArray[np.int64] | None = None
+        self,
+        op: Op,
+        value: Value,
+        name: str = "",
+        points: NDArray[np.int64] | None = None,
+        *,
+        shifts_only: bool = False,
     ) -> Value:
         """A `QFXRequant` that does all pending operations; also to a finer binary point."""
         source = value.kind.channels()
         wide = [_widened(link, source) for link in value.pending]
         step = affine.requant(tuple(wide), source, points)
+        if shifts_only and not step.shifts_only:
+            raise TargetError(f"{op.label}: needs a multiplier")
         kind = wide[-1].result.channels() if wide else source
         if points is not None and not (wide and isinstance(wide[-1].op, Quantize)):
             kind = FixedType(kind.shape, points, *kind.aligned(points))

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from onnx import helper
+import numpy as np
+from onnx import helper, numpy_helper
 
 from ..errors import TargetError
 from . import adapter
+from .absorb import absorb_biases, narrow
 from .integers import require_integers
 from .plan import HARDWARE
 
@@ -21,9 +23,7 @@ _INFER = "finn.transformation.fpgadataflow.convert_to_hw"
 _UPSTREAM = "finn.transformation.fpgadataflow.convert_to_hw_layers"
 
 _TRANSFORMATIONS = {
-    "InferThresholdingLayer": "thresholding",  # first: no MVAU in RTL has thresholds inside
-    "InferVectorVectorActivation": "vector_vector_activation",
-    "InferQuantizedMatrixVectorActivation": "quantized_matrix_vector_activation",
+    "InferThresholdingLayer": "thresholding",
     "InferPool": "pool",
     "InferConvInpGen": "conv_inp_gen",
     "InferConcatLayer": "concat",
@@ -45,13 +45,44 @@ def to_hardware(model: Any) -> Any:
         for name in _TRANSFORMATIONS:
             model = model.transform(_transformation(name))
         _own_units(model)
+        absorb_biases(model)
         model = model.transform(
             adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
         )
         _drop_reshapes(model)
+        _start_narrow(model)
         model = _tidy(model)
     require_hardware(model)
     return require_integers(model)
+
+
+def specialise(model: Any, part: str) -> Any:
+    """The RTL form of every unit.
+
+    Args:
+        model: from `to_hardware`.
+        part: FPGA part.
+
+    Raises:
+        TargetError: a unit exists in HLS only.
+    """
+    place = "finn.transformation.fpgadataflow.specialize_layers"
+    with adapter.quiet():
+        model = model.transform(adapter.module(place).SpecializeLayers(part))
+    return require_rtl(model)
+
+
+def require_rtl(model: Any) -> Any:
+    """The model itself, if all its units are RTL.
+
+    Raises:
+        TargetError: names those that are not.
+    """
+    other = [node for node in model.graph.node if node.domain != f"{HARDWARE}.rtl"]
+    if other:
+        names = ", ".join(f"{node.name!r} ({node.op_type})" for node in other)
+        raise TargetError(f"these units have no RTL: {names}")
+    return model
 
 
 def require_hardware(model: Any) -> Any:
@@ -102,6 +133,22 @@ def _global_sum(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
     return "QFXGlobalSum", {"NumChannels": channels, "numInputVectors": vectors}
 
 
+def _product(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
+    matrix = np.rint(model.get_initializer(node.input[1])).astype(np.int64)
+    *vectors, rows = model.get_tensor_shape(node.output[0])
+    kind, weight = "QFXMVU", matrix.T
+    if model.get_tensor_sparsity(node.input[1]):  # one channel of each window element per row
+        kind, channels = "QFXVVU", np.arange(rows)
+        weight = matrix.reshape(-1, rows, rows)[:, channels, channels].T
+    return kind, {
+        "NumChannels": rows,
+        "MW": weight.shape[1],
+        "SIMD": 1,
+        "numInputVectors": vectors,
+        "weight": numpy_helper.from_array(narrow(weight), "weight"),
+    }
+
+
 def _duplicate(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
     *vectors, channels = model.get_tensor_shape(node.input[0])
     copies = len(node.output)
@@ -126,6 +173,7 @@ def _pool(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
 
 
 _OWN: dict[str, Callable[[Any, Any], tuple[str, dict[str, Any]]]] = {
+    "MatMul": _product,
     "ReduceSum": _global_sum,
     "DuplicateStreams": _duplicate,
     "Pool": _pool,
@@ -145,6 +193,14 @@ def _drop_reshapes(model: Any) -> None:
                 if name == result:
                     reader.input[index] = source
         model.graph.node.remove(node)
+
+
+def _start_narrow(model: Any) -> None:
+    """Sliding windows begin with one channel at once, like the units behind them."""
+    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
+    for node in model.graph.node:
+        if node.op_type in ("ConvolutionInputGenerator", "FMPadding"):
+            get_op(node).set_nodeattr("SIMD", 1)
 
 
 def _tidy(model: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,15 @@ def build(plan: Plan) -> Any:
         result.set_tensor_sparsity(name, {"dw": {"kernel_shape": list(kernel)}})
     result.set_metadata_prop(METADATA_KEY, plan.contract.to_json())
     return result
+
+
+def read(path: Path) -> Any:
+    """A FINN model from a file.
+
+    Raises:
+        ToolMissingError: FINN is not installed.
+    """
+    return adapter.module("qonnx.core.modelwrapper").ModelWrapper(str(path))
 
 
 def execute(

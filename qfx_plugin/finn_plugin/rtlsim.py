@@ -18,14 +18,25 @@ from numpy.typing import NDArray
 from . import adapter
 
 _HEADERS = (".vh", ".svh")
+_MEMORIES = (".mem",)
 _PATIENCE = 1000
-_GENERATED_FUNCTION = re.compile(
-    r"(?P<before>\n\tif\(L < 1\) begin : genTrivial.*?)"
-    r"(?P<function>\t\ttypedef int unsigned  leaf_load_t.*?endfunction : init_leaf_loads\n)",
-    re.DOTALL,
-)
-"""A constant function inside a generate block, in finn-rtllib's `add_multi.sv`: the language
-forbids it (IEEE 1800-2023, 13.4.3), Vivado allows it, Verilator does not."""
+_REPAIRS = {
+    "add_multi.sv": (
+        re.compile(
+            r"(?P<before>\n\tif\(L < 1\) begin : genTrivial.*?)"
+            r"(?P<function>\t\ttypedef int unsigned  leaf_load_t.*?"
+            r"endfunction : init_leaf_loads\n)",
+            re.DOTALL,
+        ),
+        r"\n\g<function>\g<before>",
+    ),
+    "fifo.sv": (
+        re.compile(r"typedef struct \{(?=[^}]*\} abits_t;)"),
+        "typedef struct packed {",
+    ),
+}
+"""What Verilator does not read of finn-rtllib, and Vivado does: a constant function inside a
+generate block (IEEE 1800-2023, 13.4.3, forbids it), and one that returns an unpacked struct."""
 
 
 class Engine:
@@ -49,14 +60,15 @@ class Engine:
     ) -> tuple[Path, Path]:
         """Compile a module; FINN keeps the path of the result in the node."""
         files = [Path(name) for name in dict.fromkeys(map(str, source_list))]
-        sources = [path for path in files if path.suffix not in _HEADERS]
+        sources = [path for path in files if path.suffix not in (*_HEADERS, *_MEMORIES)]
         # Packages must come before what uses them.
         sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
-        sources = [_repaired(path, Path(sim_out_dir)) for path in sources]
+        sources = [repaired(path, Path(sim_out_dir)) for path in sources]
         description = {
             "top": top_module_name,
             "sources": [str(path) for path in sources],
             "include_dirs": sorted({str(path.parent) for path in files}),
+            "memories": [str(path) for path in files if path.suffix in _MEMORIES],
             "defines": {"FINN_SIMULATION": "1"} if behav else {},
         }
         folder = Path(sim_out_dir)
@@ -75,6 +87,7 @@ class Engine:
             description["top"],
             include_dirs=[Path(name) for name in description["include_dirs"]],
             defines=description["defines"],
+            memories=[Path(name) for name in description["memories"]],
         )
 
     def run(
@@ -161,12 +174,13 @@ def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True)
     return model
 
 
-def _repaired(source: Path, folder: Path) -> Path:
-    """The file, or a copy in `folder` with the function in front of its generate block."""
-    if source.name != "add_multi.sv":
+def repaired(source: Path, folder: Path) -> Path:
+    """The file, or a copy in `folder` that Verilator reads, with the same meaning."""
+    if source.name not in _REPAIRS:
         return source
     text = source.read_text()
-    repaired = _GENERATED_FUNCTION.sub(r"\n\g<function>\g<before>", text)
+    pattern, replacement = _REPAIRS[source.name]
+    repaired = pattern.sub(replacement, text)
     if repaired == text:
         return source
     copy = folder / source.name

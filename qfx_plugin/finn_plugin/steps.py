@@ -19,15 +19,18 @@ import numpy as np
 from ..errors import ModelFileError, VerificationError
 from ..ir import Graph
 from ..qonnx_import import load_qonnx
+from ..rtl import simulate
 from . import adapter
 from .casts import MAX_THRESHOLD_BITS
 from .contract import METADATA_KEY, Contract
+from .fifos import size_fifos
 from .folding import fold
 from .hardware import to_hardware
 from .integers import require_integers
 from .lowering import lower
 from .model import build
 from .network import compare
+from .stitch import assemble
 
 Step = Callable[[Any, Any], Any]
 
@@ -44,21 +47,7 @@ _FINN_STEPS = {
         "step_generate_estimate_reports",
     ),
     "hardware": (
-        "step_generate_hardware",
         "step_create_stitched_ip",
-        "step_measure_rtlsim_performance",
-        "step_out_of_context_synthesis",
-        "step_prepare_synthesis",
-        "step_synthesize_bitfile",
-        "step_make_driver",
-        "step_deployment_package",
-    ),
-    "upstream": (
-        "step_hw_codegen",
-        "step_hw_ipgen",
-        "step_set_fifo_depths",
-        "step_create_stitched_ip",
-        "step_measure_rtlsim_performance",
         "step_out_of_context_synthesis",
         "step_synthesize_bitfile",
         "step_make_driver",
@@ -103,7 +92,7 @@ def build_steps(
     if not verify:
         steps = [step for step in steps if "_verify_" not in getattr(step, "__name__", "")]
     if not estimate_only:
-        steps += _FINN_STEPS["hardware" if adapter.flavour() == adapter.FINN_PLUS else "upstream"]
+        steps += [step_qfx_stitch, *_FINN_STEPS["hardware"]]
     return steps
 
 
@@ -133,6 +122,29 @@ def step_qfx_fold(model: Any, cfg: Any) -> Any:
     adapter.require()
     cycles = cfg._resolve_cycles_per_frame()
     return model if cycles is None else fold(model, int(cycles))
+
+
+def step_qfx_stitch(model: Any, cfg: Any) -> Any:
+    """Width converters, FIFOs and all Verilog; FIFOs sized and codes compared in Verilator.
+
+    Writes `report/qfx_stitched.json`: depths, simulated and estimated cycles per frame.
+    """
+    graph, inputs, contract = _verified(model, cfg)
+    part, clock = cfg._resolve_fpga_part(), cfg.synth_clk_period_ns
+    sized = size_fifos(assemble(model, part, clock), graph, contract, inputs, simulate)
+    folder = Path(cfg.output_dir) / "report"
+    folder.mkdir(exist_ok=True)
+    report = {
+        "interval_cycles": sized.interval,
+        "latency_cycles": sized.latency,
+        "estimated_cycles": sized.estimate,
+        "slowest": sized.slowest,
+        "frames": sized.frames,
+        "differing_codes": sized.differing,
+        "fifo_depths": sized.depths,
+    }
+    (folder / "qfx_stitched.json").write_text(json.dumps(report, indent=2) + "\n")
+    return sized.model
 
 
 def step_qfx_verify_converted(model: Any, cfg: Any) -> Any:
@@ -175,12 +187,7 @@ def _convert(model: Any, cfg: Any, max_threshold_bits: int) -> Any:
 
 def _verify(model: Any, cfg: Any, point: str) -> Any:
     """Raise at the first difference; write what was compared."""
-    source = Path(cfg.output_dir) / SOURCE
-    if not source.exists():
-        raise ModelFileError(f"{source} is missing: step_qfx_convert must run first")
-    graph = load_qonnx(source)
-    inputs = _inputs(graph, cfg)
-    contract = Contract.from_json(model.get_metadata_prop(METADATA_KEY))
+    graph, inputs, contract = _verified(model, cfg)
     differing = compare(graph, model, inputs, contract)
     samples = len(next(iter(inputs.values())))
     folder = Path(cfg.output_dir) / "verification_output"
@@ -195,6 +202,16 @@ def _verify(model: Any, cfg: Any, point: str) -> Any:
             f"{text} codes"
         )
     return model
+
+
+def _verified(model: Any, cfg: Any) -> tuple[Graph, dict[str, Any], Contract]:
+    """What a model is compared with: the network, samples, meaning of the streams."""
+    source = Path(cfg.output_dir) / SOURCE
+    if not source.exists():
+        raise ModelFileError(f"{source} is missing: step_qfx_convert must run first")
+    graph = load_qonnx(source)
+    contract = Contract.from_json(model.get_metadata_prop(METADATA_KEY))
+    return graph, _inputs(graph, cfg), contract
 
 
 def _inputs(graph: Graph, cfg: Any) -> dict[str, Any]:

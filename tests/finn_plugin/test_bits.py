@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qfx_plugin.finn_plugin import convert
+from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware import to_hardware
 from tests import qonnx_models
-from tests.qonnx_models import random_inputs
+from tests.qonnx_models import QonnxBuilder, random_inputs
 
 from .helpers import op_types
 from .networks import resnet8
@@ -75,12 +75,34 @@ def test_wide_activations_have_no_thresholds():
     assert op_types(model) == ["MatMul", "QFXRequant", "MatMul", "QFXRequant"]
 
 
+def scaled(width: int = 6):
+    """A layer whose sums are multiplied by a constant that is no power of two."""
+    b = QonnxBuilder((16,))
+    x = b.quant("x", "x_q", 8, 6)
+    x = b.linear(x, "fc1", (16, 12), 4)
+    factor = b.quant(b.constant("factor", 0.75), "factor_q", 4, 2)
+    x = b.node("Mul", [x, factor], "scaled")
+    x = b.activation(x, "fc1", width, 2)
+    b.linear(x, "fc2", (12, 5), 4, output="logits")
+    return b.model("logits", (5,))
+
+
 def test_the_limit_of_thresholds_is_an_option():
-    model = qonnx_models.mlp()
+    model = scaled()
     assert "MultiThreshold" in op_types(convert(model).model)
-    without = convert(model, max_threshold_bits=0)
+    without = convert(model, max_threshold_bits=2)
     assert "MultiThreshold" not in op_types(without.model)
-    assert without.differences(random_inputs(model, 20)) == {"logits": 0}
+    for dataflow in (convert(model), without):
+        hardware = to_hardware(dataflow.model)
+        assert dataflow.differences(random_inputs(model, 20), hardware) == {"logits": 0}
+
+
+def test_a_cast_by_shifts_needs_no_thresholds_and_no_bias_of_its_own():
+    hardware = to_hardware(convert(qonnx_models.mlp()).model)
+    assert op_types(hardware) == ["QFXMVU", "QFXRequant", "QFXMVU"]
+    requant = adapter.module("qonnx.custom_op.registry").getCustomOp(hardware.graph.node[1])
+    assert not any(requant.get_nodeattr("offset"))
+    assert requant.shifts is not None
 
 
 def test_residuals_are_aligned_by_shifts():

@@ -27,7 +27,7 @@ def test_converted_models_hold_integers_only(model):
 
 def test_a_float_tensor(model):
     model.set_tensor_datatype("fc1_out", datatype("FLOAT32"))
-    with pytest.raises(TargetError, match=r"\(MultiThreshold\): tensor 'fc1_out' is FLOAT32"):
+    with pytest.raises(TargetError, match=r"\(QFXRequant\): tensor 'fc1_out' is FLOAT32"):
         require_integers(model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
@@ -40,8 +41,13 @@ class Unit:
         )
         self.op = adapter.module("qonnx.custom_op.registry").getCustomOp(node)
         self.op.generate_hdl(None, PART, 5.0)
+
+    @cached_property
+    def sim(self) -> simulate.Simulation:
         files = [Path(name) for name in self.op.get_rtl_file_list(abspath=True)]
-        self.sim = simulate.compile_module(files, "unit")
+        memories = [path for path in files if path.suffix == ".mem"]
+        sources = [path for path in files if path.suffix != ".mem"]
+        return simulate.compile_module(sources, "unit", memories=memories)
 
     def lanes(self, datatype, count: int):
         used = [datatype.bitwidth()] * count
@@ -61,10 +67,11 @@ class Unit:
         pe = self.op.get_nodeattr("PE")
         feeds = {}
         for index, operand in enumerate(operands):
-            lanes = self.lanes(self.op.get_input_datatype(index), pe)
-            codes = operand.reshape(-1, pe)
+            width = self.op.get_folded_input_shape(index)[-1]
+            lanes = self.lanes(self.op.get_input_datatype(index), width)
+            codes = operand.reshape(-1, width)
             padded = np.zeros((len(codes), len(lanes.widths)), dtype=np.int64)
-            padded[:, :pe] = codes
+            padded[:, :width] = codes
             feeds[f"in{index}_V"] = simulate.Beats(padded, lanes)
         lanes = self.lanes(self.op.get_output_datatype(), pe)
         count = prod(self.op.get_folded_output_shape()[:-1])

@@ -39,11 +39,21 @@ def test_resnet8_to_the_estimates(tmp_path):
     assert all(name.endswith("_rtl") for name in op_types(model))
 
 
+@pytest.mark.slow
+def test_the_stitched_design_is_a_step(tmp_path):
+    chosen = [*build_steps(estimate_only=True, verify=False), steps.step_qfx_stitch]
+    model, cfg = run_steps(mlp((16, 8, 4), k=2), tmp_path, chosen, target_fps=2_000_000)
+    report = json.loads((Path(cfg.output_dir) / "report" / "qfx_stitched.json").read_text())
+    assert report["differing_codes"] == {"logits": 0}
+    assert abs(report["interval_cycles"] / report["estimated_cycles"] - 1) <= 0.05
+    assert op_types(model).count("StreamingFIFO_rtl") == len(report["fifo_depths"]) > 3
+
+
 def test_dotted_names_are_steps_too(tmp_path):
     names = ["step_qfx_convert", "step_qfx_verify_converted", "step_qfx_convert_to_hw"]
     dotted = [f"qfx_plugin.finn_plugin.{name}" for name in names]
     model, _ = run_steps(mlp(), tmp_path, dotted)
-    assert op_types(model) == ["MVAU", "Thresholding", "MVAU", "QFXRequant"]
+    assert op_types(model) == ["QFXMVU", "QFXRequant", "QFXMVU"]
 
 
 def test_the_user_s_samples_are_used(tmp_path, rng):
@@ -57,8 +67,8 @@ def test_the_user_s_samples_are_used(tmp_path, rng):
 
 def test_a_verification_point_stops_at_a_wrong_bit(tmp_path):
     def step_break(model, cfg):
-        name = "fc1_out:thresholds"
-        model.set_initializer(name, model.get_initializer(name) + 3)
+        name = "logits:sums:weight"
+        model.set_initializer(name, model.get_initializer(name) - 1)
         return model
 
     chosen = [steps.step_qfx_convert, step_break, steps.step_qfx_verify_converted]

@@ -7,11 +7,21 @@ import finn.custom_op.fpgadataflow.rtl as finn_rtl
 
 from .add import QFXAdd, QFXAdd_rtl
 from .duplicate import QFXDuplicate, QFXDuplicate_rtl
+from .mvu import QFXMVU, QFXMVU_rtl
 from .pool import QFXGlobalSum, QFXGlobalSum_rtl, QFXPool, QFXPool_rtl
 from .requant import QFXRequant, QFXRequant_rtl
+from .vvu import QFXVVU, QFXVVU_rtl
 
-ABSTRACT = (QFXAdd, QFXDuplicate, QFXGlobalSum, QFXPool, QFXRequant)
-RTL = (QFXAdd_rtl, QFXDuplicate_rtl, QFXGlobalSum_rtl, QFXPool_rtl, QFXRequant_rtl)
+ABSTRACT = (QFXAdd, QFXDuplicate, QFXGlobalSum, QFXMVU, QFXPool, QFXRequant, QFXVVU)
+RTL = (
+    QFXAdd_rtl,
+    QFXDuplicate_rtl,
+    QFXGlobalSum_rtl,
+    QFXMVU_rtl,
+    QFXPool_rtl,
+    QFXRequant_rtl,
+    QFXVVU_rtl,
+)
 
 
 def register() -> None:

@@ -54,4 +54,4 @@ class QFXAdd_rtl(QFXAdd, RTLOp):  # noqa: N801  FINN's suffix
             parameters[f"{side}_SIGNED"] = int(kind.signed())
             parameters[f"{side}_SHIFT"] = int(shifts[index])
         parameters["OUT_BITS"] = self.get_output_datatype().bitwidth()
-        return Instance("qfx_stream_add", parameters, inputs=("left", "right"))
+        return Instance("qfx_stream_add", parameters, inputs=("left_", "right_"))

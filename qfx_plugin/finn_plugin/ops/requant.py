@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requantize
 
 from ...errors import TargetError
-from ..affine import Requant
+from ...rtl.mvu import mvu_sources
+from ...rtl.mvu_requant import OVERFLOWS, ROUNDINGS
+from ..affine import Requant, saturating
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp, packed
+from .rtl import SOURCES, Instance, RTLOp, packed
 
-_ROUNDINGS = (
-    RoundingMode.AP_TRN,
-    RoundingMode.AP_TRN_ZERO,
-    RoundingMode.AP_RND,
-    RoundingMode.AP_RND_ZERO,
-    RoundingMode.AP_RND_INF,
-    RoundingMode.AP_RND_MIN_INF,
-    RoundingMode.AP_RND_CONV,
-)
-"""In the order of the parameter `ROUNDING` of the SystemVerilog."""
+_FAR = 1 << 60
+"""Beyond the range of every cast."""
 
 _OVERFLOWS = {
     OverflowMode.AP_SAT: 0,
@@ -76,14 +71,26 @@ class QFXRequant(ElementwiseOp):
             columns[3],
         )
 
+    @property
+    def shifts(self) -> NDArray[np.int64] | None:
+        """(channels,) bits to the right, if that and a cast, or a ReLU and a cast, is all."""
+        step = self.function
+        if step.offset.any() or not step.shifts_only:
+            return None
+        first, last = requantize(np.array([-_FAR, _FAR]), 0, 0, step.width, step.signed,
+                                 step.rounding, saturating(step.overflow))  # fmt: skip
+        relu = bool((step.low == 0).all()) and last == int(step.high.min())
+        if not (relu or ((step.low == first).all() and (step.high == last).all())):
+            return None
+        return np.asarray(step.shift - np.log2(step.mult).astype(np.int64))
+
     def sum_bits(self) -> int:
         """Bits of a signed word that holds every sum, constant and rounded result."""
         kind = self.get_input_datatype()
         ends = int(kind.min()), int(kind.max())
         columns = zip(self.get_nodeattr("mult"), self.get_nodeattr("offset"), strict=True)
         sums = [m * end + o for m, o in columns for end in ends]
-        constants = [c for name in ("mult", "lows", "highs") for c in self.get_nodeattr(name)]
-        largest = max(abs(value) for value in (*ends, *sums, *constants))
+        largest = max(abs(value) for value in (*ends, *sums, *self.get_nodeattr("mult")))
         return max(largest.bit_length() + 2, self.get_nodeattr("shift") + 2)
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
@@ -100,7 +107,32 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             QFXRequant.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
-        """`qfx_stream_requant` with its constants."""
+        """`qfx_requant` where shifts are enough, else `qfx_stream_requant` with its constants."""
+        shifts = self.shifts
+        return self._general() if shifts is None else self._cast(shifts)
+
+    def _cast(self, shifts: NDArray[np.int64]) -> Instance:
+        pe, step = self.get_nodeattr("PE"), self.function
+        kind, extras = self.get_input_datatype(), shifts - shifts.min()
+        parameters: dict[str, int | str] = {
+            "PE": pe,
+            "NF": len(shifts) // pe,
+            "IW": kind.bitwidth(),
+            "ISIGNED": int(kind.signed()),
+            "OW": self.get_nodeattr("width"),
+            "OSIGNED": self.get_nodeattr("signedCast"),
+            "RW": self.get_output_datatype().bitwidth(),
+            "SHIFT": int(shifts.min()),
+            "EXTRA": int(extras.max()),
+            "EXTRAS": f"{8 * len(shifts)}'h{bytes(extras.tolist())[::-1].hex()}",
+            "ROUNDING": ROUNDINGS.index(step.rounding),
+            "OVERFLOW": OVERFLOWS.index(step.overflow),
+            "RELU": int(kind.signed() and bool((step.low == 0).all())),
+        }
+        return Instance("qfx_stream_cast", parameters,
+                        sources=(SOURCES / "qfx_stream_cast.sv", *mvu_sources()))  # fmt: skip
+
+    def _general(self) -> Instance:
         overflow = OverflowMode(self.get_nodeattr("overflow"))
         if overflow not in _OVERFLOWS:
             raise TargetError(f"{self.onnx_node.name}: {overflow} has no RTL: use AP_SAT")
@@ -114,7 +146,7 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             "OUT_BITS": self.get_output_datatype().bitwidth(),
             "SUM_BITS": bits,
             "SHIFT": self.get_nodeattr("shift"),
-            "ROUNDING": _ROUNDINGS.index(RoundingMode(self.get_nodeattr("rounding"))),
+            "ROUNDING": ROUNDINGS.index(RoundingMode(self.get_nodeattr("rounding"))),
             "OVERFLOW": _OVERFLOWS[overflow],
             "CAST_BITS": min(self.get_nodeattr("width"), bits),
             "CAST_SIGNED": self.get_nodeattr("signedCast"),
@@ -122,5 +154,7 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
         for name, attribute in (
             ("MULT", "mult"), ("OFFSET", "offset"), ("LOW", "lows"), ("HIGH", "highs"),
         ):  # fmt: skip
-            parameters[name] = packed(list(self.get_nodeattr(attribute)), bits)
+            far = (1 << (bits - 1)) - 1  # beyond every sum: a bound there never binds
+            values = [min(max(value, -far), far) for value in self.get_nodeattr(attribute)]
+            parameters[name] = packed(values, bits)
         return Instance("qfx_stream_requant", parameters)

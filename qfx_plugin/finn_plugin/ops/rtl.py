@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from ...errors import TargetError
+from ..estimate import brams, dsps, luts
 from .elementwise import ElementwiseOp
 
 SOURCES = Path(__file__).parents[1] / "templates"
@@ -22,17 +22,28 @@ class Instance:
     """The module inside the top module.
 
     Attributes:
-        module: its name; the file is called alike.
+        module: its name.
         parameters: values as Verilog text.
-        inputs: port prefix of each stream that comes in.
-        outputs: port prefix of each stream that goes out; all in one vector if there is only one
+        inputs: what the names of the ports of each stream that comes in begin with.
+        outputs: likewise, of each stream that goes out; all in one vector if there is only one
             prefix for several streams.
+        reset: connection of the reset port.
+        sources: the module's files; by default the one that is called alike.
+        memories: files for $readmemh: text by name.
     """
 
     module: str
     parameters: Mapping[str, int | str]
-    inputs: tuple[str, ...] = ("in",)
-    outputs: tuple[str, ...] = ("out",)
+    inputs: tuple[str, ...] = ("in_",)
+    outputs: tuple[str, ...] = ("out_",)
+    reset: str = ".rst_n(ap_rst_n)"
+    sources: tuple[Path, ...] = ()
+    memories: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The module and its submodules; parts of this package, shared by all nodes."""
+        return self.sources or (SOURCES / f"{self.module}.sv",)
 
 
 class RTLOp(ElementwiseOp, RTLBackend):
@@ -46,33 +57,55 @@ class RTLOp(ElementwiseOp, RTLBackend):
         """Those of the operation and of FINN's RTL back end."""
         attributes = super().get_nodeattr_types()
         attributes.update(RTLBackend.get_nodeattr_types(self))
+        attributes["memories"] = ("s", False, "")  # files that the last code generation wrote
         return attributes
 
     def run_rtl(self, context: dict[str, Any], graph: Any) -> bool:
         """Run the RTL simulation, if that is what the node is set to."""
         if self.get_nodeattr("exec_mode") != "rtlsim":
             return False
-        RTLBackend.execute_node(self, context, graph)
+        shaped = {
+            name: context[name].reshape(self.get_normal_input_shape(index))
+            for index, name in enumerate(self.onnx_node.input)
+        }
+        RTLBackend.execute_node(self, shaped, graph)
+        for name in self.onnx_node.output:
+            context[name] = shaped[name].reshape(context[name].shape)
         return True
 
+    def lut_estimation(self, fpgapart: str | None = None) -> int:
+        """LUTs, as logic and as memory."""
+        return luts(self)
+
+    def dsp_estimation(self, fpgapart: str | None = None) -> int:
+        """DSP slices."""
+        return dsps(self)
+
+    def bram_estimation(self, fpgapart: str | None = None) -> int:
+        """Halves of block RAMs."""
+        return brams(self)
+
     def generate_hdl(self, model: Any, fpgapart: str, clk: float) -> None:
-        """Write the top module next to a copy of its SystemVerilog."""
+        """Write the top module and its memories."""
         folder, top = (
             Path(self.get_nodeattr("code_gen_dir_ipgen")),
             self.get_verilog_top_module_name(),
         )
         instance = self.instance()
         (folder / f"{top}.v").write_text(self._top(top, instance))
-        shutil.copy(SOURCES / f"{instance.module}.sv", folder)
+        for name, text in instance.memories.items():
+            (folder / name).write_text(text, encoding="ascii")
         for name in ("ipgen_path", "ip_path"):
             self.set_nodeattr(name, str(folder))
         self.set_nodeattr("gen_top_module", top)
+        self.set_nodeattr("memories", " ".join(instance.memories))
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
-        """The SystemVerilog file and the top module."""
-        names = [f"{self.instance().module}.sv", f"{self.get_nodeattr('gen_top_module')}.v"]
+        """The SystemVerilog files, the memories and the top module."""
         folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        return [str(folder / name) for name in names] if abspath else names
+        own = [*self.get_nodeattr("memories").split(), f"{self.get_nodeattr('gen_top_module')}.v"]
+        files = [*self.instance().files, *(folder / name for name in own)]
+        return [str(path) if abspath else path.name for path in files]
 
     def code_generation_ipi(self) -> list[str]:
         """Tcl that puts the module into a block design."""
@@ -97,6 +130,7 @@ class RTLOp(ElementwiseOp, RTLBackend):
             datas="\n".join(datas),
             module=instance.module,
             parameters=",\n".join(f"        .{k}({v})" for k, v in instance.parameters.items()),
+            reset=instance.reset,
             wires=",\n".join(wires),
         )
 
@@ -115,7 +149,7 @@ module {name} (
 {parameters}
     ) unit (
         .clk(ap_clk),
-        .rst_n(ap_rst_n),
+        {reset},
 {wires}
     );
 endmodule
@@ -144,7 +178,7 @@ def _wires(prefix: str, group: list[tuple[str, int]]) -> list[str]:
     """Connections of one prefix of the unit: to one stream, or to several side by side."""
     names = [port for port, _ in reversed(group)]
     return [
-        f"        .{prefix}_{kind}({{{', '.join(f'{name}_{suffix}' for name in names)}}})"
+        f"        .{prefix}{kind}({{{', '.join(f'{name}_{suffix}' for name in names)}}})"
         for kind, suffix in (("data", "data"), ("valid", "TVALID"), ("ready", "TREADY"))
     ]
 

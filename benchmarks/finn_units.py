@@ -1,0 +1,205 @@
+"""Single units over a grid of shapes, synthesised by Yosys: what the estimates are fitted to."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from brevitas_quantizers.fixed_point import project_khot
+from qfx_plugin.finn_plugin import adapter
+from qfx_plugin.finn_plugin.folding import ram_style, window_style
+from qfx_plugin.finn_plugin.measure import measure
+
+PART = "xczu3eg-sbva484-1-i"
+DOMAIN = "finn.custom_op.fpgadataflow.rtl"
+
+
+def unit(kind: str, name: str, folder: Path, outputs: int = 1, **attributes: Any) -> Any:
+    """A unit with generated Verilog."""
+    inputs = ["a", "b"] if kind == "QFXAdd" else ["a"]
+    node = helper.make_node(
+        f"{kind}_rtl", inputs, [f"o{i}" for i in range(outputs)], name=name, domain=DOMAIN,
+        backend="fpgadataflow", code_gen_dir_ipgen=str(folder), **attributes,
+    )  # fmt: skip
+    op = adapter.module("qonnx.custom_op.registry").getCustomOp(node)
+    with adapter.quiet():
+        op.generate_hdl(None, PART, 5.0)
+    return op
+
+
+def _product(
+    name: str, folder: Path, rows: int, columns: int, pe: int, simd: int, *, kind: str = "QFXMVU",
+    bits: int = 8, signed: bool = False, width: int = 8, k: int | None = None,
+    datapath: str = "auto", rom: str = "distributed",
+) -> Any:  # fmt: skip
+    rng = np.random.default_rng([rows, columns, pe, simd])
+    weight = np.clip(np.rint(rng.normal(0, 1 << (width - 3), (rows, columns))),
+                     -(1 << width - 1), (1 << width - 1) - 1).astype(np.int64)  # fmt: skip
+    if k:
+        weight = project_khot(weight * 1.0, width, True, k)
+    span = int(np.abs(weight).sum(axis=1).max()) << bits
+    out = span.bit_length() + 1
+    bias = rng.integers(-span >> 4, (span >> 4) + 1, rows)
+    return unit(
+        kind, name, folder, NumChannels=rows, MW=columns, PE=pe, SIMD=simd,
+        numInputVectors=[1, 1, 1], inputDataType=f"{'' if signed else 'U'}INT{bits}",
+        outputDataType=f"INT{out}", weight=numpy_helper.from_array(weight.astype(np.int32), "w"),
+        bias=[int(b) for b in bias], datapath=datapath, rom_style=rom,
+    )  # fmt: skip
+
+
+MVUS: tuple[dict[str, Any], ...] = (
+    {"rows": 16, "columns": 27, "pe": 1, "simd": 3, "k": 2},
+    {"rows": 16, "columns": 144, "pe": 2, "simd": 9, "k": 2, "rom": "block"},
+    {"rows": 32, "columns": 64, "pe": 4, "simd": 8, "k": 1},
+    {"rows": 32, "columns": 64, "pe": 4, "simd": 8, "rom": "block"},
+    {"rows": 32, "columns": 64, "pe": 4, "simd": 8, "rom": "block", "datapath": "dsp"},
+    {"rows": 32, "columns": 64, "pe": 1, "simd": 16, "bits": 4, "width": 4},
+    {"rows": 32, "columns": 64, "pe": 8, "simd": 1, "bits": 4, "width": 4},
+    {"rows": 64, "columns": 576, "pe": 4, "simd": 12, "k": 2, "rom": "block"},
+    {"rows": 64, "columns": 576, "pe": 1, "simd": 8, "bits": 4, "width": 4, "rom": "block"},
+    {"rows": 10, "columns": 64, "pe": 1, "simd": 1, "k": 2},
+    {"rows": 10, "columns": 64, "pe": 1, "simd": 4, "signed": True, "k": 2},
+    {"rows": 64, "columns": 784, "pe": 1, "simd": 1, "k": 2, "rom": "block"},
+    {"rows": 32, "columns": 300, "pe": 2, "simd": 3, "rom": "block"},
+    {"rows": 120, "columns": 400, "pe": 3, "simd": 8, "rom": "block", "datapath": "dsp"},
+)
+VVUS: tuple[dict[str, Any], ...] = (
+    {"rows": 16, "columns": 9, "pe": 1, "simd": 1, "k": 2},
+    {"rows": 32, "columns": 9, "pe": 8, "simd": 1, "bits": 4, "width": 4},
+)
+CASTS = (  # channels, PE, bits in, signed, width, signed cast, shift, spread, rounding, ReLU
+    (16, 1, 18, True, 8, True, 9, 0, "AP_RND_CONV", True),
+    (16, 4, 18, True, 8, True, 9, 3, "AP_RND_CONV", False),
+    (16, 4, 14, True, 4, False, 9, 0, "AP_RND_CONV", True),
+    (64, 2, 22, True, 8, True, 12, 1, "AP_RND", False),
+    (32, 1, 9, True, 8, True, 1, 0, "AP_RND_CONV", True),
+)
+WINDOWS = (  # image, channels, kernel, stride, SIMD, bits, depthwise
+    (34, 3, 3, 1, 1, 8, 0), (34, 16, 3, 1, 4, 8, 0), (34, 16, 3, 2, 2, 8, 0),
+    (10, 64, 3, 1, 2, 8, 0), (14, 6, 5, 1, 6, 4, 0), (28, 6, 2, 2, 1, 8, 1),
+    (32, 16, 1, 2, 1, 8, 0),
+)  # fmt: skip
+PADS = ((32, 3, 1, 1, 8), (16, 32, 1, 4, 8), (8, 64, 1, 16, 4))
+CONVERTERS = ((8, 16, 64), (64, 8, 64), (16, 24, 48), (18, 72, 144))
+FIFOS = ((8, 2), (8, 30), (32, 20), (8, 100), (32, 200), (8, 500), (32, 600), (64, 1100))
+
+
+def units(folder: Path) -> Iterator[Callable[[], Any]]:
+    """Makers of all units of the grid, each in a folder of its own."""
+    adapter.require()
+    makers = [("QFXMVU", settings) for settings in MVUS] + [("QFXVVU", s) for s in VVUS]
+    number = 0
+
+    def place() -> tuple[str, Path]:
+        nonlocal number
+        number += 1
+        path = folder / str(number)
+        path.mkdir(parents=True)
+        return "unit", path
+
+    for kind, settings in makers:
+        yield lambda kind=kind, settings=settings: _product(*place(), kind=kind, **settings)
+    for setting in CASTS:
+        yield lambda setting=setting: _cast(*place(), *setting)
+    for setting in WINDOWS:
+        yield lambda setting=setting: _window(*place(), *setting)
+    for size, channels, pad, simd, bits in PADS:
+        yield lambda a=(size, channels, pad, simd, bits): _pad(*place(), *a)
+    for setting in CONVERTERS:
+        yield lambda setting=setting: _converter(*place(), *setting)
+    for setting in FIFOS:
+        yield lambda setting=setting: _fifo(*place(), *setting)
+    yield from _small(place)
+
+
+def _pad(name: str, folder: Path, size: int, channels: int, pad: int, simd: int, bits: int) -> Any:
+    return unit(
+        "FMPadding", name, folder, ImgDim=[size, size], Padding=[pad] * 4, NumChannels=channels,
+        SIMD=simd, inputDataType=f"UINT{bits}", numInputVectors=1,
+    )  # fmt: skip
+
+
+def _converter(name: str, folder: Path, wide_in: int, wide_out: int, size: int) -> Any:
+    return unit(
+        "StreamingDataWidthConverter", name, folder, inShape=[1, size], outShape=[1, size],
+        inWidth=wide_in, outWidth=wide_out, dataType="UINT1",
+    )  # fmt: skip
+
+
+def _fifo(name: str, folder: Path, width: int, depth: int) -> Any:
+    return unit(
+        "StreamingFIFO", name, folder, depth=depth, folded_shape=[1, 4, width],
+        ram_style=ram_style(depth), normal_shape=[1, 4 * width], dataType="UINT1",
+    )  # fmt: skip
+
+
+def _cast(
+    name: str, folder: Path, channels: int, pe: int, bits: int, signed: bool, width: int,
+    signed_cast: bool, shift: int, spread: int, rounding: str, relu: bool,
+) -> Any:  # fmt: skip
+    low, high = (-(1 << width - 1), (1 << width - 1) - 1) if signed_cast else (0, (1 << width) - 1)
+    rng = np.random.default_rng(channels)
+    out = f"UINT{width - signed_cast}" if relu or not signed_cast else f"INT{width}"
+    return unit(
+        "QFXRequant", name, folder, NumChannels=channels, PE=pe, numInputVectors=[1, 4, 4],
+        inputDataType=f"{'' if signed else 'U'}INT{bits}", outputDataType=out,
+        mult=[1 << int(v) for v in rng.integers(0, spread + 1, channels)],
+        offset=[0] * channels, lows=[0 if relu else low] * channels, highs=[high] * channels,
+        shift=shift, width=width, signedCast=int(signed_cast), rounding=rounding,
+        overflow="AP_SAT",
+    )  # fmt: skip
+
+
+def _window(
+    name: str, folder: Path, image: int, channels: int, kernel: int, stride: int, simd: int,
+    bits: int, depthwise: int,
+) -> Any:  # fmt: skip
+    out = (image - kernel) // stride + 1
+    op = unit(
+        "ConvolutionInputGenerator", name, folder, ConvKernelDim=[kernel] * 2,
+        IFMChannels=channels, IFMDim=[image] * 2, OFMDim=[out] * 2, SIMD=simd, Stride=[stride] * 2,
+        Dilation=[1, 1], inputDataType=f"UINT{bits}", outputDataType=f"UINT{bits}",
+        depthwise=depthwise,
+    )  # fmt: skip
+    op.set_nodeattr("ram_style", window_style(op))
+    with adapter.quiet():
+        op.generate_hdl(None, PART, 5.0)
+    return op
+
+
+def _small(place: Any) -> Iterator[Callable[[], Any]]:
+    for pe, left, right, out, shifts in ((1, 8, 8, 12, [3, 0]), (4, 4, 4, 6, [1, 0])):
+        yield lambda pe=pe, left=left, right=right, out=out, shifts=shifts: unit(
+            "QFXAdd", *place(), NumChannels=16, PE=pe, numInputVectors=[1, 4, 4], shifts=shifts,
+            inputDataType=f"INT{left}", rhsDataType=f"UINT{right}", outputDataType=f"INT{out}",
+        )  # fmt: skip
+    for pe, bits in ((1, 8), (4, 4)):
+        kinds = {"inputDataType": f"UINT{bits}", "outputDataType": f"UINT{bits}"}
+        kinds |= {"NumChannels": 16, "PE": pe, "numInputVectors": [1, 4, 4]}
+        copies = {"NumOutputStreams": 2, "outFIFODepths": [2, 2]}
+        yield lambda kinds=kinds, copies=copies: unit(
+            "QFXDuplicate", *place(), 2, **kinds, **copies
+        )
+        pool = {"Taps": 4, "Function": "MaxPool"}
+        yield lambda kinds=kinds, pool=pool: unit("QFXPool", *place(), **kinds, **pool)
+        wide = {**kinds, "outputDataType": f"UINT{bits + 6}"}
+        yield lambda wide=wide: unit("QFXGlobalSum", *place(), **wide)
+
+
+def main() -> None:
+    """Measure the whole grid; results are kept by content."""
+    with tempfile.TemporaryDirectory() as folder:
+        for make in units(Path(folder)):
+            op = make()
+            total = measure(op).total
+            print(op.onnx_node.name, op.onnx_node.op_type, total, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""`qfx build --target finn`: to the hand-over, and hand-overs that a check must refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import onnx
+import pytest
+
+from qfx_plugin.build import BuildOptions, build
+from qfx_plugin.build.finn.check import check_folder
+from qfx_plugin.build.finn.includes import check_sources, ports
+from qfx_plugin.errors import OptionError, TargetError, ToolMissingError
+from qfx_plugin.finn_plugin import adapter
+from tests.qonnx_models import mlp
+
+from .helpers import BOARD, PART
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
+    onnx.save(mlp((16, 8, 4), k=2), folder / "m.onnx")
+    result = build(folder / "m.onnx", out=folder / "out", target="finn", samples=4)
+    return folder / "out", result
+
+
+@pytest.mark.slow
+def test_a_build_goes_to_the_hand_over(built):
+    out, result = built
+    status = {step.name: step.status for step in result.steps}
+    assert status.pop("bitstream") == "waiting"
+    assert set(status.values()) == {"done"}
+    report = json.loads((out / "report.json").read_text())
+    agreement = {row["executor"]: row for row in report["agreement"]}
+    assert set(agreement) == {
+        "FINN, converted", "FINN, hardware", "FINN, specialised", "FINN, folded",
+        "Verilator, unit by unit", "Verilator, stitched",
+    }  # fmt: skip
+    assert all(row["differing"] == 0 < row["compared"] for row in agreement.values())
+    folder = out / "handover"
+    assert (folder / "continue.sh").stat().st_mode & 0o111
+    assert (folder / "driver" / "settings.json").is_file()
+    assert len(json.loads((folder / "checks.json").read_text())["checks"]) == 5
+
+
+@pytest.mark.slow
+def test_the_hand_over_s_scripts_are_those_that_were_looked_at(built):
+    """Golden: the calls that decide what Vivado builds, in the order in which they come."""
+    text = (built[0] / "handover/ip/StreamingDataflowPartition_1/make_project.tcl").read_text()
+    cells = [line.split()[-2] for line in text.splitlines() if line.startswith("create_bd_cell")]
+    assert cells == [
+        "StreamingFIFO_rtl_0", "QFXMVU_rtl_0", "StreamingFIFO_rtl_1", "QFXRequant_rtl_0",
+        "StreamingFIFO_rtl_2", "QFXMVU_rtl_1", "StreamingFIFO_rtl_3", "sim_ctrl",
+    ]  # fmt: skip
+    system = (built[0] / "handover/system/ip_config.tcl").read_text()
+    assert f"set BOARD {BOARD}\nset FPGA_PART {PART}\n" in system
+    assert "set FREQ_MHZ 100\n" in system
+    assert system.count("xilinx_finn:finn:StreamingDataflowPartition_") == 3
+
+
+BROKEN = {
+    "a memory is missing": (
+        "units/QFXMVU_rtl_0/QFXMVU_rtl_0_weight.mem", None, None, "there is no file",
+    ),
+    "a wrong part": (
+        "ip/StreamingDataflowPartition_1/make_project.tcl", PART, "xc7z020clg400-1",
+        f"needs -part {PART}",
+    ),
+    "an unknown command": (
+        "system/ip_config.tcl", "save_bd_design", "save_the_design", "invalid command name",
+    ),
+    "a connection twice": (
+        "ip/StreamingDataflowPartition_1/make_project.tcl",
+        "[get_bd_intf_pins StreamingDataflowPartition_1_QFXMVU_rtl_0/out0_V] [",
+        "[get_bd_intf_pins StreamingDataflowPartition_1_QFXRequant_rtl_0/out0_V] [",
+        "to be connected once|equal widths",
+    ),
+    "an unknown parameter": (
+        "system/ip_config.tcl", "CONFIG.NUM_SI", "CONFIG.NUM_SLAVES", "not 'NUM_SLAVES'",
+    ),
+    "a path outside": (
+        "system/ip_config.tcl", "$QFX_ROOT/units", "/home/me/units", "is not in the folder",
+    ),
+    "another width": (
+        "units/StreamingFIFO_rtl_1/StreamingFIFO_rtl_1.v", "0] in0_V_TDATA",
+        "0] in0_V_TDATA", "equal widths",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_hand_over_is_refused(name, built, tmp_path):
+    folder = tmp_path / "handover"
+    shutil.copytree(built[0] / "handover", folder)
+    path, old, new, message = BROKEN[name]
+    if old is None:
+        (folder / path).unlink()
+    else:
+        text = (folder / path).read_text()
+        assert old in text
+        if name == "another width":
+            text = text.replace("input  [", "input  [8+")
+        (folder / path).write_text(text.replace(old, new))
+    with pytest.raises(TargetError, match=message):
+        check_folder(folder, PART, BOARD)
+
+
+def test_without_finn_the_target_says_what_to_install(tmp_path, monkeypatch):
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    monkeypatch.setattr(adapter, "flavour", lambda: None)
+    with pytest.raises(ToolMissingError, match=r"needs FINN.* pip install 'qfx-plugin\[finn\]'"):
+        build(tmp_path / "m.onnx", out=tmp_path / "out", target="finn", samples=2, until="convert")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"finn": {"target_fps": 0}}, "target_fps must be"),
+        ({"finn": {"frames": 1}}, "frames must be"),
+        ({"finn": {"fps": 3}}, "fps"),
+    ],
+)
+def test_options_are_checked(table, message):
+    with pytest.raises(OptionError, match=message):
+        BuildOptions.parse({"target": "finn", **table})
+
+
+def test_ports_with_parameters_have_widths():
+    text = """module m #(
+      parameter W = 3,
+      parameter B = (W+7)/8 * 8
+    )(
+      input ap_clk, // clock
+      input  [B-1:0] in0_V_TDATA,
+      output [X-1:0] out0_V_TDATA
+    ); endmodule"""
+    found = ports(text, "m")
+    assert found["in0_V_TDATA"].width == 8
+    assert (found["ap_clk"].flows, found["ap_clk"].width) == ("input", 1)
+    assert found["out0_V_TDATA"].width == 0
+    with pytest.raises(TargetError, match="module 'other' is in no file"):
+        ports(text, "other")
+
+
+def test_modules_that_are_nowhere_are_named(tmp_path):
+    good = (
+        "module low #(int A = 1) (input x); endmodule\n"
+        "module top;\n  low #(.A(2)) u (.x(0));\nendmodule"
+    )
+    assert check_sources({tmp_path / "a.sv": good}) == 1
+    with pytest.raises(TargetError, match=r"a\.sv names module 'lost', which is in no file"):
+        check_sources({tmp_path / "a.sv": good.replace("low #(.A", "lost #(.A")})
