@@ -4,6 +4,10 @@
     #   of the MLP, 1,000 samples of the CNN
     QFX_DATA=<folder> python benchmarks/rtl_bits.py --part lenet   # LeNet on MNIST
     python benchmarks/rtl_bits.py --part random --count 500        # random small networks
+    python benchmarks/rtl_bits.py --part graphs --count 500        # larger random networks, by the
+    #   adder-graph compiler's own interpreter: no simulation
+
+`--minutes` bounds a run; the results say how many networks it reached.
 
 Networks are trained for a few epochs: enough that their codes are those of a trained network.
 Streams run with idle cycles and back-pressure.
@@ -14,6 +18,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,36 +29,52 @@ from common import environment, parser, print_table, write_results
 from torch import nn
 
 from brevitas_quantizers import export_qonnx, quantize
-from qfx_plugin import Graph, load_qonnx
+from qfx_plugin import Graph, interpret, load_qonnx
 from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.demo.models import RECIPES, build
 from qfx_plugin.demo.run import as_input
 from qfx_plugin.demo.train import train
-from qfx_plugin.errors import TargetError
+from qfx_plugin.errors import TargetError, VerificationError
+from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
+from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+PARTS = {"demo": "demo", "lenet": "lenet", "random": "random_networks", "graphs": "adder_graphs"}
+"""The function of each part."""
 
 
 def main() -> None:
     """Run one part, print the table, write `benchmarks/results/rtl_bits_<part>.json`."""
     arguments = parser(__doc__)
-    arguments.add_argument("--part", choices=("demo", "lenet", "random"), default="demo")
+    arguments.add_argument("--part", choices=PARTS, default="demo")
     arguments.add_argument("--count", type=int, default=500)
-    arguments.add_argument("--first", type=int, default=0)
+    arguments.add_argument("--minutes", type=float, default=600.0)
     arguments.add_argument("--samples", type=int, default=1000)
     arguments.add_argument("--networks", nargs="+", default=["mlp", "cnn"])
     arguments.add_argument("--epochs", type=int, default=2)
     options = arguments.parse_args()
     torch.set_num_threads(1)
     rows = []
-    parts = {"demo": demo, "lenet": lenet, "random": random_networks}
-    for row in parts[options.part](options):
+    deadline = time.monotonic() + 60 * options.minutes
+    for row in globals()[PARTS[options.part]](options):
         rows.append(row)
         print(row, flush=True)
+        if time.monotonic() > deadline:
+            break
     print_table(rows)
-    print(f"{sum(row['codes'] for row in rows)} codes compared, every one equal")
-    write_results(f"rtl_bits_{options.part}", {"rows": rows} | environment())
+    codes = sum(row["codes"] for row in rows)
+    print(f"{codes} codes of {len(rows)} networks compared, every one equal")
+    totals = {"networks": len(rows), "codes": codes, "differing": 0}
+    if len(rows) > 20:  # the names say enough: each network follows from its name
+        totals |= {"last": rows[-1]["network"], "adders": sum(row["adders"] for row in rows)}
+        totals |= {"streaming": sum(row.get("style") == "streaming" for row in rows)}
+        rows = []
+    part = options.part
+    if part == "demo" and len(options.networks) == 1:
+        part = f"demo_{options.networks[0]}"
+    write_results(f"rtl_bits_{part}", totals | {"rows": rows} | environment())
 
 
 def demo(options: Any) -> Iterator[dict[str, Any]]:
@@ -83,19 +104,42 @@ def lenet(options: Any) -> Iterator[dict[str, Any]]:
 
 
 def random_networks(options: Any) -> Iterator[dict[str, Any]]:
-    """Random networks of the test suite; every other one streams if it can."""
-    from tests.hls4ml_backend.random_networks import lively_network
+    """Small random networks of the test suite; every other one streams if it can."""
+    from tests.rtl.small_networks import small_networks
 
-    for number in range(options.first, options.first + options.count):
-        network = lively_network(f"rtl {number}")
+    for number, network in enumerate(islice(small_networks("rtl"), options.count)):
         style = ("unrolled", "streaming")[number % 2]
         try:
-            row = compare(f"random {number}", network.graph, network.x, style=style)
+            row = compare(network.name, network.graph, network.x, style=style)
         except TargetError as error:
             if "use style 'unrolled'" not in str(error):
                 raise
-            row = compare(f"random {number}", network.graph, network.x, style="unrolled")
+            row = compare(network.name, network.graph, network.x, style="unrolled")
         yield row
+
+
+def adder_graphs(options: Any) -> Iterator[dict[str, Any]]:
+    """Random networks as adder graphs, run by the compiler's own interpreter."""
+    from tests.rtl.small_networks import small_networks
+
+    for network in islice(small_networks("rtl", most=1000), options.count):
+        start = time.perf_counter()
+        inputs, outputs = border(network.graph)
+        kernel = build_kernel(
+            hardware_ops(network.graph), network.graph.types(), inputs, outputs, "net",
+            GraphOptions(),
+        )  # fmt: skip
+        got = kernel.emulate(entry_codes(network.graph, network.x))
+        want = interpret(network.graph, network.x)
+        codes = sum(tensor.codes.size for tensor in want.values())
+        if any((got[name] != tensor.codes).any() for name, tensor in want.items()):
+            raise VerificationError(f"{network.name}: the adder graph differs")
+        yield {
+            "network": network.name,
+            "adders": kernel.adders,
+            "codes": codes,
+            "build_s": round(time.perf_counter() - start, 1),
+        }
 
 
 def exported(model: nn.Module, x: np.ndarray) -> Graph:

@@ -10,21 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ToolMissingError
+from ..errors import TargetError, ToolMissingError
 from .lanes import Lanes
 
 REMEDY = "pip install 'alkaid>=0.8.2,<0.9' (or 'qfx-plugin[rtl]')"
 
 SOLVER_BITS = 20
 """The solver takes float32 coefficients: wider ones are split into digits of this many bits."""
+
+WHOLE_CARRY = 65_534
+"""Bits that a carry chain passes in one unit of delay: all. alkaid's own -1 for it makes delays
+negative while a design is traced, so that a wide product can come before its operands."""
 
 SHARED = ("shift_adder", "mux", "negative", "multiplier", "binop")
 """alkaid's own small modules, which its generated code instantiates."""
@@ -87,18 +92,21 @@ def sources(
         effort: how much depth the solver may add to save adders; -1 for no limit.
     """
     version()
+    _make_exact()
     from alkaid.trace import FVArray, HWConfig
 
-    array = FVArray.from_lhs(low, high, step, HWConfig(1, -1, -1), solver_options=_options(effort))
+    hardware = HWConfig(1, WHOLE_CARRY, -1)
+    array = FVArray.from_lhs(low, high, step, hardware, solver_options=_options(effort))
     return np.asarray(array)
 
 
 def constant(value: float) -> Any:
     """A symbol for a constant."""
+    _make_exact()
     from alkaid.trace import HWConfig
     from alkaid.trace.fixed_variable import FVariable
 
-    return FVariable.from_const(value, hwconf=HWConfig(1, -1, -1))
+    return FVariable.from_const(value, hwconf=HWConfig(1, WHOLE_CARRY, -1))
 
 
 def matrix_product(
@@ -117,7 +125,7 @@ def matrix_product(
     total: list[Any] = [constant(0.0)] * len(codes)
     if not x.size:
         return total
-    array = FVArray(x, _options(effort))
+    array = FVArray(x, _options(effort) | {"binary_lut": not any(map(_is_minus_bit, x))})
     for shift, digits in _digits(codes):
         used = np.flatnonzero(digits.any(axis=1))
         if used.size:
@@ -187,6 +195,54 @@ def predict(program: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _options(effort: int) -> Any:
     return {"hard_dc": effort}
+
+
+@cache
+def _make_exact() -> None:
+    """Mend two losses of alkaid 0.8.2, in this process: constants are exact or refused.
+
+    It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
+    significant bits is wrong; and it cuts a constant that is added to its 32 lowest bits.
+    """
+    from alkaid.trace.fixed_variable import FVariable
+
+    for name in ("affine_interval", "fixed_variable", "fixed_variable_array", "tracer"):
+        import_module(f"alkaid.trace.{name}").get_lsb_loc = _lowest_place
+    import_module("alkaid.trace.passes.canon").get_lsb_loc = _lowest_place
+    add = FVariable._const_add
+
+    def add_constant(self: Any, other: float | None) -> Any:
+        total = add(self, other)
+        if other and total.opr == "cadd":
+            _check_constant(total)
+        return total
+
+    FVariable._const_add = add_constant
+
+
+def _check_constant(total: Any) -> None:
+    """Refuse a sum with a constant that lost bits: its distance from the summand is not its own."""
+    (summand,) = total._from
+    scale = total._factor / summand._factor
+    ends = (summand.low, summand.high)[:: 1 if scale > 0 else -1]
+    wanted = Fraction(total.low) - Fraction(ends[0]) * Fraction(scale)
+    code = ((total._data & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
+    shift = (((total._data >> 32) & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
+    if Fraction(code) * Fraction(2) ** -shift * Fraction(total._factor) != wanted:
+        raise TargetError("a constant that is added needs more than 31 bits")
+
+
+def _lowest_place(value: float) -> int:
+    """Place of the lowest bit that is set; 127 for zero, as alkaid has it."""
+    if value == 0:
+        return 127
+    numerator, denominator = float(value).as_integer_ratio()
+    return (numerator & -numerator).bit_length() - denominator.bit_length()
+
+
+def _is_minus_bit(x: Any) -> bool:
+    """Whether a number is one bit wide and negative: the solver's tables take it for 0 or 1."""
+    return bool(x.low < 0 and sum(x.kif) == 1)
 
 
 def _digits(codes: NDArray[np.int64]) -> list[tuple[int, NDArray[np.float64]]]:

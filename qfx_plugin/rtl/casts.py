@@ -19,6 +19,9 @@ from brevitas_quantizers.fixed_point import (
     cast_code,
 )
 
+LONGEST_OFFSET = 24
+"""Bits that a number may lose before it is shortened: the compiler adds constants of 31 bits."""
+
 Symbol: TypeAlias = Any
 """A number of the tracer; its library has no public type for it that we could import here."""
 
@@ -32,6 +35,7 @@ def cast(
     x: Symbol, fmt: FixedPointFormat, rounding: RoundingMode, overflow: OverflowMode
 ) -> Symbol:
     """`x` in the format, as `ap_fixed` converts it: first rounded, then brought into range."""
+    rounding, overflow = RoundingMode(rounding), OverflowMode(overflow)
     if is_constant(x):
         code = cast_code(Fraction(x.low), fmt, rounding, overflow)
         return x.from_const(float(code * _lsb(fmt)), hwconf=x.hwconf)
@@ -44,10 +48,11 @@ def round_to(x: Symbol, frac_bits: int, rounding: RoundingMode) -> Symbol:
     All modes are `floor(x + offset)`, where the offset is a constant plus single bits of `x`: its
     sign, or for `AP_RND_CONV` its bit at the place of the result's LSB.
     """
-    lsb, step = 2.0**-frac_bits, float(x.step)
-    if step >= lsb:
+    lsb = 2.0**-frac_bits
+    if float(x.step) >= lsb:
         return x
-    half = lsb / 2
+    x = _shortened(x, frac_bits)
+    half, step = lsb / 2, float(x.step)
     if rounding is RoundingMode.AP_TRN:
         offset = x
     elif rounding is RoundingMode.AP_RND:
@@ -96,6 +101,20 @@ def bring_into_range(
     return rounded.min_of(high) if rounded.high > high else rounded
 
 
+def _shortened(x: Symbol, frac_bits: int) -> Symbol:
+    """`x`, or if it loses many bits, a shorter number that every mode rounds to the same.
+
+    Kept are the half and one bit for whether anything lies below it: the offsets stay short.
+    """
+    if round(-_log2(float(x.step))) - frac_bits <= LONGEST_OFFSET:
+        return x
+    low_bits = x.quantize(0, -frac_bits - 1, round(-_log2(float(x.step))))
+    if is_constant(low_bits) and not low_bits.low:
+        return _floor(x, frac_bits + 1)
+    anything = (-low_bits).is_negative()
+    return _floor(x, frac_bits + 1) + anything * 2.0 ** -(frac_bits + 2)
+
+
 def _wrap_sign_magnitude(
     rounded: Symbol, x: Symbol, fmt: FixedPointFormat, outside: Symbol
 ) -> Symbol:
@@ -109,9 +128,10 @@ def _wrap_sign_magnitude(
 def _outside(x: Symbol, low: float, high: float) -> Symbol:
     """1 where `x` leaves `[low, high]`, else 0."""
     below, above = (x + -low).is_negative(), (-x + high).is_negative()
-    if is_constant(below):
-        return above
-    return below if is_constant(above) else below | above
+    for one, other in ((below, above), (above, below)):
+        if is_constant(one):  # on this side never, or always
+            return one if one.low else other
+    return below | above
 
 
 def _wrap(x: Symbol, fmt: FixedPointFormat) -> Symbol:

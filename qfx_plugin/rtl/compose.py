@@ -4,14 +4,17 @@
 
 An unrolled stage computes one position in each cycle in an adder graph. A folded stage computes its
 layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
-what follows point by point in an adder graph.
+what follows point by point in an adder graph. Where a tensor is read twice, its stream forks into
+buffers of one sample; where branches meet, a stage takes a beat of each.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +30,13 @@ from .stages import Stage, cut
 from .wiring import (
     Stream,
     connect_flow,
+    connect_fork,
+    connect_join,
     connect_unit,
     connect_window,
     module,
     remap_lanes,
+    side_bits,
 )
 
 STREAM_SV = Path(__file__).parent / "stream_sv"
@@ -49,7 +55,7 @@ def build_streaming(graph: Graph, options: Any) -> RtlNetwork:
     """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
 
     Raises:
-        TargetError: the network is no chain of layers that can stream.
+        TargetError: a layer or a branch of the network has no streaming form.
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
     stages = cut(graph)
@@ -103,7 +109,7 @@ def _add_stage(
         design.files |= kernel.files
         row |= {"adders": kernel.adders, "cost_lut": round(kernel.cost), "latency": kernel.latency}
     out_bits = code_lanes(types[stage.output]).bits
-    in_bits = code_lanes(stage.pixel).bits
+    in_bits = code_lanes(stage.pixel).bits + side_bits(stage)
     design.files[f"{name}.sv"] = module(name, in_bits, out_bits, body, stage.label)
     design.units.append(name)
     design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
@@ -113,6 +119,8 @@ def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
     inputs = (Tensor(source, types[source], "x"),)
+    if stage.side is not None:
+        inputs += (Tensor(stage.side[0], stage.side[1], "side"),)
     outputs = (Tensor(stage.output, types[stage.output], "y"),)
     return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
 
@@ -128,16 +136,17 @@ def _top(
     name: str, source: Tensor, sink: Tensor, stages: Sequence[Stage], units: Sequence[str]
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
-    lines = []
-    stream = Stream(source.port, source.beat_lanes.bits)
+    links = _Links(stages, Stream(source.port, source.beat_lanes.bits), source)
     for number, (stage, unit) in enumerate(zip(stages, units, strict=True)):
+        stream = links.into(stage, number)
         following = Stream(f"link{number}", code_lanes(stage.types()[stage.output]).bits)
-        lines += following.declaration()
-        lines.append(f"  {unit} stage{number} (")
-        lines.append(f"      .clk, .rst, {stream.connection('s')},")
-        lines.append(f"      {following.connection('m')}")
-        lines.append("  );")
-        stream = following
+        links.lines += following.declaration()
+        links.lines.append(f"  {unit} stage{number} (")
+        links.lines.append(f"      .clk, .rst, {stream.connection('s')},")
+        links.lines.append(f"      {following.connection('m')}")
+        links.lines.append("  );")
+        links.add(stage.output, following, prod(stage.positions))
+    stream, lines = following, links.lines
     last = stages[-1].types()[stages[-1].output]
     lines += remap_lanes(
         f"{sink.port}_tdata", sink.beat_lanes, f"{stream.name}_tdata", code_lanes(last),
@@ -151,6 +160,35 @@ def _top(
         name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(units)} stages",
         ports=(source.port, sink.port),
     )  # fmt: skip
+
+
+class _Links:
+    """The streams between stages, and the lines that fork and join them."""
+
+    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: Tensor) -> None:
+        self.lines: list[str] = []
+        self._readers = Counter(name for stage in stages for name in stage.sources)
+        self._ready: dict[str, list[Stream]] = {}
+        self.add(tensor.name, source, tensor.beats)
+
+    def add(self, tensor: str, stream: Stream, beats: int) -> None:
+        """Offer a tensor to its readers."""
+        readers = self._readers[tensor]
+        if readers < 2:
+            self._ready[tensor] = [stream]
+            return
+        branches = [Stream(f"{stream.name}_{number}", stream.bits) for number in range(readers)]
+        self.lines += connect_fork(stream, branches, beats + 2)
+        self._ready[tensor] = branches
+
+    def into(self, stage: Stage, number: int) -> Stream:
+        """The stream that a stage reads."""
+        streams = [self._ready[name].pop(0) for name in stage.sources]
+        if len(streams) == 1:
+            return streams[0]
+        both = Stream(f"join{number}", sum(stream.bits for stream in streams))
+        self.lines += connect_join(streams[0], streams[1], both)
+        return both
 
 
 def _shifts(sink: Tensor, last: Any) -> list[int]:

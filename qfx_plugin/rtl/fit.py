@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import TargetError
+from ..ir import Graph
+from .budget import XCZU3EG, Budget
 from .folding import Folding, is_foldable, smallest, unit_luts
 from .network import RtlNetwork
 from .stages import Stage, cut
-from .synthesis import XCZU3EG, Budget
 
 USABLE = 0.7
 """Share of a device's LUTs that a design may plan for: routing needs the rest."""
+
+BRAM_BITS = 36 * 1024
+"""Bits of a block RAM."""
 
 SLOWEST = 1 << 24
 """Folding further than to so many cycles per sample is not proposed."""
@@ -30,29 +34,51 @@ def fit_report(network: RtlNetwork, budget: Budget = XCZU3EG) -> dict[str, objec
     """Plain data: the estimate, whether it fits, and what to do if it does not.
 
     The estimate is made before synthesis, from the number of bits that are added; Yosys counts
-    0 to 11 % more for adder graphs.
+    0 to 11 % more for adder graphs. Weight memories are counted in bits of block RAM.
     """
-    need = adder_graph_luts(network)
+    luts, memory = adder_graph_luts(network), _memory_bits(network)
+    room = BRAM_BITS * budget.bram36
+    lacking = [
+        f"about {need:,} {what}, "
+        f"{f'{need / there:.1f} times' if there else 'more than'} the {there:,} of {budget.device}"
+        for what, need, there in (
+            ("LUT", luts, budget.lut),
+            ("bits of weight memory", memory, room),
+        )
+        if need > there
+    ]
     report: dict[str, object] = {
         "device": budget.device,
-        "lut_before_synthesis": need,
+        "lut_before_synthesis": luts,
         "lut_available": budget.lut,
-        "fits": need <= budget.lut,
+        "memory_bits": memory,
+        "memory_bits_available": room,
+        "fits": not lacking,
     }
-    if need > budget.lut:
-        report["advice"] = (
-            f"about {need:,} LUT, {need / budget.lut:.1f} times the {budget.lut:,} of "
-            f"{budget.device}: {advice(network, budget)}"
-        )
+    if lacking:
+        report["advice"] = f"{'; '.join(lacking)}: {advice(network.graph, budget)}"
     return report
 
 
-def advice(network: RtlNetwork, budget: Budget = XCZU3EG) -> str:
+def check_fit(report: dict[str, object], name: str) -> None:
+    """Refuse a network whose report says that it does not fit.
+
+    Raises:
+        TargetError: tells by how much, and which folding would fit.
+    """
+    if not report["fits"]:
+        raise TargetError(f"network {name!r} does not fit: {report['advice']}")
+
+
+def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
     """The fastest folding that fits, in words."""
     try:
-        stages = cut(network.graph)
+        stages = cut(graph)
     except TargetError as error:
         return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
+    memory = sum(_unfolded_bits(stage) for stage in stages if is_foldable(stage))
+    if memory > BRAM_BITS * budget.bram36:
+        return "no folding fits: the weights alone need more memory; use fewer bits or weights"
     pace = max(stage.steps for stage in stages)
     while pace <= SLOWEST:
         plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
@@ -70,6 +96,15 @@ def advice(network: RtlNetwork, budget: Budget = XCZU3EG) -> str:
             )
         pace *= 2
     return "no folding fits; use fewer bits or K-hot weights"
+
+
+def _memory_bits(network: RtlNetwork) -> int:
+    return sum(int(row.get("memory_bits", 0)) for row in network.facts.get("stages", ()))
+
+
+def _unfolded_bits(stage: Stage) -> int:
+    """Bits of a layer's weights, in a unit of one lane."""
+    return Folding(1, 1).unit(stage, "unit").memory_bits
 
 
 def _cycles(stage: Stage, folding: Folding | None) -> int:

@@ -63,15 +63,24 @@ def lower(
     Raises:
         TargetError: the operation cannot be expressed exactly; names the node.
     """
+    try:
+        symbols = _symbols(op, operands, types, effort)
+    except TargetError as error:
+        text = str(error)
+        raise TargetError(text if text.startswith(op.label) else f"{op.label}: {text}") from error
+    return _prove(op, symbols.reshape(result.shape), result)
+
+
+def _symbols(
+    op: Op, operands: Sequence[Symbols], types: Sequence[TensorType], effort: int
+) -> Symbols:
     if isinstance(op, (Linear, Conv)):
         _check_bias(op)
         rows = linear if isinstance(op, Linear) else conv
-        symbols = rows(op, operands[0], effort)
-    elif type(op) in _SIMPLE:
-        symbols = _SIMPLE[type(op)](op, operands, types)
-    else:
+        return rows(op, operands[0], effort)
+    if type(op) not in _SIMPLE:
         raise TargetError(f"{op.label}: the RTL path has no such operation")
-    return _prove(op, symbols.reshape(result.shape), result)
+    return _SIMPLE[type(op)](op, operands, types)
 
 
 def linear(op: Linear, x: Symbols, effort: int) -> Symbols:

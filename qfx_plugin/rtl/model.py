@@ -88,15 +88,19 @@ def build_model(
     defines: Mapping[str, str],
     memories: Sequence[Path],
     trace: bool,
+    harness: Path = HARNESS,
 ) -> CompiledModel:
-    """Translate, compile and keep; see `qfx_plugin.rtl.simulate.compile_module`."""
+    """Translate, compile and keep; see `qfx_plugin.rtl.simulate.compile_module`.
+
+    `harness` is the C++ that drives the model: the functions that the shared library exports.
+    """
     sources = [Path(path) for path in sources]
     memories = sorted(Path(path) for path in memories)
     for path in (*sources, *memories):
         if not path.is_file():
             raise TargetError(f"Verilog source {path} does not exist")
     options = [*OPTIONS, "--trace-vcd"] if trace else list(OPTIONS)
-    facts = [verilator.version(), compiler.version(), FLAGS, options, top, HARNESS.read_text()]
+    facts = [verilator.version(), compiler.version(), FLAGS, options, top, harness.read_text()]
     facts += [sorted(parameters.items()), sorted(defines.items())]
     facts += [str(cache_dir())] if memories else []
     key = _digest(facts, [*sources, *memories], include_dirs)
@@ -116,7 +120,7 @@ def build_model(
                 defines=defines,
                 options=options,
             )
-            _compile(work, trace)
+            _compile(work, trace, harness)
             shutil.rmtree(work / "cpp")
             for path in memories:
                 shutil.copy(path, work)
@@ -144,14 +148,14 @@ def _with_memories(
     return result
 
 
-def _compile(work: Path, trace: bool) -> None:
+def _compile(work: Path, trace: bool, harness: Path) -> None:
     """All classes and the harness as one translation unit: one pass over Verilator's headers."""
     classes = work / "cpp"
     ports, table = _port_table((classes / f"{PREFIX}.h").read_text())
     (classes / "ports.inc").write_text(table)
     parts = sorted(path.name for path in classes.glob(f"{PREFIX}*.cpp"))
     lines = [f'#include "{name}"\n' for name in (*parts, "harness.cpp")]
-    shutil.copy(HARNESS, classes / "harness.cpp")
+    shutil.copy(harness, classes / "harness.cpp")
     (classes / "all.cc").write_text("".join(lines))
     compiler.compile_shared(
         [classes / "all.cc", *_runtime(trace)],

@@ -213,6 +213,20 @@ class Mvu:
         blocks = start.reshape(-1, self.pe).tolist()
         return [_join([int(value) & mask for value in block], bits) for block in blocks]
 
+    def memories(self) -> dict[str, tuple[str, str]]:
+        """Name and text for $readmemh of each memory, by the parameter that names it."""
+        words = {
+            "WEIGHT_FILE": (self.weight_words(), self.pe * self.simd * self.code_bits),
+            "BIAS_FILE": (self.start_words(), self.pe * self.product.result_bits),
+        }
+        return {
+            key: (
+                f"{self.name}_{key.split('_')[0].lower()}.mem",
+                "".join(f"{line:0{-(-bits // 4)}x}\n" for line in lines),
+            )
+            for key, (lines, bits) in words.items()
+        }
+
     def write(self, folder: Path) -> list[Path]:
         """Write the module and its two memories, `<name>_weight.mem` and `<name>_bias.mem`.
 
@@ -223,16 +237,10 @@ class Mvu:
             The module and the files of its submodules.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        memories = {
-            "WEIGHT_FILE": (self.weight_words(), self.pe * self.simd * self.code_bits),
-            "BIAS_FILE": (self.start_words(), self.pe * self.product.result_bits),
-        }
         parameters = dict(self.parameters)
-        for key, (words, bits) in memories.items():
-            path = folder / f"{self.name}_{key.split('_')[0].lower()}.mem"
-            digits = -(-bits // 4)
-            path.write_text("".join(f"{word:0{digits}x}\n" for word in words), encoding="ascii")
-            parameters[key] = f'"{path.name}"'
+        for key, (name, text) in self.memories().items():
+            (folder / name).write_text(text, encoding="ascii")
+            parameters[key] = f'"{name}"'
         source = folder / f"{self.name}.sv"
         source.write_text(self._wrapper(parameters), encoding="ascii")
         return [*mvu_sources(), source]

@@ -13,6 +13,9 @@ _COMBINATIONAL = re.compile(r"LUT\d|INV|CARRY\d|MUXF\d|RAM\d+[XM].*")
 _LEVEL = re.compile(r"LUT\d|RAM\d+[XM].*")
 """Cells that count: a LUT, or one used as memory. Carry cells and multiplexers follow a LUT."""
 
+_WRITTEN = re.compile(r"(RAM\d+[XM].*) (D|DI\w*|WE|WCLK)")
+"""Kind and port of what a LUT memory takes at the clock edge only."""
+
 
 def logic_depth(netlist: Mapping[str, Any], top: str) -> int:
     """Largest number of LUTs between two registers, or between a register and a port.
@@ -39,6 +42,7 @@ def logic_depth(netlist: Mapping[str, Any], top: str) -> int:
             drivers[bit]
             for port, bits in cell["connections"].items()
             if cell["port_directions"][port] == "input"
+            and not _WRITTEN.fullmatch(f"{cell['type']} {port}")
             for bit in bits
             if bit in drivers
         }

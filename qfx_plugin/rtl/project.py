@@ -14,6 +14,7 @@ from ..ir import Graph
 from .alkaid_adapter import version as compiler_version
 from .bench import write_bench
 from .border import border, hardware_ops
+from .budget import XCZU3EG, Budget
 from .fit import fit_report
 from .kernel import GraphOptions, build_kernel
 from .names import verilog_name
@@ -63,6 +64,7 @@ def compile_rtl(
     options: RtlOptions | None = None,
     samples: int = 64,
     seed: int = 0,
+    budget: Budget = XCZU3EG,
 ) -> RtlNetwork:
     """Write a network as Verilog, with a test bench that checks itself and a report.
 
@@ -75,6 +77,7 @@ def compile_rtl(
         options: style, pipelining and folding.
         samples: number of random samples in the test bench.
         seed: of these samples.
+        budget: the device that the report compares with; nothing is refused.
 
     Raises:
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
@@ -89,7 +92,7 @@ def compile_rtl(
     folder = Path(out_dir)
     network.write(folder / "rtl")
     write_bench(network, folder, random_inputs(network.graph, samples, seed))
-    report = describe(network, options)
+    report = describe(network, options, budget)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return network
 
@@ -144,7 +147,7 @@ def products(graph: Graph) -> int:
     )
 
 
-def describe(network: RtlNetwork, options: RtlOptions) -> dict[str, Any]:
+def describe(network: RtlNetwork, options: RtlOptions, budget: Budget = XCZU3EG) -> dict[str, Any]:
     """The report: what was made, and how names and formats map to ports."""
     return {
         "version": 1,
@@ -156,7 +159,7 @@ def describe(network: RtlNetwork, options: RtlOptions) -> dict[str, Any]:
         "latency": network.latency,
         "interval": network.interval,
         "products": products(network.graph),
-        "fit": fit_report(network),
+        "fit": fit_report(network, budget),
         "inputs": [_port(tensor, network.style) for tensor in network.inputs],
         "outputs": [_port(tensor, network.style) for tensor in network.outputs],
         **network.facts,

@@ -9,7 +9,7 @@ from .synthesis import ResourceEstimate, combine, estimate
 
 
 def estimate_folder(
-    folder: Path, top: str, units: Sequence[str] = ()
+    folder: Path, top: str, units: Sequence[str] = (), *, family: str = "xcup"
 ) -> tuple[ResourceEstimate, list[ResourceEstimate]]:
     """Estimate the design in a folder that `compile_rtl` wrote.
 
@@ -17,6 +17,7 @@ def estimate_folder(
         folder: its `rtl/`.
         top: name of the top module.
         units: modules to synthesise one by one; the whole design at once if there are none.
+        family: of the device, as Yosys calls it.
 
     Returns:
         The total, and the estimate of each unit.
@@ -28,5 +29,5 @@ def estimate_folder(
     sources = sorted([*folder.glob("*.sv"), *folder.glob("*.v")])
     memories = sorted(folder.glob("*.mem"))
     names = list(units) or [top]
-    parts = [estimate(sources, name, memories=memories) for name in names]
+    parts = [estimate(sources, name, memories=memories, family=family) for name in names]
     return (parts[0] if len(parts) == 1 else combine(top, parts)), parts

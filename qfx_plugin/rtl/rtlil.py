@@ -52,6 +52,20 @@ def merge_equal_modules(design: str) -> str:
     )
 
 
+def users_of(design: str, prefix: str) -> list[str]:
+    """Modules that hold an instance of a module whose name begins with `prefix`.
+
+    Args:
+        design: in Yosys' text format.
+        prefix: of the names in the source.
+    """
+    return [
+        match["name"]
+        for match in _MODULE.finditer(design)
+        if f"  cell \\{prefix}" in match["body"] and not match["name"].startswith(f"\\{prefix}")
+    ]
+
+
 def _body(text: str) -> str:
     """What a module holds, without places and with Yosys' own names counted from its beginning."""
     numbers: dict[tuple[str, str], int] = {}

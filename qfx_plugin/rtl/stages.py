@@ -1,11 +1,13 @@
-"""A chain of layers cut into stages: a sliding window, or none, and what follows it.
+"""A network cut into stages: a sliding window, or none, and what follows it point by point.
 
 Between stages a stream carries one position in each beat, all channels side by side. Tensors get
-three axes here: (channels, rows, columns); a vector is one position.
+three axes here: (channels, rows, columns); a vector is one position. Where two branches meet, a
+stage takes a beat of each at once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -17,6 +19,7 @@ from ..errors import TargetError
 from ..ir import (
     Add,
     Clip,
+    Concat,
     Constant,
     Conv,
     FixedType,
@@ -37,6 +40,7 @@ from ..ir.ops import Pool
 from .border import border, hardware_ops
 
 POINTWISE = (Add, Clip, Identity, Multiply, PRelu, Quantize, Relu)
+JOINING = (Add, Concat, Multiply)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,7 @@ class Stage:
         image: (rows, columns) that come in.
         window: which positions the stage sees at once, or None for one position at a time.
         lowest_pad: whether padding is the lowest code (maximum) instead of 0.
+        side: name of a second tensor that comes in, of the same image, and type of one position.
     """
 
     ops: tuple[Op, ...]
@@ -60,6 +65,12 @@ class Stage:
     image: tuple[int, int]
     window: Window | None
     lowest_pad: bool = False
+    side: tuple[str, FixedType] | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the tensors that come in."""
+        return (self.source,) if self.side is None else (self.source, self.side[0])
 
     @property
     def label(self) -> str:
@@ -106,6 +117,8 @@ class Stage:
     def types(self) -> dict[str, Any]:
         """Types of all tensors inside the stage."""
         types: dict[str, Any] = {self.source: self.patch}
+        if self.side is not None:
+            types[self.side[0]] = self.side[1]
         for op in (*self.constants, *self.ops):
             types[op.output] = op.result(*(types[name] for name in op.inputs))
         return types
@@ -123,38 +136,84 @@ def cut(graph: Graph) -> list[Stage]:
             f"network {graph.name!r}: style 'streaming' needs one quantized input and one output, "
             f"not {len(inputs)} and {len(outputs)}; use style 'unrolled'"
         )
-    cutter = _Cutter(inputs[0].name, inputs[0].kind)
-    constants = {op.output: op for op in hardware_ops(graph) if isinstance(op, Constant)}
-    for op in hardware_ops(graph):
+    ops = hardware_ops(graph)
+    constants = {op.output: op for op in ops if isinstance(op, Constant)}
+    reads = _reads(ops, graph.outputs[0])
+    cutter = _Cutter(inputs[0].name, inputs[0].kind, reads)
+    for op in ops:
         if not isinstance(op, Constant):
-            _check_chain(op, cutter.tensor, constants)
-            cutter.add(op, [constants[name] for name in op.inputs if name in constants])
+            moving = tuple(dict.fromkeys(name for name in op.inputs if name not in constants))
+            cutter.add(op, moving, [constants[n] for n in op.inputs if n in constants])
+    cutter.enter(graph.outputs[0])
     return cutter.finish()
 
 
-def _check_chain(op: Op, tensor: str, constants: dict[str, Constant]) -> None:
-    moving = [name for name in op.inputs if name not in constants]
-    if set(moving) != {tensor}:
-        raise TargetError(
-            f"{op.label}: style 'streaming' needs a chain of layers, and this node reads "
-            f"{', '.join(moving)}; use style 'unrolled'"
-        )
+def _reads(ops: Sequence[Op], output: str) -> Counter[str]:
+    """How many operations read each tensor; a Reshape is another name for the same tensor."""
+    root: dict[str, str] = {}
+    reads = Counter({output: 1})
+    for op in ops:
+        if isinstance(op, Reshape):
+            root[op.output] = root.get(op.inputs[0], op.inputs[0])
+        else:
+            reads.update({root.get(name, name) for name in op.inputs})
+    reads[root.get(output, output)] += output in root
+    for name, other in root.items():
+        reads[name] = reads[other]
+    return reads
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor of the network is.
+
+    Attributes:
+        stage: number of the stage that gives it; -1 for the network's input.
+        name: what that stage calls it.
+        pixel: type of one position.
+        image: (rows, columns).
+        flat: whether the network sees a vector where the stream still carries an image.
+    """
+
+    stage: int
+    name: str
+    pixel: FixedType
+    image: tuple[int, int]
+    flat: bool = False
 
 
 class _Cutter:
-    """Goes along the chain and collects stages."""
+    """Goes through the operations and collects stages; always at one tensor, its `at`."""
 
-    def __init__(self, tensor: str, kind: FixedType) -> None:
-        self.tensor = tensor
+    def __init__(self, tensor: str, kind: FixedType, reads: Counter[str]) -> None:
         self.stages: list[Stage] = []
+        self._reads = reads
         channels, *spatial = kind.shape
-        self.image = _two(spatial)
-        self.pixel = FixedType((channels, 1, 1), kind.frac_bits, kind.low, kind.high)
-        self.flat = False
-        """Whether the network sees a vector where the stream still carries an image."""
+        pixel = FixedType((channels, 1, 1), kind.frac_bits, kind.low, kind.high)
+        self.tensor = tensor
+        self.at = _Place(-1, tensor, pixel, _two(spatial))
+        self._places = {tensor: self.at}
 
-    def add(self, op: Op, constants: list[Constant]) -> None:
-        """Put one operation into the last stage, or begin a new one."""
+    def enter(self, tensor: str) -> None:
+        """Go to a tensor."""
+        self.tensor, self.at = tensor, self._places[tensor]
+
+    def add(self, op: Op, moving: Sequence[str], constants: list[Constant]) -> None:
+        """Put one operation into the stage that gives its operand, or begin a new one."""
+        if len(moving) == 2 and isinstance(op, JOINING) and len(op.inputs) == 2:
+            self._join(op, moving[0], moving[1])
+        elif len(moving) == 1:
+            self.enter(moving[0])
+            self._follow_one(op, constants)
+        else:
+            raise TargetError(
+                f"{op.label}: style 'streaming' joins two tensors by Add, Multiply or Concat, and "
+                f"this node reads {', '.join(moving)}; use style 'unrolled'"
+            )
+        self.tensor = op.output
+        self._places[op.output] = self.at
+
+    def _follow_one(self, op: Op, constants: list[Constant]) -> None:
         if isinstance(op, Reshape):
             self._reshape(op)
         elif isinstance(op, Conv):
@@ -170,20 +229,42 @@ class _Cutter:
             self._pointwise(op, constants)
         else:
             raise TargetError(f"{op.label}: has no streaming form; use style 'unrolled'")
-        self.tensor = op.output
+
+    def _join(self, op: Op, first: str, second: str) -> None:
+        """A stage with two streams in, beat by beat."""
+        places = []
+        for number, tensor in enumerate((first, second)):
+            self.enter(tensor)
+            if self.at.flat:
+                self._gather(f"{op.output}:{number}")
+            places.append(self.at)
+        self.at, side = places
+        channels = [place.pixel.shape[0] for place in places]
+        if self.at.image != side.image or (channels[0] != channels[1] and not _is_concat(op)):
+            raise TargetError(
+                f"{op.label}: style 'streaming' joins tensors of one shape, not {first} of "
+                f"{_shape(self.at)} and {second} of {_shape(side)}; use style 'unrolled'"
+            )
+        names = {first: self.at.name, second: side.name}
+        ordered = tuple(names[name] for name in op.inputs)
+        stage = Stage(
+            (replace(op, inputs=ordered),), (), self.at.name, self.at.pixel, self.at.image, None,
+            side=(side.name, side.pixel),
+        )  # fmt: skip
+        self._append(stage)
 
     def finish(self) -> list[Stage]:
         """All stages; a network that ends as a vector sends one beat."""
-        if self.flat:
+        if self.at.flat:
             self._gather(self.tensor)
         if not self.stages:
             self._begin(Identity("pass", (self.tensor,), f"{self.tensor}:out"), None)
         return self.stages
 
     def _reshape(self, op: Reshape) -> None:
-        if len(op.shape) == 1 and not self.flat:
-            self.flat = prod(self.image) > 1
-        elif op.shape[0] != self.pixel.shape[0] or _two(op.shape[1:]) != self.image:
+        if len(op.shape) == 1 and not self.at.flat:
+            self.at = replace(self.at, flat=prod(self.at.image) > 1)
+        elif op.shape[0] != self.at.pixel.shape[0] or _two(op.shape[1:]) != self.at.image:
             raise TargetError(
                 f"{op.label}: style 'streaming' flattens images and nothing else, not to "
                 f"{list(op.shape)}; use style 'unrolled'"
@@ -191,68 +272,79 @@ class _Cutter:
 
     def _gather(self, output: str) -> None:
         """One window over the whole image, whose elements become the channels."""
-        window = Window.plain(*self.image)
-        size = (prod(self.image) * self.pixel.shape[0], 1, 1)
-        self.flat = False
-        self._begin(Reshape("flatten", (self._source,), f"{output}:flat", size), window)
+        window = Window.plain(*self.at.image)
+        size = (prod(self.at.image) * self.at.pixel.shape[0], 1, 1)
+        self.at = replace(self.at, flat=False)
+        self._begin(Reshape("flatten", (self.at.name,), f"{output}:flat", size), window)
 
     def _linear(self, op: Linear) -> None:
         """A convolution whose kernel is the whole image."""
-        image, self.flat = self.image, False
-        channels = self.pixel.shape[0]
+        self.at = replace(self.at, flat=False)
+        image = self.at.image
+        channels = self.at.pixel.shape[0]
         window = Window.plain(*image)
         weight = _reshaped(op.weight, (op.outputs, channels, *image))
         layer = Conv(op.name, op.inputs, op.output, weight, op.bias, window)
         self._begin(layer, window if prod(image) > 1 else None)
 
     def _pointwise(self, op: Op, constants: list[Constant]) -> None:
-        if self.flat and _per_channel(op, constants):
-            self._gather(self.tensor)
+        if self.at.flat and _per_channel(op, constants):
+            self._gather(op.output)
         spread = [replace(c, weight=_channels(op, c.weight)) for c in constants]
-        if not self.stages:
+        if self.at.stage < 0 or self._reads[self.tensor] > 1:
             self._begin(op, None, spread)
             return
-        last = self.stages[-1]
+        last = self.stages[self.at.stage]
         names = {c.output for c in spread}
         inputs = tuple(name if name in names else last.output for name in op.inputs)
-        self._replace_last(
+        self._replace(
+            self.at.stage,
             replace(
                 last,
                 ops=(*last.ops, replace(op, inputs=inputs)),
                 constants=(*last.constants, *spread),
-            )
+            ),
         )
 
-    @property
-    def _source(self) -> str:
-        return self.stages[-1].output if self.stages else self.tensor
-
     def _begin(self, op: Op, window: Window | None, constants: Sequence[Constant] = ()) -> None:
-        if self.flat:
+        if self.at.flat and window is not None:
             raise TargetError(f"{op.label}: needs an image, not a vector; use style 'unrolled'")
         trivial = window is not None and window.area == 1 and _is_plain(window)
         names = {constant.output for constant in constants}
-        inputs = tuple(name if name in names else self._source for name in op.inputs)
+        inputs = tuple(name if name in names else self.at.name for name in op.inputs)
         stage = Stage(
             (replace(op, inputs=inputs),),
             tuple(constants),
-            self._source,
-            self.pixel,
-            self.image,
+            self.at.name,
+            self.at.pixel,
+            self.at.image,
             None if trivial else window,
             isinstance(op, MaxPool),
         )
+        self._append(stage)
+
+    def _append(self, stage: Stage) -> None:
         self.stages.append(stage)
-        self._follow(stage)
+        self._follow(len(self.stages) - 1)
 
-    def _replace_last(self, stage: Stage) -> None:
-        self.stages[-1] = stage
-        self._follow(stage)
+    def _replace(self, number: int, stage: Stage) -> None:
+        self.stages[number] = stage
+        self._follow(number)
 
-    def _follow(self, stage: Stage) -> None:
+    def _follow(self, number: int) -> None:
+        """Go to what a stage gives; a vector that is still an image stays one."""
+        stage = self.stages[number]
         kind = stage.types()[stage.output]
-        self.pixel = FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
-        self.image = stage.positions
+        pixel = FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
+        self.at = _Place(number, stage.output, pixel, stage.positions, self.at.flat)
+
+
+def _is_concat(op: Op) -> bool:
+    return isinstance(op, Concat)
+
+
+def _shape(place: _Place) -> str:
+    return " x ".join(map(str, (place.pixel.shape[0], *place.image)))
 
 
 def _two(spatial: Sequence[int]) -> tuple[int, int]:

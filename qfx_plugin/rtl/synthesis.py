@@ -12,6 +12,11 @@ of LUTs between two registers.
 
 Every result is kept under `~/.cache/qfx/yosys`, by the content of the sources. A large network is
 estimated unit by unit and added up (`combine`), so that a change costs one unit's synthesis.
+
+An adder graph is hundreds of small adders of different widths. Yosys spends half a second on the
+LUTs of each module, so the adders, once they are carry chains, become part of the graph's pipeline
+stage, whose LUTs are found by `abc`; `abc9`, which the rest gets, takes ten times as long for 3 %
+more LUTs.
 """
 
 from __future__ import annotations
@@ -29,12 +34,19 @@ from typing import Any
 
 from ..errors import TargetError
 from ..tools import yosys
+from .budget import XCZU3EG, Budget
 from .model import cache_dir
 from .netlist import logic_depth
-from .rtlil import merge_equal_modules
+from .rtlil import merge_equal_modules, users_of
 
 FORMAT = 2
 """Raised when what is counted changes: older cache entries are then ignored."""
+
+GRAPH_PARTS = "alkaid_"
+"""How the modules are called that an adder graph consists of."""
+
+GRAPH_FORMAT = 1
+"""As `FORMAT`, for designs with adder graphs only."""
 
 _MEMORY_LUTS = {
     "RAM32M16": 8, "RAM64M8": 8, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2,
@@ -91,31 +103,6 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What a device has.
-
-    Attributes:
-        device: its name.
-        lut: LUTs.
-        ff: flip-flops.
-        carry8: carry cells.
-        dsp: DSP slices.
-        bram36: block RAMs.
-    """
-
-    device: str
-    lut: int
-    ff: int
-    carry8: int
-    dsp: int
-    bram36: int
-
-
-XCZU3EG = Budget("xczu3eg", lut=70_560, ff=141_120, carry8=8_820, dsp=360, bram36=216)
-"""The device of the Ultra96 v2 (AMD DS891)."""
-
-
-@dataclass(frozen=True)
 class ResourceEstimate:
     """A Yosys estimate of a design.
 
@@ -143,7 +130,10 @@ class ResourceEstimate:
         return {
             "LUT": (need.all_luts, budget.lut),
             "FF": (need.ff, budget.ff),
-            "CARRY8": (need.carry8, budget.carry8),
+            f"CARRY{budget.carry_bits}": (
+                need.carry8 if budget.carry_bits == 8 else need.carry4,
+                budget.carry,
+            ),
             "DSP": (need.dsp, budget.dsp),
             "BRAM36": (need.bram36, budget.bram36),
         }
@@ -208,6 +198,8 @@ def estimate(
             raise TargetError(f"source {path} does not exist")
     options = {"top": top, "parameters": dict(parameters or {}), "family": family}
     options |= {"dsp": dsp, "flatten": flatten, "tool": yosys.version(), "format": FORMAT}
+    if any(path.name.startswith(GRAPH_PARTS) for path in sources):
+        options["graphs"] = GRAPH_FORMAT
     cached = cache_dir() / "yosys" / f"{_digest(options, [*sources, *memories])}.json"
     if cached.exists() and keep is None:
         return _from_dict(json.loads(cached.read_text(encoding="utf-8")))
@@ -219,9 +211,9 @@ def estimate(
     # On an error the folder stays: the message names the log in it.
     limits: dict[str, Any] = {"what": top, "timeout_s": timeout_s, "memory_gb": memory_gb}
     read = yosys.run(_reading(_copied(sources, folder), options), folder, **limits)
-    design = (folder / "design.il").read_text(encoding="utf-8")
-    (folder / "design.il").write_text(merge_equal_modules(design), encoding="utf-8")
-    run = yosys.run(_mapping(options), folder, **limits)
+    design = merge_equal_modules((folder / "design.il").read_text(encoding="utf-8"))
+    (folder / "design.il").write_text(design, encoding="utf-8")
+    run = yosys.run(_mapping(options, users_of(design, GRAPH_PARTS)), folder, **limits)
     statistics = _json(folder / "stat.json")
     depth = logic_depth(_json(folder / "netlist.json"), top)
     if keep is None:
@@ -281,20 +273,42 @@ def _reading(sources: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _mapping(options: Mapping[str, Any]) -> list[str]:
+def _mapping(options: Mapping[str, Any], graphs: Sequence[str]) -> list[str]:
+    """From `design.il` to cells; `graphs` are the modules that consist of small adders."""
     flags = ["-noiopad", "-noclkbuf"]  # parts of a device, not whole ones
     flags += [] if options["dsp"] else ["-nodsp"]
     flags += ["-flatten"] if options["flatten"] else []
+    synth = f"synth_xilinx -family {options['family']} -top {options['top']} {' '.join(flags)}"
     return [
         "scratchpad -set abc9.verify 0",  # fails on correct netlists in 0.70
         "read_rtlil design.il",
         # Vivado's name for a memory in LUTs; Yosys means LUT RAM by it, which a ROM cannot be.
         'setattr -set rom_style "logic" a:rom_style=distributed',
-        f"synth_xilinx -family {options['family']} -top {options['top']} {' '.join(flags)}",
+        *(_graph_mapping(synth, graphs) if graphs and not options["flatten"] else [synth]),
         "tee -q -o stat.json stat -json -hierarchy",
         "flatten",
         "clean",
         "write_json netlist.json",
+    ]
+
+
+def _graph_mapping(synth: str, graphs: Sequence[str]) -> list[str]:
+    """`synth_xilinx` with adder graphs mapped apart; its last steps are those of Yosys 0.70."""
+    luts = "-luts 2:2,3,6:5,10,20"
+    return [
+        f"select {GRAPH_PARTS}*",
+        # Sums become carry chains now: merged with their neighbours they would be compressors.
+        *("proc", "opt_expr", "opt_clean", "wreduce", "opt_clean", "alumacc", "opt_clean"),
+        "select -clear",
+        f"setattr -mod -set keep_hierarchy 1 {GRAPH_PARTS}multiplier*",  # may take DSP slices
+        f"select -set graphs {' '.join(graphs)}",
+        *("flatten @graphs", "clean", f"{synth} -run begin:map_luts"),
+        f"select -set graphs {' '.join(graphs)}",
+        *("opt_expr -mux_undef -noclkinv", f"abc {luts} @graphs"),
+        *("select * @graphs %d", f"abc9 {luts}", "select -clear", "clean"),
+        "xilinx_srl -fixed -minlen 3",
+        "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+        *("xilinx_dffopt", "opt_lut_ins -tech xilinx", f"{synth} -run finalize:"),
     ]
 
 

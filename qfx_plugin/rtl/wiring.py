@@ -75,11 +75,16 @@ def module(
     return "\n".join(lines) + "\n"
 
 
+def side_bits(stage: Stage) -> int:
+    """Bits of the second tensor that comes into a stage, above those of the first."""
+    return 0 if stage.side is None else code_lanes(stage.side[1]).bits
+
+
 def connect_window(stage: Stage) -> list[str]:
     """The sliding window of a stage, as stream `w`; the input itself if it needs none."""
     bits = code_lanes(stage.pixel).bits
     taps = 1 if stage.window is None else stage.window.area
-    stream = Stream("w", bits * taps)
+    stream = Stream("w", bits * taps + side_bits(stage))
     lines = stream.declaration()
     window = stage.window
     if window is None:
@@ -119,6 +124,10 @@ def connect_flow(stage: Stage, kernel: Kernel) -> list[str]:
     lanes = kernel.inputs[0].lanes
     out = kernel.outputs[0].lanes.bits
     lines = [f"  logic [{lanes.bits - 1}:0] x;", f"  logic [{out - 1}:0] y;"]
+    if stage.side is not None:
+        high = lanes.bits + side_bits(stage) - 1
+        lines += [f"  logic [{high - lanes.bits}:0] side;"]
+        lines += [f"  assign side = w_tdata[{high}:{lanes.bits}];"]
     return [*lines, *_taps_to_elements(stage, lanes), *_run(kernel, "w")]
 
 
@@ -162,6 +171,37 @@ def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | No
     return [*lines, *_run(kernel, "v")]
 
 
+def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[str]:
+    """A stream to several: each beat at once, into a buffer of `depth` beats for each branch.
+
+    With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
+    the one that it is joined with.
+    """
+    lines = [f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"]
+    for branch in branches:
+        lines += branch.declaration()
+        lines += [
+            f"  logic {branch.name}_room;",
+            f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
+            f"      .clk, .rst, .s_tdata({link.name}_tdata),",
+            f"      .s_tvalid({link.name}_tvalid && {link.name}_tready),",
+            f"      .s_tready({branch.name}_room), {branch.connection('m')}",
+            "  );",
+        ]
+    return lines
+
+
+def connect_join(first: Stream, second: Stream, both: Stream) -> list[str]:
+    """Two streams to one: a beat of each at once, the first in the lower bits."""
+    return [
+        *both.declaration(),
+        f"  assign {both.name}_tdata = {{{second.name}_tdata, {first.name}_tdata}};",
+        f"  assign {both.name}_tvalid = {first.name}_tvalid && {second.name}_tvalid;",
+        f"  assign {first.name}_tready = {both.name}_tready && {second.name}_tvalid;",
+        f"  assign {second.name}_tready = {both.name}_tready && {first.name}_tvalid;",
+    ]
+
+
 def remap_lanes(
     target: str, to: Lanes, source: str, frm: Lanes, shifts: Sequence[int]
 ) -> list[str]:
@@ -194,8 +234,9 @@ def remap_lanes(
 def _run(kernel: Kernel, stream: str) -> list[str]:
     clock = ".clk(clk), " if kernel.latency else ""
     bits = kernel.outputs[0].lanes.bits
+    ports = [tensor.port for tensor in (*kernel.inputs, *kernel.outputs)]
     return [
-        f"  {kernel.name} kernel ({clock}.x(x), .y(y));",
+        f"  {kernel.name} kernel ({clock}{', '.join(f'.{p}({p})' for p in ports)});",
         f"  qfx_flow #(.W({bits}), .LATENCY({kernel.latency})) flow (",
         f"      .clk, .rst, .s_tvalid({stream}_tvalid), .s_tready({stream}_tready), .result(y),",
         "      .m_tdata, .m_tvalid, .m_tready",

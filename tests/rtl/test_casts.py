@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
-from qfx_plugin.ir import Graph, Input, Quantize, interpret
+from qfx_plugin.ir import Add, Constant, Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
+from tests.ir.graphs import weight
 
 MODES = tuple(product(RoundingMode, OverflowMode))
 
@@ -54,6 +55,25 @@ def test_every_code_in_every_mode(source, target):
     inputs, outputs = border(graph)
     options = GraphOptions(latency=0, adders_per_stage=None)
     kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, "modes", options)
+    got = kernel.emulate(entry_codes(graph, x))
+    for name, want in interpret(graph, x).items():
+        modes = graph.producer(name)
+        np.testing.assert_array_equal(got[name], want.codes, str((modes.rounding, modes.overflow)))
+
+
+@pytest.mark.parametrize("offset", [-70, -33, -18, -17, -8, -3, 6, 9, 17, 30, 64])
+def test_ranges_that_lie_partly_or_wholly_outside(offset):
+    """A moved input: what the tracer knows to be always outside is no special case."""
+    ops = [Input("x", (), "x", (1,)), Quantize("q", ("x",), "q", 3, 0, False)]
+    ops += [Constant("k", (), "k", weight([offset], 0, width=8)), Add("s", ("q", "k"), "s")]
+    for number, modes in enumerate(MODES):
+        ops.append(Quantize(f"c{number}", ("s",), f"c{number}", 4, -1, True, *modes))
+        ops.append(Quantize(f"u{number}", ("s",), f"u{number}", 3, 0, False, *modes))
+    graph = Graph(tuple(ops), tuple(op.output for op in ops[4:]), "moved").verify()
+    x = np.arange(8.0).reshape(-1, 1)
+    inputs, outputs = border(graph)
+    options = GraphOptions(latency=0, adders_per_stage=None)
+    kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, "moved", options)
     got = kernel.emulate(entry_codes(graph, x))
     for name, want in interpret(graph, x).items():
         modes = graph.producer(name)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from qfx_plugin import RtlOptions, compile_rtl
-from qfx_plugin.ir import Add, Linear, Quantize, Relu
-from qfx_plugin.rtl.fit import fit_report
+from qfx_plugin.errors import TargetError
+from qfx_plugin.ir import Add, Concat, Linear, Quantize, Relu
+from qfx_plugin.rtl.budget import Budget
+from qfx_plugin.rtl.fit import check_fit, fit_report
 from qfx_plugin.rtl.project import build_network
-from qfx_plugin.rtl.synthesis import Budget
 from tests.ir.graphs import graph, source, weight
 
-SMALL = Budget("a small device", lut=1200, ff=10, carry8=10, dsp=1, bram36=1)
+SMALL = Budget("a small device", lut=1200, ff=10, carry=10, dsp=1, bram36=1)
 
 
 def layers(rng: np.random.Generator) -> tuple[object, ...]:
@@ -48,7 +51,22 @@ def test_the_advice_fits(rng):
 def test_what_cannot_fold_is_told_so(rng, tmp_path):
     network = compile_rtl(graph(*layers(rng), Add("sum", ("y", "y"), "s")), tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["fit"]["fits"] is True
-    branch = graph(*layers(rng), Relu("other", ("y",), "o"), Add("sum", ("y", "o"), "s"))
+    branch = graph(*layers(rng), Relu("other", ("y",), "o"), Concat("all", ("y", "o", "y"), "s"))
     report = fit_report(build_network(branch), SMALL)
-    assert "it cannot be folded (Add 'sum': style 'streaming' needs a chain" in report["advice"]
+    assert "it cannot be folded (Concat 'all': style 'streaming' joins two tens" in report["advice"]
     assert "advice" not in fit_report(network)
+
+
+def test_weights_that_no_block_memory_holds(rng):
+    """By weight memory too: a device with LUTs enough and hardly any block RAM."""
+    network = build_network(graph(*layers(rng)), RtlOptions(style="streaming", fold_above=0))
+    bits = sum(row["memory_bits"] for row in network.facts["stages"])
+    report = fit_report(network, replace(SMALL, lut=100_000, bram36=0))
+    assert report["advice"] == (
+        f"about {bits:,} bits of weight memory, more than the 0 of a small device: no folding "
+        "fits: the weights alone need more memory; use fewer bits or weights"
+    )
+    with pytest.raises(
+        TargetError, match=r"^network 'hand' does not fit: about [\d,]+ bits of wei"
+    ):
+        check_fit(report, network.graph.name)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import (
     Add,
@@ -116,6 +117,56 @@ def test_a_bias_wider_than_the_compiler_takes_is_refused():
     text = "Linear 'fc': its bias needs 41 bits; the adder-graph compiler adds 31"
     with pytest.raises(TargetError, match=text):
         build_network(network)
+
+
+def test_constants_of_many_bits(rng):
+    """The compiler looks at constants in float32; ours must be exact all the same."""
+    bias = weight([(1 << 25) + 1, -(1 << 29) - 1, (1 << 30) - 1, 3], 9, width=32)
+    layer = Linear("fc", ("q",), "y", weight(rng.integers(-9, 9, (4, 3)), 4, width=8), bias)
+    emulated(graph(*source((3,), 6, 2), layer), rng.uniform(-9, 9, size=(60, 3)))
+
+
+def test_two_constants_that_add_up_to_too_many_bits_are_refused():
+    bias = weight([(1 << 28) + 1], width=30)
+    network = graph(
+        *source((1,), 6, 2),
+        Linear("fc", ("q",), "y", weight([[1]], 0), bias),
+        Constant("k", (), "k", weight([1], 20)),
+        Add("sum", ("y", "k"), "s"),
+    )
+    text = "^Add 'sum': a constant that is added needs more than 31 bits$"
+    with pytest.raises(TargetError, match=text):
+        build_network(network)
+
+
+@pytest.mark.parametrize("bits", [24, 25, 26, 30, 40])
+@pytest.mark.parametrize("rounding", list(RoundingMode))
+def test_many_bits_are_rounded_away(bits, rounding, rng):
+    """Ties, their neighbours and random codes."""
+    cast = Quantize("c", ("q",), "y", 5, 2, True, rounding, OverflowMode.AP_SAT)
+    network = graph(Input("x", (), "x", (1,)), Quantize("q", ("x",), "q", bits + 6, bits + 2), cast)
+    ties = np.arange(-40, 41)[:, np.newaxis] / 8 + np.array([-1, 0, 1]) * 2.0 ** -(bits + 2)
+    emulated(network, np.concatenate([ties.reshape(-1, 1), rng.uniform(-5, 5, size=(60, 1))]))
+
+
+def test_a_square_of_late_operands(rng):
+    """Their delays must not run backwards, or the compiler meets a product before its operands."""
+    network = graph(
+        *source((6,), 8, 4),
+        Linear("fc", ("q",), "a", weight(rng.integers(-99, 99, (4, 6)), 6, width=8), None),
+        Quantize("cast", ("a",), "c", 10, 10, True, RoundingMode.AP_TRN, OverflowMode.AP_WRAP),
+        Multiply("square", ("c", "c"), "y"),
+    )
+    emulated(network, rng.uniform(-8, 8, size=(60, 6)))
+
+
+def test_single_bits_that_are_negative(rng):
+    """0 or -1: the solver has tables for single bits, which take them for 0 or 1."""
+    network = graph(
+        *source((8,), 1, 0),
+        Linear("fc", ("q",), "y", weight(rng.integers(-9, 9, (3, 8)), 2, width=8), None),
+    )
+    emulated(network, rng.uniform(-2, 2, size=(60, 8)))
 
 
 def test_ranges_of_a_layer_are_those_of_the_proof(rng):

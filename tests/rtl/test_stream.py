@@ -11,9 +11,11 @@ from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import (
     Add,
     AveragePool,
+    Concat,
     Constant,
     Conv,
     Graph,
+    Identity,
     Linear,
     MaxPool,
     Multiply,
@@ -145,15 +147,70 @@ def test_one_dimension(rng):
     assert built.check(rng.uniform(-4, 4, size=(20, 2, 9))) == 20 * 3 * 5
 
 
+def residual_network(rng: np.random.Generator) -> Graph:
+    """A residual sum, a Concat and a product, each of two branches of different delay."""
+    codes = rng.integers(-7, 8, (2, 2, 3, 3))
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    return graph(
+        *source((2, 5, 4), 5, (3, 2)),
+        Conv("conv", ("q",), "c", weight(codes, 3, width=4), None, window),
+        Relu("relu", ("c",), "r"),
+        Quantize("rq", ("r",), "rq", 5, 2),
+        Add("sum", ("rq", "q"), "s"),
+        Quantize("sq", ("s",), "sq", 5, 1),
+        Concat("cat", ("sq", "rq"), "k"),
+        Reshape("flatten", ("k",), "kf", (80,)),
+        Linear("fc", ("kf",), "f", weight(rng.integers(-7, 8, (3, 80)), 3, width=4), None),
+        Quantize("fq", ("f",), "fq", 5, -1),
+        Quantize("gq", ("fq",), "gq", 3, 0, False),
+        Multiply("gate", ("fq", "gq"), "y"),
+    )
+
+
+@pytest.mark.parametrize("fold_above", [1 << 20, 0], ids=["unrolled stages", "folded stages"])
+def test_branches(fold_above, rng):
+    network = residual_network(rng)
+    built = build_network(network, RtlOptions(style="streaming", fold_above=fold_above))
+    x = rng.uniform(-4, 4, size=(20, 2, 5, 4))
+    assert built.check(x) == 60
+    assert built.check(x, idle=0.5, backpressure=0.5, seed=5) == 60
+    names = [row["layer"] for row in built.facts["stages"]]
+    assert names == ["conv", "sum", "cat", "fc", "gq", "gate"]
+
+
+def test_branches_of_a_vector_that_is_still_an_image(rng):
+    network = graph(
+        *source((2, 2, 3), 5, 3),
+        Reshape("flatten", ("q",), "f", (12,)),
+        Relu("relu", ("f",), "r"),
+        Add("sum", ("f", "r"), "y"),
+    )
+    built = build_network(network, RtlOptions(style="streaming"))
+    assert built.check(rng.uniform(-4, 4, size=(20, 2, 2, 3)), backpressure=0.3) == 240
+
+
 def test_what_cannot_stream_is_refused_by_name(rng):
     branch = graph(
         *source((2, 4, 4), 5, 3),
         Relu("left", ("q",), "l"),
-        Add("join", ("q", "l"), "y"),
+        Identity("right", ("q",), "r"),
+        Concat("join", ("q", "l", "r"), "y"),
     )
-    text = "Add 'join': style 'streaming' needs a chain of layers, and this node reads q, l"
+    text = (
+        "Concat 'join': style 'streaming' joins two tensors by Add, Mul.* reads q, l, r; use style"
+    )
     with pytest.raises(TargetError, match=text):
         cut(branch)
+    spread = graph(
+        *source((2, 4, 4), 5, 3),
+        MaxPool("pool", ("q",), "p", Window.plain(4, 4)),
+        Multiply("gate", ("q", "p"), "y"),
+    )
+    text = (
+        "Multiply 'gate': style 'streaming' joins tensors of one shape, not q of 2 x 4 x 4 and p of"
+    )
+    with pytest.raises(TargetError, match=text):
+        cut(spread)
     positions = Constant("map", (), "map", weight(np.ones((2, 4, 4), int)))
     shifted = graph(*source((2, 4, 4), 5, 3), positions, Add("sum", ("q", "map"), "y"))
     text = r"Add 'sum': style 'streaming' needs constants per channel, not of shape \[2, 4, 4\]"

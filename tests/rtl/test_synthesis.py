@@ -92,7 +92,7 @@ def test_what_does_not_fit_says_by_how_much():
     assert big.exceeds() == [
         "net needs 141,120 LUT, 2.00 times the 70,560 of xczu3eg (Yosys estimate)"
     ]
-    small = replace(XCZU3EG, device="tiny", lut=200_000, carry8=25)
+    small = replace(XCZU3EG, device="tiny", lut=200_000, carry=25)
     assert big.exceeds(small) == ["net needs 50 CARRY8, 2.00 times the 25 of tiny (Yosys estimate)"]
 
 

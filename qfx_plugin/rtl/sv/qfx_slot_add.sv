@@ -18,7 +18,7 @@ module qfx_slot_add #(
     parameter int TW = XW + H,    // bits of u
     parameter bit FIRST = 1'b0,   // there is no a yet
     parameter int AW = TW,
-    parameter int YW = TW + 1     // at least AW and TW
+    parameter int YW = TW + 1     // y is right modulo 2**YW
 ) (
     input  logic [XW-1:0] x,
     input  logic [2:0]    digit,
@@ -43,10 +43,10 @@ module qfx_slot_add #(
   if (FIRST) begin : g_first
     logic unused;
     assign unused = ^a;
-    assign y = {{(YW - TW) {1'b1}}, ~u};
+    assign y = YW'({{YW{1'b1}}, ~u});
   end else begin : g_add
     logic [YW-1:0] a_wide;
-    assign a_wide = {{(YW - AW) {1'b1}}, a};
+    assign a_wide = YW'({{YW{1'b1}}, a});
     assign y = a_wide - YW'(u);
   end
 endmodule

@@ -87,6 +87,17 @@ def test_extremes_do_not_overflow(tmp_path, rng):
     check(network, unit, x, tmp_path)
 
 
+def test_sums_narrower_than_a_digit(tmp_path, rng):
+    """Weights off the end of their format: the highest digit's term is wider than the sum."""
+    network = linear_graph(rng, 2, 1, input_bits=7, signed=True, width=9, bias=None)
+    layer = network.ops[-1]
+    codes = Weight(np.array([[255], [-255]]), layer.weight.frac_bits, 9, name="w")
+    network = graph(*network.ops[:-1], replace(layer, weight=codes))
+    unit = fold(product_of(network), 1, 1, datapath="radix4")
+    assert unit.product.result_bits == 15
+    check(network, unit, np.arange(-64, 64).reshape(-1, 1) / 16, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("datapath", ["khot", "radix4", "mul"])
 def test_nothing_but_zeros(tmp_path, rng, datapath):

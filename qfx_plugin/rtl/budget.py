@@ -1,0 +1,53 @@
+"""What a device has, to compare designs with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FAMILIES = {"zynq-ultrascale+": "xcup", "zynq-7000": "xc7"}
+"""Yosys' name of a board's family."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a device has.
+
+    Attributes:
+        device: its name.
+        lut: LUTs.
+        ff: flip-flops.
+        carry: carry cells.
+        dsp: DSP slices.
+        bram36: block RAMs of 36 Kbit.
+        carry_bits: bits of a carry cell, 8 or 4.
+        family: Yosys' name of its family.
+    """
+
+    device: str
+    lut: int
+    ff: int
+    carry: int
+    dsp: int
+    bram36: int
+    carry_bits: int = 8
+    family: str = "xcup"
+
+    @classmethod
+    def of_board(cls, board: Any) -> Budget:
+        """The device of a `qfx_plugin.boards.Board`."""
+        has = board.resources
+        return cls(
+            board.part,
+            has.lut,
+            has.ff,
+            has.carry,
+            has.dsp,
+            has.bram36,
+            carry_bits=int(has.carry_cell.removeprefix("CARRY")),
+            family=FAMILIES[board.family],
+        )
+
+
+XCZU3EG = Budget("xczu3eg", lut=70_560, ff=141_120, carry=8_820, dsp=360, bram36=216)
+"""The device of the Ultra96 v2 (AMD DS891)."""
