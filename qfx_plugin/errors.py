@@ -8,8 +8,10 @@ from brevitas_quantizers.fixed_point.errors import (
     ExportError,
     FormatError,
     ModeError,
+    ModelFileError,
     OptionError,
     QfxError,
+    UnsupportedModelError,
 )
 
 __all__ = [
@@ -26,14 +28,6 @@ __all__ = [
     "UnsupportedModelError",
     "VerificationError",
 ]
-
-
-class ModelFileError(QfxError, ValueError):
-    """A model file that cannot be read: missing, truncated, cyclic, or not ONNX at all."""
-
-
-class UnsupportedModelError(QfxError, ValueError):
-    """A readable model with an operation, attribute or number that has no exact integer meaning."""
 
 
 class TargetError(QfxError, ValueError):

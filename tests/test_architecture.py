@@ -28,6 +28,7 @@ ALLOWED = {
         "brevitas_quantizers.training",
     },
     "brevitas_quantizers.fixed_point": set(),
+    "brevitas_quantizers.onnx_files": {"brevitas_quantizers.fixed_point"},
     "brevitas_quantizers.autograd": {"brevitas_quantizers.fixed_point"},
     "brevitas_quantizers.injectors": {
         "brevitas_quantizers.fixed_point",
@@ -59,6 +60,7 @@ ALLOWED = {
     },
     "brevitas_quantizers.qonnx": {
         "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.onnx_files",
         "brevitas_quantizers.autograd",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
@@ -75,7 +77,11 @@ ALLOWED = {
     "qfx_plugin.errors": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.tools": set(),
     "qfx_plugin.ir": {"brevitas_quantizers.fixed_point"},
-    "qfx_plugin.qonnx_import": {"brevitas_quantizers.fixed_point", "qfx_plugin.ir"},
+    "qfx_plugin.qonnx_import": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.onnx_files",
+        "qfx_plugin.ir",
+    },
     "qfx_plugin.passes": {"brevitas_quantizers.fixed_point", "qfx_plugin.ir"},
     "qfx_plugin.hls4ml_backend": {
         "brevitas_quantizers.fixed_point",
@@ -223,6 +229,7 @@ HOSTS = {
     "pyosys": {"qfx_plugin.tools.yosys"},
     "pynq": {"qfx_plugin.driver.pynq_backend"},
     "onnx": {
+        "brevitas_quantizers.onnx_files",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.batching",
         "qfx_plugin.executors",

@@ -39,5 +39,13 @@ class ModelImportError(QfxError, ValueError):
     """An ONNX file that cannot be read, or a node in it that is no exact fixed point."""
 
 
+class ModelFileError(ModelImportError):
+    """A model file that cannot be read: missing, truncated, cyclic, or not ONNX at all."""
+
+
+class UnsupportedModelError(ModelImportError):
+    """A readable model with an operation, attribute or number that has no exact integer meaning."""
+
+
 class QfxWarning(UserWarning):
     """Something that the user asked for has changed numbers, or could not be kept."""

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 from ..ir import Graph, interpret
-from ..qonnx_import import load_qonnx
-from ..qonnx_import.read import ModelSource
+from ..qonnx_import import ModelSource, load_qonnx
 from . import model as models
 from .casts import MAX_THRESHOLD_BITS
 from .contract import Contract

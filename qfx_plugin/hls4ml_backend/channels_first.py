@@ -18,10 +18,9 @@ import onnx
 from numpy.typing import NDArray
 
 from ..errors import UnsupportedModelError
+from ..qonnx_import import CHANNELS_LAST_DOMAIN
 
 Arrangement: TypeAlias = "Callable[[NDArray[Any]], NDArray[Any]]"
-
-CHANNELS_LAST = "qonnx.custom_op.channels_last"
 
 _SAME_LAYOUT = frozenset(
     {"Add", "Clip", "Concat", "Dropout", "Identity", "IntQuant", "LeakyRelu", "Mul", "PRelu",
@@ -35,7 +34,7 @@ _DATA_OPERANDS = {"Quant": 1, "IntQuant": 1, "Clip": 1, "Resize": 1, "Upsample":
 
 def is_channels_last(model: onnx.ModelProto) -> bool:
     """Whether any node computes channels last."""
-    return any(node.domain == CHANNELS_LAST for node in model.graph.node)
+    return any(node.domain == CHANNELS_LAST_DOMAIN for node in model.graph.node)
 
 
 def channels_first(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
@@ -78,7 +77,7 @@ class _Rewriter:
         """Note the layouts that `node` decides; whether any was new."""
         before = len(self.last)
         (result,) = node.output[:1]
-        if node.domain == CHANNELS_LAST:
+        if node.domain == CHANNELS_LAST_DOMAIN:
             self._note(node, node.input[0], True)
             self._note(node, result, True)
         elif node.op_type == "Transpose" and self._swaps_layout(node):
@@ -130,7 +129,7 @@ class _Rewriter:
         is_last = self.last.get(node.output[0], self.last.get(source, False))
         if any(name in self.flat for name in node.input):
             self._rewrite_flat(node)
-        elif node.domain == CHANNELS_LAST:
+        elif node.domain == CHANNELS_LAST_DOMAIN:
             node.domain = ""
             rank = self.ranks[node.output[0]]
             if node.op_type == "Conv":

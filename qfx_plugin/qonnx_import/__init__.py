@@ -1,7 +1,8 @@
 """Reads QONNX files into the intermediate model, and refuses what is not exact fixed point."""
 
-from .load import load_qonnx
-from .read import ModelSource, read_model, reader_of
-from .views import CHANNELS_LAST_DOMAIN, SUFFIX
+from brevitas_quantizers.onnx_files import CHANNELS_LAST_DOMAIN, ModelSource, reader_of
 
-__all__ = ["CHANNELS_LAST_DOMAIN", "SUFFIX", "ModelSource", "load_qonnx", "read_model", "reader_of"]
+from .load import load_qonnx
+from .views import SUFFIX
+
+__all__ = ["CHANNELS_LAST_DOMAIN", "SUFFIX", "ModelSource", "load_qonnx", "reader_of"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from brevitas_quantizers.onnx_files import Node
+
 from ..ir import Weight
 from ..ir.exact import magnitude
-from .node import Node
 
 MAX_BITS = 62
 

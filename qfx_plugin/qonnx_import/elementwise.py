@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from brevitas_quantizers.onnx_files import Node
+
 from ..ir import Add, Clip, Multiply, PRelu, Relu, Weight
 from .importer import Importer
-from .node import Node
 from .views import View
 
 DEFAULT_ALPHA = float(np.float32(0.01))

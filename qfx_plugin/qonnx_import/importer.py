@@ -9,12 +9,11 @@ import onnx
 from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
+from brevitas_quantizers.onnx_files import Node, tensor_array
 
 from ..errors import ModelFileError, OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
 from .constants import QuantizedConstant
-from .node import Node
-from .read import tensor_array
 from .views import SUFFIX, View, channels_last
 
 FLOAT_TYPES = (

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from brevitas_quantizers.onnx_files import Node
+
 from ..ir import (
     AveragePool,
     Conv,
@@ -18,7 +20,6 @@ from ..ir import (
     Window,
 )
 from .importer import Importer
-from .node import Node
 from .quant import (
     HalfAdd,
     activation_points,
@@ -26,7 +27,7 @@ from .quant import (
     quantize_constant,
     read_spec,
 )
-from .views import CHANNELS_LAST_DOMAIN, View, channels_last
+from .views import View, channels_last
 
 
 def convert_quant(node: Node, state: Importer, half: HalfAdd | None = None) -> None:
@@ -77,7 +78,7 @@ def convert_conv(node: Node, state: Importer) -> None:
     """Conv, 1-D or 2-D; of channels-last tensors and weights too, in QONNX's own domain."""
     x, w, b = node.operands(2, 3)
     constant = state.weight(node, w)
-    last = node.domain == CHANNELS_LAST_DOMAIN
+    last = node.is_channels_last
     if last:
         axes = constant.codes.ndim
         constant = constant.transpose((0, axes - 1, *range(1, axes - 1)))
@@ -97,7 +98,7 @@ def convert_conv(node: Node, state: Importer) -> None:
 
 def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
     """A node's operand, channels first, and the graph's name of its result."""
-    if node.domain != CHANNELS_LAST_DOMAIN:
+    if not node.is_channels_last:
         return state.tensor(node, x), node.output
     operand = state.channels_first(node, x)
     order = channels_last(len(state.type_of(operand).shape))

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
+from brevitas_quantizers.onnx_files import ModelSource, Node, ordered_nodes, read_model, reader_of
 
 from ..ir import Graph
 from .elementwise import (
@@ -31,10 +32,7 @@ from .layers import (
     convert_reduce_mean,
     convert_reduce_sum,
 )
-from .node import Node
-from .order import ordered_nodes
 from .quant import HALVES, HalfAdd
-from .read import QUANT_DOMAINS, STANDARD_DOMAINS, ModelSource, read_model, reader_of
 from .shapes import (
     convert_concat,
     convert_flatten,
@@ -46,9 +44,10 @@ from .shapes import (
     convert_unsqueeze,
 )
 from .sizes import convert_size
-from .views import CHANNELS_LAST_DOMAIN
 
 Converter = Callable[[Node, Importer], None]
+
+MAX_NODES = 100_000
 
 STANDARD: dict[str, Converter] = {
     "Add": convert_add,
@@ -81,8 +80,6 @@ STANDARD: dict[str, Converter] = {
 CHANNELS_LAST: dict[str, Converter] = {"Conv": convert_conv, "MaxPool": convert_max_pool}
 """Operations of QONNX's channels-last domain."""
 
-QUANT_NAMES = ("Quant", "IntQuant")
-
 
 def load_qonnx(
     source: ModelSource,
@@ -106,7 +103,7 @@ def load_qonnx(
         OptionError: `input_formats` names no input.
         UnsupportedModelError: a node, called by its name, is no exact fixed point.
     """
-    model = read_model(source)
+    model = read_model(source, MAX_NODES)
     name = model.graph.name if isinstance(source, onnx.ModelProto) else Path(source).stem
     executed = RoundingMode.AP_RND if reader_of(model) == "finn" else None
     formats = {
@@ -144,7 +141,7 @@ def convert_graph(
             continue
         if convert_size(node, state):
             continue
-        if _is_quant(node):
+        if node.is_quant:
             convert_quant(node, state, halves.get(node.output))
         else:
             _converter(node)(node, state)
@@ -152,19 +149,14 @@ def convert_graph(
 
 
 def _converter(node: Node) -> Converter:
-    found = STANDARD.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
-    if node.domain == CHANNELS_LAST_DOMAIN:
+    found = STANDARD.get(node.op_type) if node.is_standard else None
+    if node.is_channels_last:
         found = CHANNELS_LAST.get(node.op_type)
     if found is None:
         supported = ", ".join(["Quant", *STANDARD])
         domain = f" of domain {node.domain!r}" if node.domain else ""
         raise node.refuse(f"this operation{domain} is not supported; supported are {supported}")
     return found
-
-
-def _is_quant(node: Node) -> bool:
-    domain = node.domain in (*QUANT_DOMAINS, *STANDARD_DOMAINS)
-    return domain and node.op_type in QUANT_NAMES
 
 
 def _half_lsb_adds(
@@ -180,7 +172,7 @@ def _half_lsb_adds(
         readers[name] = readers.get(name, 0) + 1
     adds = {node.output_or_none: node for node in nodes if node.op_type == "Add"}
     for node in nodes:
-        add = adds.get(node.inputs[0]) if _is_quant(node) and len(node.inputs) == 4 else None
+        add = adds.get(node.inputs[0]) if node.is_quant and len(node.inputs) == 4 else None
         if add is None or readers[node.inputs[0]] != 1 or len(add.inputs) != 2:
             continue
         found = HALVES.get(node.text("rounding_mode", "ROUND").upper())

@@ -18,9 +18,9 @@ from brevitas_quantizers.fixed_point import (
     is_khot,
     parse_rounding,
 )
+from brevitas_quantizers.onnx_files import Node
 
 from .constants import MAX_BITS, QuantizedConstant
-from .node import Node
 
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
 

@@ -6,9 +6,10 @@ from math import prod
 
 import numpy as np
 
+from brevitas_quantizers.onnx_files import Node
+
 from ..ir import Concat, Identity, Reshape, Upsample
 from .importer import Importer
-from .node import Node
 from .views import View
 
 MAX_RANK = 8

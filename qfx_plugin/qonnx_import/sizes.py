@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brevitas_quantizers.onnx_files import Node
+
 from .importer import Importer
-from .node import Node
 
 SizeConverter = Callable[[Node, Importer], NDArray[Any]]
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUFFIX = ":channels_first"
-CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from torch import nn
 
 from brevitas_quantizers import export_qonnx, import_qonnx
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
-from brevitas_quantizers.qonnx.importer import read
+from brevitas_quantizers.onnx_files import read
+from brevitas_quantizers.qonnx.importer import api
 from brevitas_quantizers.qonnx.importer.names import identifier, module_path
 from brevitas_quantizers.qonnx.state import StateError, decode, encode
 from tests import qonnx_models as models
@@ -36,7 +37,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch):
     path = tmp_path / "m.onnx"
     refused(path, f"{path}: there is no such file")
     path.write_bytes(b"\xff" * 100)
-    refused(path, f"{path}: is not an ONNX file, or is damaged")
+    refused(path, f"{path}: is not an ONNX file, or is damaged or truncated")
     path.write_bytes(b"")
     refused(path, "m.onnx: the graph has no nodes, so this is no ONNX network")
     monkeypatch.setattr(read, "MAX_FILE_BYTES", 99)
@@ -63,8 +64,18 @@ def test_graphs_that_are_none(monkeypatch):
     model.graph.node.append(helper.make_node("Relu", ["b"], ["c"], name="two"))
     model.graph.node.append(helper.make_node("Relu", ["c"], ["logits"], name="three"))
     refused(model, "is part of, or behind, a cycle of nodes")
-    monkeypatch.setattr(read, "MAX_NODES", 5)
+    monkeypatch.setattr(api, "MAX_NODES", 5)
     refused(models.mlp(), "qfx_test: the graph must have at most 5 nodes, not")
+
+
+def test_a_file_of_too_many_nodes_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch):
+    relu = b"\x0a\x0c" + b"\x0a\x01a" + b"\x12\x01b" + b"\x22\x04Relu"
+    size = len(relu) * 20_001
+    length = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14])
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"\x3a" + length + relu * 20_001)
+    monkeypatch.setattr(read.onnx.ModelProto, "FromString", None)
+    refused(path, "m.onnx: the graph must have at most 20000 nodes, not more")
 
 
 def test_initializers_that_lie(tmp_path: Path):

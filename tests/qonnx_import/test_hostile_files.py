@@ -12,10 +12,11 @@ import onnx
 import pytest
 from onnx import helper
 
+from brevitas_quantizers.onnx_files import read
 from qfx_plugin.errors import ModelFileError, QfxError
 from qfx_plugin.ir import graph_from_json as load_json
 from qfx_plugin.ir import interpret
-from qfx_plugin.qonnx_import import load_qonnx, read
+from qfx_plugin.qonnx_import import load, load_qonnx
 from tests import qonnx_models as models
 
 
@@ -105,7 +106,7 @@ def test_unknown_opsets(opset: int):
 
 
 def test_too_many_nodes(monkeypatch):
-    monkeypatch.setattr(read, "MAX_NODES", 5)
+    monkeypatch.setattr(load, "MAX_NODES", 5)
     refused(models.mlp(), "qfx_test: the graph must have at most 5 nodes, not 9")
 
 
@@ -270,8 +271,10 @@ def test_a_graph_of_ten_million_nodes_costs_no_memory(tmp_path: Path):
         (framed(7, RELU + framed(5, framed(6, b"") * 70_000)), "initializer has more than 65536"),
         (framed(7, RELU) + framed(20, bytes(1 << 27)), "must have at most 67108864 bytes besides"),
         (framed(7, framed(1, framed(5, bytes(1 << 27)))), "must have at most 67108864 bytes"),
+        (framed(7, RELU) + framed(14, b"") * 300_000, "the metadata must have at most 262144"),
+        (framed(7, RELU) + framed(14, bytes((1 << 27) + 1)), "entries of 134217728 bytes"),
     ],
-    ids=["initializers", "strings", "training", "nested"],
+    ids=["initializers", "strings", "training", "nested", "properties", "property"],
 )  # fmt: skip
 def test_other_files_that_would_unfold(content, text, tmp_path: Path):
     path = tmp_path / "m.onnx"

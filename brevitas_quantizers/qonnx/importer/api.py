@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
+from brevitas_quantizers.onnx_files import Node, ordered_nodes, read_model
 
 from .casts import convert_cast
 from .elementwise import (
@@ -37,18 +38,16 @@ from .moving import (
     convert_transpose,
 )
 from .network import Network
-from .node import Node
-from .order import ordered_nodes
 from .pooling import (
     convert_average_pool,
     convert_global_average_pool,
     convert_max_pool,
     convert_reduce,
 )
-from .read import read_model
 from .report import ImportReport, SnappedScale
 from .weighted import convert_conv, convert_gemm, convert_matmul
 
+MAX_NODES = 20_000
 REPORT = "qfx_import"
 _SHOWN = 5
 
@@ -115,7 +114,7 @@ def import_qonnx(
     Raises:
         ModelImportError: the file is damaged, or a node, called by its name, is no fixed point.
     """
-    model = read_model(path)
+    model = read_model(path, MAX_NODES)
     graph = model.graph
     metadata = Metadata(model)
     if not latents:

@@ -8,9 +8,10 @@ from typing import Any
 import brevitas.nn as qnn
 import numpy as np
 
+from brevitas_quantizers.onnx_files import Node
+
 from .names import module_path
 from .network import Network, refusing
-from .node import Node
 from .values import Cast, Constant, Value
 
 Build = Callable[..., Any]

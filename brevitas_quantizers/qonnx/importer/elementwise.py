@@ -20,12 +20,12 @@ from brevitas_quantizers.nn import (
     QuantPReLU,
     QuantRPReLU,
 )
+from brevitas_quantizers.onnx_files import Node
 
 from ..scale_shift import QuantScale, QuantShift
 from .casts import activation, call_with_cast, layer_call
 from .names import stem
 from .network import Network, refusing
-from .node import Node
 from .norm import convert_norm
 from .values import Cast, Constant, Value, meta
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantCat
+from brevitas_quantizers.onnx_files import Node
 
 from .casts import call_with_cast
 from .network import Network, refusing
-from .node import Node
 from .values import MAX_RANK, Constant, Value
 
 MAX_FACTOR = 64

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
+from brevitas_quantizers.onnx_files import Node, tensor_array
 
 from ..patterns import HALVES
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem
-from .node import Node
-from .order import Readers
-from .read import tensor_array
+from .readers import Readers
 from .spec import read_spec
 from .values import Cast, Constant, Value, meta
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d
+from brevitas_quantizers.onnx_files import Node
 
 from .casts import layer_call
 from .network import Network
-from .node import Node
 from .values import Constant, Value, meta
 
 _KINDS = {kind.__name__: kind for kind in (QuantBatchNorm1d, QuantBatchNorm2d)}

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
+from brevitas_quantizers.onnx_files import Node
 
 from .casts import call_with_cast, layer_call
 from .network import Network, refusing
-from .node import Node
 from .values import Value
 from .weighted import symmetric_padding
 

@@ -15,9 +15,9 @@ from brevitas_quantizers.fixed_point import (
     parse_rounding,
 )
 from brevitas_quantizers.injectors.options import MAX_BIT_WIDTH
+from brevitas_quantizers.onnx_files import Node
 
 from ..patterns import HALVES
-from .node import Node
 from .report import SnappedScale
 
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)

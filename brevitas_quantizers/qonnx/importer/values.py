@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from .node import Node
+from brevitas_quantizers.onnx_files import Node
+
 from .spec import QuantSpec
 
 MAX_RANK = 8

@@ -7,10 +7,10 @@ import numpy as np
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantAvgPool2d
+from brevitas_quantizers.onnx_files import Node
 
 from .casts import layer_call
 from .network import Network, refusing
-from .node import Node
 from .values import Constant, Value, meta
 
 _CONVOLUTIONS = {1: (qnn.QuantConv1d, F.conv1d), 2: (qnn.QuantConv2d, F.conv2d)}

@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from mmap import mmap
 
-from ..errors import ModelFileError
+from brevitas_quantizers.fixed_point.errors import ModelFileError
 
 Buffer = bytes | mmap
 
-GRAPH, NODE, INITIALIZER = 7, 1, 5
+GRAPH, METADATA = 7, 14
+"""Fields of a model."""
+NODE, INITIALIZER = 1, 5
+"""Fields of a graph."""
 MAX_STRUCTURE_BYTES = 1 << 26
+MAX_METADATA = 1 << 27
+"""Bytes. Texts stay texts; those of our export hold the trained floats of the whole network."""
 MAX_FIELDS = 1 << 18
 MAX_TENSOR_FIELDS = 1 << 16
 """Dimensions and a few more; unpacked values would be one field each."""
@@ -34,7 +39,7 @@ def check_wire(data: Buffer, name: str, max_nodes: int) -> None:
     Raises:
         ModelFileError: too many nodes or fields, or too many bytes outside the initializers.
     """
-    nodes = payload = 0
+    nodes, payload = 0, _metadata_bytes(data, name)
     for count, (number, start, end) in enumerate(_graph_fields(data), start=1):
         if number == NODE:
             nodes += 1
@@ -50,9 +55,22 @@ def check_wire(data: Buffer, name: str, max_nodes: int) -> None:
     structure = len(data) - payload
     if structure > MAX_STRUCTURE_BYTES:
         raise ModelFileError(
-            f"{name}: must have at most {MAX_STRUCTURE_BYTES} bytes besides its initializers, not "
-            f"{structure}"
+            f"{name}: must have at most {MAX_STRUCTURE_BYTES} bytes besides its initializers and "
+            f"metadata, not {structure}"
         )
+
+
+def _metadata_bytes(data: Buffer, name: str) -> int:
+    count = size = 0
+    for number, start, end in fields(data, 0, len(data)):
+        if number == METADATA:
+            count, size = count + 1, size + end - start
+    if count > MAX_FIELDS or size > MAX_METADATA:
+        raise ModelFileError(
+            f"{name}: the metadata must have at most {MAX_FIELDS} entries of {MAX_METADATA} bytes "
+            f"together, not {count} of {size}"
+        )
+    return size
 
 
 def _check_tensor(data: Buffer, name: str, start: int, end: int) -> None:

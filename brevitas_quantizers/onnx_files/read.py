@@ -15,22 +15,26 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from ..errors import ModelFileError
-from .wire import check_wire
+from brevitas_quantizers.fixed_point.errors import ModelFileError
+
+from .wire import MAX_METADATA, check_wire
 
 ModelSource: TypeAlias = str | PathLike[str] | onnx.ModelProto
 
 MAX_FILE_BYTES = (1 << 31) - 1
-MAX_NODES = 100_000
 OPSETS = range(9, 24)
-MAX_METADATA = 1 << 27
 READERS = ("qonnx", "hls4ml", "finn")
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 QUANT_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 
-def read_model(source: ModelSource) -> onnx.ModelProto:
+def read_model(source: ModelSource, max_nodes: int) -> onnx.ModelProto:
     """Parse a file, or take a `ModelProto` as it is, and check the frame around the graph.
+
+    Args:
+        source: path or model.
+        max_nodes: refused above, before anything is parsed.
 
     Raises:
         ModelFileError: no such file, not ONNX, truncated, empty, too large, or an opset that this
@@ -40,16 +44,18 @@ def read_model(source: ModelSource) -> onnx.ModelProto:
         model, name = source, source.graph.name or "model"
     else:
         path = Path(source)
-        model, name = _parse(path), path.name
+        model, name = _parse(path, max_nodes), path.name
     if not model.graph.node:
         raise ModelFileError(f"{name}: the graph has no nodes, so this is no ONNX network")
-    if len(model.graph.node) > MAX_NODES:
+    if len(model.graph.node) > max_nodes:
         raise ModelFileError(
-            f"{name}: the graph must have at most {MAX_NODES} nodes, not {len(model.graph.node)}"
+            f"{name}: the graph must have at most {max_nodes} nodes, not {len(model.graph.node)}"
         )
     _check_opsets(model, name)
-    if not all(isinstance(text, str) for text in _texts(model.graph)):
-        raise ModelFileError(f"{name}: a name in the graph is not UTF-8 text")
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise ModelFileError(f"{name}: a name in the file is not UTF-8 text")
+    if model.graph.sparse_initializer:
+        raise ModelFileError(f"{name}: sparse initializers are not read")
     return model
 
 
@@ -75,7 +81,7 @@ def reader_of(model: onnx.ModelProto) -> str:
     return str(target)
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _parse(path: Path, max_nodes: int) -> onnx.ModelProto:
     if not path.is_file():
         raise ModelFileError(f"{path}: there is no such file")
     size = path.stat().st_size
@@ -85,7 +91,7 @@ def _parse(path: Path) -> onnx.ModelProto:
         return onnx.ModelProto()
     try:
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            check_wire(data, path.name, MAX_NODES)
+            check_wire(data, path.name, max_nodes)
             model: onnx.ModelProto = onnx.ModelProto.FromString(data[:])
         return model
     except DecodeError:
@@ -94,8 +100,9 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _texts(graph: onnx.GraphProto) -> Iterator[object]:
-    """Every name in the graph; protobuf gives bytes where a file breaks UTF-8."""
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Every name that is used; protobuf gives bytes where a file breaks UTF-8."""
+    graph = model.graph
     yield graph.name
     for value in (*graph.input, *graph.output, *graph.initializer):
         yield value.name
@@ -103,6 +110,8 @@ def _texts(graph: onnx.GraphProto) -> Iterator[object]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield attribute.name
+    for prop in model.metadata_props:
+        yield from (prop.key, prop.value)
 
 
 def _check_opsets(model: onnx.ModelProto, name: str) -> None:

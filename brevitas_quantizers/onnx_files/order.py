@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Sequence
 
-from ..errors import ModelFileError
+from brevitas_quantizers.fixed_point.errors import ModelFileError
+
 from .node import Node
 
 

@@ -1,22 +1,24 @@
-"""A node of the file; each of its attributes must be understood, or it is an error."""
+"""A node of the file with its attributes, each of which must be understood or it is an error."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import onnx
 from onnx import AttributeProto
 
-from brevitas_quantizers.fixed_point import ModelImportError
+from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
-from .read import CHANNELS_LAST, QUANT_DOMAINS, STANDARD_DOMAINS
+from .read import CHANNELS_LAST_DOMAIN, QUANT_DOMAINS, STANDARD_DOMAINS
 
 
 class Node:
-    """One node: names, and attributes by name and type.
+    """One node, its names, and its attributes by name and type.
 
     Attributes:
         op_type: operation, such as `"Conv"`.
         domain: `""` for standard operations.
-        name: name in the file, or that of its first output.
+        name: name in the file, or that of its first output where it has none.
         inputs: names of the operands; trailing absent ones are dropped.
         outputs: names of the results; trailing absent ones are dropped.
     """
@@ -24,8 +26,8 @@ class Node:
     def __init__(self, proto: onnx.NodeProto) -> None:
         self.op_type = proto.op_type
         self.domain = proto.domain
-        self.inputs = _trim(list(proto.input))
-        self.outputs = _trim(list(proto.output))
+        self.inputs = _trim(proto.input)
+        self.outputs = _trim(proto.output)
         self.name = proto.name or (self.outputs[0] if self.outputs else "")
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
         self._read: set[str] = set()
@@ -44,7 +46,7 @@ class Node:
     @property
     def is_channels_last(self) -> bool:
         """Whether the operation is one of ONNX with channels as the last axis."""
-        return self.domain == CHANNELS_LAST
+        return self.domain == CHANNELS_LAST_DOMAIN
 
     @property
     def output(self) -> str:
@@ -53,9 +55,19 @@ class Node:
             raise self.refuse(f"must have exactly one output, not {len(self.outputs)}")
         return self.outputs[0]
 
-    def refuse(self, text: str) -> ModelImportError:
+    @property
+    def output_or_none(self) -> str | None:
+        """The first result, for look-ups."""
+        return self.outputs[0] if self.outputs else None
+
+    @property
+    def label(self) -> str:
+        """How messages call this node."""
+        return f"{self.op_type} {self.name!r}"
+
+    def refuse(self, text: str) -> UnsupportedModelError:
         """The error to raise, with the node's name in front."""
-        return ModelImportError(f"{self.op_type} {self.name!r}: {' '.join(text.split())}")
+        return UnsupportedModelError(f"{self.label}: {' '.join(text.split())}")
 
     def operands(self, least: int, most: int | None = None) -> tuple[str, ...]:
         """The operands' names, `""` for absent ones up to `most`."""
@@ -96,15 +108,24 @@ class Node:
         found = self._get(name, AttributeProto.TENSOR, "a tensor")
         return None if found is None else found.t
 
-    def require(self, name: str, value: int | float, why: str = "") -> None:
-        """Refuse the node unless the attribute equals `value`, which is also its default."""
+    def require(self, name: str, value: int | float, rule: str = "") -> None:
+        """Refuse the node unless the attribute, read as the kind of `value`, equals `value`."""
         is_real = isinstance(value, float)
         found = self.real(name, value) if is_real else self.integer(name, int(value))
         if found != value:
-            raise self.refuse(f"{name} must be {value}, not {found}{why}")
+            raise self.refuse(f"{name} must be {value}, not {found}{rule}")
+
+    def require_text(self, name: str, value: str, default: str) -> None:
+        """Refuse the node unless the attribute is `value`."""
+        found = self.text(name, default)
+        if found != value:
+            raise self.refuse(f"{name} must be {value!r}, not {found!r}")
 
     def check_all_read(self) -> None:
-        """Refuse attributes that nobody has asked for, but for annotations called `qfx_...`."""
+        """Refuse attributes that nobody has asked for: they might change the result.
+
+        Attributes called `qfx_...` only annotate; the standard ones give the right bits alone.
+        """
         unknown = sorted(
             name for name in set(self._attributes) - self._read if not name.startswith("qfx_")
         )
@@ -119,7 +140,8 @@ class Node:
         return found
 
 
-def _trim(names: list[str]) -> tuple[str, ...]:
-    while names and not names[-1]:
-        names.pop()
-    return tuple(names)
+def _trim(names: Iterable[str]) -> tuple[str, ...]:
+    trimmed = list(names)
+    while trimmed and not trimmed[-1]:
+        trimmed.pop()
+    return tuple(trimmed)
