@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qfx_plugin.errors import ToolMissingError
 from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
 from qfx_plugin.hls4ml_backend.khot.cost import Work, estimate, multiplier_luts, shifter_luts
 from qfx_plugin.hls4ml_backend.strategies import Choice, choose
+from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
 from tests.hls4ml_backend.khot.test_projects import every_layer
@@ -103,3 +105,18 @@ def test_da_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     text = r"^layer 'logits_node': this strategy needs da4ml.*: pip install hls4ml\[da\]$"
     with pytest.raises(ToolMissingError, match=text):
         convert(models.mlp((4, 3), 6), tmp_path, strategy="da")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "strategy"), [(None, "da"), (1, "auto")])
+def test_adder_graphs_have_the_bits_of_the_interpreter(k, strategy, tmp_path: Path) -> None:
+    model = models.mlp((16, 12, 5), 6, k=k)
+    config = config_from_qonnx(model, strategy=strategy)
+    assert {layer["Strategy"] for layer in config["LayerName"].values() if "Strategy" in layer} == {
+        "Da"
+    }
+    x = models.random_inputs(model, 500, seed=1)
+    graph = load_qonnx(model)
+    expected = interpret(graph, x)[graph.outputs[0]]
+    logits = convert(model, tmp_path, config=config).predict(x)
+    assert np.array_equal(np.ldexp(logits, expected.frac_bits), expected.codes)
