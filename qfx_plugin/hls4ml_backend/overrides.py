@@ -43,10 +43,13 @@ def layer_configuration(
         }
         types = {name: text(cast) for name, cast in layer.precision.items()}
         entry = {**wishes, PRECISION: {**types, **asked}}
-        common = (config.get("Model") or {}).get("Strategy", "")
-        strategy = str(wishes.get("Strategy", common)).lower()
-        if strategy == "resource":
-            _check_reuse_factor(layer, by_name.get(layer.name, {}).get("ReuseFactor"))
+        common = config.get("Model") or {}
+        strategy = str(wishes.get("Strategy", common.get("Strategy", ""))).lower()
+        if strategy == "resource" and layer.kind in ("Dense", "Conv2D"):
+            valid = valid_reuse_factors(layer, io_type)
+            _check_reuse_factor(layer, by_name.get(layer.name, {}).get("ReuseFactor"), valid)
+            factor = wishes.get("ReuseFactor", common.get("ReuseFactor", 1))
+            entry["ReuseFactor"] = _nearest(valid, factor)
         in_parallel = layer.kind == "DepthwiseConv2D" and io_type == "io_parallel"
         if in_parallel and strategy != "khot":
             # hls4ml's kernel knows no other strategy there, and ends the process.
@@ -70,18 +73,19 @@ def _precisions(layer: PlannedLayer, wishes: Mapping[str, Any]) -> dict[str, str
     return ({} if common == AUTO else dict.fromkeys(layer.precision, common)) | named
 
 
-def _check_reuse_factor(layer: PlannedLayer, factor: int | None) -> None:
+def _check_reuse_factor(layer: PlannedLayer, factor: int | None, valid: list[int]) -> None:
     """hls4ml moves a factor that its kernel cannot fold by, and only prints that."""
-    if factor is None or layer.kind not in ("Dense", "Conv2D"):
-        return
-    valid = valid_reuse_factors(layer)
-    if factor not in valid:
+    if factor is not None and factor not in valid:
         n_in, n_out = multiplications(layer)
-        nearest = min(valid, key=lambda value: (abs(value - factor), value))
         raise TargetError(
             f"layer {layer.name!r}: ReuseFactor with strategy resource must be one that hls4ml "
-            f"folds {n_in} by {n_out} products by, not {factor}: nearest is {nearest}"
+            f"folds {n_in} by {n_out} products by, not {factor}: nearest is "
+            f"{_nearest(valid, factor)}"
         )
+
+
+def _nearest(valid: list[int], factor: int) -> int:
+    return min(valid, key=lambda value: (abs(value - factor), value))
 
 
 def _check_names(plan: Plan, by_name: Mapping[str, Any], node_names: Collection[str]) -> None:

@@ -55,7 +55,7 @@ def fold(plan: Plan, options: Options) -> dict[str, Folding]:
         if layer.kind in WEIGHTED:
             pixels = pixels_of(layer)
             wanted = options.reuse_factor if budget is None else budget // pixels
-            factors = valid_reuse_factors(layer)
+            factors = valid_reuse_factors(layer, options.io_type)
             if budget is None and options.strategy in ("auto", "latency"):
                 factors = [*factors, wanted]
             fitting = [factor for factor in factors if factor <= wanted]
@@ -74,14 +74,21 @@ def pixels_of(layer: PlannedLayer) -> int:
     return max(results, height * width)
 
 
-def valid_reuse_factors(layer: PlannedLayer) -> list[int]:
-    """The factors that hls4ml's kernels take, ascending (its `get_valid_reuse_factors`)."""
+def valid_reuse_factors(layer: PlannedLayer, io_type: str) -> list[int]:
+    """The factors that hls4ml's kernels take, ascending: its `get_valid_reuse_factors`, or fewer.
+
+    hls4ml also gives its convolution of arrays factors above the operands of a product. The kernel
+    (`conv_2d_resource_cl`) asserts that there are none and otherwise computes other numbers.
+    """
     n_in, n_out = multiplications(layer)
     work = n_in * n_out
     divisors = {
         value for d in range(1, int(work**0.5) + 1) if work % d == 0 for value in (d, work // d)
     }
-    return sorted(factor for factor in divisors if _is_valid(n_in, n_out, factor))
+    most = n_in if layer.kind == "Conv2D" and io_type == "io_parallel" else work
+    return sorted(
+        factor for factor in divisors if factor <= most and _is_valid(n_in, n_out, factor)
+    )
 
 
 def multiplications(layer: PlannedLayer) -> tuple[int, int]:

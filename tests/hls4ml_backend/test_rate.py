@@ -29,7 +29,7 @@ def test_rate_is_kept_with_the_largest_factors(rate: float) -> None:
     plan = {layer.name: layer for layer in lower(load_qonnx(CNN), io_type="io_stream").layers}
     for name, pixels in config["Model"]["QFX"]["pixels"].items():
         factor = config["LayerName"][name]["ReuseFactor"]
-        factors = valid_reuse_factors(plan[name])
+        factors = valid_reuse_factors(plan[name], "io_stream")
         larger = [other for other in factors if other > factor]
         assert factor in factors
         assert factor * pixels <= budget
@@ -49,7 +49,8 @@ def test_factors_are_those_of_hls4ml() -> None:
     for layer in lower(load_qonnx(CNN)).layers:
         if layer.kind == "Dense":
             sizes = layer.attributes["n_in"], layer.attributes["n_out"]
-            assert valid_reuse_factors(layer) == backend.get_valid_reuse_factors(*sizes)
+            factors = valid_reuse_factors(layer, "io_parallel")
+            assert factors == backend.get_valid_reuse_factors(*sizes)
             return
     raise AssertionError("the network has a Dense layer")
 

@@ -28,6 +28,7 @@ from qfx_plugin.ir import (
     SumPool,
     Weight,
     Window,
+    interpret,
 )
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
@@ -202,6 +203,29 @@ def test_reuse_factor_that_does_not_divide(tmp_path: Path) -> None:
     message = (
         "layer 'logits_node': ReuseFactor with strategy resource must be one that hls4ml folds 15 "
         "by 5 products by, not 7: nearest is 5"
+    )
+    with pytest.raises(TargetError, match=text(message)):
+        convert(model, tmp_path, config=config)
+
+
+def test_convolutions_of_arrays_fold_no_further_than_their_operands(tmp_path: Path) -> None:
+    """hls4ml gives such a factor, whose kernel then computes other numbers."""
+    model = models.cnn(6, size=4, channels=(2, 4))
+    options = {"strategy": "resource", "io_type": "io_parallel", "reuse_factor": 18}
+    network = load_qonnx(model)
+    x = models.random_inputs(model, 50, seed=1)
+    expected = interpret(network, x)[network.outputs[0]]
+    for config in (config_from_qonnx(model, **options), {"Model": {
+        "Precision": "fixed<16,6>", "ReuseFactor": 18, "Strategy": "Resource"}}):  # fmt: skip
+        converted = convert(model, tmp_path, config=config)
+        assert converted.reuse_factors["conv1_acc_node"] == 9
+        codes = np.ldexp(converted.predict(x), expected.frac_bits)
+        assert np.array_equal(codes, expected.codes)
+    config = config_from_qonnx(model, **options)
+    config["LayerName"]["conv1_acc_node"]["ReuseFactor"] = 18
+    message = (
+        "layer 'conv1_acc_node': ReuseFactor with strategy resource must be one that hls4ml folds "
+        "9 by 2 products by, not 18: nearest is 9"
     )
     with pytest.raises(TargetError, match=text(message)):
         convert(model, tmp_path, config=config)
