@@ -33,6 +33,7 @@ def layer_configuration(
     """
     by_name = config.get("LayerName") or {}
     by_type = config.get("LayerType") or {}
+    common = config.get("Model") or {}
     _check_names(plan, by_name, node_names)
     result = {}
     for layer in plan.layers:
@@ -43,7 +44,6 @@ def layer_configuration(
         }
         types = {name: text(cast) for name, cast in layer.precision.items()}
         entry = {**wishes, PRECISION: {**types, **asked}}
-        common = config.get("Model") or {}
         strategy = str(wishes.get("Strategy", common.get("Strategy", ""))).lower()
         if strategy == "resource" and layer.kind in ("Dense", "Conv2D"):
             valid = valid_reuse_factors(layer, io_type)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -11,8 +10,8 @@ from typing import Any
 
 from ...boards import Board
 from ...config import load
-from ...errors import TargetError
 from .record import Call
+from .script import ScriptedDesign
 
 VIVADO_COMMANDS = frozenset(
     (
@@ -81,7 +80,7 @@ class Cell:
         return {n: e for n, e in self.block.get(table, {}).items() if self.has(e, n)}
 
 
-class Design:
+class Design(ScriptedDesign):
     """A block design as its script builds it, call by call.
 
     Args:
@@ -89,82 +88,63 @@ class Design:
     """
 
     def __init__(self, board: Board) -> None:
+        super().__init__(board.part)
         self.board = board
         self.cells: dict[str, Cell] = {}
         self.windows: list[tuple[int, int, str]] = []
-        self.validated = False
-        self._handlers: dict[str, Callable[[Call], None]] = {
-            "create_project": self._create_project,
+        self.handlers |= {
             "create_bd_cell": self._create_cell,
             "apply_bd_automation": self._automate,
             "set_property": self._set,
             "connect_bd_net": self._connect_net,
             "connect_bd_intf_net": self._connect_interface,
             "assign_bd_address": self._assign,
-            "validate_bd_design": self._validate,
         }
-
-    def play(self, calls: Iterable[Call]) -> Design:
-        """Check every call in order; returns the design itself.
-
-        Raises:
-            TargetError: names the call and the rule it breaks.
-        """
-        for call in calls:
-            handler = self._handlers.get(call.name)
-            if handler is not None:
-                handler(call)
-        if not self.validated:
-            raise TargetError("block design: validate_bd_design is missing")
-        return self
-
-    def _create_project(self, call: Call) -> None:
-        self._expect(call, call.option("-part") == self.board.part, f"-part {self.board.part}")
 
     def _create_cell(self, call: Call) -> None:
         # A module of the project's sources stands in the catalog as a block of ours.
         module = call.option("-reference")
         vlnv, name = call.option("-vlnv") or f"qfx:module:{module}", call.arguments[-1]
         block = _block(vlnv)
-        self._expect(call, block is not None, f"a block of the catalog, not {vlnv!r}")
-        self._expect(call, name not in self.cells, "a name that no other cell has")
+        self.expect(call, block is not None, f"a block of the catalog, not {vlnv!r}")
+        self.expect(call, name not in self.cells, "a name that no other cell has")
         self.cells[name] = Cell(name, block or {})
 
     def _automate(self, call: Call) -> None:
         cell = self._cell(call, call.arguments[-1])
         rule = cell.block.get("rule")
-        self._expect(call, call.option("-rule") == rule, f"-rule {rule}")
+        self.expect(call, call.option("-rule") == rule, f"-rule {rule}")
 
     def _set(self, call: Call) -> None:
         key, value, *target = call.arguments
         if key == "board_part":
             wanted = self.board.board_part
-            self._expect(call, value == wanted, f"board_part {wanted}")
+            self.expect(call, value == wanted, f"board_part {wanted}")
         if not key.startswith("CONFIG."):
             return
         cell, name = self._cell(call, target[0]), key.removeprefix("CONFIG.")
         pattern = cell.block.get("parameters", {}).get(name)
-        self._expect(call, pattern is not None, f"a parameter of {cell.name}, not {name!r}")
-        self._expect(call, re.fullmatch(str(pattern), value) is not None,
+        self.expect(call, pattern is not None, f"a parameter of {cell.name}, not {name!r}")
+        self.expect(call, re.fullmatch(str(pattern), value) is not None,
                      f"{name} to be {pattern}, not {value!r}")  # fmt: skip
         cell.values[name] = value
 
     def _connect_net(self, call: Call) -> None:
         source, *sinks = call.arguments
         _, kind = self._pin(call, source, "pins")
-        self._expect(call, kind.startswith("out "), f"an output first, not {source}")
+        self.expect(call, kind.startswith("out "), f"an output first, not {source}")
         for sink in sinks:
             cell, other = self._pin(call, sink, "pins")
-            self._expect(call, other == kind.replace("out ", "in "), f"{sink} to be in for {kind}")
+            self.expect(call, other == kind.replace("out ", "in "), f"{sink} to be in for {kind}")
             self._drive(call, cell, sink)
 
     def _connect_interface(self, call: Call) -> None:
         (first, second) = call.arguments[-2:]
         cell, kind = self._pin(call, first, "interfaces")
         other, wanted = self._pin(call, second, "interfaces")
-        self._expect(call, kind.startswith("master "), f"a master first, not {first} ({kind})")
+        self.expect(call, kind.startswith("master "), f"a master first, not {first} ({kind})")
         fits = wanted == kind.replace("master ", "slave ")
-        self._expect(call, fits, f"{second} to be a slave for {kind}, not {wanted}")
+        self.expect(call, fits, f"{second} to be a slave for {kind}, not {wanted}")
         self._drive(call, cell, first)
         self._drive(call, other, second)
 
@@ -175,43 +155,38 @@ class Design:
         control = self.board.control
         end = control.base_address + control.size_bytes
         inside = control.base_address <= start and start + size <= end
-        self._expect(call, inside, f"addresses within {control.name}'s window")
-        self._expect(call, start % size == 0, "an offset that is a multiple of the range")
+        self.expect(call, inside, f"addresses within {control.name}'s window")
+        self.expect(call, start % size == 0, "an offset that is a multiple of the range")
         for low, high, name in self.windows:
-            self._expect(call, start + size <= low or high <= start, f"no overlap with {name}")
+            self.expect(call, start + size <= low or high <= start, f"no overlap with {name}")
         self.windows.append((start, start + size, str(call.arguments[-2])))
 
-    def _validate(self, call: Call) -> None:
+    def finish(self, call: Call) -> None:
+        """Every input and every interface is connected."""
         for cell in self.cells.values():
             for name, entry in cell.entries("pins").items():
                 needed = entry["kind"].startswith("in ")
-                self._expect(call, not needed or name in cell.driven,
+                self.expect(call, not needed or name in cell.driven,
                              f"{cell.name}/{name} to be connected")  # fmt: skip
             for name in cell.entries("interfaces"):
-                self._expect(call, name in cell.driven, f"{cell.name}/{name} to be connected")
-        self.validated = True
+                self.expect(call, name in cell.driven, f"{cell.name}/{name} to be connected")
 
     def _cell(self, call: Call, name: str) -> Cell:
-        self._expect(call, name in self.cells, f"a cell that exists, not {name!r}")
+        self.expect(call, name in self.cells, f"a cell that exists, not {name!r}")
         return self.cells[name]
 
     def _pin(self, call: Call, path: str, table: str) -> tuple[Cell, str]:
         owner, _, name = path.partition("/")
         cell = self._cell(call, owner)
         entries = cell.entries(table)
-        self._expect(call, name in entries,
+        self.expect(call, name in entries,
                      f"one of {owner}'s {table} ({', '.join(entries)}), not {name!r}")  # fmt: skip
         return cell, entries[name]["kind"]
 
     def _drive(self, call: Call, cell: Cell, path: str) -> None:
         name = path.partition("/")[2]
-        self._expect(call, name not in cell.driven, f"{path} to be free")
+        self.expect(call, name not in cell.driven, f"{path} to be free")
         cell.driven.add(name)
-
-    @staticmethod
-    def _expect(call: Call, holds: bool, rule: str) -> None:
-        if not holds:
-            raise TargetError(f"block design: {call}: needs {rule}")
 
 
 @cache

@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ...config import load
-from ...errors import TargetError
 from ..check.record import Call
+from ..check.script import ScriptedDesign
 from .includes import Port, memories, ports
 
 _ROLES = ("TDATA", "TVALID", "TREADY")
 
 
-class _Design:
-    """What both kinds share: calls with rules."""
+class _Design(ScriptedDesign):
+    """What both kinds share: connections that exist once."""
 
     def __init__(self, part: str) -> None:
-        self.part = part
-        self.cells: dict[str, Any] = {}
+        super().__init__(part)
         self.joined: Counter[str] = Counter()
-        self.validated = False
-        self.handlers: dict[str, Callable[[Call], None]] = {
-            "create_project": self._project,
-            "validate_bd_design": self._validate,
-        }
-
-    def play(self, calls: Iterable[Call]) -> Any:
-        """Check every call in order; returns the design itself.
-
-        Raises:
-            TargetError: names the call and the rule it breaks.
-        """
-        for call in calls:
-            handler = self.handlers.get(call.name)
-            if handler is not None:
-                handler(call)
-        if not self.validated:
-            raise TargetError("block design: validate_bd_design is missing")
-        return self
-
-    def expect(self, call: Call, holds: bool, rule: str) -> None:
-        """Raise unless the rule holds."""
-        if not holds:
-            raise TargetError(f"block design: {call} needs {rule}")
-
-    def _project(self, call: Call) -> None:
-        self.expect(call, call.option("-part") == self.part, f"-part {self.part}")
-
-    def _validate(self, call: Call) -> None:
-        self.finish(call)
-        self.validated = True
-
-    def finish(self, call: Call) -> None:
-        """What must hold of the whole design."""
 
     def cell(self, call: Call, pin: str) -> tuple[Any, str]:
         """The cell of a pin `cell/name`, and the name."""
