@@ -26,13 +26,15 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from .errors import DataError, OptionError, QfxError, VerificationError
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
+from .ir.exact import FLOAT64_EXACT, magnitude
+from .ir.interpreter import chunk_size
 from .qonnx_import import load_qonnx
 
 MAX_CHUNK = 512
-"""Most samples that are compared at once."""
+"""Most samples that an executor gets at once."""
 
 CHUNK_ELEMENTS = 1 << 26
-"""Fewer samples at once where all tensors together would have more elements (0.5 GiB of codes)."""
+"""Fewer samples at once where all tensors would have more elements (0.25 GiB an executor)."""
 
 SHOWN_DIFFERENCES = 5
 
@@ -258,8 +260,16 @@ def compare_codes(
         raise DataError(
             f"executor returned shape {got.shape} where the interpreter has {expected.codes.shape}"
         )
-    scaled = np.ldexp(np.asarray(got, dtype=np.float64), expected.frac_bits)
-    return scaled != expected.codes, scaled
+    if np.all(np.abs(expected.frac_bits) <= 1000):  # one exact product is faster
+        scaled = np.multiply(got, np.ldexp(1.0, expected.frac_bits), dtype=np.float64)
+    else:
+        scaled = np.ldexp(np.asarray(got, dtype=np.float64), expected.frac_bits)
+    wrong = scaled != expected.codes
+    if magnitude(expected.codes) > FLOAT64_EXACT:  # that rounded the codes to float64
+        near = ~wrong & (np.abs(scaled) >= FLOAT64_EXACT)
+        pairs = zip(scaled[near], expected.codes[near], strict=True)
+        wrong[near] = [int(value) != int(code) for value, code in pairs]
+    return wrong, scaled
 
 
 class _Trial:
@@ -273,26 +283,35 @@ class _Trial:
         self.runner: Runner | None = None
         self.reason = executor.obstacle(job)
 
-    def compare(self, inputs: dict[str, NDArray[Any]], expected: dict[str, FixedTensor]) -> None:
-        """Run one chunk and count, unless the executor cannot run."""
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The executor's tensors for one chunk; none if it cannot run or has run enough."""
         size = len(next(iter(inputs.values())))
         room = size if self.limit is None else min(size, self.limit - self.samples)
         if self.reason is not None or room <= 0:
-            return
+            return {}
         start = time.perf_counter()
         try:
             self.runner = self.runner or self.executor.start(self.job)
             results = self.runner({name: array[:room] for name, array in inputs.items()})
         except QfxError as error:
             self.reason = str(error)
-            return
+            return {}
         finally:
             self.seconds += time.perf_counter() - start
         for name, got in results.items():
-            self._count(
-                name, FixedTensor(expected[name].codes[:room], expected[name].frac_bits), got
-            )
-        self.samples += room
+            if got.shape[:1] != (room,):
+                where = f"shape {got.shape} of {name!r} for {room} samples"
+                raise DataError(f"executor {self.executor.name} returned {where}")
+        return results
+
+    def compare(
+        self, results: Mapping[str, NDArray[Any]], expected: dict[str, FixedTensor]
+    ) -> None:
+        """Count what differs in some samples of a chunk; `results` may end before `expected`."""
+        for name, got in results.items():
+            codes = expected[name].codes[: len(got)]
+            self._count(name, FixedTensor(codes, expected[name].frac_bits), got)
+        self.samples += max(map(len, results.values()), default=0)
 
     def result(self, graph: Graph) -> ExecutorAgreement:
         """The row of the report, tensors in the graph's order."""
@@ -311,14 +330,15 @@ class _Trial:
 
     def _count(self, name: str, expected: FixedTensor, got: NDArray[Any]) -> None:
         wrong, scaled = compare_codes(expected, got)
-        before = self.counts.get(name, TensorAgreement(name))
+        before, differing = self.counts.get(name, TensorAgreement(name)), np.count_nonzero(wrong)
+        samples = wrong.reshape(len(wrong), -1).any(axis=1).sum() if differing else 0
         self.counts[name] = TensorAgreement(
             name,
             before.codes + wrong.size,
-            before.differing + int(wrong.sum()),
-            before.differing_samples + int(wrong.reshape(len(wrong), -1).any(axis=1).sum()),
+            before.differing + int(differing),
+            before.differing_samples + int(samples),
         )
-        if before.differing >= SHOWN_DIFFERENCES:
+        if not differing or before.differing >= SHOWN_DIFFERENCES:
             return
         for index in np.argwhere(wrong)[: SHOWN_DIFFERENCES - before.differing]:
             where = tuple(int(i) for i in index)
@@ -327,18 +347,26 @@ class _Trial:
 
 
 def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[_Trial]) -> float:
-    """Interpreter and executors, chunk by chunk; the seconds of the interpreter."""
+    """Executors in chunks, the interpreter in its own smaller ones; the latter's seconds.
+
+    Codes of all tensors are many; in small pieces they are compared while still in the cache.
+    """
     names = [name for name, kind in graph.types().items() if isinstance(kind, FixedType)]
     samples, seconds = len(next(iter(arrays.values()))), 0.0
     elements = sum(math.prod(graph.types()[name].shape) for name in names)
     size = max(1, min(MAX_CHUNK, CHUNK_ELEMENTS // max(1, elements)))
+    step = min(size, chunk_size(graph))
     for begin in range(0, samples, size):
         chunk = {name: array[begin : begin + size] for name, array in arrays.items()}
-        start = time.perf_counter()
-        expected = interpret(graph, chunk, keep=names)
-        seconds += time.perf_counter() - start
-        for trial in trials:
-            trial.compare(chunk, expected)
+        results = [trial.run(chunk) for trial in trials]
+        for first in range(0, min(size, samples - begin), step):
+            part = slice(first, first + step)
+            start = time.perf_counter()
+            expected = interpret(graph, {n: a[part] for n, a in chunk.items()}, keep=names)
+            seconds += time.perf_counter() - start
+            for trial, result in zip(trials, results, strict=True):
+                left = {name: array[part] for name, array in result.items() if first < len(array)}
+                trial.compare(left, expected)
     return seconds
 
 

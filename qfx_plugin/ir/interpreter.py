@@ -20,8 +20,8 @@ from .ops import Input
 from .ops.base import column
 from .types import FixedTensor, FixedType
 
-CHUNK_ELEMENTS = 1 << 22
-"""Samples run in chunks whose largest array has about this many elements (32 MiB)."""
+CHUNK_ELEMENTS = 1 << 21
+"""Samples run in chunks whose largest array has about this many elements (16 MiB)."""
 
 
 def interpret(
@@ -49,7 +49,7 @@ def interpret(
     _check_ranges(graph)
     arrays = _check_inputs(graph, inputs)
     batch = len(next(iter(arrays.values())))
-    step = _chunk_size(graph)
+    step = chunk_size(graph)
     parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in wanted}
     for start in range(0, max(batch, 1), step):
         chunk = {name: array[start : start + step] for name, array in arrays.items()}
@@ -129,7 +129,8 @@ def _check_input(op: Input, array: NDArray[Any]) -> None:
         raise DataError(f"input {op.output!r} must have shape ({shape}), not {array.shape}")
 
 
-def _chunk_size(graph: Graph) -> int:
+def chunk_size(graph: Graph) -> int:
+    """Samples that run at once: as many as keep the largest array in `CHUNK_ELEMENTS`."""
     types = graph.types()
     largest = max(
         op.workspace([types[name] for name in op.inputs], types[op.output]) for op in graph.ops

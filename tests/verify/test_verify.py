@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 
 from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationError
 from qfx_plugin.executors import EXECUTORS, Executor, Job
-from qfx_plugin.ir import interpret
+from qfx_plugin.ir import FixedTensor, interpret
 from qfx_plugin.qonnx_import import load_qonnx
-from qfx_plugin.verify import verify
+from qfx_plugin.verify import compare_codes, verify
 from tests import qonnx_models as models
 
 
@@ -170,6 +171,26 @@ def test_a_wrong_output_shape_is_an_error_not_a_difference():
     text = "executor returned shape (3, 9) where the interpreter has (3, 10)"
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         verify(model, models.random_inputs(model, 3), executors=[fake(lambda v: v[:, 1:])])
+
+
+def test_missing_samples_are_an_error_not_agreement():
+    model = models.mlp()
+    text = "executor fake returned shape (2, 10) of 'logits' for 3 samples"
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        verify(model, models.random_inputs(model, 3), executors=[fake(lambda v: v[:2])])
+
+
+@pytest.mark.parametrize("frac_bits", [0, 7, -7, 900, -900, 1074])
+def test_codes_are_compared_exactly(frac_bits):
+    """Also codes that float64 rounds, and LSBs whose inverse is no float64."""
+    codes = np.array([[0, 1, -3, 2**24, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -12, 2**53]])
+    got = np.ldexp(codes.astype(np.float64), -frac_bits)
+    got[0, -2:] *= 1.25
+    exact = [Fraction(value) * Fraction(2) ** frac_bits for value in got[0]]
+    expected = [value != int(code) for value, code in zip(exact, codes[0], strict=True)]
+    assert expected == [False] * 5 + [True] * 5
+    wrong, _ = compare_codes(FixedTensor(codes, np.array(frac_bits)), got)
+    assert wrong[0].tolist() == expected
 
 
 def torch_twin(model: onnx.ModelProto):
