@@ -8,7 +8,7 @@ names an interpreter that has them, this package and hls4ml. `--limit` takes tha
 function's parameters, from the first to the last. What fails with `QFX` runs with `Vitis` too, with
 the same random numbers, to tell whose failure it is. A test that takes longer than `--seconds`, or
 that ends the process, has failed.
-With `--groups`, the results of the other groups stay as they were.
+With `--groups` or `--files`, the results of all others stay as they were.
 """
 
 from __future__ import annotations
@@ -158,13 +158,20 @@ def summary(group: str, file: str, rows: list[dict[str, Any]]) -> dict[str, Any]
     }
 
 
+def asked_for(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Groups and files to run."""
+    files = [(group, file) for group in options.groups for file in FILES[group]]
+    return [(group, file) for group, file in files if file in (options.files or [file])]
+
+
 def earlier(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """The last results of the groups that are not run now."""
+    """The last results of the files that are not run now."""
     path = RESULTS / f"{options.name}.json"
     if not path.exists():
         return {"files": [], "tests": []}
     last = json.loads(path.read_text(encoding="utf-8"))
-    files = [row for row in last["files"] if row["about"] not in options.groups]
+    now = [file for _, file in asked_for(options)]
+    files = [row for row in last["files"] if row["file"] not in now]
     names = tuple(row["file"] for row in files)
     return {"files": files, "tests": [row for row in last["tests"] if file_of(row) in names]}
 
@@ -184,25 +191,26 @@ def main() -> None:
     arguments.add_argument("--both", action="store_true", help="all tests with Vitis, too")
     arguments.add_argument("--seconds", type=int, default=300, help="for one test")
     arguments.add_argument("--groups", nargs="+", default=list(FILES), choices=list(FILES))
+    every = [file for files in FILES.values() for file in files]
+    arguments.add_argument("--files", nargs="+", choices=every, help="of the groups; all")
     arguments.add_argument("--name", default="hls4ml_own_tests", help="of the result")
     options = arguments.parse_args()
     kept = earlier(options)
     table, all_rows = kept["files"], kept["tests"]
     with tempfile.TemporaryDirectory() as temporary:
         tests = {name: copy_of(options.checkout, Path(temporary), name) for name in (STOCK, OURS)}
-        for group in options.groups:
-            for file in FILES[group]:
-                rows = compare(tests, file, options)
-                table.append(summary(group, file, rows) | {"limit": options.limit})
-                all_rows += rows
-                print(table[-1], flush=True)
-                results = {
-                    "environment": environment(),
-                    "hls4ml": metadata.version("hls4ml"),
-                    "files": table,
-                    "tests": all_rows,
-                }
-                write_results(options.name, results)
+        for group, file in asked_for(options):
+            rows = compare(tests, file, options)
+            table.append(summary(group, file, rows) | {"limit": options.limit})
+            all_rows += rows
+            print(table[-1], flush=True)
+            results = {
+                "environment": environment(),
+                "hls4ml": metadata.version("hls4ml"),
+                "files": table,
+                "tests": all_rows,
+            }
+            write_results(options.name, results)
     print_table(table)
     for row in all_rows:
         if row[OURS] != "passed":

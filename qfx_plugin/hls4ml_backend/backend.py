@@ -19,7 +19,7 @@ from . import csim, host_layers
 from .config import project_settings
 from .host_passes import CheckExact, LowerParsed
 from .host_view import own_flows
-from .simulation_types import add_overloads
+from .simulation_types import speed_up
 
 
 class QFXWriter(VitisWriter):
@@ -28,7 +28,7 @@ class QFXWriter(VitisWriter):
     def write_nnet_utils(self, model: Any) -> None:
         """Copy hls4ml's headers into the project."""
         super().write_nnet_utils(model)
-        add_overloads(Path(model.config.get_output_dir()) / "firmware" / "ap_types")
+        speed_up(Path(model.config.get_output_dir()) / "firmware" / "ap_types")
 
 
 class QFXBackend(VitisBackend):

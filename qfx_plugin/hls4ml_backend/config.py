@@ -18,6 +18,7 @@ from ..ir import AveragePool, Conv, Graph, MaxPool
 from ..qonnx_import import load_qonnx
 from .channels_first import channels_first
 from .lowering import lower
+from .naming import check_project_name
 from .overrides import text
 from .plan import Plan
 from .rate import Folding, fold
@@ -79,9 +80,8 @@ class Options:
             if value is not None and not value > 0:
                 unit = "ns" if name == "clock_period" else "samples per second"
                 raise TargetError(f"{name} must be above 0 {unit}, not {value!r}")
-        name = self.project_name
-        if name is not None and not (name.isidentifier() and name.isascii()):
-            raise TargetError(f"project_name must be a C++ identifier, not {name!r}")
+        if self.project_name is not None:
+            check_project_name(self.project_name)
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Options:

@@ -1,8 +1,9 @@
 """C simulation: compile the generated project and call it from NumPy, on all processors.
 
 hls4ml's own build script takes `-O3` and reads the same headers twice; ours compiles the same files
-as one, faster, and gives the library a name made from their content, so that an unchanged project
-is not compiled again and a changed one is never confused with a library already loaded.
+as one, after headers that are compiled once for all projects (`precompiled.py`), and gives the
+library a name made from their content, so that an unchanged project is not compiled again and a
+changed one is never confused with a library already loaded.
 
 The generated functions keep state in static variables. Each thread therefore loads a copy of the
 library of its own.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -29,10 +31,16 @@ from numpy.typing import NDArray
 
 from ..errors import TargetError
 from ..tools import compiler
+from . import precompiled
 
-FLAGS = ("-O1", "-std=c++17", "-fno-exceptions")
-"""Least time for compiling and running together: `-O0` runs 30 times as long, `-O3` compiles 1.3
-times as long for a tenth off the run."""
+FLAGS = ("-std=c++17", "-fno-exceptions")
+LEVELS = {False: "-O1", True: "-Og"}
+"""Optimisation for many samples, and for few. `-O1` takes least time for compiling and running
+together: `-O0` runs 30 times as long, `-O3` compiles 1.3 times as long for a tenth off the run."""
+
+GNU_FLAGS = ("-fno-gnu-unique", "--param=ggc-min-heapsize=400000")
+"""GNU compilers unite the static variables of all copies of a library, unless told not to; and
+collect the garbage in their memory, of which there is enough, a few times a second."""
 
 STACK_BYTES = 512 << 20
 """Address space for the stack of a simulation: the latency strategy keeps all products on it."""
@@ -42,6 +50,13 @@ MIN_SECONDS = 0.02
 
 _seconds: dict[str, float] = {}
 """Processor time of one sample in each library, as last seen."""
+
+_WHOLE = """\
+#include "qfx_simulation.h"
+static const char *qfx_weights_dir() {{ return {weights}; }}
+#include "firmware/{project}.cpp"
+#include "{bridge}"
+"""
 
 _MANY = """
 extern "C" void {project}_many(const double *x, double *y, size_t samples, size_t inputs,
@@ -70,14 +85,17 @@ class CSimulation:
         project: its name, which is also the name of the top function.
         input_size: numbers in one sample.
         output_size: numbers in one result.
+        quick: see `build_library`.
 
     Raises:
         ToolMissingError: no C++ compiler is installed.
         TargetError: the compiler reports an error, or the simulation aborts.
     """
 
-    def __init__(self, folder: Path, project: str, input_size: int, output_size: int) -> None:
-        self.library = build_library(folder, project)
+    def __init__(
+        self, folder: Path, project: str, input_size: int, output_size: int, quick: bool = False
+    ) -> None:
+        self.library = build_library(folder, project, quick)
         self._project, self._output_size = project, output_size
         probe(self.library, f"{project}_double", input_size, output_size)
 
@@ -118,24 +136,33 @@ def run_library(
     return y
 
 
-def build_library(folder: str | Path, project: str) -> Path:
-    """Compile the project in `folder`; reuse the library if the sources have not changed."""
+def build_library(folder: str | Path, project: str, quick: bool = False) -> Path:
+    """Compile the project in `folder`; reuse the library if the sources have not changed.
+
+    Args:
+        folder: output folder of the project, as hls4ml wrote it.
+        project: its name.
+        quick: optimise less, for a few hundred samples; the same numbers.
+    """
     folder = Path(folder)
-    library = folder / "firmware" / f"{project}-{_digest(folder, project)}.so"
+    flags = _flags(quick)
+    library = folder / "firmware" / f"{project}-{_digest(folder, project, flags)}.so"
     if library.exists():
         return library
     bridge = folder / f"{project}_bridge.cpp"
+    firmware = folder / "firmware"
     whole = folder / f"{project}_csim.cpp"
-    text = f'#include "firmware/{project}.cpp"\n#include "{bridge.name}"\n'
+    weights = json.dumps(str((firmware / "weights").resolve()), ensure_ascii=False)
+    text = _WHOLE.format(project=project, bridge=bridge.name, weights=weights)
     single = f"void {project}_double(" in bridge.read_text() and _is_single(bridge, project)
-    whole.write_text(text + (_MANY.format(project=project) if single else ""))
-    return compiler.compile_shared(
-        [whole],
-        library,
-        include_dirs=[folder / "firmware" / "ap_types"],
-        defines={"WEIGHTS_DIR": f'"{(folder / "firmware" / "weights").resolve()}"'},
-        flags=_flags(),
-    )
+    whole.write_text(text + (_MANY.format(project=project) if single else ""), encoding="utf-8")
+    folders, plain = precompiled.include_dirs(firmware, flags), precompiled.plain_dirs(firmware)
+    try:
+        return compiler.compile_shared([whole], library, include_dirs=folders, flags=flags)
+    except TargetError:  # the project's, or the compiler cannot load what it has kept
+        if folders == plain:
+            raise
+        return compiler.compile_shared([whole], library, include_dirs=plain, flags=flags)
 
 
 def probe(library: Path, function: str, input_size: int, output_size: int) -> None:
@@ -191,9 +218,9 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _flags() -> tuple[str, ...]:
-    """GNU compilers unite the static variables of all copies of a library, unless told not to."""
-    return FLAGS if "clang" in compiler.version().lower() else (*FLAGS, "-fno-gnu-unique")
+def _flags(quick: bool) -> tuple[str, ...]:
+    flags = (LEVELS[quick], *FLAGS)
+    return flags if "clang" in compiler.version().lower() else (*flags, *GNU_FLAGS)
 
 
 def _is_single(bridge: Path, project: str) -> bool:
@@ -202,11 +229,12 @@ def _is_single(bridge: Path, project: str) -> bool:
     return text.split(")")[0].count("double ") == 2
 
 
-def _digest(folder: Path, project: str) -> str:
-    digest = hashlib.sha256(f"{compiler.version()} {_flags()} {folder.resolve()}".encode())
+def _digest(folder: Path, project: str, flags: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(f"{compiler.version()} {flags} {folder.resolve()}".encode())
     firmware = folder / "firmware"
     files = [*firmware.glob("*.cpp"), *firmware.glob("*.h"), *firmware.glob("nnet_utils/*.h")]
     files += [*firmware.glob("weights/*"), folder / f"{project}_bridge.cpp"]
+    files += precompiled.SOURCES
     for path in sorted(files):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())

@@ -45,14 +45,17 @@ class Hls4mlModel:
         """
         return adapter.reuse_factors(self.graph)
 
-    def compile(self) -> Hls4mlModel:
+    def compile(self, *, quick: bool = False) -> Hls4mlModel:
         """Compile the C simulation, unless it is there already. Returns the model itself.
+
+        Args:
+            quick: optimise less: sooner done, for a few hundred samples; the same numbers.
 
         Raises:
             ToolMissingError: no C++ compiler is installed.
             TargetError: the compiler reports an error.
         """
-        self._compiled()
+        self._compiled(quick)
         return self
 
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -72,13 +75,14 @@ class Hls4mlModel:
         flat = self._compiled().run(channels_last.reshape(len(samples), self.plan.input_size))
         return flat[:, self.plan.output_index]
 
-    def _compiled(self) -> CSimulation:
+    def _compiled(self, quick: bool = False) -> CSimulation:
         if self._simulation is None:
             self._simulation = CSimulation(
                 self.output_dir,
                 self.config["ProjectName"],
                 self.plan.input_size,
                 self.plan.output_index.size,
+                quick,
             )
         return self._simulation
 

@@ -4,7 +4,32 @@ from __future__ import annotations
 
 import re
 
+from ..errors import TargetError
+
 _MAX_LENGTH = 48
+
+RESERVED = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
+    class compl const const_cast constexpr continue decltype default delete do double dynamic_cast
+    else enum explicit export extern false float for friend goto if inline int long mutable
+    namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
+    reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
+    template this thread_local throw true try typedef typeid typename union unsigned using virtual
+    void volatile wchar_t while xor xor_eq hls main nnet std
+"""
+"""Words of C++, and what is in every project already."""
+
+
+def check_project_name(name: str) -> None:
+    """Refuse a name that the top function cannot have.
+
+    Raises:
+        TargetError: it is no identifier of C++, or one that has a meaning already.
+    """
+    if not (name.isidentifier() and name.isascii()):
+        raise TargetError(f"project_name must be a C++ identifier, not {name!r}")
+    if name in RESERVED.split():
+        raise TargetError(f"project_name must be no word of C++ or hls4ml, not {name!r}")
 
 
 class Namer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 from brevitas_quantizers.fixed_point.format import FixedPointCast
@@ -13,6 +14,9 @@ from .plan import Plan, PlannedLayer
 from .rate import multiplications, valid_reuse_factors
 
 PRECISION, AUTO = "Precision", "auto"
+
+STRATEGIES = ("latency", "resource", "resource_unrolled", "khot", "da", "distributed_arithmetic")
+"""What `Strategy` may say, in any case; hls4ml takes any other word as "latency"."""
 
 
 def layer_configuration(
@@ -29,12 +33,17 @@ def layer_configuration(
 
     Raises:
         TargetError: a name that neither the plan nor the file has, a change of a node that is no
-            layer, or a reuse factor that hls4ml's kernel cannot fold by.
+            layer, a strategy that does not exist, or a reuse factor that is no number or that
+            hls4ml's kernel cannot fold by.
     """
     by_name = config.get("LayerName") or {}
     by_type = config.get("LayerType") or {}
     common = config.get("Model") or {}
     _check_names(plan, by_name, node_names)
+    for section, entries in (("LayerType", by_type), ("LayerName", by_name)):
+        for name, entry in entries.items():
+            _check_folding(f"HLSConfig.{section} {name!r}", entry)
+    _check_folding("HLSConfig.Model", common)
     result = {}
     for layer in plan.layers:
         wishes = {**by_type.get(layer.kind, {}), **by_name.get(layer.name, {})}
@@ -71,6 +80,18 @@ def _precisions(layer: PlannedLayer, wishes: Mapping[str, Any]) -> dict[str, str
     common = asked.get("default", AUTO)
     named = {key: value for key, value in asked.items() if key != "default" and value != AUTO}
     return ({} if common == AUTO else dict.fromkeys(layer.precision, common)) | named
+
+
+def _check_folding(where: str, entry: Mapping[str, Any]) -> None:
+    """Strategy and reuse factor, if there are any, must be possible ones."""
+    strategy, factor = entry.get("Strategy"), entry.get("ReuseFactor")
+    if strategy is not None and str(strategy).lower() not in STRATEGIES:
+        raise TargetError(
+            f"{where}: Strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}"
+        )
+    is_count = isinstance(factor, Integral) and not isinstance(factor, bool) and factor >= 1
+    if factor is not None and not is_count:
+        raise TargetError(f"{where}: ReuseFactor must be an integer of at least 1, not {factor!r}")
 
 
 def _check_reuse_factor(layer: PlannedLayer, factor: int | None, valid: list[int]) -> None:

@@ -106,13 +106,24 @@ def compile_strictly(
     return _compile([source], output, ["-c"], include_dirs, defines, flags, strict)
 
 
-def link_program(objects: Sequence[Path], output: Path) -> Path:
-    """Link object files into the program `output`; like `compile_shared`."""
-    return _compile(objects, output, [], (), None, ())
+def precompile_header(
+    header: Path,
+    output: Path,
+    *,
+    include_dirs: Sequence[Path] = (),
+    flags: Sequence[str] = ("-O1",),
+) -> Path:
+    """Write what a compiler of GNU knows after `header` into `output`; like `compile_shared`."""
+    return _compile([header], output, ["-x", "c++-header"], include_dirs, None, flags)
+
+
+def link_program(objects: Sequence[Path], output: Path, libraries: Sequence[str] = ()) -> Path:
+    """Link object files, and libraries of the system, into the program `output`."""
+    return _compile([*objects, *(f"-l{name}" for name in libraries)], output, [], (), None, ())
 
 
 def _compile(
-    sources: Sequence[Path],
+    sources: Sequence[Path | str],
     output: Path,
     kind: Sequence[str],
     include_dirs: Sequence[Path],

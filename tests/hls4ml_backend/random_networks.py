@@ -48,22 +48,28 @@ class RandomNetwork:
         name: decides everything random about it.
     """
 
+    SIDES, CHANNELS, FEATURES = (4, 9), (1, 4), (3, 24)  # of the input: from, and below
+    MAPS, HIDDEN, RESULTS = (1, 7), (4, 24), (2, 12)  # outputs of layers
+    LAYERS = (1, 4)  # before the last one
+
     def __init__(self, name: str) -> None:
         self.rng = np.random.default_rng(zlib.crc32(name.encode()))
         self.name = name
         self.ops: list[Op] = []
         self.is_image = bool(self.rng.integers(3))
-        side = int(self.rng.integers(4, 9))
-        channels = int(self.rng.integers(1, 4))
-        shape = (channels, side, side) if self.is_image else (int(self.rng.integers(3, 24)),)
+        side, channels = self.draw(self.SIDES), self.draw(self.CHANNELS)
+        shape = (channels, side, side) if self.is_image else (self.draw(self.FEATURES),)
         self.x = np.rint(self.rng.normal(0, 1024, size=(300, *shape))) / 1024
         self.append(Input, shape=shape)
         self.quantize(signed=True)
-        for _ in range(int(self.rng.integers(1, 4))):
+        for _ in range(self.draw(self.LAYERS)):
             self.layer()
         self.flatten()
-        self.linear(int(self.rng.integers(2, 12)))
+        self.linear(self.draw(self.RESULTS))
         self.graph = Graph(tuple(self.ops), (self.last,), name).verify()
+
+    def draw(self, bounds: tuple[int, int]) -> int:
+        return int(self.rng.integers(*bounds))
 
     @property
     def last(self) -> str:
@@ -108,7 +114,7 @@ class RandomNetwork:
             self.conv()
         else:
             self.flatten()
-            self.linear(int(self.rng.integers(4, 24)))
+            self.linear(self.draw(self.HIDDEN))
         if self.rng.integers(3) == 0:
             self.scale_and_shift()
         unsigned = self.activation()
@@ -172,9 +178,7 @@ class RandomNetwork:
         pads = tuple((int(self.rng.integers(0, size)),) * 2 for _ in sides)
         window = Window((size, size), (stride, stride), pads, (1, 1))
         groups = channels if self.rng.integers(4) == 0 else 1
-        outputs = (
-            groups * int(self.rng.integers(1, 3)) if groups > 1 else int(self.rng.integers(1, 7))
-        )
+        outputs = groups * int(self.rng.integers(1, 3)) if groups > 1 else self.draw(self.MAPS)
         weight, bias = self.weights((outputs, channels // groups, size, size))
         self.append(Conv, weight=weight, bias=bias, window=window, groups=groups)
 
@@ -202,10 +206,10 @@ class RandomNetwork:
         return Weight(codes, width + spread, width)
 
 
-def lively_network(name: str) -> RandomNetwork:
+def lively_network(name: str, kind: type[RandomNetwork] = RandomNetwork) -> RandomNetwork:
     """The first network of this name whose results take more than 30 values."""
     for attempt in count():
-        network = RandomNetwork(f"{name}, attempt {attempt}")
+        network = kind(f"{name}, attempt {attempt}")
         if len(np.unique(network.values())) > 30:
             return network
     raise AssertionError("unreachable: count() does not end")

@@ -26,7 +26,6 @@ from qfx_plugin.ir import (
 from qfx_plugin.tools import compiler
 from tests import qonnx_models as models
 from tests.hls4ml_backend.helpers import differing_codes
-from tests.hls4ml_backend.random_networks import lively_network
 
 CASES = {
     "mlp, K-hot K=2, per channel": models.mlp((16, 32, 10), 8, k=2, per_channel=True, seed=3),
@@ -132,18 +131,3 @@ def test_unchanged_project_is_not_compiled_again(tmp_path: Path) -> None:
     before = library.stat().st_mtime_ns
     convert(model, tmp_path).compile()
     assert [path.stat().st_mtime_ns for path in tmp_path.glob("firmware/*.so")] == [before]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("index", range(8))
-def test_random_networks_equal_the_interpreter(index: int, tmp_path: Path) -> None:
-    network = lively_network(f"hls4ml random network {index}")
-    graph, x = network.graph, network.x
-    expected = interpret(graph, x)[graph.outputs[0]]
-    options = {
-        "io_type": ("io_parallel", "io_stream")[index % 2],
-        "strategy": ("latency", "resource")[index // 2 % 2],
-        "reuse_factor": (1, 4)[index // 4 % 2],
-    }
-    logits = convert(graph, tmp_path, **options).predict(x)
-    assert np.count_nonzero(np.ldexp(logits, expected.frac_bits) != expected.codes) == 0

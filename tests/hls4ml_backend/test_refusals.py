@@ -145,6 +145,7 @@ def test_accumulator_cap() -> None:
         ({"reuse_factor": 0}, "reuse_factor must be an integer of at least 1, not 0"),
         ({"clock_period": -5.0}, "clock_period must be above 0 ns, not -5.0"),
         ({"project_name": "a b"}, "project_name must be a C++ identifier, not 'a b'"),
+        ({"project_name": "int"}, "project_name must be no word of C++ or hls4ml, not 'int'"),
         (
             {"reuse": 2},
             "option must be one of io_type, strategy, reuse_factor, target_rate, board, part, "
@@ -195,6 +196,36 @@ def test_misspelt_layer_is_refused(tmp_path: Path) -> None:
     message = "HLSConfig.LayerName must name layers of the model (logits_node), not 'logit_node'"
     with pytest.raises(TargetError, match=text(message)):
         convert(model, tmp_path, config=config)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "where"),
+    [
+        ("LayerName", "logits_node", "HLSConfig.LayerName 'logits_node'"),
+        ("LayerType", "Dense", "HLSConfig.LayerType 'Dense'"),
+        ("Model", None, "HLSConfig.Model"),
+    ],
+)
+def test_strategy_and_reuse_factor_of_a_configuration(
+    section: str, name: str | None, where: str, tmp_path: Path
+) -> None:
+    """hls4ml takes any word as "latency"."""
+    model = models.mlp((4, 5), 6)
+    for key, value, message in (
+        (
+            "Strategy",
+            "fast",
+            "Strategy must be one of latency, resource, resource_unrolled, khot, da, "
+            "distributed_arithmetic, not 'fast'",
+        ),
+        ("ReuseFactor", 0, "ReuseFactor must be an integer of at least 1, not 0"),
+        ("ReuseFactor", "2", "ReuseFactor must be an integer of at least 1, not '2'"),
+    ):
+        config = config_from_qonnx(model)
+        entries = config.setdefault(section, {})
+        (entries if name is None else entries.setdefault(name, {}))[key] = value
+        with pytest.raises(TargetError, match=text(f"{where}: {message}")):
+            convert(model, tmp_path, config=config)
 
 
 def test_reuse_factor_that_does_not_divide(tmp_path: Path) -> None:

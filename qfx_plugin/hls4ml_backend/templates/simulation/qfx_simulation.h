@@ -1,0 +1,57 @@
+// What every C simulation of a project includes before the project's own files. Compiled once for
+// all projects where the compiler can; so nothing here may depend on the project.
+
+#ifndef QFX_SIMULATION_H_
+#define QFX_SIMULATION_H_
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+static const char *qfx_weights_dir(); // the project defines it
+#undef WEIGHTS_DIR
+#define WEIGHTS_DIR qfx_weights_dir()
+
+#include "ap_fixed.h"
+#include "ap_int.h"
+#include "hls_stream.h"
+
+#include "nnet_utils/nnet_activation.h"
+#include "nnet_utils/nnet_activation_stream.h"
+#include "nnet_utils/nnet_conv1d.h"
+#include "nnet_utils/nnet_conv1d_stream.h"
+#include "nnet_utils/nnet_conv2d.h"
+#include "nnet_utils/nnet_conv2d_stream.h"
+#include "nnet_utils/nnet_dense.h"
+#include "nnet_utils/nnet_dense_compressed.h"
+#include "nnet_utils/nnet_dense_stream.h"
+#include "nnet_utils/nnet_helpers.h"
+#include "nnet_utils/nnet_merge.h"
+#include "nnet_utils/nnet_merge_stream.h"
+#include "nnet_utils/nnet_pooling.h"
+#include "nnet_utils/nnet_pooling_stream.h"
+#include "nnet_utils/nnet_sepconv2d.h"
+#include "nnet_utils/nnet_sepconv2d_stream.h"
+#include "nnet_utils/nnet_stream.h"
+#include "nnet_utils/nnet_types.h"
+
+#if __has_include("nnet_utils/nnet_qfx.h")
+#include "nnet_utils/nnet_qfx.h"
+#endif
+
+#include "qfx_weights.h"
+
+#define load_weights_from_txt qfx_load_weights_from_txt
+
+#endif
