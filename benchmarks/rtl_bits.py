@@ -3,7 +3,8 @@
     python benchmarks/rtl_bits.py --part demo      # the demo's networks on digits: all test samples
     #   of the MLP, 1,000 samples of the CNN
     QFX_DATA=<folder> python benchmarks/rtl_bits.py --part lenet   # LeNet on MNIST
-    python benchmarks/rtl_bits.py --part random --count 500        # random small networks
+    python benchmarks/rtl_bits.py --part random --count 500        # random small networks, as in
+    #   the slow tests: unrolled, streaming and folded by turns, compiled by the batch
     python benchmarks/rtl_bits.py --part graphs --count 500        # larger random networks, by the
     #   adder-graph compiler's own interpreter: no simulation
 
@@ -15,8 +16,10 @@ Streams run with idle cycles and back-pressure.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -34,7 +37,7 @@ from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.demo.models import RECIPES, build
 from qfx_plugin.demo.run import as_input
 from qfx_plugin.demo.train import train
-from qfx_plugin.errors import TargetError, VerificationError
+from qfx_plugin.errors import VerificationError
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
@@ -57,6 +60,7 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(1)
     rows = []
+    began = sum(os.times()[:4])
     deadline = time.monotonic() + 60 * options.minutes
     for row in globals()[PARTS[options.part]](options):
         rows.append(row)
@@ -69,7 +73,9 @@ def main() -> None:
     totals = {"networks": len(rows), "codes": codes, "differing": 0}
     if len(rows) > 20:  # the names say enough: each network follows from its name
         totals |= {"last": rows[-1]["network"], "adders": sum(row["adders"] for row in rows)}
-        totals |= {"streaming": sum(row.get("style") == "streaming" for row in rows)}
+        totals |= {"styles": Counter(row["style"] for row in rows if "style" in row)}
+        totals |= {"refused_draws": sum(row.get("refused", 0) for row in rows)}
+        totals |= {"processor_seconds": round(sum(os.times()[:4]) - began)}
         rows = []
     part = options.part
     if part == "demo" and len(options.networks) == 1:
@@ -104,18 +110,20 @@ def lenet(options: Any) -> Iterator[dict[str, Any]]:
 
 
 def random_networks(options: Any) -> Iterator[dict[str, Any]]:
-    """Small random networks of the test suite; every other one streams if it can."""
-    from tests.rtl.small_networks import small_networks
+    """The small random networks of the slow tests."""
+    from tests.rtl.small_networks import BATCH, case, simulate
 
-    for number, network in enumerate(islice(small_networks("rtl"), options.count)):
-        style = ("unrolled", "streaming")[number % 2]
-        try:
-            row = compare(network.name, network.graph, network.x, style=style)
-        except TargetError as error:
-            if "use style 'unrolled'" not in str(error):
-                raise
-            row = compare(network.name, network.graph, network.x, style="unrolled")
-        yield row
+    for first in range(0, options.count, BATCH):
+        cases = [case(index) for index in range(first, min(first + BATCH, options.count))]
+        for one, codes in zip(cases, simulate(cases), strict=True):
+            yield {
+                "network": one.network.name,
+                "style": one.style,
+                "operations": len(one.network.graph.ops),
+                "adders": one.rtl.facts["adders"],
+                "codes": codes,
+                "refused": len(one.refused),
+            }
 
 
 def adder_graphs(options: Any) -> Iterator[dict[str, Any]]:

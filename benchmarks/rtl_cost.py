@@ -7,8 +7,9 @@
 Table 1, folded units: PE = 4, SIMD = 8 on a 32 x 64 matrix; LUTs and DSP slices a lane (one product
 and its addition, control and bias included). "fewer_luts" is the LUT multipliers' count divided by
 the unit's. The weight memory is counted apart: bits a weight, block RAMs (halves of 36 Kbit), or,
-held in LUTs, one LUT for each bit and 64 words. FINN's MVAU streams its weights from outside; its
-LUT variant exists as HLS only, so its DSP variant stands here.
+held in LUTs, one LUT for each bit and 64 words. FINN's MVAU streams its weights from outside. Its
+DSP variant is RTL and synthesised here; its LUT variant is C++ for Vitis HLS, for which FINN's own
+formula stands ("counted_by").
 
 Table 2, networks: accuracy, and cells, unrolled by the adder-graph compiler and folded to a number
 of cycles a sample. Folded are the layers' matrix units; sliding windows, ReLU and casts come on top
@@ -21,7 +22,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -52,7 +54,7 @@ def main() -> None:
     if options.only in (None, "lanes"):
         rows = lane_table(print)
         print_table(rows)
-        _store({"lanes": rows})
+        _store(lambda results: {"lanes": rows})
     if options.only in (None, "networks"):
         rows = [found for name in options.networks for found in _network(name, options)]
         if rows:
@@ -89,21 +91,24 @@ def _read() -> dict[str, Any]:
 
 
 def _is_stored(key: tuple[str, str, str], whole: bool) -> bool:
+    with _locked():
+        rows = _read().get("networks", [])
     return any(
         tuple(found[name] for name in KEY) == key
         and not (whole and found["counted_by"] == "alkaid")
-        for found in _read().get("networks", [])
+        for found in rows
     )
 
 
 def _store_row(new: dict[str, Any]) -> None:
-    """Put a row in its place in the table; two runs at once may do so."""
-    with (RESULTS / "rtl_cost.json").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = {tuple(found[name] for name in KEY): found for found in _read().get("networks", [])}
+    """Put a row in its place in the table."""
+
+    def networks(results: dict[str, Any]) -> dict[str, Any]:
+        rows = {tuple(row[name] for name in KEY): row for row in results.get("networks", [])}
         rows[tuple(new[name] for name in KEY)] = new
-        order = sorted(rows.values(), key=_place)
-        _store({"networks": order})
+        return {"networks": sorted(rows.values(), key=_place)}
+
+    _store(networks)
 
 
 def _place(found: dict[str, Any]) -> tuple[int, int, str]:
@@ -113,13 +118,26 @@ def _place(found: dict[str, Any]) -> tuple[int, int, str]:
     )  # fmt: skip
 
 
-def _store(tables: dict[str, Any]) -> None:
-    """Write tables; the others stay."""
-    results = _read() | {"label": "Yosys estimate, not placed or routed"} | tables
-    results |= environment()
-    for package in ("pyosys", "finn-plus", "alkaid"):
-        results["versions"][package] = metadata.version(package)
-    write_results("rtl_cost", results)
+def _store(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write the tables that `change` makes of the stored ones; the others stay.
+
+    Two runs at once may do so: neither loses the other's rows.
+    """
+    with _locked():
+        results = _read()
+        results |= {"label": "Yosys estimate, not placed or routed"} | change(results)
+        results |= environment()
+        for package in ("pyosys", "finn-plus", "alkaid"):
+            results["versions"][package] = metadata.version(package)
+        write_results("rtl_cost", results)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """No other run reads or writes the results meanwhile."""
+    with (RESULTS / "rtl_cost.json").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 if __name__ == "__main__":

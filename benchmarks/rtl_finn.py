@@ -11,10 +11,13 @@ import re
 from importlib import util
 from pathlib import Path
 
+from onnx import helper
+
 FILES = (
     "mvu_pkg", "add_multi", "replay_buffer", "mvu", "mvu_vvu_8sx9_dsp58", "mvu_vvu_axi",
 )  # fmt: skip
 TOP = "mvu_vvu_axi"
+PART = "xczu3eg-sbva484-1-i"
 
 _PATCHES = (
     (r"`default_nettype \w+", ""),
@@ -55,12 +58,30 @@ def sources(folder: Path) -> list[Path]:
     return paths
 
 
-def parameters(rows: int, columns: int, pe: int, simd: int, bits: int, acc: int) -> dict[str, int]:
-    """For DSP48E2, the DSP slice of UltraScale+: 2 products a slice at 8 bits, 4 at 4 bits."""
+def parameters(
+    rows: int, columns: int, pe: int, simd: int, act: int, width: int, acc: int
+) -> dict[str, int]:
+    """For DSP48E2, the slice of UltraScale+: 2 products in each with 8-bit weights, 4 at 4 bits."""
     return {
         "IS_MVU": 1, "VERSION": 2, "MW": columns, "MH": rows, "PE": pe, "SIMD": simd,
-        "ACTIVATION_WIDTH": bits, "WEIGHT_WIDTH": bits, "ACCU_WIDTH": acc,
+        "ACTIVATION_WIDTH": act, "WEIGHT_WIDTH": width, "ACCU_WIDTH": acc,
     }  # fmt: skip
+
+
+def lut_variant(rows: int, columns: int, pe: int, simd: int, act: int, width: int) -> int:
+    """LUTs of the MVAU with `resType` "lut", by FINN's own formula: that variant is C++ for HLS.
+
+    FINN's RTL unit refuses that `resType`; without Vitis HLS nothing else can count it.
+    """
+    from finn.custom_op.fpgadataflow.hls.matrixvectoractivation_hls import MVAU_hls
+
+    node = helper.make_node(
+        "MVAU_hls", ["x", "w"], ["y"], domain="finn.custom_op.fpgadataflow.hls",
+        MW=columns, MH=rows, PE=pe, SIMD=simd, resType="lut", noActivation=1, mem_mode="external",
+        inputDataType=f"UINT{act}", weightDataType=f"INT{width}", outputDataType="INT32",
+        accDataType="INT32",
+    )  # fmt: skip
+    return int(MVAU_hls(node).lut_estimation(PART))
 
 
 def _library() -> Path | None:

@@ -20,6 +20,14 @@ LANES = PE * SIMD
 WIDTHS = ((8, 8), (4, 8), (4, 4))
 """(activation bits, weight bits)."""
 
+FINN_DSP, FINN_LUT = "FINN MVAU, DSP48E2", "FINN MVAU, LUT"
+RATIOS = {
+    "fewer_luts": "LUT multipliers",
+    "fewer_than_finn_lut": FINN_LUT,
+    "fewer_than_finn_dsp": FINN_DSP,
+}
+"""LUTs of that unit divided by those of the row's."""
+
 
 def units() -> Iterator[tuple[str, int, int, Mvu]]:
     """(what it is, activation bits, weight bits, unit)."""
@@ -37,7 +45,7 @@ def units() -> Iterator[tuple[str, int, int, Mvu]]:
 
 
 def lane_table(progress: Any) -> list[dict[str, Any]]:
-    """One row for each unit; ratios are to the LUT multipliers of the same word lengths."""
+    """One row for each unit, with its `RATIOS` to units of the same word lengths."""
     rows: list[dict[str, Any]] = []
     for title, act, width, unit in units():
         progress(f"{title}, {act} x {width} bits")
@@ -47,16 +55,19 @@ def lane_table(progress: Any) -> list[dict[str, Any]]:
             | {"memory_bits": unit.code_bits, "bram18": report.total.bram18}
             | {"or_lut_per_lane": unit.code_bits * -(-unit.cycles // 64)}
         )
-    for bits in (act for act, width in WIDTHS if act == width and rtl_finn.available()):
-        progress(f"FINN MVAU, DSP48E2, {bits} x {bits} bits")
-        report = _finn(bits)
-        row = _row("FINN MVAU, DSP48E2", bits, bits, report, report.total.all_luts)
-        rows.append(row | {"memory_bits": bits, "bram18": 0, "or_lut_per_lane": 0})
+    for act, width in WIDTHS if rtl_finn.available() else ():
+        progress(f"FINN MVAU, {act} x {width} bits")
+        rows += _finn(act, width)
     for row in rows:
-        same = (row["act_bits"], row["weight_bits"])
-        base = next(r for r in rows if (r["act_bits"], r["weight_bits"]) == same)
-        row["fewer_luts"] = round(base["lut_per_lane"] / row["lut_per_lane"], 2)
+        same = {r["unit"]: r for r in rows if _widths(r) == _widths(row)}
+        for ratio, unit in RATIOS.items():
+            if unit in same:
+                row[ratio] = round(same[unit]["lut_per_lane"] / row["lut_per_lane"], 2)
     return rows
+
+
+def _widths(row: dict[str, Any]) -> tuple[int, int]:
+    return row["act_bits"], row["weight_bits"]
 
 
 def _row(title: str, act: int, width: int, report: ResourceEstimate, luts: int) -> dict[str, Any]:
@@ -69,6 +80,7 @@ def _row(title: str, act: int, width: int, report: ResourceEstimate, luts: int) 
         "carry4_per_lane": round(report.total.carry4 / LANES, 1),
         "dsp_per_lane": report.total.dsp / LANES,
         "depth": report.depth,
+        "counted_by": "Yosys",
     }
 
 
@@ -105,12 +117,17 @@ def _estimate(unit: Mvu) -> ResourceEstimate:
         )
 
 
-def _finn(bits: int) -> ResourceEstimate:
-    acc = 2 * bits + (COLUMNS - 1).bit_length() + 1
+def _finn(act: int, width: int) -> list[dict[str, Any]]:
+    """FINN's unit with DSP slices, synthesised, and with LUTs, as FINN estimates it."""
+    acc = act + width + (COLUMNS - 1).bit_length() + 1
+    shape = (ROWS, COLUMNS, PE, SIMD, act, width)
     with TemporaryDirectory() as folder:
-        return estimate(
-            rtl_finn.sources(Path(folder)),
-            rtl_finn.TOP,
-            parameters=rtl_finn.parameters(ROWS, COLUMNS, PE, SIMD, bits, acc),
-            timeout_s=1200,
-        )
+        report = estimate(
+            rtl_finn.sources(Path(folder)), rtl_finn.TOP,
+            parameters=rtl_finn.parameters(*shape, acc), timeout_s=1200,
+        )  # fmt: skip
+    outside = {"memory_bits": width, "bram18": 0, "or_lut_per_lane": 0}
+    dsps = _row(FINN_DSP, act, width, report, report.total.all_luts) | outside
+    luts = dsps | dict.fromkeys(("ff_per_lane", "carry4_per_lane", "depth"))
+    luts |= {"unit": FINN_LUT, "dsp_per_lane": 0.0, "counted_by": "FINN's formula"}
+    return [dsps, luts | {"lut_per_lane": round(rtl_finn.lut_variant(*shape) / LANES, 1)}]

@@ -17,7 +17,7 @@ from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.demo.models import Recipe, build
 from qfx_plugin.demo.train import accuracy, train
 from qfx_plugin.ir import Graph
-from qfx_plugin.rtl.model import cache_dir
+from qfx_plugin.tools.cache import cache_dir
 
 RECIPES = (
     Recipe("8-bit", 8),

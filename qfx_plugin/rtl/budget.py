@@ -8,6 +8,9 @@ from typing import Any
 FAMILIES = {"zynq-ultrascale+": "xcup", "zynq-7000": "xc7"}
 """Yosys' name of a board's family."""
 
+USABLE = 0.7
+"""Share of a device's LUTs that a design may plan for: routing needs the rest."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -32,6 +35,11 @@ class Budget:
     bram36: int
     carry_bits: int = 8
     family: str = "xcup"
+
+    @property
+    def plannable(self) -> int:
+        """LUTs that a design may plan for."""
+        return int(USABLE * self.lut)
 
     @classmethod
     def of_board(cls, board: Any) -> Budget:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import OptionError
 from ..ir import Graph
 from .border import border
+from .budget import XCZU3EG, Budget
 from .folding import Folding, choose_folding, unit_luts
 from .kernel import Kernel, Tensor, build_kernel, code_lanes
 from .mvu import Mvu
@@ -29,6 +30,7 @@ from .network import RtlNetwork
 from .stages import Stage, cut
 from .wiring import (
     Stream,
+    connect_buffer,
     connect_flow,
     connect_fork,
     connect_join,
@@ -41,6 +43,9 @@ from .wiring import (
 
 STREAM_SV = Path(__file__).parent / "stream_sv"
 
+MOST_BUFFERED = 32
+"""Pixels in front of a folded unit's window: what a LUT holds as memory."""
+
 
 @dataclass
 class _Design:
@@ -51,15 +56,20 @@ class _Design:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def build_streaming(graph: Graph, options: Any) -> RtlNetwork:
+def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> RtlNetwork:
     """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
+
+    Args:
+        graph: the network.
+        options: style, pipelining and folding.
+        budget: what layers that no option folds are folded to fit.
 
     Raises:
         TargetError: a layer or a branch of the network has no streaming form.
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
     stages = cut(graph)
-    foldings = choose_folding(stages, options.fold, options.fold_above)
+    foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
     (source,), (sink,) = border(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
     design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
@@ -68,7 +78,10 @@ def build_streaming(graph: Graph, options: Any) -> RtlNetwork:
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
         _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
-    design.files = {f"{name}.sv": _top(name, source, sink, stages, design.units), **design.files}
+    design.files = {
+        f"{name}.sv": _top(name, source, sink, stages, design.units, foldings),
+        **design.files,
+    }
     interval = max(int(row["cycles"]) for row in design.rows)
     facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
     return RtlNetwork(
@@ -95,10 +108,9 @@ def _add_stage(
                 stage, rest, stage.ops[0].output, types, f"{name}_kernel", graph_options
             )
         body = connect_window(stage) + connect_unit(stage, unit, types[stage.ops[0].output], kernel)
-        positions = stage.positions[0] * stage.positions[1]
         row = {
             "style": "folded",
-            "cycles": max(stage.steps, positions * unit.cycles),
+            "cycles": folding.cycles(stage),
             "pe": unit.pe,
             "simd": unit.simd,
             "datapath": unit.datapath,
@@ -133,12 +145,19 @@ def _unit_files(unit: Mvu) -> dict[str, str]:
 
 
 def _top(
-    name: str, source: Tensor, sink: Tensor, stages: Sequence[Stage], units: Sequence[str]
+    name: str,
+    source: Tensor,
+    sink: Tensor,
+    stages: Sequence[Stage],
+    units: Sequence[str],
+    foldings: Collection[int],
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
     links = _Links(stages, Stream(source.port, source.beat_lanes.bits), source)
     for number, (stage, unit) in enumerate(zip(stages, units, strict=True)):
         stream = links.into(stage, number)
+        if number and number in foldings and stage.window is not None:
+            stream = links.buffered(stream, number, stage.image[1])
         following = Stream(f"link{number}", code_lanes(stage.types()[stage.output]).bits)
         links.lines += following.declaration()
         links.lines.append(f"  {unit} stage{number} (")
@@ -189,6 +208,16 @@ class _Links:
         both = Stream(f"join{number}", sum(stream.bits for stream in streams))
         self.lines += connect_join(streams[0], streams[1], both)
         return both
+
+    def buffered(self, stream: Stream, number: int, row: int) -> Stream:
+        """A stream behind a buffer of one row of pixels, or of `MOST_BUFFERED`.
+
+        Pixels come in bursts, as from a pool in every other row; a folded unit takes them evenly.
+        """
+        behind = Stream(f"row{number}", stream.bits)
+        depth = min(max(row, 2), MOST_BUFFERED)
+        self.lines += connect_buffer(stream, behind, depth)
+        return behind
 
 
 def _shifts(sink: Tensor, last: Any) -> list[int]:

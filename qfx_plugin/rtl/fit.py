@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..errors import TargetError
 from ..ir import Graph
 from .budget import XCZU3EG, Budget
-from .folding import Folding, is_foldable, smallest, unit_luts
+from .folding import SLOWEST, Folding, is_foldable, natural_pace, smallest, unit_luts
 from .network import RtlNetwork
 from .stages import Stage, cut
 
-USABLE = 0.7
-"""Share of a device's LUTs that a design may plan for: routing needs the rest."""
-
 BRAM_BITS = 36 * 1024
 """Bits of a block RAM."""
-
-SLOWEST = 1 << 24
-"""Folding further than to so many cycles per sample is not proposed."""
 
 
 def adder_graph_luts(network: RtlNetwork) -> int:
@@ -79,7 +71,7 @@ def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
     memory = sum(_unfolded_bits(stage) for stage in stages if is_foldable(stage))
     if memory > BRAM_BITS * budget.bram36:
         return "no folding fits: the weights alone need more memory; use fewer bits or weights"
-    pace = max(stage.steps for stage in stages)
+    pace = natural_pace(stages)
     while pace <= SLOWEST:
         plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
         need = sum(
@@ -87,7 +79,7 @@ def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
             for stage in stages
             if stage.layer in plan
         )
-        if need <= USABLE * budget.lut:
+        if need <= budget.plannable:
             fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
             cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
             return (
@@ -108,13 +100,4 @@ def _unfolded_bits(stage: Stage) -> int:
 
 
 def _cycles(stage: Stage, folding: Folding | None) -> int:
-    if folding is None:
-        return stage.steps
-    rows, columns = _shape(stage)
-    positions = stage.positions[0] * stage.positions[1]
-    return max(stage.steps, positions * (rows // folding.pe) * (columns // folding.simd))
-
-
-def _shape(stage: Stage) -> Sequence[int]:
-    codes = stage.ops[0].weight.codes  # type: ignore[attr-defined]  # foldable: a convolution
-    return codes.shape[0], codes[0].size
+    return stage.steps if folding is None else folding.cycles(stage)

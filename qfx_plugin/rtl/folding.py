@@ -9,12 +9,28 @@ from typing import Any
 
 from ..errors import OptionError
 from ..ir import Conv
+from .kernel import code_lanes
 from .mvu import Mvu, fold, matrix_product
 from .names import printable
+from .pace import folded_cycles
 from .stages import Stage
 
 MOST_SIMD = 64
 """Inputs at once, at most: wider words make wide weight memories."""
+
+BUS_BITS = 64
+"""Bits in which samples are taken to arrive: a layer need not be faster than they do."""
+
+SLOWEST = 1 << 24
+"""Nothing is folded further by itself than to so many cycles for a sample."""
+
+BITS_PER_LUT = 40
+"""A product in an adder graph is taken to need (bits of its input) * (bits of its weight)**2 / 40
+LUTs: fitted to the unrolled 16-64-32-32-5 of `benchmarks/results/rtl_cost.json`, 13.5 LUTs at 8
+bits, 7.8 at 6, 3.7 at 4. Sparse inputs and K-hot weights need half of it."""
+
+WIDEST = 16
+"""Bits of a weight above which that estimate grows no more."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,11 @@ class Folding:
     pe: int
     simd: int
 
+    def cycles(self, stage: Stage) -> int:
+        """Cycles of the stage for a sample."""
+        codes = _layer(stage).weight.codes
+        return folded_cycles(stage, codes[0].size // self.simd, codes.shape[0] // self.pe)
+
     def unit(self, stage: Stage, name: str) -> Mvu:
         """The matrix-vector unit of the stage's layer."""
         return fold(_product(stage), self.pe, self.simd, name=name)
@@ -42,12 +63,21 @@ def unit_luts(unit: Mvu) -> int:
 
 
 def choose_folding(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
 ) -> dict[int, Folding]:
     """Folding by number of the stage; stages that are not in it are unrolled.
 
-    A layer that is large, and not named in `wanted`, gets the smallest unit that is done with an
-    image before the slowest sliding window is.
+    A layer with more than `above` weights, and not named in `wanted`, gets the smallest unit that
+    keeps pace with the slowest sliding window and with the stream of samples. If all that needs
+    more than `luts`, smaller layers are folded too until the adder graphs fit, then all units are
+    made slower, by factors of two, until everything does. What cannot fit gets the units of the
+    first pace.
+
+    Args:
+        stages: of the network.
+        wanted: (pe, simd) by name of a layer.
+        above: number of weights.
+        luts: what adder graphs and units may need, as estimated.
 
     Raises:
         OptionError: `wanted` names something that is no layer or cannot be folded.
@@ -57,7 +87,42 @@ def choose_folding(
         if name not in layers:
             known = ", ".join(layers) or "none"
             raise OptionError(f"fold: {name!r} is no layer that can be folded; there are {known}")
-    pace = max(stage.steps for stage in stages)
+    above = _threshold(stages, wanted, above, luts)
+    pace = first = natural_pace(stages)
+    while pace <= SLOWEST:
+        plan = _plan(stages, wanted, above, pace)
+        if _luts(stages, plan) <= luts:
+            return plan
+        pace *= 2
+    return _plan(stages, wanted, above, first)
+
+
+def natural_pace(stages: Sequence[Stage]) -> int:
+    """Cycles for a sample of the slowest window, or of its input on a bus of `BUS_BITS`."""
+    first = stages[0]
+    arriving = -(-code_lanes(first.pixel).bits * prod(first.image) // BUS_BITS)
+    return max(arriving, *(stage.steps for stage in stages))
+
+
+def _threshold(
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+) -> int:
+    """`above`, or less: so that the adder graphs of the layers that are not folded fit."""
+    while True:
+        plan = _plan(stages, wanted, above, SLOWEST)
+        left = [
+            _layer(stage).weight.codes.size
+            for number, stage in enumerate(stages)
+            if number not in plan and is_foldable(stage)
+        ]
+        if not left or _luts(stages, plan) <= luts:
+            return above
+        above = max(left) - 1
+
+
+def _plan(
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, pace: int
+) -> dict[int, Folding]:
     result = {}
     for number, stage in enumerate(stages):
         if stage.layer in wanted:
@@ -67,21 +132,39 @@ def choose_folding(
     return result
 
 
+def _luts(stages: Sequence[Stage], plan: Mapping[int, Folding]) -> int:
+    """Estimate of all units, and of the layers that are adder graphs."""
+    return sum(
+        unit_luts(plan[number].unit(stage, "unit")) if number in plan else graph_luts(stage)
+        for number, stage in enumerate(stages)
+    )
+
+
+def graph_luts(stage: Stage) -> int:
+    """LUTs of a stage's layer as an adder graph, estimated before it is solved."""
+    layer = stage.ops[0]
+    if not isinstance(layer, Conv):
+        return 0
+    bits = max(code_lanes(stage.pixel).widths)
+    products = int((layer.weight.codes != 0).sum())
+    return round(products * bits * min(layer.weight.width, WIDEST) ** 2 / BITS_PER_LUT)
+
+
 def smallest(stage: Stage, pace: int) -> Folding:
     """The smallest unit that needs at most `pace` cycles for an image."""
     codes = _layer(stage).weight.codes
     rows, columns = codes.shape[0], codes[0].size
     per_vector = max(1, pace // prod(stage.positions))
-    choices = [
+    choices = sorted(
         (pe * simd, abs(pe - simd), pe, simd)
         for pe in _divisors(rows)
         for simd in _divisors(columns)
         if simd <= MOST_SIMD and (rows // pe) * (columns // simd) <= per_vector
-    ]
-    if not choices:
-        return Folding(rows, max(d for d in _divisors(columns) if d <= MOST_SIMD))
-    _, _, pe, simd = min(choices)
-    return Folding(pe, simd)
+    )
+    for _, _, pe, simd in choices:
+        if Folding(pe, simd).cycles(stage) <= pace:
+            return Folding(pe, simd)
+    return Folding(rows, max(d for d in _divisors(columns) if d <= MOST_SIMD))
 
 
 def is_foldable(stage: Stage) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -13,15 +13,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import VerificationError
+from ..errors import DataError, VerificationError
 from ..ir import FixedTensor, Graph, interpret
 from ..ir.ops.base import column
 from .border import entry_codes
 from .kernel import Tensor
 from .lanes import Codes
-from .simulate import Beats, Expect, Pattern, Simulation, compile_module
+from .model import Source
+from .simulate import (
+    Beats,
+    Expect,
+    Pattern,
+    Simulation,
+    StreamResult,
+    compile_module,
+    compile_modules,
+)
 
 CHUNK = 1000
+
+SETTLING = 3
+"""Samples until a streaming network is filled, for measurements of its pace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +131,26 @@ class RtlNetwork:
                 )
         return compared
 
+    def measured_interval(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> float:
+        """Clock cycles from one sample's last beat to the next one's, simulated without pauses.
+
+        Args:
+            inputs: at least six samples; the first three are not counted.
+
+        Raises:
+            DataError: too few samples.
+        """
+        codes = entry_codes(self.graph, inputs)
+        batch = len(next(iter(codes.values())))
+        if batch < 2 * SETTLING:
+            raise DataError(f"a pace needs at least {2 * SETTLING} samples, not {batch}")
+        if self.style != "streaming":
+            return float(self.interval)
+        result = self._transfer(self.simulation, codes, batch, {})
+        ends = [result.produced[t.port][t.beats - 1 :: t.beats] for t in self.outputs]
+        last = np.max(ends, axis=0)
+        return float(last[-1] - last[SETTLING]) / (batch - 1 - SETTLING)
+
     def _compile(self, trace: bool) -> Simulation:
         with tempfile.TemporaryDirectory(prefix="qfx-rtl-") as folder:
             sources = self.write(Path(folder))
@@ -141,6 +173,13 @@ class RtlNetwork:
         self, simulation: Simulation, codes: Mapping[str, Codes], batch: int,
         options: Mapping[str, Any],
     ) -> dict[str, Codes]:  # fmt: skip
+        result = self._transfer(simulation, codes, batch, options)
+        return {t.name: samples_of(result.outputs[t.port], t.kind.shape) for t in self.outputs}
+
+    def _transfer(
+        self, simulation: Simulation, codes: Mapping[str, Codes], batch: int,
+        options: Mapping[str, Any],
+    ) -> StreamResult:  # fmt: skip
         """One beat per position: channels last in time."""
         feeds = {
             t.port: Beats(beats_of(codes[t.name]), t.beat_lanes, _lasts(batch, t))
@@ -148,8 +187,23 @@ class RtlNetwork:
         }
         wants = {t.port: Expect(batch * t.beats, t.beat_lanes) for t in self.outputs}
         patience = 1000 + 4 * self.interval
-        result = simulation.stream(feeds, wants, patience=patience, **options)
-        return {t.name: samples_of(result.outputs[t.port], t.kind.shape) for t in self.outputs}
+        return simulation.stream(feeds, wants, patience=patience, **options)
+
+
+def compile_together(networks: Sequence[RtlNetwork]) -> None:
+    """Compile the simulations of many small networks at once, for short runs.
+
+    Each network keeps its own module, ports and clock; only the C++ compiler sees them together.
+    """
+    with tempfile.TemporaryDirectory(prefix="qfx-rtl-") as name:
+        sources = []
+        for number, network in enumerate(networks):
+            folder = Path(name) / str(number)
+            paths = network.write(folder)
+            sources.append(Source(paths, network.name, memories=sorted(folder.glob("*.mem"))))
+        simulations = compile_modules(sources, quick=True)
+    for network, simulation in zip(networks, simulations, strict=True):
+        vars(network)["simulation"] = simulation  # where `cached_property` looks
 
 
 def beats_of(codes: NDArray[np.int64]) -> Codes:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import OptionError, TargetError
 from ..ir import Graph
 from .alkaid_adapter import version as compiler_version
 from .bench import write_bench
@@ -36,12 +36,14 @@ class RtlOptions:
         name: of the top module; made into a Verilog name. By default the network's name.
         style: "unrolled": one adder graph for the whole network, a sample in every cycle.
             "streaming": layer after layer, a position in every cycle, AXI-Stream between them.
-            "auto": unrolled if the network has at most `UNROLLED_TERMS` products, else streaming.
+            "auto": unrolled if the network has at most `UNROLLED_TERMS` products, in proportion
+            fewer for a device smaller than the xczu3eg, else streaming.
         graph: pipelining and effort of adder graphs.
         fold: layers that share hardware over time in a folded unit, by node name, with (pe, simd):
             outputs and inputs at once. Streaming networks only.
         fold_above: layers with more weights than this are folded without being named, with the
-            unit that keeps pace with the slowest unrolled layer.
+            smallest unit that keeps pace with the slowest sliding window and with samples that
+            arrive in 64 bits a cycle. What would not fit the device is folded further.
     """
 
     name: str | None = None
@@ -77,7 +79,8 @@ def compile_rtl(
         options: style, pipelining and folding.
         samples: number of random samples in the test bench.
         seed: of these samples.
-        budget: the device that the report compares with; nothing is refused.
+        budget: the device that folding is chosen for and the report compares with; nothing is
+            refused.
 
     Raises:
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
@@ -88,7 +91,7 @@ def compile_rtl(
     options = options or RtlOptions()
     if samples < 1:
         raise OptionError(f"samples must be at least 1, not {samples}")
-    network = build_network(_as_graph(model), options)
+    network = build_network(_as_graph(model), options, budget)
     folder = Path(out_dir)
     network.write(folder / "rtl")
     write_bench(network, folder, random_inputs(network.graph, samples, seed))
@@ -97,19 +100,38 @@ def compile_rtl(
     return network
 
 
-def build_network(graph: Graph, options: RtlOptions | None = None) -> RtlNetwork:
+def build_network(
+    graph: Graph, options: RtlOptions | None = None, budget: Budget = XCZU3EG
+) -> RtlNetwork:
     """The network as Verilog in memory; see `compile_rtl`."""
     options = options or RtlOptions()
     graph.verify()
-    style = options.style
-    if style == "auto":
-        small = products(graph) <= UNROLLED_TERMS and not options.fold
-        style = "unrolled" if small else "streaming"
+    style = _automatic_style(graph, options, budget) if options.style == "auto" else options.style
     if style == "streaming":
         from .compose import build_streaming
 
-        return build_streaming(graph, options)
+        return build_streaming(graph, options, budget)
     return build_unrolled(graph, options)
+
+
+def _automatic_style(graph: Graph, options: RtlOptions, budget: Budget) -> str:
+    """Unrolled if that is small for the device, or small at all and no streaming form exists."""
+    if options.fold:
+        return "streaming"
+    count = products(graph)
+    if count <= UNROLLED_TERMS * min(budget.lut, XCZU3EG.lut) // XCZU3EG.lut:
+        return "unrolled"
+    return "unrolled" if count <= UNROLLED_TERMS and not _streams(graph) else "streaming"
+
+
+def _streams(graph: Graph) -> bool:
+    from .stages import cut
+
+    try:
+        cut(graph)
+    except TargetError:
+        return False
+    return True
 
 
 def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:

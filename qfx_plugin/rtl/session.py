@@ -90,7 +90,7 @@ class Session:
         array = (_INT * max(len(clocks), 1))(*clocks)
         path = None if waveform is None else str(waveform).encode()
         self._handle = self._library.qfx_open(
-            seed, array, len(clocks), reset, int(reset_level), path
+            model.number, seed, array, len(clocks), reset, int(reset_level), path
         )
 
     def __enter__(self) -> Session:
@@ -148,7 +148,9 @@ class Session:
 def load(library: Path) -> Any:
     """The shared library of a model, with the types of its functions."""
     handle = ctypes.CDLL(str(library))
-    handle.qfx_open.argtypes = [ctypes.c_uint64, _VOID, _INT, _INT, _INT, ctypes.c_char_p]
+    handle.qfx_open.argtypes = [
+        _INT, ctypes.c_uint64, _VOID, _INT, _INT, _INT, ctypes.c_char_p
+    ]  # fmt: skip
     handle.qfx_open.restype = _VOID
     handle.qfx_close.argtypes = [_VOID]
     handle.qfx_put.argtypes = [_VOID, _INT, _VOID]

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OptionError, VerificationError
 from .lanes import Codes, Lanes
-from .model import CompiledModel, Port, build_model
+from .model import CompiledModel, Port, Source, build_model, build_models
 from .session import Session, StreamBuffer
 
 CLOCKS = ("clk", "aclk", "ap_clk", "ap_clk2x")
@@ -133,6 +133,19 @@ def compile_module(
         sources, top, parameters or {}, include_dirs, defines or {}, memories, trace
     )
     return Simulation(model)
+
+
+def compile_modules(sources: Sequence[Source], *, quick: bool = False) -> list[Simulation]:
+    """Several modules in one library: much faster than one by one if they are small.
+
+    Args:
+        sources: the modules.
+        quick: compile faster, for short runs: these are three to five times as long.
+
+    Raises:
+        ToolMissingError, TargetError: as `compile_module`.
+    """
+    return [Simulation(model) for model in build_models(sources, quick=quick)]
 
 
 class Simulation:

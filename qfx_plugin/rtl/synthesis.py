@@ -34,8 +34,8 @@ from typing import Any
 
 from ..errors import TargetError
 from ..tools import yosys
+from ..tools.cache import cache_dir
 from .budget import XCZU3EG, Budget
-from .model import cache_dir
 from .netlist import logic_depth
 from .rtlil import merge_equal_modules, users_of
 

@@ -171,6 +171,17 @@ def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | No
     return [*lines, *_run(kernel, "v")]
 
 
+def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
+    """A buffer of `depth` beats in a stream."""
+    return [
+        *behind.declaration(),
+        f"  qfx_fifo #(.W({stream.bits}), .DEPTH({depth})) {behind.name}_buffer (",
+        f"      .clk, .rst, {stream.connection('s')},",
+        f"      {behind.connection('m')}",
+        "  );",
+    ]
+
+
 def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[str]:
     """A stream to several: each beat at once, into a buffer of `depth` beats for each branch.
 

@@ -1,17 +1,144 @@
-"""Random networks small enough that a simulation of each compiles in a second or two."""
+"""Random networks small enough to be simulated by the hundred, and their comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
+from math import prod
 
-from qfx_plugin.rtl.project import products
+import numpy as np
+
+from qfx_plugin.errors import TargetError
+from qfx_plugin.ir import Conv, Graph, Linear, interpret
+from qfx_plugin.rtl.border import entry_codes
+from qfx_plugin.rtl.folding import is_foldable
+from qfx_plugin.rtl.network import RtlNetwork, compile_together
+from qfx_plugin.rtl.project import RtlOptions, build_network, products
+from qfx_plugin.rtl.stages import cut
 from tests.hls4ml_backend.random_networks import RandomNetwork, lively_network
 
+STYLES = ("unrolled", "streaming", "folded")
+"""By turns: one adder graph; stages that are adder graphs; stages with units of a few lanes."""
 
-def small_networks(name: str, most: int = 300) -> Iterator[RandomNetwork]:
+LANES = 6
+"""Products at once of a folded unit, at most."""
+
+MOST = 120
+"""Products in hardware, at most: those of a sample if unrolled, else those of a position."""
+
+BATCH = 50
+"""Networks that are compiled together."""
+
+PAUSES = {"idle": 0.2, "backpressure": 0.2}
+
+
+class SmallNetwork(RandomNetwork):
+    """Every operation and mode, in few channels and pixels."""
+
+    SIDES, CHANNELS, FEATURES = (3, 7), (1, 3), (3, 12)
+    MAPS, HIDDEN, RESULTS = (1, 4), (2, 9), (2, 7)
+    LAYERS = (1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One network of the comparison.
+
+    Attributes:
+        index: its number; everything follows from it.
+        network: its operations and inputs.
+        style: of `STYLES`.
+        rtl: its Verilog.
+        refused: messages of draws that have no streaming form; this network was drawn instead.
+    """
+
+    index: int
+    network: RandomNetwork
+    style: str
+    rtl: RtlNetwork
+    refused: tuple[str, ...]
+
+
+def case(index: int, name: str = "gates") -> Case:
+    """Draw network `index` and write its Verilog."""
+    style = STYLES[index % len(STYLES)]
+    refused: list[str] = []
+    for draw in count():
+        network = lively_network(f"{name} {index}, draw {draw}", SmallNetwork)
+        if not _is_small(network.graph, style):
+            continue
+        try:
+            rtl = build_network(network.graph, _options(network, style))
+        except TargetError as error:
+            if style == "unrolled" or "use style 'unrolled'" not in str(error):
+                raise
+            refused.append(str(error))
+            continue
+        return Case(index, network, style, rtl, tuple(refused))
+    raise AssertionError("unreachable: count() does not end")
+
+
+def simulate(cases: list[Case]) -> list[int]:
+    """Compile networks together and compare each; the number of codes of each."""
+    compile_together([one.rtl for one in cases])
+    return [compare(one) for one in cases]
+
+
+def compare(one: Case) -> int:
+    """Compare the simulation of all inputs with the interpreter, code by code.
+
+    Raises:
+        AssertionError: a code differs; tells which network, how many codes, the first inputs and
+            both values.
+    """
+    x, graph = one.network.x, one.network.graph
+    pauses = PAUSES | {"seed": one.index} if one.rtl.style == "streaming" else {"seed": one.index}
+    compared = 0
+    got = one.rtl.run(x, **pauses)
+    for name, want in interpret(graph, x).items():
+        wrong = got[name].codes != want.codes
+        compared += wrong.size
+        if wrong.any():
+            first = tuple(int(i) for i in np.argwhere(wrong)[0])
+            inputs = {tensor: codes[first[0]].tolist() for tensor, codes in
+                      entry_codes(graph, x).items()}  # fmt: skip
+            raise AssertionError(
+                f"network {one.index} ({one.network.name!r}, {one.style}): {int(wrong.sum())} of "
+                f"{wrong.size} codes of {name!r} differ; first at {first}: the simulation has "
+                f"{got[name].codes[first]}, the interpreter {want.codes[first]}; input codes "
+                f"{inputs}"
+            )
+    return compared
+
+
+def small_networks(name: str, most: int = MOST) -> Iterator[RandomNetwork]:
     """The networks `<name> 0`, `<name> 1`, ... with at most `most` products in a sample."""
     for number in count():
         network = lively_network(f"{name} {number}")
         if products(network.graph) <= most:
             yield network
+
+
+def _options(network: RandomNetwork, style: str) -> RtlOptions:
+    """All layers are folded or none; how far is random."""
+    if style == "unrolled":
+        return RtlOptions(style=style)
+    fold = {}
+    if style == "folded":
+        for stage in filter(is_foldable, cut(network.graph)):
+            rows, *inputs = stage.ops[0].weight.codes.shape
+            pairs = [
+                (pe, simd)
+                for pe in range(1, LANES + 1)
+                for simd in range(1, LANES // pe + 1)
+                if rows % pe == 0 and prod(inputs) % simd == 0
+            ]
+            fold[stage.layer] = pairs[network.rng.integers(len(pairs))]
+    return RtlOptions(style="streaming", fold=fold, fold_above=1 << 20)
+
+
+def _is_small(graph: Graph, style: str) -> bool:
+    weights = sum(op.weight.codes.size for op in graph.ops if isinstance(op, Linear | Conv))
+    size = products(graph) if style == "unrolled" else weights
+    return size <= MOST

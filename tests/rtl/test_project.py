@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from itertools import islice
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ import pytest
 
 import qfx_plugin
 from qfx_plugin import RtlOptions, compile_rtl, verify_agreement
-from qfx_plugin.errors import OptionError, TargetError, ToolMissingError, VerificationError
+from qfx_plugin.errors import OptionError, ToolMissingError, VerificationError
 from qfx_plugin.ir import Graph, Identity, Input, Linear, Quantize
 from qfx_plugin.rtl import alkaid_adapter
 from qfx_plugin.rtl.names import KEYWORDS, LONGEST, verilog_name
@@ -23,7 +22,6 @@ from qfx_plugin.rtl.project import build_network
 from tests import qonnx_models as models
 from tests.hls4ml_backend.random_networks import lively_network
 from tests.ir.graphs import graph, source, weight
-from tests.rtl.small_networks import small_networks
 
 HOSTILE = (
     "wire", "endmodule", "Reg", "8", "", "a b", "x;endmodule", '"; $system("id");//', "..\\..\\x",
@@ -159,17 +157,3 @@ def test_random_networks_as_adder_graphs(number):
     got = kernel.emulate(entry_codes(network.graph, network.x))
     for name, want in interpret(network.graph, network.x).items():
         np.testing.assert_array_equal(got[name], want.codes)
-
-
-@pytest.mark.slow
-def test_random_networks_as_gates():
-    """A slice of `benchmarks/rtl_bits.py --part random`, which runs 500."""
-    for number, network in enumerate(islice(small_networks("gates"), 12)):
-        style = ("unrolled", "streaming")[number % 2]
-        try:
-            built = build_network(network.graph, RtlOptions(style=style))
-        except TargetError as error:
-            assert "use style 'unrolled'" in str(error), network.name
-            built = build_network(network.graph, RtlOptions(style="unrolled"))
-        pauses = {"idle": 0.2, "backpressure": 0.2} if built.style == "streaming" else {}
-        assert built.check(network.x, **pauses) > 0

@@ -11,6 +11,7 @@ import pytest
 
 from qfx_plugin import load_qonnx
 from qfx_plugin.build.api import build
+from qfx_plugin.build.manifest import Manifest
 from qfx_plugin.build.rtl_target import parse_fold
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import Linear
@@ -56,6 +57,7 @@ def test_what_does_not_fit_the_board_is_refused(tmp_path, tiny_board):
     path = tmp_path / "m.onnx"
     onnx.save(models.mlp((6, 4, 3), bit_width=4), str(path))
     options = {"out": tmp_path / "b", "target": "rtl", "board": tiny_board, "samples": 20}
+    options["style"] = "unrolled"  # by style "auto" it would be folded until it fits
     with pytest.raises(
         TargetError,
         match=r"^network '.*' does not fit: about \d+ LUT, \d\.\d times the 120 of xczu3eg-.*: "
@@ -72,6 +74,7 @@ def test_the_board_is_compared_with_after_synthesis(tmp_path, tiny_board, monkey
     path = tmp_path / "m.onnx"
     onnx.save(models.mlp((6, 4, 3), bit_width=4), str(path))
     options = {"out": tmp_path / "b", "target": "rtl", "board": tiny_board, "samples": 20}
+    options["style"] = "unrolled"  # by style "auto" it would be folded until it fits
     with pytest.raises(TargetError, match=r"LUT, .* times the 120 of .* \(Yosys estimate\).*: "):
         build(path, **options)
     result = build(path, **options, allow_oversize=True, until="synthesise")
@@ -89,6 +92,8 @@ def test_layers_are_folded_by_name(tmp_path):
     build(path, out=out, target="rtl", fold=fold, samples=50, until="simulate")
     report = json.loads((out / "verilog" / "report.json").read_text())
     assert [(row["pe"], row["simd"]) for row in report["stages"] if "pe" in row] == [(2, 3), (1, 2)]
+    facts = Manifest.load(out).steps["simulate"].facts
+    assert facts["interval_simulated"] == report["interval"]
 
 
 @pytest.mark.parametrize("text", ["fc1", "fc1=0x2", "fc1=2x2, fc1=2x2", "=1x1", "fc1=2x2;"])

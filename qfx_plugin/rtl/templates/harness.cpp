@@ -1,8 +1,7 @@
 // Drives a module that Verilator has translated: plain ports in lockstep with the clock, and
-// AXI-Stream ports with idle cycles and back-pressure. `ports.inc`, which we generate, lists the
-// module's ports; everything else here is the same for every module.
-#include "Vqfx.h"
-#include "verilated.h"
+// AXI-Stream ports with idle cycles and back-pressure. It knows modules by `model.h` only, and is the
+// same for all.
+#include "model.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -12,15 +11,13 @@
 #include <memory>
 #include <vector>
 
-#include "ports.inc"  // void* port_data(Vqfx&, int); constexpr int kPortBytes[]
-
 namespace {
 
 constexpr int kResetCycles = 8;
 
 struct Model {
     VerilatedContext context;
-    std::unique_ptr<Vqfx> top;
+    std::unique_ptr<qfx::Module> top;
 #if VM_TRACE
     std::unique_ptr<VerilatedVcdC> trace;
 #endif
@@ -29,18 +26,18 @@ struct Model {
     bool reset_level = true;
 
     void put(int port, const uint32_t* words) {
-        std::memcpy(port_data(*top, port), words, kPortBytes[port]);
+        std::memcpy(top->ports[port], words, top->bytes[port]);
     }
     void put_bit(int port, bool value) {
         if (port < 0) return;
         const uint32_t word = value;
-        std::memcpy(port_data(*top, port), &word, kPortBytes[port]);
+        std::memcpy(top->ports[port], &word, top->bytes[port]);
     }
     bool get_bit(int port) const {
-        return *static_cast<const uint8_t*>(port_data(*top, port)) & 1;
+        return *static_cast<const uint8_t*>(top->ports[port]) & 1;
     }
     void get(int port, uint32_t* words) const {
-        std::memcpy(words, port_data(*top, port), kPortBytes[port]);
+        std::memcpy(words, top->ports[port], top->bytes[port]);
     }
     void settle() {
         top->eval();
@@ -101,12 +98,12 @@ struct Sink {
     int64_t broken;  // first cycle that breaks AXI's rule "valid data stay until accepted", or -1
 };
 
-void* qfx_open(uint64_t seed, const int32_t* clocks, int32_t n_clocks, int32_t reset,
+void* qfx_open(int32_t number, uint64_t seed, const int32_t* clocks, int32_t n_clocks, int32_t reset,
                int32_t reset_level, const char* waveform) {
     auto* model = new Model;
     model->context.randReset(2);  // registers start with random bits
     model->context.randSeed(static_cast<int>(seed % 0x7fffffff) + 1);
-    model->top = std::make_unique<Vqfx>(&model->context);
+    model->top.reset(qfx::make_module(number, &model->context));
     model->clocks.assign(clocks, clocks + n_clocks);
     model->reset = reset;
     model->reset_level = reset_level;
@@ -114,7 +111,7 @@ void* qfx_open(uint64_t seed, const int32_t* clocks, int32_t n_clocks, int32_t r
     if (waveform) {
         model->context.traceEverOn(true);
         model->trace = std::make_unique<VerilatedVcdC>();
-        model->top->trace(model->trace.get(), 99);
+        model->top->trace(model->trace.get());
         model->trace->open(waveform);
     }
 #else
