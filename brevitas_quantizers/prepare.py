@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .fixed_point import CalibrationError, FixedPointFormat
 from .injectors.proxies import _QFXProxy
-from .injectors.quantizers import FixedPointQuantizer
+from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
 
 _SAMPLES_PER_ROW = 1024
@@ -122,10 +122,11 @@ def _average_gradient(latent: Tensor) -> None:
 def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     """Set the binary point of every activation from data.
 
-    The model runs in evaluation mode with weights quantized and activations passing through; each
-    activation's binary point is then set to suit the values that it saw. Where `torch.distributed`
-    is initialised, every rank has to call with its share of the data, and gets the same binary
-    points, those of all of the data.
+    The model runs in evaluation mode with weights quantized. Activations with a format that the
+    user fixed are cast as in deployment; the others pass through, and each one's binary point is
+    then set to suit the values that it saw. Where `torch.distributed` is initialised, every rank
+    has to call with its share of the data, and gets the same binary points, those of all of the
+    data.
 
     Args:
         model: a model with QFX quantizers; changed in place.
@@ -162,7 +163,11 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
 
 
 class _Observer:
-    """Replaces a quantizer's cast by a pass-through that keeps a sample of what it sees."""
+    """Stands before a quantizer and keeps a sample of what it sees.
+
+    A format that is still to be found lets the values pass: it must not cut what it shall cover.
+    One that the user fixed casts them, as it will in deployment.
+    """
 
     def __init__(self, quantizer: FixedPointQuantizer) -> None:
         self.quantizer = quantizer
@@ -173,6 +178,9 @@ class _Observer:
         x = torch.relu(x) if relu else x
         if x.numel():
             self.samples.append(x.detach() if quantizer.binary_point.ndim else _sample(x.detach()))
+        if quantizer.is_fixed_by_user:
+            found: tuple[Tensor, Tensor, Tensor, Tensor] = type(quantizer).forward(quantizer, x)
+            return found
         return (
             x,
             torch.ones_like(quantizer._zero_point),
@@ -183,6 +191,7 @@ class _Observer:
     def finish(self) -> None:
         nothing = self.quantizer.binary_point.new_empty(0)
         values = torch.cat(self.samples) if self.samples else nothing
+        check_finite_on_all_ranks(self.quantizer.who, values)
         self.quantizer.initialize_from(values, across_ranks=True)
 
 

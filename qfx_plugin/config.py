@@ -112,6 +112,22 @@ def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     return cls(**values)
 
 
+def check_name(cls: type, name: str, what: str = "field") -> None:
+    """Refuse a name that is no field of `cls`.
+
+    Args:
+        cls: a dataclass of options.
+        name: to look for.
+        what: the fields are called in the message.
+
+    Raises:
+        OptionError: there is no such field.
+    """
+    fields = [field.name for field in dataclasses.fields(cls)]
+    if name not in fields:
+        raise OptionError(_unknown(name, fields, what))
+
+
 def from_text(cls: type, name: str, text: str) -> Any:
     """The value of field `name` of `cls` as typed on a command line.
 
@@ -149,10 +165,10 @@ def _parse(text: str, suffix: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: list[str], what: str = "field") -> str:
     close = get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"field must be one of {', '.join(known) or 'none'}, not {name!r}{hint}"
+    return f"{what} must be one of {', '.join(known) or 'none'}, not {name!r}{hint}"
 
 
 def _plain(kind: Any) -> Any:

@@ -61,6 +61,11 @@ class FixedPointQuantizer(nn.Module):
         self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
 
     @property
+    def is_fixed_by_user(self) -> bool:
+        """Whether the options give the binary point, so that data do not set it."""
+        return self._fixed_by_user
+
+    @property
     def width(self) -> int | Tensor:
         """Word length in bits: an integer, or the clamped latent where it is learned."""
         if self.bit_width_latent is None:

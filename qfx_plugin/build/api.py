@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_quantizers import __version__
+from brevitas_quantizers.onnx_files import read_model
 
 from ..errors import DataError, OptionError
+from ..qonnx_import.load import MAX_NODES
 from ..report.build_html import render_build_html
 from .manifest import Manifest, write_atomically
+from .model_steps import IMPORT
 from .options import BuildOptions
 from .result import BuildResult
 from .runner import Progress, Runner, Span
@@ -60,6 +63,7 @@ def build(
         QfxError: the model cannot be built.
     """
     chosen = _options(options, target, board, settings)
+    _check_file(model, chosen)
     workspace = Workspace(out)
     with workspace.locked():
         name = _store_model(model, args, workspace)
@@ -111,6 +115,12 @@ def _earlier_steps(workspace: Workspace) -> dict[str, Any]:
         return dict(Manifest.load(workspace.root).steps)
     except DataError:
         return {}
+
+
+def _check_file(model: Any, chosen: BuildOptions) -> None:
+    """Refuse a file that is no ONNX network by its own name, before anything is touched."""
+    if isinstance(model, str | os.PathLike) and IMPORT in chosen.target.steps:
+        read_model(model, MAX_NODES)
 
 
 def _store_model(model: Any, args: Any, workspace: Workspace) -> str:

@@ -2,11 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..boards import Board
 from ..errors import OptionError
 
 WINDOW = 1 << 16
 """Addresses that a block's registers have."""
+
+
+@dataclass(frozen=True)
+class AcceleratorCell:
+    """What the block design's script has to know of an accelerator.
+
+    Attributes:
+        kind: options of create_bd_cell; `@TOP@` is the accelerator's name.
+        clock: its pin.
+        reset: its pin, active low.
+        registers: its AXI-Lite port.
+        segment: the addresses behind it.
+        stream_in: its stream of inputs.
+        stream_out: its stream of results.
+        synthesis: lines that follow the design.
+    """
+
+    kind: str
+    clock: str
+    reset: str
+    registers: str
+    segment: str
+    stream_in: str
+    stream_out: str
+    synthesis: str = ""
+
+    def values(self, top: str, files: str) -> dict[str, object]:
+        """What the template's `@NAMES@` stand for.
+
+        Args:
+            top: name of the accelerator.
+            files: lines that bring its files into the project.
+        """
+        return {
+            "ACCELERATOR": self.kind.replace("@TOP@", top),
+            "ACCELERATOR_FILES": files,
+            "ACCELERATOR_CLOCK": self.clock,
+            "ACCELERATOR_RESET": self.reset,
+            "REGISTERS": self.registers,
+            "SEGMENT": self.segment,
+            "STREAM_IN": self.stream_in,
+            "STREAM_OUT": self.stream_out,
+            "SYNTHESIS": self.synthesis,
+        }
+
+
+HLS_CELL = AcceleratorCell(
+    kind="-type ip -vlnv qfx:hls:@TOP@:1.0",
+    clock="ap_clk",
+    reset="ap_rst_n",
+    registers="s_axi_control",
+    segment="Reg",
+    stream_in="data_in",
+    stream_out="data_out",
+)
+"""A function that Vitis HLS has exported."""
+
+RTL_CELL = AcceleratorCell(
+    kind="-type module -reference @TOP@",
+    clock="aclk",
+    reset="aresetn",
+    registers="s_axi",
+    segment="*",
+    stream_in="s_axis",
+    stream_out="m_axis",
+    synthesis="# One synthesis for all, so that memories are found.\n"
+    "set_property synth_checkpoint_mode None [get_files system.bd]",
+)
+"""Our AXI shell in Verilog."""
 
 
 def check_axis_width(width: int, board: Board) -> None:

@@ -27,6 +27,7 @@ def export_state(
 
     Raises:
         DataError: the weights cannot be read as data, or do not fit the model.
+        OptionError: the file cannot be written.
         ExportError, CalibrationError: the model cannot be written exactly.
     """
     import torch

@@ -102,10 +102,10 @@ STEPS = (
     ),
     Step(
         "shell",
-        "AXI-Stream top and test bench; simulated through the streams, code by code",
+        "AXI-Stream top and test bench; simulated through the streams and by the driver",
         shell.run,
         needs=("c++",),
-        options=("interface", "axis_width", "board"),
+        options=("interface", "axis_width", "board", "clock_mhz"),
     ),
     Step(
         "estimate",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..boards import Board, load_board
-from ..config import as_table, from_text, load, read, save, setting
+from ..config import as_table, check_name, from_text, load, read, save, setting
 from ..errors import OptionError
 from .flow import TARGETS, Target, find_target
 
@@ -157,4 +157,6 @@ def parse_assignment(target: str, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise OptionError(f"option must be NAME=VALUE, not {text!r}")
-    return name, from_text(find_target(target).options, name, value)
+    options = find_target(target).options
+    check_name(options, name, f"option of target {target}")
+    return name, from_text(options, name, value)

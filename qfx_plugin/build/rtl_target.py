@@ -47,7 +47,8 @@ class RtlTargetOptions:
     )
     fold_above: int = setting(
         5000,
-        "Streaming: layers with more weights than this share hardware over time in a folded unit.",
+        "Streaming: layers with more weights than this share hardware over time in a folded unit; "
+        "and smaller ones, if the design would not fit the board's device.",
         minimum=0,
     )
     fold: str = setting(
@@ -139,9 +140,11 @@ def simulate(context: StepContext) -> Facts:
         VerificationError: a code differs.
     """
     from ..qonnx_import import load_qonnx
+    from ..rtl.budget import Budget
     from ..rtl.project import build_network
 
-    network = build_network(load_qonnx(context.model), _rtl_options(context))
+    budget = Budget.of_board(context.board)
+    network = build_network(load_qonnx(context.model), _rtl_options(context), budget)
     _same_sources(context, network.files)
     source = context.input("import")
     inputs = np.load(source / "inputs.npy")
@@ -171,7 +174,19 @@ def simulate(context: StepContext) -> Facts:
         "differing": differing,
     }
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
-    return {"agreement": [entry]}
+    return {"agreement": [entry], **_measured_pace(context, network, inputs)}
+
+
+def _measured_pace(context: StepContext, network: Any, inputs: Any) -> Facts:
+    """Cycles from sample to sample of a streaming network, without pauses."""
+    from ..rtl.network import SETTLING
+
+    if network.style != "streaming" or len(inputs) < 2 * SETTLING:
+        return {}
+    measured = network.measured_interval(inputs[: 4 * SETTLING])
+    note = context.log.info if measured == network.interval else context.log.warning
+    note("%s cycles from sample to sample, %s as designed", measured, network.interval)
+    return {"interval_simulated": measured}
 
 
 def synthesise(context: StepContext) -> Facts:

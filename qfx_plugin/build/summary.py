@@ -93,8 +93,15 @@ def _formats(facts: list[Facts]) -> Iterable[LearnedFormat]:
 
 
 def _missing(steps: tuple[Step, ...], manifest: Manifest) -> Iterable[str]:
-    for step in steps:
-        if step.name not in manifest.steps:
-            for tool in map(find_tool, step.needs):
-                if not tool.available():
-                    yield tool.missing(step.name)
+    """What steps wait for, and how to go on where a vendor's tools are."""
+    found = [
+        (step, tool.missing(step.name))
+        for step in steps
+        if step.name not in manifest.steps
+        for tool in map(find_tool, step.needs)
+        if not tool.available()
+    ]
+    yield from (line for _, line in found)
+    last = [step.name for step in steps if not step.by_vendor][-1]
+    if found and last in manifest.steps and all(step.by_vendor for step, _ in found):
+        yield f"to go on where that is installed, from this folder: bash {last}/continue.sh"

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from qfx_plugin.errors import QfxError, VerificationError
     except ModuleNotFoundError as error:
         return _without_packages(given, error)
-    options = argparse.Namespace(verbose="-v" in given or "--verbose" in given, json=False)
+    options = argparse.Namespace(
+        verbose="-v" in given or "--verbose" in given, json="--json" in given
+    )
     try:
         parser = make_parser()
         settings.read_settings(given, parser)
@@ -82,10 +84,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qfx-plugin {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "-v", "--verbose", action="store_true",
-        help="show logs on standard error, and tracebacks of errors",
-    )  # fmt: skip
+    # Before the command or behind it: what is suppressed does not undo what came before.
+    for place, default in ((parser, False), (common, argparse.SUPPRESS)):
+        place.add_argument(
+            "-v", "--verbose", action="store_true", default=default,
+            help="show logs on standard error, and tracebacks of errors",
+        )  # fmt: skip
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands, common)

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         print_choices(chosen, Console())
         return 0
     if options.model is None:
-        raise OptionError("model must be the path of a QONNX file, not missing")
+        raise OptionError("model is missing: name a QONNX file, as in `qfx build m.onnx`")
     console = Console(stderr=options.json)
     result = _build(options, chosen, console)
     if options.json:

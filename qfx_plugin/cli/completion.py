@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -29,8 +30,28 @@ def run(options: argparse.Namespace) -> int:
 
     from qfx_plugin.cli import make_parser
 
-    script = shtab.complete(make_parser(), shell=options.shell) + "\n"
+    parser = make_parser()
+    _add_values(parser)
+    script = shtab.complete(parser, shell=options.shell) + "\n"
     if options.json:
         script = json.dumps({"shell": options.shell, "script": script}) + "\n"
     sys.stdout.write(script)
     return 0
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    """Files, folders, targets and boards, which the parser itself does not know."""
+    import shtab
+
+    from qfx_plugin.boards import list_boards
+    from qfx_plugin.build.flow import TARGETS
+
+    known = {"target": tuple(TARGETS), "board": tuple(board.name for board in list_boards())}
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        for action in command._actions:
+            if action.type is Path:
+                folder = action.dest == "folder" or action.metavar == "DIR"
+                action.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
+            elif action.dest in known and name in ("build", "boards"):
+                action.choices = known[action.dest]

@@ -83,7 +83,7 @@ def make_model(factory: str) -> Any:
     try:
         function = getattr(importlib.import_module(module_name), name)
         model = function()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever the user's own code raises; -v shows where
         raise OptionError(f"factory {factory}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)

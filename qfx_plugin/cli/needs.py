@@ -67,10 +67,14 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "hls4ml: convert and simulate": ("hls4ml", "C++ compiler"),
     "hls4ml: hand over to Vivado": ("hls4ml", "C++ compiler", "Tcl"),
     "FINN: convert": ("finn-plus",),
+    "FINN: simulate": ("finn-plus", "verilator", "C++ compiler"),
+    "FINN: hand over to Vivado": ("finn-plus", "verilator", "C++ compiler", "Tcl"),
     "RTL: write Verilog": ("alkaid",),
     "RTL: simulate": ("alkaid", "verilator", "C++ compiler"),
     "RTL: count LUTs": ("alkaid", "pyosys"),
+    "RTL: hand over to Vivado": ("alkaid", "pyosys", "verilator", "C++ compiler", "Tcl"),
+    "RTL: bitstream": ("Vivado",),
+    "hls4ml and FINN: bitstream": ("Vitis HLS", "Vivado"),
     "run the notebooks": ("matplotlib", "ipykernel"),
-    "bitstream": ("Vivado", "Vitis HLS"),
 }  # fmt: skip
 """What a person wants to do, and the names in `NEEDS` without which it does not work."""

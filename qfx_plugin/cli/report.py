@@ -41,6 +41,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _load(folder: Path) -> Any:
     """A demo leaves a report and no manifest of steps."""
+    from qfx_plugin.errors import DataError
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
     from qfx_plugin.build.summary import summarize
     from qfx_plugin.report import DemoReport
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from . import registers as reg
 from .backend import Backend, Buffer
+from .control import control_of
 from .description import Description
-from .dma import RESET_SECONDS, DmaChannel
-from .errors import AcceleratorError, AcceleratorTimeoutError, NoPowerSensor, WrongBitstreamError
+from .dma import DmaChannel
+from .errors import AcceleratorError, AcceleratorTimeoutError, NoPowerSensor
 from .figures import Figures, Measurement
 from .run import Run
 from .tensors import Given, Samples, check_codes, check_values, decode_codes, values_of
@@ -57,6 +57,7 @@ class QfxAccelerator:
         self.timeout = timeout
         self.transfer_samples = _transfer_samples(self.description, transfer_samples)
         self._backend: Backend = _backend(overlay, self.description)
+        self._control = control_of(self._backend, self.description)
         self._sender = DmaChannel(self._backend.dma, reg.MM2S, "to the accelerator")
         self._receiver = DmaChannel(self._backend.dma, reg.S2MM, "from the accelerator")
         self._buffers: list[tuple[Buffer, Buffer]] = []
@@ -147,43 +148,26 @@ class QfxAccelerator:
     def check(self) -> None:
         """Compare what the registers say with the description.
 
+        An accelerator of Vitis HLS (target hls4ml) holds no id of its network: there it is only
+        seen that its registers are such ones.
+
         Raises:
             WrongBitstreamError: the logic is another accelerator, or none of ours.
         """
-        read, want = self._backend.accelerator.read, self.description
-        if read(reg.ID) != reg.MAGIC:
-            raise WrongBitstreamError(
-                f"there is no QFX accelerator at 0x{want.accelerator_address:08x}: its first "
-                f"register is 0x{read(reg.ID):08x}, not 0x{reg.MAGIC:08x}"
-            )
-        version = read(reg.SHELL_VERSION)
-        if version >> 16 != reg.VERSION >> 16:
-            raise WrongBitstreamError(
-                f"the shell on the board must have version {reg.VERSION >> 16}, not {version >> 16}"
-            )
-        found = "".join(read(offset).to_bytes(4, "little").hex() for offset in reg.NETWORK_ID)
-        if found != want.network_id:
-            raise WrongBitstreamError(
-                f"the bitstream on the board is of another network: {want.network!r} has the id "
-                f"{want.network_id}, the board has {found}"
-            )
+        self._control.check()
 
     def reset(self) -> None:
         """Forget everything that is under way, in the accelerator and in the DMA.
 
-        A run that is under way is lost.
+        A run that is under way is lost. An accelerator of Vitis HLS that is not idle is loaded
+        again.
 
         Raises:
             AcceleratorTimeoutError: one of them does not come out of its reset.
         """
         self._abandon("reset")
         self._sender.reset()
-        block = self._backend.accelerator
-        block.write(reg.CONTROL, reg.SOFT_RESET)
-        end = time.monotonic() + RESET_SECONDS
-        while block.read(reg.STATUS) & reg.RESETTING:
-            if time.monotonic() > end:
-                raise AcceleratorTimeoutError("the accelerator does not come out of reset")
+        self._control.reset()
 
     def close(self) -> None:
         """Give memory and board back; a run that is under way is lost."""
@@ -212,7 +196,7 @@ class QfxAccelerator:
 
     # What a `Run` does with the hardware.
 
-    def pack(self, place: int, codes: NDArray[np.int64]) -> None:
+    def pack(self, place: int, codes: NDArray[Any]) -> None:
         """Write samples into the input memory of a place, 0 or 1."""
         source, _ = self._memory(place)
         self.description.input_layout.pack(codes, source.data)
@@ -221,9 +205,7 @@ class QfxAccelerator:
     def launch(self, place: int, samples: int) -> None:
         """Start a transfer of what is packed in a place."""
         source, sink = self._memory(place)
-        block = self._backend.accelerator
-        block.write(reg.FRAMES, samples)
-        block.write(reg.CONTROL, reg.START)
+        self._control.begin(samples)
         size = self.description.output_layout.sample_bytes
         self._receiver.start(sink.address, samples * size)
         size = self.description.input_layout.sample_bytes
@@ -241,7 +223,7 @@ class QfxAccelerator:
             wanted = samples * self.description.output_layout.sample_bytes
             if moved != wanted:
                 raise AcceleratorError(f"the accelerator sent {moved} of {wanted} bytes")
-            if self._sender.finished():
+            if self._sender.finished() and self._control.finished():
                 return True
         if seconds > self.timeout:
             raise AcceleratorTimeoutError(
@@ -251,20 +233,10 @@ class QfxAccelerator:
 
     def transfer_figures(self, samples: int, seconds: float) -> Figures:
         """The counters after a transfer."""
-        read = self._backend.accelerator.read
-        return Figures(
-            samples,
-            1,
-            read(reg.CYCLES_LOW) | read(reg.CYCLES_HIGH) << 32,
-            read(reg.LATENCY),
-            read(reg.INPUT_WAITS),
-            read(reg.INPUT_STALLS),
-            read(reg.OUTPUT_STALLS),
-            seconds,
-        )
+        return self._control.figures(samples, seconds)
 
-    def unpack(self, place: int, samples: int) -> NDArray[np.int64]:
-        """(samples, positions, values) codes from the output memory of a place."""
+    def unpack(self, place: int, samples: int) -> NDArray[Any]:
+        """(samples, positions, values) from the output memory of a place."""
         _, sink = self._memory(place)
         sink.invalidate()
         return self.description.output_layout.unpack(sink.data, samples)
@@ -302,17 +274,9 @@ class QfxAccelerator:
 
     def _state(self) -> str:
         """What the registers say, for a message."""
-        read = self._backend.accelerator.read
-        status = read(reg.STATUS)
-        text = (
-            f"{read(reg.FRAMES_IN)} of {read(reg.FRAMES)} samples went in, "
-            f"{read(reg.FRAMES_OUT)} came out"
-        )
-        if status & reg.BAD_LENGTH:
-            text += "; the DMA sent another number of bytes than the samples have"
         return (
-            f"{text} (status 0x{status:x}, DMA 0x{self._sender.status():x} and "
-            f"0x{self._receiver.status():x})"
+            f"{self._control.state()} (status 0x{self._control.status():x}, "
+            f"DMA 0x{self._sender.status():x} and 0x{self._receiver.status():x})"
         )
 
 

@@ -43,7 +43,7 @@ class Backend(Protocol):
     """A board with the accelerator on it.
 
     Attributes:
-        accelerator: registers of the shell.
+        accelerator: registers of the accelerator.
         dma: registers of the AXI DMA.
     """
 
@@ -59,6 +59,9 @@ class Backend(Protocol):
         Raises:
             NoPowerSensor: the board does not measure it.
         """
+
+    def reload(self) -> None:
+        """Load the bitstream again: everything in the logic is as at its first moment."""
 
     def close(self) -> Any:
         """Give everything back."""

@@ -15,8 +15,13 @@ from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, Fo
 from .errors import DescriptionError
 from .layout import SLOTS, Layout
 
-VERSION = 2
-"""Of this file. Version 1 is the description that the target hls4ml writes."""
+VERSION = 3
+"""Of this file. Before it, targets rtl and hls4ml had descriptions of their own."""
+
+SHELL, HLS = "shell", "hls"
+"""Kinds of control: registers of our AXI shell, or of a function of Vitis HLS."""
+
+FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class InputTensor:
         cast: of each channel of the coded tensor, or one for all; how values become codes.
         order: coded tensor's elements as places in the flat sample; empty if they are the same.
         coded_shape: of one sample of codes.
+        places: of each element of the flat coded sample on the bus; empty if they are in order.
     """
 
     name: str
@@ -36,6 +42,7 @@ class InputTensor:
     cast: tuple[FixedPointCast, ...]
     order: tuple[int, ...]
     coded_shape: tuple[int, ...]
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,13 @@ class OutputTensor:
         name: of the network's output.
         shape: of one sample.
         formats: of each channel, or one for all; the code's binary point is what counts.
+        places: of each element of the flat sample on the bus; empty if they are in order.
     """
 
     name: str
     shape: tuple[int, ...]
     formats: tuple[FixedPointFormat, ...]
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,8 @@ class Description:
     Attributes:
         top: name of its top module, and of the overlay's files.
         network: name of the network.
-        network_id: 32 hexadecimal digits, made from its hardware and formats.
+        network_id: 32 hexadecimal digits, made from its hardware and formats; the AXI shell has
+            them in its registers.
         board: name of the board.
         clock_mhz: clock that it is built for.
         inputs: in the order in which they lie in a position.
@@ -68,10 +78,11 @@ class Description:
         channels_last: whether a position is a pixel with all its channels; else a whole sample.
         input_layout: how inputs travel.
         output_layout: how outputs travel.
-        interval: least cycles from a sample to the next, as designed.
+        interval: least cycles from a sample to the next, as designed; 0 where that is unknown.
         accelerator_address: of the shell's registers.
         dma_address: of the DMA's registers.
         dma_length_bits: a transfer has less than 2 to this power bytes.
+        control: `SHELL` or `HLS`.
     """
 
     top: str
@@ -88,6 +99,7 @@ class Description:
     accelerator_address: int
     dma_address: int
     dma_length_bits: int
+    control: str = SHELL
 
     @property
     def most_frames(self) -> int:
@@ -126,6 +138,11 @@ class Description:
         """
         if not isinstance(table, Mapping) or table.get("version") != VERSION:
             found = table.get("version") if isinstance(table, Mapping) else table
+            if isinstance(table, Mapping) and "driver_information" in table:
+                raise DescriptionError(
+                    f"{where}: is of a FINN accelerator, which this driver does not run: use the "
+                    "package finn-plus-driver, and contract.json for the codes"
+                )
             raise DescriptionError(f"{where}: version must be {VERSION}, not {found!r}")
         values = {name: value for name, value in table.items() if name != "version"}
         try:
@@ -144,6 +161,10 @@ class Description:
             raise DescriptionError(
                 f"{where}: network_id must be 32 hexadecimal digits, not {self.network_id!r}"
             )
+        if self.control not in (SHELL, HLS):
+            raise DescriptionError(
+                f"{where}: control must be {SHELL} or {HLS}, not {self.control!r}"
+            )
         sides = (
             ("input", self.input_layout, [tensor.coded_shape for tensor in self.inputs]),
             ("output", self.output_layout, [tensor.shape for tensor in self.outputs]),
@@ -152,6 +173,11 @@ class Description:
             if layout.bits not in SLOTS or layout.bus_bits % layout.bits:
                 raise DescriptionError(
                     f"{where}: {name}_layout: bits must be one of {SLOTS}, not {layout.bits}"
+                )
+            if layout.is_float and layout.bits != FLOAT_BITS:
+                raise DescriptionError(
+                    f"{where}: {name}_layout: bits of floats must be {FLOAT_BITS}, "
+                    f"not {layout.bits}"
                 )
             size, wanted = layout.positions * layout.values, sum(map(prod, shapes))
             if size != wanted:
@@ -168,6 +194,7 @@ def _input(entry: Mapping[str, Any]) -> InputTensor:
         tuple(FixedPointCast.parse(text) for text in entry["cast"]),
         tuple(entry["order"]),
         tuple(entry["coded_shape"]),
+        tuple(entry["places"]),
     )
 
 
@@ -176,4 +203,5 @@ def _output(entry: Mapping[str, Any]) -> OutputTensor:
         entry["name"],
         tuple(entry["shape"]),
         tuple(FixedPointFormat.parse(text) for text in entry["formats"]),
+        tuple(entry["places"]),
     )

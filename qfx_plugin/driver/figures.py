@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Figures:
     """One transfer, or several added up; all counted by the logic, but `seconds`.
+
+    An accelerator of Vitis HLS counts nothing: cycles, latency and waits are 0 then.
 
     Attributes:
         samples: that went through.
@@ -47,6 +50,8 @@ class Figures:
 class Measurement:
     """Throughput, latency and power of an accelerator.
 
+    What is made of cycles is NaN where the logic counts none.
+
     Attributes:
         figures: of all runs, added.
         clock_mhz: clock that the logic is built for; times in seconds that are made from cycles
@@ -63,7 +68,7 @@ class Measurement:
     @property
     def cycles_per_sample(self) -> float:
         """Clock cycles from one sample to the next, filling and draining included."""
-        return self.figures.cycles / self.figures.samples
+        return (self.figures.cycles or math.nan) / self.figures.samples
 
     @property
     def samples_per_second(self) -> float:
@@ -78,19 +83,22 @@ class Measurement:
     @property
     def latency_seconds(self) -> float:
         """Of one sample: first beat in to last beat out."""
-        return self.figures.latency_cycles / (1e6 * self.clock_mhz)
+        return (self.figures.latency_cycles or math.nan) / (1e6 * self.clock_mhz)
 
     def __str__(self) -> str:
         one = self.figures
-        lines = [
-            f"{one.samples} samples in {one.transfers} transfers",
-            f"throughput: {self.samples_per_second:.0f} samples/s in the logic "
-            f"({self.cycles_per_sample:.1f} cycles each at {self.clock_mhz:g} MHz), "
-            f"{self.host_samples_per_second:.0f} samples/s by the processor's clock",
-            f"latency: {1e6 * self.latency_seconds:.2f} us ({one.latency_cycles} cycles)",
-            f"waits: {one.input_waits} cycles for input, {one.input_stalls} for the network, "
-            f"{one.output_stalls} for output",
-        ]
+        host = f"{self.host_samples_per_second:.0f} samples/s by the processor's clock"
+        lines = [f"{one.samples} samples in {one.transfers} transfers"]
+        if one.cycles:
+            lines += [
+                f"throughput: {self.samples_per_second:.0f} samples/s in the logic "
+                f"({self.cycles_per_sample:.1f} cycles each at {self.clock_mhz:g} MHz), {host}",
+                f"latency: {1e6 * self.latency_seconds:.2f} us ({one.latency_cycles} cycles)",
+                f"waits: {one.input_waits} cycles for input, {one.input_stalls} for the network, "
+                f"{one.output_stalls} for output",
+            ]
+        else:
+            lines.append(f"throughput: {host}; this accelerator counts no cycles")
         if self.watts:
             rails = ", ".join(f"{rail} {watt:.3f} W" for rail, watt in self.watts.items())
             lines.append(f"power: {rails}")

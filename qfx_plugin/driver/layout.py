@@ -27,6 +27,7 @@ class Layout:
         bits: of a slot.
         signed: whether slots hold two's complement.
         bus_bits: of a beat.
+        is_float: slots hold 32-bit floats, not codes.
     """
 
     positions: int
@@ -34,6 +35,7 @@ class Layout:
     bits: int
     signed: bool
     bus_bits: int
+    is_float: bool = False
 
     @property
     def lanes(self) -> int:
@@ -70,21 +72,24 @@ class Layout:
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy type of a slot."""
+        if self.is_float:
+            return np.dtype("<f4")
         return np.dtype(f"<{'i' if self.signed else 'u'}{self.bits // 8}")
 
     def pack(self, codes: NDArray[Any], target: NDArray[np.uint8]) -> None:
         """Write codes as bytes.
 
         Args:
-            codes: (samples, positions, values) integers, each within its slot.
+            codes: (samples, positions, values) integers, each within its slot; or floats, which
+                are rounded to 32 bits.
             target: (samples * `sample_bytes`,) bytes to write to.
         """
         self._positions(target, len(codes))[:] = self._padded(codes)
 
-    def unpack(self, source: NDArray[np.uint8], samples: int) -> NDArray[np.int64]:
-        """(samples * `sample_bytes`,) bytes to (samples, positions, values) codes."""
+    def unpack(self, source: NDArray[np.uint8], samples: int) -> NDArray[Any]:
+        """(samples * `sample_bytes`,) bytes to (samples, positions, values) codes or floats."""
         rows = self._positions(source, samples).reshape(samples, -1, self.values)
-        return rows[:, : self.positions].astype(np.int64)
+        return rows[:, : self.positions].astype(np.float64 if self.is_float else np.int64)
 
     def _positions(self, data: NDArray[np.uint8], samples: int) -> NDArray[Any]:
         """The slots that are used, as a view of the bytes: (samples, groups, values of a group)."""

@@ -78,5 +78,9 @@ class PynqBackend:
         get_rails = getattr(self._pynq, "get_rails", None)
         return measured(get_rails() if get_rails else {})
 
+    def reload(self) -> None:
+        """Load the bitstream again."""
+        self._overlay.download()
+
     def close(self) -> None:
         """The overlay stays loaded: other programs may use it."""

@@ -1,7 +1,7 @@
-"""The registers of the AXI shell and of the AXI DMA, by name. Offsets are in bytes.
+"""The registers of accelerators and of the AXI DMA, by name. Offsets are in bytes.
 
-The shell's are those of `qfx_plugin/shell/sv/qfx_shell_registers.sv`; the DMA's are of AMD PG021,
-"AXI DMA", direct register mode (no descriptors).
+The shell's are those of `qfx_plugin/shell/sv/qfx_shell_registers.sv`; those of a function of Vitis
+HLS are of AMD UG1399; the DMA's are of AMD PG021, "AXI DMA", direct register mode (no descriptors).
 """
 
 from __future__ import annotations
@@ -65,6 +65,16 @@ def format_word(width: int, signed: bool, bits: int, frac_bits: int | None) -> i
     point = MIXED_POINTS if far else int(frac_bits or 0) & 0xFF
     return (width & 0xFF) | (int(signed) << 8) | ((bits & 0xFF) << 16) | (point << 24)
 
+
+# A function of Vitis HLS with AXI-Lite (UG1399, "S_AXILITE Control Register Map").
+HLS_CONTROL = 0x00
+HLS_SAMPLES = 0x10
+
+HLS_START, HLS_DONE, HLS_IDLE, HLS_READY = (1 << bit for bit in range(4))
+"""Bits of HLS_CONTROL; DONE is cleared by reading it."""
+
+HLS_BITS = 0x28F
+"""All bits of HLS_CONTROL that can be set: also restart (7) and interrupt (9)."""
 
 # AXI DMA: memory to stream (MM2S), stream to memory (S2MM).
 MM2S, S2MM = 0x00, 0x30

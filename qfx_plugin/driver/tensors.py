@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
@@ -10,12 +10,20 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brevitas_quantizers.fixed_point import FixedPointCast, OverflowMode, cast_codes
+from brevitas_quantizers.fixed_point import (
+    FixedPointCast,
+    FixedPointFormat,
+    OverflowMode,
+    cast_codes,
+)
 
 from .description import Description, InputTensor, OutputTensor
 from .errors import DataError
 
 Codes: TypeAlias = NDArray[np.int64]
+FLOAT_EXACT = 24
+"""Bits of a code that a 32-bit float holds."""
+
 Given: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 
 
@@ -37,13 +45,20 @@ class Samples:
     def __len__(self) -> int:
         return len(self.arrays[0])
 
-    def codes(self, begin: int, end: int) -> Codes:
-        """(samples, positions, values) codes of the samples from `begin` to `end`."""
+    def codes(self, begin: int, end: int) -> NDArray[Any]:
+        """(samples, positions, values) codes of the samples from `begin` to `end`.
+
+        Floats, if floats travel: the cast is in the logic then.
+        """
+        is_float = self.description.input_layout.is_float
         pairs = zip(self.description.inputs, self.arrays, strict=True)
-        coded = [
-            array[begin:end].astype(np.int64) if self.are_codes else _cast(tensor, array[begin:end])
-            for tensor, array in pairs
-        ]
+        coded = []
+        for tensor, array in pairs:
+            part = array[begin:end]
+            if self.are_codes:
+                coded.append(_uncast(tensor, part) if is_float else part.astype(np.int64))
+            else:
+                coded.append(_ordered(tensor, part) if is_float else _cast(tensor, part))
         return _positions(self.description, coded)
 
 
@@ -86,23 +101,33 @@ def check_codes(description: Description, given: Given) -> Samples:
             raise DataError(f"codes of {tensor.name} must be integers, not {array.dtype}")
         _check_shape(f"codes of {tensor.name}", array, tensor.coded_shape)
         _check_range(tensor, array)
+        width = tensor.cast[0].format.width
+        if description.input_layout.is_float and width > FLOAT_EXACT:
+            raise DataError(
+                f"codes of {tensor.name} must have at most {FLOAT_EXACT} bits where floats travel, "
+                f"not {width}: give values to run"
+            )
     _check_lengths(description, arrays)
     return Samples(description, tuple(arrays), are_codes=True)
 
 
-def decode_codes(description: Description, positions: Codes) -> Codes | dict[str, Codes]:
-    """(samples, positions, values) codes as (samples, *shape); by name if there are several."""
-    tensors = [tensor.shape for tensor in description.outputs]
+def decode_codes(description: Description, positions: NDArray[Any]) -> Codes | dict[str, Codes]:
+    """(samples, positions, values) as codes (samples, *shape); by name if there are several."""
     samples = len(positions)
     if description.channels_last:
         parts = [positions.transpose(0, 2, 1)]
     else:
-        ends = np.cumsum([prod(shape) for shape in tensors])
+        ends = np.cumsum([prod(tensor.shape) for tensor in description.outputs])
         parts = np.split(positions.reshape(samples, int(ends[-1])), ends[:-1], axis=1)
     arrays = [
-        np.ascontiguousarray(part).reshape(samples, *shape)
-        for part, shape in zip(parts, tensors, strict=True)
+        _shaped(tensor, np.ascontiguousarray(part).reshape(samples, prod(tensor.shape)))
+        for part, tensor in zip(parts, description.outputs, strict=True)
     ]
+    if description.output_layout.is_float:
+        arrays = [
+            np.rint(np.ldexp(array, _points(tensor.formats, array.ndim))).astype(np.int64)
+            for array, tensor in zip(arrays, description.outputs, strict=True)
+        ]
     if len(arrays) == 1:
         return arrays[0]
     names = [tensor.name for tensor in description.outputs]
@@ -119,34 +144,62 @@ def values_of(
 
 
 def _values(tensor: OutputTensor, codes: Codes) -> NDArray[np.float64]:
-    points = np.array([fmt.frac_bits for fmt in tensor.formats])
-    return np.ldexp(codes.astype(np.float64), -_column(points, codes.ndim))
+    return np.ldexp(codes.astype(np.float64), -_points(tensor.formats, codes.ndim))
+
+
+def _ordered(tensor: InputTensor, array: NDArray[Any]) -> NDArray[Any]:
+    """(samples, *shape) to (samples, *coded_shape)."""
+    if tensor.order:
+        array = array.reshape(len(array), prod(tensor.shape))[:, np.array(tensor.order)]
+    return array.reshape(len(array), *tensor.coded_shape)
+
+
+def _placed(tensor: InputTensor, flat: NDArray[Any]) -> NDArray[Any]:
+    """(samples, values) as they travel; a new array."""
+    if not tensor.places:
+        return flat
+    moved = np.empty_like(flat)
+    moved[:, np.array(tensor.places)] = flat
+    return moved
+
+
+def _shaped(tensor: OutputTensor, array: NDArray[Any]) -> NDArray[Any]:
+    """(samples, values as they travel) to (samples, *shape)."""
+    if tensor.places:
+        array = array[:, np.array(tensor.places)]
+    return array.reshape(len(array), *tensor.shape)
 
 
 def _cast(tensor: InputTensor, array: NDArray[Any]) -> Codes:
-    if tensor.order:
-        array = array.reshape(len(array), prod(tensor.shape))[:, np.array(tensor.order)]
-    array = array.reshape(len(array), *tensor.coded_shape)
-    first = tensor.cast[0]
-    points = np.array([cast.format.frac_bits for cast in tensor.cast], dtype=np.int64)
+    array, first = _ordered(tensor, array), tensor.cast[0]
     return cast_codes(
-        array, _column(points, array.ndim), first.format.width, first.format.signed,
-        first.rounding, first.overflow,
+        array, _points([cast.format for cast in tensor.cast], array.ndim), first.format.width,
+        first.format.signed, first.rounding, first.overflow,
     )  # fmt: skip
 
 
-def _positions(description: Description, coded: list[Codes]) -> Codes:
+def _uncast(tensor: InputTensor, codes: NDArray[Any]) -> NDArray[np.float64]:
+    """Values that the cast turns into these codes again."""
+    points = _points([cast.format for cast in tensor.cast], codes.ndim)
+    return np.ldexp(codes.astype(np.float64), -points)
+
+
+def _positions(description: Description, coded: list[NDArray[Any]]) -> NDArray[Any]:
     samples = len(coded[0])
     if description.channels_last:
         (codes,) = coded
         layout = description.input_layout
         return codes.reshape(samples, layout.values, layout.positions).transpose(0, 2, 1)
-    flat = [codes.reshape(samples, prod(codes.shape[1:])) for codes in coded]
+    flat = [
+        _placed(tensor, codes.reshape(samples, prod(codes.shape[1:])))
+        for tensor, codes in zip(description.inputs, coded, strict=True)
+    ]
     return np.concatenate(flat, axis=1)[:, np.newaxis]
 
 
-def _column(points: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+def _points(formats: Sequence[FixedPointFormat], rank: int) -> NDArray[np.int64]:
     """One binary point, or one per channel along axis 1."""
+    points = np.array([fmt.frac_bits for fmt in formats], dtype=np.int64)
     if points.size == 1:
         return points.reshape(())
     return points.reshape(-1, *[1] * (rank - 2))

@@ -157,9 +157,9 @@ class FracBNN(nn.Module):
     def calibrate(self, images: Tensor) -> FracBNN:
         """Set the binary point of every activation from one batch; returns the model.
 
-        `brevitas_quantizers.calibrate` lets values pass through every cast, which the 2-bit
-        activations cannot do without: here each cast is set from data that those before it have
-        cast already.
+        `brevitas_quantizers.calibrate` lets values pass through every cast whose format it has to
+        find, which the 2-bit activations cannot do without: here each cast is set from data that
+        those before it have cast already.
 
         Args:
             images: (batch, colours, height, width) in [0, 1].

@@ -22,6 +22,7 @@ TIMING = {
     "latency_cycles": ("latency", "{:,} cycles"),
     "interval_cycles": ("interval", "{:,} cycles"),
     "least_cycles_per_sample": ("least per sample", "{:,} cycles"),
+    "samples_per_second": ("throughput", "{:,.0f} samples/s"),
     "most_samples_per_second": ("most throughput", "{:,.0f} samples/s"),
     "worst_setup_slack_ns": ("worst setup slack", "{:.3f} ns"),
     "worst_hold_slack_ns": ("worst hold slack", "{:.3f} ns"),
@@ -65,8 +66,8 @@ def measured(sources: list[str]) -> str:
 
 
 def tool(name: str, version: str) -> str:
-    """`hls4ml 1.3.0`; not `tcl Tcl 8.6` where the version names the tool already."""
-    return version if version.lower().startswith(name.lower()) else f"{name} {version}"
+    """`hls4ml 1.3.0`; not `tcl Tcl 8.6` where the version begins with a name already."""
+    return version if version[:1].isalpha() else f"{name} {version}"
 
 
 def pieces(count: float) -> str:

@@ -59,6 +59,29 @@ class SimulatedMemory:
         self.freed = True
 
 
+class BoardMemory:
+    """Buffers at addresses of their own, as a DMA finds them."""
+
+    def __init__(self) -> None:
+        self.buffers: list[SimulatedMemory] = []
+
+    def allocate(self, size: int) -> SimulatedMemory:
+        """Memory at an address of its own."""
+        last = self.buffers[-1] if self.buffers else None
+        end = last.address + last.data.size if last else _FIRST_ADDRESS
+        buffer = SimulatedMemory(-(-end // _PAGE) * _PAGE + _PAGE, size)
+        self.buffers.append(buffer)
+        return buffer
+
+    def find(self, address: int, length: int) -> NDArray[np.uint8] | None:
+        """What the DMA sees there; None where there is no memory."""
+        for buffer in self.buffers:
+            start = address - buffer.address
+            if not buffer.freed and start >= 0 and start + length <= buffer.memory.size:
+                return buffer.memory[start : start + length]
+        return None
+
+
 class _Block:
     """The accelerator's registers, over AXI4-Lite."""
 
@@ -72,7 +95,7 @@ class _Block:
         self._engine.write(offset, value)
 
 
-class SimulatedBoard:
+class SimulatedBoard(BoardMemory):
     """An accelerator in Verilator with stand-ins for DMA and memory; a `driver.Backend`.
 
     Args:
@@ -99,13 +122,13 @@ class SimulatedBoard:
         seed: int = 0,
         poll_cycles: int = POLL_CYCLES,
     ) -> None:
+        super().__init__()
         if not 0 <= pauses < 1:
             raise OptionError(f"pauses must be at least 0 and below 1, not {pauses}")
         model = compile_board(sources, description.top, memories)
         self.engine = Engine(model, pauses, seed)
         self.accelerator = _Block(self.engine)
-        self.dma = SimulatedDma(self.engine, self._memory, description.dma_length_bits, poll_cycles)
-        self.buffers: list[SimulatedMemory] = []
+        self.dma = SimulatedDma(self.engine, self.find, description.dma_length_bits, poll_cycles)
 
     @classmethod
     def of(cls, network: NetworkRtl, shell: Shell, **options: float) -> SimulatedBoard:
@@ -145,14 +168,6 @@ class SimulatedBoard:
         board = cls.from_folders([root / "rtl", root / "shell"], description, **options)
         return board, description
 
-    def allocate(self, size: int) -> SimulatedMemory:
-        """Memory at an address of its own."""
-        last = self.buffers[-1] if self.buffers else None
-        end = last.address + last.data.size if last else _FIRST_ADDRESS
-        buffer = SimulatedMemory(-(-end // _PAGE) * _PAGE + _PAGE, size)
-        self.buffers.append(buffer)
-        return buffer
-
     def watts(self) -> dict[str, float]:
         """There is nothing to measure.
 
@@ -161,13 +176,14 @@ class SimulatedBoard:
         """
         raise NoPowerSensor("a simulation measures no power")
 
+    def reload(self) -> None:
+        """The shell has a reset of its own: the driver does not load its bitstream again.
+
+        Raises:
+            OptionError: always.
+        """
+        raise OptionError("board: a simulated AXI shell is reset by its registers, not reloaded")
+
     def close(self) -> None:
         """End the simulation."""
         self.engine.close()
-
-    def _memory(self, address: int, length: int) -> NDArray[np.uint8] | None:
-        for buffer in self.buffers:
-            start = address - buffer.address
-            if not buffer.freed and start >= 0 and start + length <= buffer.memory.size:
-                return buffer.memory[start : start + length]
-        return None

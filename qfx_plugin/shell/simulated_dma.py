@@ -10,15 +10,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..driver import registers as reg
-from .engine import Engine
 
 Memory = Callable[[int, int], "NDArray[np.uint8] | None"]
 """Bytes of an address and a length, or None where there is no memory."""
+
+
+class Streams(Protocol):
+    """What moves the beats."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes still to send."""
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether TLAST has come."""
+
+    @property
+    def overrun(self) -> bool:
+        """Whether more came than there was room for."""
+
+    def run(self, cycles: int) -> None:
+        """Let time go by."""
+
+    def send(self, data: NDArray[np.uint8]) -> None:
+        """Begin to send bytes, TLAST with the last beat."""
+
+    def receive(self, data: NDArray[np.uint8]) -> None:
+        """Begin to receive, until TLAST or until the memory is full."""
+
+    def stop(self) -> None:
+        """End both directions at once."""
 
 
 @dataclass
@@ -66,7 +98,7 @@ class SimulatedDma:
     """
 
     def __init__(
-        self, engine: Engine, memory: Memory, length_bits: int, cycles_per_access: int
+        self, engine: Streams, memory: Memory, length_bits: int, cycles_per_access: int
     ) -> None:
         self._engine, self._memory = engine, memory
         self._mask = (1 << length_bits) - 1

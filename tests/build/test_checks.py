@@ -18,24 +18,26 @@ from qfx_plugin.errors import TargetError
 
 GOLDEN = Path(__file__).parent / "golden"
 TOP = "net_axi"
+OVERLAY = ("accelerator.json", "run_on_board.py", "inputs.npy", "expected_0.npy")
 
 
 def values(board: Board, width: int = 64) -> dict[str, object]:
-    return script_values(
+    script = script_values(
         board, TOP, "net", width=width, clock_mhz=100.0, uncertainty="27%", samples=64
     )
+    return script | {"OVERLAY": " ".join(OVERLAY)}
 
 
 def vivado_calls(board: Board, folder: Path, change=("", "")) -> tuple[Call, ...]:
     """Render the block design for a board, change its text, and record its calls."""
-    text = render("hls4ml/block_design.tcl", **values(board))
+    text = render("vivado/block_design.tcl", **values(board))
     assert change[0] in text
     scripts = folder / "handover" / "vivado"
     scripts.mkdir(parents=True)
     (scripts / "block_design.tcl").write_text(text.replace(*change) if change[0] else text)
-    (scripts / "constraints.xdc").write_text(render("hls4ml/constraints.xdc"))
+    (scripts / "constraints.xdc").write_text(render("vivado/constraints.xdc"))
     (folder / "handover" / "overlay").mkdir()
-    for name in ("accelerator.json", "run_on_board.py", "inputs.npy", "expected.npy"):
+    for name in OVERLAY:
         (folder / "handover" / "overlay" / name).write_text("")
     (folder / "hls" / "qfx_hls" / "solution" / "impl" / "ip").mkdir(parents=True)
     (folder / "work").mkdir()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,15 @@ import pytest
 
 from qfx_plugin.boards import load_board
 from qfx_plugin.build import Manifest, build
+from qfx_plugin.build.board_values import accelerator_address, dma_address
 from qfx_plugin.build.hls4ml.handover import check
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.workspace import digests
+from qfx_plugin.driver import Description
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError, VerificationError
 from tests.build import fake_amd
+from tests.build.fake_pynq import run_on_board
+from tests.build.kills import compared, draw_moments, kill_in_each, run_undisturbed
 from tests.qonnx_models import cnn, mlp
 
 NO_TOOLS = "step synthesize needs Vitis HLS, which is missing: "
@@ -56,6 +58,7 @@ def test_every_code_is_compared(built):
     assert {e.executor: (e.samples, e.compared) for e in report.agreement} == {
         "hls4ml C simulation": (100, 1000),
         "hls4ml through AXI-Stream": (64, 640),
+        "driver and AXI-Stream top, C++": (64, 640),
     }
 
 
@@ -67,6 +70,8 @@ def test_the_hand_over_is_complete(built):
         "vivado/constraints.xdc", "hls/vitis_hls.tcl", f"hls/{top}.cpp", f"hls/{top}.h",
         "hls/testbench.cpp", "hls/input_beats.txt", "hls/expected_beats.txt",
         "overlay/accelerator.json", "overlay/run_on_board.py", "overlay/inputs.npy",
+        "overlay/expected_0.npy", "overlay/qfx_driver/accelerator.py",
+        "overlay/brevitas_quantizers/fixed_point/quantize.py",
     } <= files  # fmt: skip
     assert not any("ap_types" in name or "standin" in name for name in files)
 
@@ -80,7 +85,7 @@ def test_nothing_that_is_compared_names_a_folder(built):
 @pytest.mark.slow
 def test_a_wrong_code_is_found(built):
     """The test bench that the hand-over ships can fail: one bit in one expected beat."""
-    from qfx_plugin.build.hls4ml.shell import _simulate
+    from qfx_plugin.build.hls4ml.shell import _compile, _simulate
     from qfx_plugin.build.steps import StepContext
 
     scratch = built.parent / "wrong"
@@ -96,8 +101,10 @@ def test_a_wrong_code_is_found(built):
         model=built / "model.onnx", board=None, options=None, folder=scratch, scratch=work,
         inputs={}, known={}, log=None,
     )  # fmt: skip
+    top = f"{record['project']}_axi"
+    objects = _compile(context, record["project"], top)
     with pytest.raises(VerificationError) as error:
-        _simulate(context, record["project"], f"{record['project']}_axi")
+        _simulate(context, objects, top)
     assert "first difference: beat 3; 64 samples, 1 of 320 beats differ" in str(error.value)
 
 
@@ -136,8 +143,9 @@ def test_with_the_vendor_tools_the_same_folder_goes_on(model, own, tools):
     }  # fmt: skip
     top = Manifest.load(own).steps["shell"].facts["top"]
     names = sorted(path.name for path in (own / "bitstream" / "overlay").iterdir())
-    assert names == sorted([f"{top}.bit", f"{top}.hwh", "accelerator.json", "expected.npy",
-                            "inputs.npy", "run_on_board.py"])  # fmt: skip
+    assert names == sorted([f"{top}.bit", f"{top}.hwh", "accelerator.json", "expected_0.npy",
+                            "inputs.npy", "run_on_board.py", "qfx_driver",
+                            "brevitas_quantizers"])  # fmt: skip
 
 
 def test_a_failing_vendor_tool_is_told_and_resumed(model, own, tools):
@@ -158,7 +166,7 @@ def test_continue_sh_needs_nothing_of_ours(built, tools, tmp_path):
     assert result.returncode == 0, result.stderr
     overlay = tmp_path / "o" / "vivado" / "overlay"
     assert result.stdout.splitlines()[-1] == f"continue.sh: the overlay is in {overlay}"
-    assert len(list(overlay.iterdir())) == 6
+    assert len(list(overlay.iterdir())) == 8
 
 
 def test_continue_sh_without_the_tools(built, tmp_path):
@@ -179,13 +187,14 @@ def test_checks_can_fail(built, tmp_path):
         scratch = tmp_path / f"scratch{next(count)}"
         return check(folder, load_board("ultra96-v2"), 100.0, facts["top"], scratch)
 
-    assert len(run()) == 6
+    assert len(run()) == 7
     for name, message in (
         ("hls/firmware/weights/w2.txt", "reads weights 'w2.txt', which are not handed over"),
         ("hls/firmware/defines.h", "includes 'defines.h', which is not handed over"),
         ("hls/testbench.cpp", "add_files: there is no file"),
         ("vivado/constraints.xdc", "add_files: there is no file"),
-        ("overlay/expected.npy", "expected.npy"),
+        ("overlay/expected_0.npy", "expected_0.npy"),
+        ("overlay/qfx_driver/control.py", "the driver cannot be imported"),
     ):
         path = folder / name
         content = path.read_bytes()
@@ -194,7 +203,7 @@ def test_checks_can_fail(built, tmp_path):
             run()
         assert message in str(error.value)
         path.write_bytes(content)
-    assert len(run()) == 6
+    assert len(run()) == 7
 
 
 @pytest.mark.parametrize(
@@ -228,132 +237,43 @@ def test_variants(network, options, tmp_path):
     onnx.save(network(), tmp_path / "m.onnx")
     build(tmp_path / "m.onnx", out=tmp_path / "out", samples=50, **options)
     report = summarize(tmp_path / "out")
-    assert report.proven and len(report.agreement) == 2
+    assert report.proven and len(report.agreement) == 3
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_gives_the_same_bytes(model, built, tmp_path, seed):
-    """`qfx build` itself, killed at three random points."""
-    import random
-
-    from tests.build.test_kill import compared, kill_after_steps, run_undisturbed, start
-
+def test_killed_in_three_steps_and_resumed_gives_the_same_bytes(model, built, tmp_path, seed):
+    """`qfx build` itself, killed while it converts, while it simulates, and inside the shell."""
     out = tmp_path / "out"
     command = ["qfx_plugin.cli", "build", str(model), "--samples", "100", "-o"]
-    moments = random.Random(seed)
-    kills = sum(
-        kill_after_steps(start(command, out), out, moments.uniform(0.1, 4)) for _ in range(3)
-    )
-    assert kills >= 1
+    moments = draw_moments(built, 3, seed, ["convert", "simulate", "shell"])
+    kills = kill_in_each(command, out, moments)
+    assert [kill.step for kill in kills] == ["convert", "simulate", "shell"]
     run_undisturbed(command, out)
     assert compared(out) == compared(built)
+    assert not list(out.glob(".partial*")) and not (out / ".scratch").exists()
 
 
-BRIDGE = """
-#include "{top}.h"
-using namespace qfx;
-// Bytes of whole transfers, as the DMA would carry them.
-extern "C" void run(const unsigned char *in, unsigned char *out, unsigned samples) {{
-    const int size = beat_bits / 8;
-    const unsigned given = divide_up(input_size, beat_bits / input_bits) * samples;
-    hls::stream<beat_t<beat_bits>> a("a"), b("b");
-    for (unsigned i = 0; i < given; i++) {{
-        ap_uint<beat_bits> data = 0;
-        for (int k = 0; k < size; k++) data.range(8 * k + 7, 8 * k) = in[i * size + k];
-        a.write(make_beat<beat_bits>(data, i + 1 == given));
-    }}
-    {top}(a, b, samples);
-    for (unsigned i = 0; !b.empty(); i++) {{
-        ap_uint<beat_bits> data = b.read().data;
-        for (int k = 0; k < size; k++)
-            out[i * size + k] = ap_uint<8>(data.range(8 * k + 7, 8 * k)).to_uint();
-    }}
-}}
-"""
-
-PYNQ = """
-import ctypes, numpy as np
-LIBRARY = ctypes.CDLL({library!r})
-
-class Buffer(np.ndarray):
-    def flush(self): self.flushed = True
-    def invalidate(self): self.invalidated = True
-
-def allocate(shape, dtype):
-    return np.zeros(shape, dtype).view(Buffer)
-
-class Accelerator:
-    def __init__(self): self.registers = {{0: 4, 16: 0}}
-    def write(self, address, value):
-        self.registers[address] = value
-        if address == 0: self.registers[0] = 0
-    def read(self, address): return self.registers[address]
-
-class Channel:
-    def __init__(self, dma): self.dma, self.buffer = dma, None
-    def transfer(self, buffer): self.buffer = buffer
-    def wait(self): self.dma.run()
-
-class Dma:
-    def __init__(self, accelerator):
-        self.accelerator, self.done = accelerator, False
-        self.sendchannel, self.recvchannel = Channel(self), Channel(self)
-    def run(self):
-        if self.done: return
-        assert self.accelerator.registers[0] == 0, "not started"
-        assert self.sendchannel.buffer.flushed
-        given = np.ascontiguousarray(self.sendchannel.buffer)
-        sink = self.recvchannel.buffer
-        LIBRARY.run(ctypes.c_void_p(given.ctypes.data), ctypes.c_void_p(sink.ctypes.data),
-                    self.accelerator.registers[16])
-        self.accelerator.registers[0], self.done = 6, True
-
-class Overlay:
-    def __init__(self, path):
-        assert path.endswith("_axi.bit")
-        self.accelerator = Accelerator()
-        self.dma = Dma(self.accelerator)
-"""
-
-
-def make_board(out: Path, folder: Path) -> None:
-    """A module `pynq` that carries bytes to the compiled accelerator."""
-    from qfx_plugin.tools import compiler
-
-    project = Manifest.load(out).steps["convert"].facts["project"]
-    shell, source = out / "shell", folder / "bridge.cpp"
-    source.write_text(BRIDGE.format(top=f"{project}_axi"))
-    firmware = shell / "firmware"
-    library = compiler.compile_shared(
-        [source, shell / f"{project}_axi.cpp", firmware / f"{project}.cpp"],
-        folder / "board.so",
-        include_dirs=[shell, firmware, firmware / "ap_types", shell / "standin"],
-        defines={"WEIGHTS_DIR": f'"{firmware / "weights"}"'},
-        flags=("-O1", "-std=c++14"),
-    )
-    (folder / "pynq.py").write_text(PYNQ.format(library=str(library)))
-
-
-def run_on_board(out: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`run_on_board.py` of a hand-over."""
-    return subprocess.run(
-        [sys.executable, out / "handover" / "overlay" / "run_on_board.py"],
-        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, check=False,
+def run_overlay(out: Path, folder: Path):
+    """`run_on_board.py` of a hand-over, with the compiled accelerator behind a DMA's registers."""
+    top = Manifest.load(out).steps["shell"].facts["top"]
+    return run_on_board(
+        out / "handover" / "overlay", top, folder, "qfx_plugin.shell.simulated_hls",
+        "SimulatedHls", f"from_build({str(out)!r})",
     )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_the_board_script(own, tmp_path):
-    make_board(own, tmp_path)
-    result = run_on_board(own, tmp_path)
+    result = run_overlay(own, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "64 samples, 0 of 640 codes differ" in result.stdout
-    expected = own / "handover" / "overlay" / "expected.npy"
+    lines = result.stdout.splitlines()
+    assert lines[0] == "64 samples, 0 of 640 codes differ"
+    assert lines[1].startswith("9600 samples in") and lines[2].endswith("counts no cycles")
+    expected = own / "handover" / "overlay" / "expected_0.npy"
     codes = np.load(expected)
     codes[2, 3] += 1
     np.save(expected, codes)
-    result = run_on_board(own, tmp_path)
+    result = run_overlay(own, tmp_path)
     assert result.returncode == 1 and "1 of 640 codes differ" in result.stdout
 
 
@@ -362,14 +282,16 @@ def test_streams_and_the_board_script_on_a_convolution(tmp_path):
     onnx.save(cnn(), tmp_path / "m.onnx")
     options = {"io_type": "io_stream", "samples": 20, "board": "pynq-z2"}
     build(tmp_path / "m.onnx", out=tmp_path / "out", **options)
-    make_board(tmp_path / "out", tmp_path)
-    result = run_on_board(tmp_path / "out", tmp_path)
+    result = run_overlay(tmp_path / "out", tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "20 samples, 0 of 200 codes differ" in result.stdout
+    assert result.stdout.startswith("20 samples, 0 of 200 codes differ")
 
 
-def test_accelerator_json_says_what_a_driver_needs(built):
-    facts = json.loads((built / "handover" / "overlay" / "accelerator.json").read_text())
-    assert facts["registers"] == {"control": 0, "samples": 16}
-    assert facts["input"]["beats_per_sample"] == 2 and facts["output"]["beats_per_sample"] == 5
-    assert facts["input"]["type"] == "ap_fixed<8,2,AP_RND_CONV,AP_SAT>"
+def test_the_description_is_of_this_board(built):
+    description = Description.load(built / "handover" / "overlay" / "accelerator.json")
+    board = load_board("ultra96-v2")
+    assert (description.control, description.board) == ("hls", "ultra96-v2")
+    assert description.accelerator_address == accelerator_address(board)
+    assert description.dma_address == dma_address(board)
+    assert (description.input_layout.beats, description.output_layout.beats) == (2, 5)
+    assert str(description.inputs[0].cast[0]) == "ap_fixed<8,2,AP_RND_CONV,AP_SAT>"

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from subprocess import Popen, TimeoutExpired
 
 import pytest
 
 from qfx_plugin.build.workspace import digests
-
-ROOT = Path(__file__).parents[2]
-NOT_COMPARED = ("logs/", "manifest.json", "report.", ".lock")
-"""The manifest is compared without its times; reports and logs hold times."""
+from tests.build.kills import compared, run_undisturbed, start
 
 
-def compared(out: Path) -> dict[str, str]:
-    """All files but logs; the manifest without times."""
-    files = {name: d for name, d in digests(out).items() if not name.startswith(NOT_COMPARED)}
-    manifest = json.loads((out / "manifest.json").read_text())
-    for record in manifest["steps"].values():
-        del record["seconds"]
-    return files | {"manifest.json": json.dumps(manifest)}
-
-
-def start(command: list[str], out: Path, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *command, str(out)],
-        cwd=ROOT, env=os.environ | environment, start_new_session=True,
-    )  # fmt: skip
-
-
-def run_undisturbed(command: list[str], out: Path) -> None:
-    assert start(command, out).wait(300) == 0
-
-
-def kill_after_steps(process: subprocess.Popen[bytes], out: Path, moment: float) -> bool:
+def kill_after_steps(process: Popen[bytes], out: Path, moment: float) -> bool:
     """Kill the process group `moment` seconds after the first step has begun."""
     while process.poll() is None and not (out / ".partial").exists():
         time.sleep(0.005)
     try:
         process.wait(moment)
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 

@@ -71,7 +71,8 @@ def test_flags_equal_a_file(tmp_path):
         ("letter", "option must be NAME=VALUE, not 'letter'"),
         (
             "unusd=1",
-            "field must be one of letter, fail, unused, not 'unusd' (did you mean unused?)",
+            "option of target toy must be one of letter, fail, unused, not 'unusd' "
+            "(did you mean unused?)",
         ),
         ("unused=many", "unused must be an integer, not 'many'"),
     ],
@@ -86,7 +87,9 @@ def test_errors_are_one_line(command, capsys):
     assert main([*command, "-O", "fail=second"]) == 2
     assert capsys.readouterr().err == "qfx: second: told to fail\n"
     assert main(["build", "--target", "toy"]) == 2
-    assert capsys.readouterr().err == ("qfx: model must be the path of a QONNX file, not missing\n")
+    assert capsys.readouterr().err == (
+        "qfx: model is missing: name a QONNX file, as in `qfx build m.onnx`\n"
+    )
 
 
 def test_list(capsys):
@@ -98,6 +101,8 @@ def test_list(capsys):
 def test_report(command, tmp_path, capsys):
     out = str(tmp_path / "out")
     assert main(["report", out]) == 2
+    assert capsys.readouterr().err == f"qfx: {out}: there is no such folder\n"
+    assert main(["report", str(tmp_path)]) == 2
     assert "is no build folder: it has no manifest.json" in capsys.readouterr().err
     main([*command, "-O", "fail=second"])
     capsys.readouterr()
@@ -131,16 +136,32 @@ def test_completion(shell, capsys):
     assert "verify" in script and "boards" in script
 
 
-def test_completion_works_in_bash(capsys):
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("qfx bui", "build"),
+        ("qfx build --targ", "--target"),
+        ("qfx build --target h", "hls4ml"),
+        ("qfx build --board u", "ultra96-v2"),
+        ("qfx build my_m", "my_model.onnx"),
+        ("qfx report my_", "my_build"),
+        ("qfx boards py", "pynq-z2"),
+    ],
+)
+def test_completion_works_in_bash(typed, completed, tmp_path, capsys):
+    (tmp_path / "my_model.onnx").touch()
+    (tmp_path / "my_build").mkdir()
     main(["completion", "bash"])
     script = capsys.readouterr().out
     ask = (
-        "COMP_WORDS=(qfx bui); COMP_CWORD=1; COMP_LINE='qfx bui'; "
+        f"COMP_WORDS=({typed}); COMP_CWORD={typed.count(' ')}; COMP_LINE='{typed}'; "
         "_shtab_qfx; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
     )
-    result = subprocess.run(["bash"], input=f"{script}\n{ask}", capture_output=True, text=True)
+    result = subprocess.run(
+        ["bash"], input=f"{script}\n{ask}", capture_output=True, text=True, cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["build"]
+    assert result.stdout.split() == [completed]
 
 
 def test_report_of_a_demo(tmp_path, capsys):

@@ -22,7 +22,7 @@ def make():
 def number():
     return 3
 def fails():
-    raise TypeError("no")
+    raise KeyError("no")
 """
 
 
@@ -85,7 +85,7 @@ def test_weights_cannot_run_code(folder, capsys):
         ("qfx_test_nets", "factory must be MODULE:FUNCTION, not 'qfx_test_nets'"),
         ("qfx_none:make", "factory qfx_none:make: ModuleNotFoundError: No module named 'qfx_none'"),
         ("qfx_test_nets:none", "factory qfx_test_nets:none: AttributeError: "),
-        ("qfx_test_nets:fails", "factory qfx_test_nets:fails: TypeError: no"),
+        ("qfx_test_nets:fails", "factory qfx_test_nets:fails: KeyError: 'no'"),
         ("qfx_test_nets:number",
          "factory qfx_test_nets:number must return a torch module, not int"),
     ],
@@ -104,6 +104,16 @@ def test_weights_that_do_not_fit(folder, capsys):
 def test_missing_weights(folder, capsys):
     assert export("--weights", "none.pt") == 2
     assert capsys.readouterr().err == "qfx: none.pt: cannot be read: No such file or directory\n"
+
+
+def test_an_input_shape_that_the_model_does_not_take(trained, folder, capsys):
+    factory = ["export", "qfx_test_nets:make", "--weights", "state.pt"]
+    assert main([*factory, "--input-shape", "5"]) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith(
+        "qfx: Sequential does not run on args of shape (1, 5): "
+    )
+    assert "Traceback" not in error and not (folder / "model.onnx").exists()
 
 
 def test_shapes():

@@ -81,10 +81,11 @@ def test_disagreement_has_its_own_exit_status(monkeypatch, capsys):
     assert capsys.readouterr().err == "qfx: hls4ml: 3 codes differ\n"
 
 
-def test_verbose_shows_the_traceback(monkeypatch):
+@pytest.mark.parametrize("arguments", [["doctor", "-v"], ["-v", "doctor"]])
+def test_verbose_shows_the_traceback(arguments, monkeypatch):
     monkeypatch.setattr(cli.doctor, "run", raising(DataError("pixels: must be finite")))
     with pytest.raises(DataError):
-        cli.main(["doctor", "-v"])
+        cli.main(arguments)
 
 
 def test_bugs_are_not_hidden(monkeypatch):
@@ -107,6 +108,13 @@ def test_errors_are_json_where_results_are(monkeypatch, capsys):
         "error": {"kind": "DataError", "text": "pixels: must be finite"}
     }
     assert captured.err == "qfx: pixels: must be finite\n"
+
+
+def test_errors_of_a_file_of_options_are_json_too(tmp_path, capsys):
+    (tmp_path / "o.yaml").write_text("imput_shape: 3")
+    arguments = ["export", "m:f", "--json", "--config", str(tmp_path / "o.yaml")]
+    assert cli.main(arguments) == cli.USER_ERROR
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "OptionError"
 
 
 @pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in cli._COMMANDS])

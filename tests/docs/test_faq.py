@@ -24,6 +24,7 @@ from qfx_plugin import interpret, load_qonnx, verify_agreement
 from qfx_plugin.boards import load_board
 from qfx_plugin.build.options import BuildOptions
 from qfx_plugin.demo.data import load_dataset
+from qfx_plugin.driver import Description
 from qfx_plugin.ir import Graph, Multiply
 from tests.ir.graphs import source
 from tests.qonnx_models import mlp
@@ -125,6 +126,9 @@ CASES: dict[str, Callable[[], object]] = {
     "cifar10 is read from": lambda: load_dataset("cifar10"),
     "board must be one of": lambda: load_board("ultra69"),
     "target must be one of": lambda: BuildOptions.parse({"target": "vhdl"}, "options"),
+    "is of a FINN accelerator": lambda: Description.parse(
+        {"driver_information": {}}, "settings.json"
+    ),
     "hls4ml is not installed": without_hls4ml,
 }
 

@@ -99,7 +99,7 @@ def test_the_largest_transfer():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 1}, "version must be 2, not 1"),
+        ({"version": 1}, "version must be 3, not 1"),
         ({"network_id": "xyz"}, "network_id must be 32 hexadecimal digits, not 'xyz'"),
         ({"inputs": [{"name": "x"}]}, "a field is missing or wrong: 'shape'"),
         ({"top": None, "extra": 1}, "unexpected keyword argument 'extra'"),
@@ -124,5 +124,5 @@ def test_a_description_that_is_no_file(tmp_path):
     with pytest.raises(DescriptionError, match="cannot be read"):
         Description.load(tmp_path / "none.json")
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(DescriptionError, match=r"version must be 2, not \[\]"):
+    with pytest.raises(DescriptionError, match=r"version must be 3, not \[\]"):
         Description.load(tmp_path / "list.json")

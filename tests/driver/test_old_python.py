@@ -10,12 +10,16 @@ import pytest
 
 import brevitas_quantizers
 import qfx_plugin.driver
+import qfx_plugin.errors
+import qfx_plugin.finn_plugin.contract
 
 CORE = Path(brevitas_quantizers.__file__).parent
 FILES = [
     CORE / "__init__.py",
     *sorted((CORE / "fixed_point").glob("*.py")),
     *sorted(Path(qfx_plugin.driver.__file__).parent.glob("*.py")),
+    Path(qfx_plugin.errors.__file__),
+    Path(qfx_plugin.finn_plugin.contract.__file__),
 ]
 NEWER = {
     "enum": {"StrEnum", "ReprEnum", "verify", "member", "nonmember"},

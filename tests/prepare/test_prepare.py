@@ -62,6 +62,34 @@ def test_zero_bias_starts_at_one():
     assert learned_formats(layer)["bias"] == FixedPointFormat(8, 1)
 
 
+@pytest.mark.parametrize("fixed", [{"integer_bits": 2}, {"frac_bits": 6}])
+def test_calibration_casts_where_the_user_fixed_the_format(fixed):
+    """Behind `ap_fixed<8,2>` there is nothing of 2 or more, in calibration as in deployment."""
+    model = nn.Sequential(
+        qnn.QuantIdentity(act_quant=QFXFixedPoint, **fixed),
+        qnn.QuantIdentity(act_quant=QFXFixedPoint, binary_point_init="max"),
+    )
+    calibrate(model, [torch.linspace(0, 100, 64)])
+    formats = learned_formats(model)
+    assert formats["0.act"] == formats["1.act"] == FixedPointFormat(8, 2)
+
+
+def test_calibration_lets_values_pass_where_the_format_is_still_to_be_found():
+    """Also where an earlier calibration has found one: it must not cut what the new one sees."""
+    model = nn.Sequential(
+        *(qnn.QuantIdentity(act_quant=QFXFixedPoint, binary_point_init="max") for _ in range(2))
+    )
+    for largest, integer_bits in ((1.0, 2), (100.0, 8)):
+        calibrate(model, [torch.tensor([[-largest, largest]])])
+        assert set(learned_formats(model).values()) == {FixedPointFormat(8, integer_bits)}
+
+
+def test_calibration_refuses_nan_where_the_user_fixed_the_format():
+    layer = qnn.QuantReLU(act_quant=QFXFixedPoint, integer_bits=2)
+    with pytest.raises(DataError, match="QuantReLU.act_quant: values must be finite, but "):
+        calibrate(layer, [torch.tensor([[1.0, float("nan")]])])
+
+
 def test_calibration_refuses_infinite_activations():
     with pytest.raises(DataError) as error:
         calibrate(chain(), [torch.full((1, 4), float("inf"))])

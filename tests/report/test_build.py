@@ -152,4 +152,5 @@ def test_every_figure_says_what_kind_it_is(source, kind):
 def test_a_tool_is_named_once():
     assert build_text.tool("hls4ml", "1.3.0") == "hls4ml 1.3.0"
     assert build_text.tool("tcl", "Tcl 8.6") == "Tcl 8.6"
+    assert build_text.tool("c++", "g++ (Debian) 12.2.0") == "g++ (Debian) 12.2.0"
     assert "hls4ml 1.3.0" in render_build_html(REPORT)

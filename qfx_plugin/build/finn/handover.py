@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from ...config import save
+from ..check.overlay import check_finn_driver
+from ..overlay import write_finn_driver
 from ..render import render
 from ..steps import Facts, StepContext
 from .check import check_folder
@@ -50,11 +52,12 @@ def run(context: StepContext) -> Facts:
         (context.folder / name).write_text(text, encoding="utf-8")
     (context.folder / "continue.sh").chmod(0o755)
     source = context.input("import")
-    for name in ("inputs.npy", "expected_0.npy"):
-        shutil.copyfile(source / name, context.folder / "driver" / name)
+    for path in (source / "inputs.npy", *sorted(source.glob("expected_*.npy"))):
+        shutil.copyfile(path, context.folder / "driver" / path.name)
     shutil.copyfile(
         context.input("convert") / "contract.json", context.folder / "driver" / "contract.json"
     )
+    write_finn_driver(context.folder / "driver")
     lines = check(context.folder, context.scratch, board.part, BOARDS[board.name])
     save({"checks": lines}, context.folder / "checks.json")
     for line in lines:
@@ -66,4 +69,4 @@ def check(folder: Path, scratch: Path, part: str, board: str) -> list[str]:
     """Check a copy of the folder elsewhere, so that nothing depends on where it lies."""
     shipped = scratch / "shipped"
     shutil.copytree(folder, shipped)
-    return check_folder(shipped, part, board)
+    return [*check_folder(shipped, part, board), check_finn_driver(shipped / "driver")]

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 from ...boards import Board
 from ...config import save
-from ...errors import TargetError
+from ...driver import Description
 from ...tools import tcl
-from ..board_values import board_values
+from ..board_values import HLS_CELL, board_values
 from ..check.block_design import VIVADO_COMMANDS, Design
 from ..check.hls import HLS_COMMANDS, check_hls
 from ..check.includes import check_includes
+from ..check.overlay import (
+    check_addresses,
+    check_driver,
+    check_overlay,
+    check_shell_script,
+    check_streams,
+)
 from ..check.record import record
+from ..overlay import copy_driver, list_overlay, write_run_script
 from ..render import render
 from ..steps import Facts, StepContext
 from .shell import TESTBENCH_SAMPLES
 
-OVERLAY_FILES = ("accelerator.json", "inputs.npy", "expected.npy")
+OVERLAY_FILES = ("accelerator.json", "inputs.npy", "expected_0.npy")
 
 
 def run(context: StepContext) -> Facts:
@@ -41,17 +46,17 @@ def run(context: StepContext) -> Facts:
         samples=min(options.samples, TESTBENCH_SAMPLES),
     )
     _copy(context)
+    values["OVERLAY"] = list_overlay(context.folder / "overlay")
     for template, name in (
-        ("vitis_hls.tcl", "hls/vitis_hls.tcl"),
-        ("block_design.tcl", "vivado/block_design.tcl"),
-        ("constraints.xdc", "vivado/constraints.xdc"),
-        ("continue.sh", "continue.sh"),
-        ("run_on_board.py.in", "overlay/run_on_board.py"),
-        ("README.md", "README.md"),
+        ("hls4ml/vitis_hls.tcl", "hls/vitis_hls.tcl"),
+        ("vivado/block_design.tcl", "vivado/block_design.tcl"),
+        ("vivado/constraints.xdc", "vivado/constraints.xdc"),
+        ("hls4ml/continue.sh", "continue.sh"),
+        ("hls4ml/README.md", "README.md"),
     ):
         path = context.folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(render(f"hls4ml/{template}", **values), encoding="utf-8")
+        path.write_text(render(template, **values), encoding="utf-8")
     (context.folder / "continue.sh").chmod(0o755)
     facts = {"checks": check(context.folder, context.board, context.options.clock_mhz,
                              str(values["TOP"]), context.scratch)}  # fmt: skip
@@ -73,27 +78,28 @@ def check(folder: Path, board: Board, clock_mhz: float, top: str, scratch: Path)
         path.mkdir(parents=True)
     shutil.copytree(folder, scratch / "handover")
     shipped = scratch / "handover"
+    description = Description.load(folder / "overlay" / "accelerator.json")
     calls = record(shipped / "hls" / "vitis_hls.tcl", HLS_COMMANDS, hls_folder)
     named = check_hls(calls, board, 1000.0 / clock_mhz, top)
     sources = [Path(path) for path in named if path.endswith(".cpp")]
     files = check_includes(sources, shipped / "hls")
-    design = record(shipped / "vivado" / "block_design.tcl", VIVADO_COMMANDS, vivado_folder)
-    cells = Design(board).play(design).cells
-    overlay = sorted(path.name for path in (vivado_folder / "overlay").iterdir())
-    wanted = sorted([f"{top}.bit", f"{top}.hwh", "run_on_board.py", *OVERLAY_FILES])
-    if overlay != wanted:
-        raise TargetError(f"overlay must hold {', '.join(wanted)}, not {', '.join(overlay)}")
-    _check_streams(folder, cells["dma"].values)
-    _check_shell_script(folder / "continue.sh")
-    compile((folder / "overlay" / "run_on_board.py").read_text(), "run_on_board.py", "exec")
+    script = record(shipped / "vivado" / "block_design.tcl", VIVADO_COMMANDS, vivado_folder)
+    cells = Design(board).play(script).cells
+    check_streams(description, cells)
+    check_addresses(description, board, script)
+    overlay_files = check_overlay(folder, vivado_folder, description)
+    packages = check_driver(shipped / "overlay")
+    check_shell_script(folder / "continue.sh")
     return [
         f"HLS script: {len(calls)} calls run in {tcl.version()} against stand-ins; "
         f"{len(named)} files it names exist; part, clock and top function are right",
         f"C++: {len(sources)} sources and all that they include or read are there ({files} files)",
-        f"Vivado script: {len(design)} calls run against stand-ins; {len(cells)} blocks, all "
+        f"Vivado script: {len(script)} calls run against stand-ins; {len(cells)} blocks, all "
         "parameters and their values, pins and interfaces are in the catalog",
-        "block design: every clock, reset and interface is connected once; no address overlaps",
-        f"overlay: all {len(wanted)} files are there after the script's end",
+        "block design: every clock, reset and interface is connected once; addresses and widths "
+        "are those of accelerator.json",
+        f"overlay: all {overlay_files} files and folders are there after the script's end",
+        f"driver: imports in a Python of its own from the overlay, and needs {packages}",
         "continue.sh: parses; run_on_board.py: compiles",
     ]
 
@@ -119,12 +125,17 @@ def script_values(
         uncertainty: as Vitis HLS takes it.
         samples: in the test bench.
     """
-    return board_values(board, top, width=width, clock_mhz=clock_mhz) | {
-        "PROJECT": project,
-        "PERIOD": f"{1000.0 / clock_mhz:.6g}",
-        "UNCERTAINTY": uncertainty,
-        "SAMPLES": samples,
-    }
+    cell = HLS_CELL.values(top, render("hls4ml/accelerator.tcl"))
+    return (
+        board_values(board, top, width=width, clock_mhz=clock_mhz)
+        | cell
+        | {
+            "PROJECT": project,
+            "PERIOD": f"{1000.0 / clock_mhz:.6g}",
+            "UNCERTAINTY": uncertainty,
+            "SAMPLES": samples,
+        }
+    )
 
 
 def _copy(context: StepContext) -> None:
@@ -138,19 +149,5 @@ def _copy(context: StepContext) -> None:
     (context.folder / "overlay").mkdir()
     for name in OVERLAY_FILES:
         shutil.copyfile(shell / name, context.folder / "overlay" / name)
-
-
-def _check_streams(folder: Path, dma: dict[str, str]) -> None:
-    accelerator: dict[str, Any] = json.loads((folder / "overlay" / "accelerator.json").read_text())
-    for name in ("c_m_axis_mm2s_tdata_width", "c_m_axi_s2mm_data_width"):
-        if dma.get(name) != str(accelerator["beat_bits"]):
-            raise TargetError(
-                f"block design: {name} must be {accelerator['beat_bits']} like the accelerator's "
-                f"streams, not {dma.get(name)}"
-            )
-
-
-def _check_shell_script(path: Path) -> None:
-    result = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise TargetError(f"{path.name} does not parse: {result.stderr.strip()}")
+    write_run_script(context.folder / "overlay", str(context.facts("shell")["top"]))
+    copy_driver(context.folder / "overlay")

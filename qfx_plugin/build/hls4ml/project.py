@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...driver import Description
 from ...errors import TargetError, VerificationError
 from ..steps import Facts, StepContext
 from ..workspace import digests
@@ -118,9 +119,9 @@ def estimate(context: StepContext) -> Facts:
             }
         )
     stream = context.facts("convert")["io_type"] == "io_stream"
-    wires = json.loads((context.input("shell") / "accelerator.json").read_text())
-    transfers = [wires[side]["values" if stream else "beats_per_sample"]
-                 for side in ("input", "output")]  # fmt: skip
+    description = Description.load(context.input("shell") / "accelerator.json")
+    wires = (description.input_layout, description.output_layout)
+    transfers = [wire.values if stream else wire.beats for wire in wires]
     least = max(*transfers, *(row["least_cycles"] for row in rows))
     total = {
         "source": "counted, not synthesised",

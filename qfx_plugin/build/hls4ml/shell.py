@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, cast_codes
 
+from ...driver import Description, InputTensor, OutputTensor, QfxAccelerator
+from ...driver.description import HLS
 from ...errors import VerificationError
+from ...shell.simulated_hls import SimulatedHls, compile_hls
+from ...shell.wrap import network_id
 from ...tools import compiler
+from ..board_values import accelerator_address, dma_address
 from ..render import render
 from ..steps import Facts, StepContext
 from .project import copy_sources
@@ -20,6 +28,9 @@ from .wire import Wire, beat_lines
 
 TESTBENCH_SAMPLES = 64
 """More would make the files and Vitis' own simulation large; all samples are compared before."""
+
+DMA_LENGTH_BITS = 26
+"""Of the DMA in `templates/vivado/block_design.tcl`."""
 
 TIME_LIMIT = 1800
 _OWN_FLAGS = ("-O0", "-std=c++14", "-Wno-unknown-pragmas")
@@ -41,18 +52,23 @@ def run(context: StepContext) -> Facts:
     copy_sources(context, context.folder)
     _write_sources(context.folder, layout, wires, top)
     samples = _write_vectors(context, layout, wires)
-    closing = _simulate(context, layout["project"], top)
+    objects = _compile(context, layout["project"], top)
+    closing = _simulate(context, objects, top)
     context.log.info("test bench: %s", closing)
-    accelerator = _describe(context, layout, wires, top)
-    (context.folder / "accelerator.json").write_text(json.dumps(accelerator, indent=2) + "\n")
+    description = describe(context, layout, wires, top)
+    (context.folder / "accelerator.json").write_text(description.to_json(), encoding="utf-8")
     size = samples * wires["output"].size
-    entry = {
+    streams = {
         "executor": "hls4ml through AXI-Stream",
         "samples": samples,
         "compared": size,
         "differing": 0,
     }
-    return {"agreement": [entry], "top": top, "interface": context.options.settings.interface}
+    return {
+        "agreement": [streams, _drive(context, description, objects)],
+        "top": top,
+        "interface": context.options.settings.interface,
+    }
 
 
 def _wires(context: StepContext, layout: dict[str, Any]) -> dict[str, Wire]:
@@ -137,18 +153,18 @@ def _write_vectors(context: StepContext, layout: dict[str, Any], wires: dict[str
     (folder / "input_beats.txt").write_text(beat_lines(wires["input"].pack(sent)))
     (folder / "expected_beats.txt").write_text(beat_lines(wires["output"].pack(wanted)))
     np.save(folder / "inputs.npy", inputs)
-    np.save(folder / "expected.npy", codes)
+    np.save(folder / "expected_0.npy", codes)
     return len(inputs)
 
 
-def _simulate(context: StepContext, project: str, top: str) -> str:
-    """Compile our sources without a warning, link them with the network, run the test bench."""
+def _compile(context: StepContext, project: str, top: str) -> list[Path]:
+    """Objects of top, test bench and network; our sources compile without a warning."""
     folder, scratch = context.folder, context.scratch
     firmware = folder / "firmware"
     others = [firmware, firmware / "ap_types", folder / "standin"]
     objects = []
     for index, name in enumerate((f"{top}.cpp", "testbench.cpp")):
-        context.progress(index, 3, f"compiling {name}")
+        context.progress(index, 4, f"compiling {name}")
         objects.append(
             compiler.compile_strictly(
                 folder / name,
@@ -158,7 +174,7 @@ def _simulate(context: StepContext, project: str, top: str) -> str:
                 flags=_OWN_FLAGS,
             )
         )
-    context.progress(2, 3, f"compiling {project}.cpp")
+    context.progress(2, 4, f"compiling {project}.cpp")
     objects.append(
         compiler.compile_object(
             firmware / f"{project}.cpp",
@@ -168,6 +184,12 @@ def _simulate(context: StepContext, project: str, top: str) -> str:
             flags=_NETWORK_FLAGS,
         )
     )
+    return objects
+
+
+def _simulate(context: StepContext, objects: Sequence[Path], top: str) -> str:
+    """Run the test bench; returns its last line."""
+    folder, scratch = context.folder, context.scratch
     program = compiler.link_program(objects, scratch / "testbench")
     result = subprocess.run(
         [program, str(folder)], capture_output=True, text=True, timeout=TIME_LIMIT, check=False
@@ -177,37 +199,93 @@ def _simulate(context: StepContext, project: str, top: str) -> str:
         raise VerificationError(
             f"test bench of {top} ends with status {result.returncode}: {'; '.join(lines[-2:])}"
         )
-    context.progress(3, 3, lines[-1])
+    context.progress(3, 4, lines[-1])
     return lines[-1]
 
 
-def _describe(
+def _drive(context: StepContext, description: Description, objects: Sequence[Path]) -> Facts:
+    """The driver of the overlay runs the compiled top; an entry of `agreement`.
+
+    Raises:
+        VerificationError: a code differs.
+    """
+    shell, _, network = objects
+    library = compile_hls(
+        context.folder, description, context.scratch / "board.so", (shell, network)
+    )
+    inputs = np.load(context.folder / "inputs.npy")
+    expected = np.load(context.folder / "expected_0.npy")
+    with QfxAccelerator(SimulatedHls(library, description), description) as accelerator:
+        codes = accelerator.run(inputs, codes=True)
+    differing = int((codes != expected).sum())
+    if differing:
+        raise VerificationError(
+            f"the driver gets {differing} of {codes.size} codes from the compiled accelerator that "
+            "differ from the interpreter's"
+        )
+    context.progress(4, 4, "driver")
+    return {
+        "executor": "driver and AXI-Stream top, C++",
+        "samples": len(inputs),
+        "compared": codes.size,
+        "differing": differing,
+    }
+
+
+def describe(
     context: StepContext, layout: dict[str, Any], wires: dict[str, Wire], top: str
-) -> dict[str, Any]:
-    """What software must know to use the accelerator."""
+) -> Description:
+    """What the driver must know of the accelerator."""
     (source,) = context.facts("import")["inputs"]
     (result,) = context.facts("import")["outputs"]
-    return {
-        "version": 1,
-        "top": top,
-        "network": context.facts("import")["network"],
-        "board": context.board.name,
-        "interface": context.options.settings.interface,
-        "beat_bits": wires["input"].beat_bits,
-        "input": {
-            "name": source["name"],
-            "shape": source["shape"],
-            "order": "channels last",
-            "type": layout["input_type"],
-            **wires["input"].describe(),
-        },
-        "output": {
-            "name": result["name"],
-            "shape": result["shape"],
-            "index": layout["output_index"],
-            "type": layout["output_type"],
-            **wires["output"].describe(),
-        },
-        "blocks": {"accelerator": top, "dma": "dma"},
-        "registers": {"control": 0x00, "samples": 0x10},
-    }
+    sizes = {name: wire.size for name, wire in wires.items()}
+    channels_last = np.moveaxis(np.arange(sizes["input"]).reshape(source["shape"]), 0, -1).ravel()
+    cast, fmt = _cast(layout["input_type"]), _cast(layout["output_type"]).format
+    description = Description(
+        top=top,
+        network=context.facts("import")["network"],
+        network_id="0" * 32,
+        board=context.board.name,
+        clock_mhz=context.options.clock_mhz,
+        inputs=(
+            InputTensor(
+                source["name"],
+                tuple(source["shape"]),
+                (cast,),
+                order=(),
+                coded_shape=tuple(source["shape"]),
+                places=_places(np.argsort(channels_last)),
+            ),
+        ),
+        outputs=(
+            OutputTensor(
+                result["name"], tuple(result["shape"]), (fmt,), _places(layout["output_index"])
+            ),
+        ),
+        channels_last=False,
+        input_layout=wires["input"].layout(),
+        output_layout=wires["output"].layout(),
+        interval=0,
+        accelerator_address=accelerator_address(context.board),
+        dma_address=dma_address(context.board),
+        dma_length_bits=DMA_LENGTH_BITS,
+        control=HLS,
+    )
+    return replace(description, network_id=network_id(_sources(context.folder), description))
+
+
+def _places(found: Sequence[int] | NDArray[Any]) -> tuple[int, ...]:
+    """Empty if nothing changes its place."""
+    places = tuple(int(place) for place in found)
+    return () if places == tuple(range(len(places))) else places
+
+
+def _sources(folder: Path) -> dict[str, str]:
+    """C++ and weights of the accelerator, by name; test vectors and others' headers are not."""
+    paths = [
+        *folder.glob("*_axi.*"),
+        folder / "qfx_axi_stream.h",
+        *(folder / "firmware").rglob("*"),
+    ]
+    own = [path for path in sorted(paths) if path.is_file() and "ap_types" not in path.parts]
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in own}

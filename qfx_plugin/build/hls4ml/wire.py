@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...driver import Layout
 from ...errors import TargetError
 
 WIDTHS = (8, 16, 32, 64)
@@ -81,17 +82,9 @@ class Wire:
         wide[:, : self.size] = values.astype(kind)
         return wide.view(np.uint8).reshape(len(values) * self.beats, self.beat_bits // 8)
 
-    def describe(self) -> dict[str, object]:
-        """For the accelerator's description."""
-        return {
-            "values": self.size,
-            "code_width": self.width,
-            "signed": self.signed,
-            "frac_bits": self.frac_bits,
-            "bits_per_value": self.bits,
-            "values_per_beat": self.lanes,
-            "beats_per_sample": self.beats,
-        }
+    def layout(self) -> Layout:
+        """The same for the driver: a sample is one position."""
+        return Layout(1, self.size, self.bits, self.signed, self.beat_bits, self.is_float)
 
 
 def beat_lines(beats: NDArray[np.uint8]) -> str:

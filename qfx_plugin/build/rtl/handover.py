@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from ...config import save
-from ..board_values import board_values
+from ..board_values import RTL_CELL, board_values
+from ..overlay import copy_driver, list_overlay, write_run_script
 from ..render import render
 from ..steps import Facts, StepContext
 from .check import check
 from .shell import SAMPLES, SOURCES, expected_codes
-
-DRIVER = "qfx_driver"
 
 
 def run(context: StepContext) -> Facts:
@@ -36,13 +34,17 @@ def run(context: StepContext) -> Facts:
     )
     values["SAMPLES"] = min(options.samples, SAMPLES)
     values["SOURCES"] = _lines(folder, ("rtl", "shell"))
-    values["OVERLAY"] = " ".join(sorted(path.name for path in (folder / "overlay").iterdir()))
-    for name in ("vivado/block_design.tcl", "vivado/constraints.xdc", "continue.sh", "README.md",
-                 "overlay/run_on_board.py"):  # fmt: skip
+    values["OVERLAY"] = list_overlay(folder / "overlay")
+    values |= RTL_CELL.values(str(values["TOP"]), render("rtl/accelerator.tcl", **values))
+    for template, name in (
+        ("vivado/block_design.tcl", "vivado/block_design.tcl"),
+        ("vivado/constraints.xdc", "vivado/constraints.xdc"),
+        ("rtl/continue.sh", "continue.sh"),
+        ("rtl/README.md", "README.md"),
+    ):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        template = Path(name).name + (".in" if name.endswith(".py") else "")
-        path.write_text(render(f"rtl/{template}", **values), encoding="utf-8")
+        path.write_text(render(template, **values), encoding="utf-8")
     (folder / "continue.sh").chmod(0o755)
     facts = {"checks": check(folder, context.board, context.scratch)}
     save(facts, folder / "checks.json")
@@ -59,22 +61,8 @@ def _write_overlay(context: StepContext, overlay: Path) -> None:
     np.save(overlay / "inputs.npy", np.load(source / "inputs.npy")[:SAMPLES])
     for index, codes in enumerate(expected_codes(context, source).values()):
         np.save(overlay / f"expected_{index}.npy", codes[:SAMPLES])
-    (overlay / "run_on_board.py").touch()  # written below; listed with the others
+    write_run_script(overlay, context.facts("shell")["top"])
     copy_driver(overlay)
-
-
-def copy_driver(overlay: Path) -> None:
-    """The driver as `qfx_driver`, and what it needs of `brevitas_quantizers`: NumPy only."""
-    for package, target, only in (
-        ("qfx_plugin.driver", DRIVER, ""),
-        ("brevitas_quantizers", "brevitas_quantizers", "__init__"),
-        ("brevitas_quantizers.fixed_point", "brevitas_quantizers/fixed_point", ""),
-    ):
-        (overlay / target).mkdir()
-        for entry in sorted(files(package).iterdir(), key=lambda one: one.name):
-            if entry.name.endswith(f"{only}.py"):
-                text = entry.read_text(encoding="utf-8")
-                (overlay / target / entry.name).write_text(text, encoding="utf-8")
 
 
 def _lines(folder: Path, names: tuple[str, ...]) -> str:

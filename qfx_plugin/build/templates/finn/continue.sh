@@ -34,4 +34,15 @@ for script in @VIVADO@; do
     cd "$here/$(dirname "$script")"
     "$vivado" -mode batch -nojournal -nolog -notrace -source "$here/$script"
 done
-echo "continue.sh: the bitstream is in $here/system/finn_zynq_link.runs/impl_1"
+# What goes onto the board: bitstream, its description, and what runs it.
+system="$here/system/finn_zynq_link"
+overlay="$here/overlay"
+rm -rf "$overlay"
+cp -r "$here/driver" "$overlay"
+cp "$system.runs/impl_1/top_wrapper.bit" "$overlay/accelerator.bit"
+for kind in gen srcs; do
+    hwh="$system.$kind/sources_1/bd/top/hw_handoff/top.hwh"
+    [ -f "$hwh" ] && cp "$hwh" "$overlay/accelerator.hwh"
+done
+[ -f "$overlay/accelerator.hwh" ] || { echo "continue.sh: Vivado wrote no top.hwh" >&2; exit 1; }
+echo "continue.sh: the overlay is in $overlay"

@@ -12,14 +12,7 @@ if {[catch {set_property board_part @BOARD_PART@ [current_project]} message]} {
     error "QFX: Vivado has no board @BOARD_PART@: $message. @NOTES@"
 }
 
-# Verilog of network and shell; memories are found by the names in the sources.
-foreach name {
-@SOURCES@
-} {
-    add_files -norecurse [file join $sources .. $name]
-}
-update_compile_order -fileset sources_1
-
+@ACCELERATOR_FILES@
 create_bd_design system
 
 # Processor: the board's preset, then what this design needs.
@@ -41,7 +34,7 @@ set_property -dict [list \
     CONFIG.c_m_axi_s2mm_data_width @BEAT@ \
     CONFIG.c_s2mm_burst_size 16] [get_bd_cells dma]
 
-create_bd_cell -type module -reference @TOP@ accelerator
+create_bd_cell @ACCELERATOR@ accelerator
 create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory_switch
 set_property -dict [list CONFIG.NUM_SI 2 CONFIG.NUM_MI 1 CONFIG.NUM_CLKS 1] \
     [get_bd_cells memory_switch]
@@ -54,7 +47,7 @@ create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
 set clock [get_bd_pins ps/@CLOCK_PIN@]
 foreach pin {
     ps/@MEMORY_CLOCK@ ps/@CONTROL_CLOCK@ reset/slowest_sync_clk
-    memory_switch/aclk control_switch/aclk accelerator/aclk
+    memory_switch/aclk control_switch/aclk accelerator/@ACCELERATOR_CLOCK@
     dma/s_axi_lite_aclk dma/m_axi_mm2s_aclk dma/m_axi_s2mm_aclk
 } {
     connect_bd_net $clock [get_bd_pins $pin]
@@ -63,7 +56,7 @@ connect_bd_net [get_bd_pins ps/@RESET_PIN@] [get_bd_pins reset/ext_reset_in]
 foreach pin {memory_switch/aresetn control_switch/aresetn} {
     connect_bd_net [get_bd_pins reset/interconnect_aresetn] [get_bd_pins $pin]
 }
-foreach pin {dma/axi_resetn accelerator/aresetn} {
+foreach pin {dma/axi_resetn accelerator/@ACCELERATOR_RESET@} {
     connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins $pin]
 }
 
@@ -71,25 +64,24 @@ foreach pin {dma/axi_resetn accelerator/aresetn} {
 foreach {master slave} {
     ps/@CONTROL_PORT@       control_switch/S00_AXI
     control_switch/M00_AXI  dma/S_AXI_LITE
-    control_switch/M01_AXI  accelerator/s_axi
+    control_switch/M01_AXI  accelerator/@REGISTERS@
     dma/M_AXI_MM2S          memory_switch/S00_AXI
     dma/M_AXI_S2MM          memory_switch/S01_AXI
     memory_switch/M00_AXI   ps/@MEMORY_PORT@
-    dma/M_AXIS_MM2S         accelerator/s_axis
-    accelerator/m_axis      dma/S_AXIS_S2MM
+    dma/M_AXIS_MM2S         accelerator/@STREAM_IN@
+    accelerator/@STREAM_OUT@  dma/S_AXIS_S2MM
 } {
     connect_bd_intf_net [get_bd_intf_pins $master] [get_bd_intf_pins $slave]
 }
 assign_bd_address -offset @DMA_ADDRESS@ -range 0x00010000 -target_address_space \
     [get_bd_addr_spaces ps/Data] [get_bd_addr_segs dma/S_AXI_LITE/Reg] -force
 assign_bd_address -offset @TOP_ADDRESS@ -range 0x00010000 -target_address_space \
-    [get_bd_addr_spaces ps/Data] [get_bd_addr_segs accelerator/s_axi/*] -force
+    [get_bd_addr_spaces ps/Data] [get_bd_addr_segs accelerator/@REGISTERS@/@SEGMENT@] -force
 assign_bd_address
 
 validate_bd_design
 save_bd_design
-# One synthesis for all, so that memories are found.
-set_property synth_checkpoint_mode None [get_files system.bd]
+@SYNTHESIS@
 make_wrapper -files [get_files system.bd] -top -import
 add_files -fileset constrs_1 [file join $sources constraints.xdc]
 set_property top system_wrapper [current_fileset]
