@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import common
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the builders of networks of the tests
 
@@ -71,3 +74,16 @@ def folded(name: str, fps: float, clock_mhz: float) -> Network:
     specialised = specialise(hardware, board.part)
     found = fit(specialised, fps, clock_mhz, board.resources.counts())
     return Network(source, dataflow, hardware, specialised, found)
+
+
+def known_depths(name: str, fps: float) -> list[int]:
+    """Depths of the FIFOs in order, as `finn_bits.py` sized them; empty where it has not."""
+    path = common.RESULTS / "finn_bits.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    found = [
+        rate.get("fifo_depths", "")
+        for row in rows
+        for rate in row["rates"]
+        if (row["network"], rate["fps"]) == (name, fps)
+    ]
+    return [int(depth) for text in found for depth in text.split()]

@@ -21,7 +21,7 @@ DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 
 def unit(kind: str, name: str, folder: Path, outputs: int = 1, **attributes: Any) -> Any:
     """A unit with generated Verilog."""
-    inputs = ["a", "b"] if kind == "QFXAdd" else ["a"]
+    inputs = ["a", "b"] if kind in ("QFXAdd", "QFXConcat") else ["a"]
     node = helper.make_node(
         f"{kind}_rtl", inputs, [f"o{i}" for i in range(outputs)], name=name, domain=DOMAIN,
         backend="fpgadataflow", code_gen_dir_ipgen=str(folder), **attributes,
@@ -68,6 +68,13 @@ MVUS: tuple[dict[str, Any], ...] = (
     {"rows": 64, "columns": 784, "pe": 1, "simd": 1, "k": 2, "rom": "block"},
     {"rows": 32, "columns": 300, "pe": 2, "simd": 3, "rom": "block"},
     {"rows": 120, "columns": 400, "pe": 3, "simd": 8, "rom": "block", "datapath": "dsp"},
+    {"rows": 16, "columns": 27, "pe": 4, "simd": 27, "k": 2},
+    {"rows": 16, "columns": 144, "pe": 2, "simd": 36, "bits": 7, "rom": "block"},
+    {"rows": 32, "columns": 144, "pe": 4, "simd": 12, "bits": 3, "width": 4},
+    {"rows": 64, "columns": 288, "pe": 2, "simd": 32, "bits": 7, "k": 2, "rom": "block"},
+    {"rows": 32, "columns": 16, "pe": 1, "simd": 4, "bits": 7, "k": 2},
+    {"rows": 10, "columns": 84, "pe": 1, "simd": 1, "bits": 3, "width": 4},
+    {"rows": 64, "columns": 784, "pe": 1, "simd": 2, "rom": "block"},
 )
 VVUS: tuple[dict[str, Any], ...] = (
     {"rows": 16, "columns": 9, "pe": 1, "simd": 1, "k": 2},
@@ -79,15 +86,36 @@ CASTS = (  # channels, PE, bits in, signed, width, signed cast, shift, spread, r
     (16, 4, 14, True, 4, False, 9, 0, "AP_RND_CONV", True),
     (64, 2, 22, True, 8, True, 12, 1, "AP_RND", False),
     (32, 1, 9, True, 8, True, 1, 0, "AP_RND_CONV", True),
+    (16, 1, 20, True, 8, True, 11, 3, "AP_RND_CONV", True),
+    (64, 8, 19, True, 8, True, 10, 2, "AP_RND_CONV", True),
+    (10, 1, 17, True, 4, True, 8, 0, "AP_TRN", False),
+    (64, 1, 14, False, 8, False, 6, 0, "AP_RND_CONV", False),
+    (32, 2, 12, True, 4, True, 5, 2, "AP_RND_CONV", True),
 )
+SCALED = (  # channels, PE, bits in, bits of the factors, width, shift, an offset per channel
+    (16, 1, 18, 8, 8, 12, True), (16, 4, 14, 10, 6, 9, True), (8, 8, 12, 5, 8, 8, True),
+    (64, 2, 22, 9, 12, 14, True), (32, 1, 24, 20, 10, 18, True), (8, 2, 10, 6, 4, 7, False),
+    (16, 1, 16, 8, 8, 10, False), (12, 2, 22, 20, 5, 11, False),
+)  # fmt: skip
 WINDOWS = (  # image, channels, kernel, stride, SIMD, bits, depthwise
     (34, 3, 3, 1, 1, 8, 0), (34, 16, 3, 1, 4, 8, 0), (34, 16, 3, 2, 2, 8, 0),
     (10, 64, 3, 1, 2, 8, 0), (14, 6, 5, 1, 6, 4, 0), (28, 6, 2, 2, 1, 8, 1),
-    (32, 16, 1, 2, 1, 8, 0),
+    (32, 16, 1, 2, 1, 8, 0), (18, 32, 3, 1, 8, 7, 0), (34, 16, 3, 1, 1, 3, 0),
+    (10, 64, 3, 1, 16, 3, 0), (16, 32, 1, 2, 8, 7, 0), (24, 6, 2, 2, 3, 7, 1),
 )  # fmt: skip
-PADS = ((32, 3, 1, 1, 8), (16, 32, 1, 4, 8), (8, 64, 1, 16, 4))
-CONVERTERS = ((8, 16, 64), (64, 8, 64), (16, 24, 48), (18, 72, 144))
-FIFOS = ((8, 2), (8, 30), (32, 20), (8, 100), (32, 200), (8, 500), (32, 600), (64, 1100))
+PADS = (
+    (32, 3, 1, 1, 8), (16, 32, 1, 4, 8), (8, 64, 1, 16, 4), (32, 16, 1, 1, 7), (16, 32, 1, 2, 3),
+)  # fmt: skip
+CONVERTERS = (
+    (8, 16, 64), (64, 8, 64), (16, 24, 48), (18, 72, 144), (8, 72, 72), (24, 216, 432),
+    (16, 32, 128), (128, 16, 128), (32, 16, 64), (20, 80, 320), (72, 18, 144), (48, 32, 96),
+)  # fmt: skip
+FIFOS = (
+    (8, 2), (8, 30), (32, 20), (8, 100), (32, 200), (8, 500), (32, 600), (64, 1100),
+    (8, 5), (8, 6), (8, 9), (8, 17), (16, 2), (16, 3), (16, 12), (24, 8), (24, 33), (32, 2),
+    (32, 4), (64, 2), (64, 10), (144, 2), (8, 33), (216, 3), (8, 40), (16, 64), (16, 257),
+    (24, 65), (64, 34), (8, 1500), (16, 1025), (24, 2500), (8, 258),
+)  # fmt: skip
 
 
 def units(folder: Path) -> Iterator[Callable[[], Any]]:
@@ -107,6 +135,8 @@ def units(folder: Path) -> Iterator[Callable[[], Any]]:
         yield lambda kind=kind, settings=settings: _product(*place(), kind=kind, **settings)
     for setting in CASTS:
         yield lambda setting=setting: _cast(*place(), *setting)
+    for setting in SCALED:
+        yield lambda setting=setting: _scaled(*place(), *setting)
     for setting in WINDOWS:
         yield lambda setting=setting: _window(*place(), *setting)
     for size, channels, pad, simd, bits in PADS:
@@ -156,6 +186,22 @@ def _cast(
     )  # fmt: skip
 
 
+def _scaled(
+    name: str, folder: Path, channels: int, pe: int, bits: int, factor: int, width: int, shift: int,
+    offsets: bool,
+) -> Any:  # fmt: skip
+    rng = np.random.default_rng(channels + pe)
+    large = 1 << factor - 1
+    return unit(
+        "QFXRequant", name, folder, NumChannels=channels, PE=pe, numInputVectors=[1, 4, 4],
+        inputDataType=f"INT{bits}", outputDataType=f"INT{width}",
+        mult=[int(v) | 3 for v in rng.integers(large >> 1, large, channels)],
+        offset=[int(v) * offsets for v in rng.integers(-(1 << bits), 1 << bits, channels)],
+        lows=[-(1 << width - 1)] * channels, highs=[(1 << width - 1) - 1] * channels,
+        shift=shift, width=width, signedCast=1, rounding="AP_RND_CONV", overflow="AP_SAT",
+    )  # fmt: skip
+
+
 def _window(
     name: str, folder: Path, image: int, channels: int, kernel: int, stride: int, simd: int,
     bits: int, depthwise: int,
@@ -174,12 +220,23 @@ def _window(
 
 
 def _small(place: Any) -> Iterator[Callable[[], Any]]:
-    for pe, left, right, out, shifts in ((1, 8, 8, 12, [3, 0]), (4, 4, 4, 6, [1, 0])):
+    adds = (
+        (1, 8, 8, 12, [3, 0]), (4, 4, 4, 6, [1, 0]), (2, 8, 8, 9, [0, 0]), (8, 8, 7, 10, [1, 0]),
+        (1, 4, 3, 8, [3, 0]),
+    )  # fmt: skip
+    for pe, left, right, out, shifts in adds:
         yield lambda pe=pe, left=left, right=right, out=out, shifts=shifts: unit(
             "QFXAdd", *place(), NumChannels=16, PE=pe, numInputVectors=[1, 4, 4], shifts=shifts,
             inputDataType=f"INT{left}", rhsDataType=f"UINT{right}", outputDataType=f"INT{out}",
         )  # fmt: skip
-    for pe, bits in ((1, 8), (4, 4)):
+    for pe, left, right in ((1, 8, 8), (4, 7, 5), (8, 4, 4)):
+        yield lambda pe=pe, left=left, right=right: unit(
+            "QFXConcat", *place(), NumChannels=48, PE=pe, numInputVectors=[1, 4, 4],
+            ChannelsPerStream=[16, 32], inputDataType="", inputDataTypes=[
+                f"INT{left}", f"UINT{right}",
+            ], outputDataType=f"INT{max(left, right + 1)}",
+        )  # fmt: skip
+    for pe, bits in ((1, 8), (4, 4), (8, 7), (1, 3), (2, 8)):
         kinds = {"inputDataType": f"UINT{bits}", "outputDataType": f"UINT{bits}"}
         kinds |= {"NumChannels": 16, "PE": pe, "numInputVectors": [1, 4, 4]}
         copies = {"NumOutputStreams": 2, "outFIFODepths": [2, 2]}
@@ -188,8 +245,9 @@ def _small(place: Any) -> Iterator[Callable[[], Any]]:
         )
         pool = {"Taps": 4, "Function": "MaxPool"}
         yield lambda kinds=kinds, pool=pool: unit("QFXPool", *place(), **kinds, **pool)
-        wide = {**kinds, "outputDataType": f"UINT{bits + 6}"}
-        yield lambda wide=wide: unit("QFXGlobalSum", *place(), **wide)
+        sums = {**kinds, "outputDataType": f"UINT{bits + 6}", "numInputVectors": [1, 8, 8]}
+        sums["NumChannels"] = 16 * pe if pe < 4 else 16
+        yield lambda sums=sums: unit("QFXGlobalSum", *place(), **sums)
 
 
 def main() -> None:

@@ -11,13 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from math import ceil
 from typing import Any
 
-from .features import FEATURES, weighted
-
-LEAST_BITS = 9
-"""Address bits of the smallest memory that FINN's FIFO takes."""
+from .features import FEATURES, block_rams, fifo_words, slices, varying_bits, weighted
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,8 @@ def dsps(op: Any) -> int:
         return op.get_nodeattr("PE") * op.get_nodeattr("SIMD") * (op.unit().datapath == "mul")
     if kind == "QFXVVU_rtl":
         return op.get_nodeattr("PE") * (op.unit().datapath == "mul")
+    if kind == "QFXRequant_rtl":
+        return len(op.factors()) * slices(*op.factor_bits())
     return 0
 
 
@@ -74,34 +72,17 @@ def brams(op: Any) -> int:
     kind = op.onnx_node.op_type
     if kind in ("QFXMVU_rtl", "QFXVVU_rtl") and op.get_nodeattr("rom_style") == "block":
         unit = op.unit()
-        return block_rams(unit.pe * unit.simd * unit.code_bits, unit.cycles)
+        return block_rams(varying_bits(unit.memories()["WEIGHT_FILE"][1]), unit.cycles)[0]
     if kind == "ConvolutionInputGenerator_rtl" and op.get_nodeattr("ram_style") == "block":
-        return block_rams(op.get_instream_width(), op.get_buffer_depth())
+        return block_rams(op.get_instream_width(), op.get_buffer_depth())[0]
     if kind == "StreamingFIFO_rtl" and op.get_nodeattr("ram_style") == "block":
         return fifo_rams(op.get_instream_width_padded(), op.get_nodeattr("depth"))
     return 0
 
 
-def block_rams(width: int, depth: int) -> int:
-    """Halves of block RAMs for a memory of `depth` words of `width` bits, as Yosys packs them.
-
-    Words that are far apart may share a row: a memory that is twice as deep as a block is one of
-    half the depth and twice the width, with a multiplexer behind it.
-    """
-    shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-    return min(ceil(width * ceil(depth / deep) / wide) for wide, deep in shapes)
-
-
 def fifo_rams(width: int, depth: int) -> int:
     """Halves of block RAMs of FINN's FIFO, which takes two memories for an uneven depth."""
-    needed = depth - 1
-    low = (needed - 1).bit_length()
-    if low > LEAST_BITS:
-        rest = needed - (1 << low - 1)
-        high = max((rest - 1).bit_length(), 1)
-        if high < low - 1:
-            return block_rams(width, 1 << low - 1) + block_rams(width, 1 << high)
-    return block_rams(width, 1 << low)
+    return sum(block_rams(width, words)[0] for words in fifo_words(depth) if words)
 
 
 @cache

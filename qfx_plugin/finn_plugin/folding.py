@@ -8,6 +8,7 @@ preferred: they need no converter in between.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import gcd
 from typing import Any
 
 from . import adapter
@@ -42,6 +43,8 @@ def fold(model: Any, cycles: int) -> Any:
             _fold_lanes(model, op, "SIMD", op.get_nodeattr(channels), cycles)
             if kind.startswith("Conv"):
                 op.set_nodeattr("ram_style", window_style(op))
+        elif kind == "QFXConcat":
+            _fold_lanes(model, op, "PE", gcd(*op.get_nodeattr("ChannelsPerStream")), cycles)
         elif kind in _SIMPLE or kind.startswith("QFX"):
             _fold_lanes(model, op, "PE", op.get_nodeattr("NumChannels"), cycles)
     return model

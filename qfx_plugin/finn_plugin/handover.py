@@ -56,9 +56,10 @@ def collect(project: ZynqProject, folder: Path) -> Handover:
         if script.parent.name != "data":
             _rewrite(script, folder, moved)
     place = {source: folder / name for source, name in names.items()}
+    # FINN's folders have random names: the order is that of ours.
     return Handover(
-        hls=tuple(place[path.parent] / path.name for path in project.hls),
-        ips=tuple(place[path.parent] / path.name for path in project.ips),
+        hls=tuple(sorted(place[path.parent] / path.name for path in project.hls)),
+        ips=tuple(sorted(place[path.parent] / path.name for path in project.ips)),
         system=place[project.system.parent] / project.system.name,
     )
 

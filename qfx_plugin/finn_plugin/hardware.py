@@ -7,7 +7,8 @@ transformations are called here one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ _TRANSFORMATIONS = {
 }
 """FINN's conversions in their order, and the modules that finn-plus keeps them in."""
 
+_PRODUCTS = {"InferQuantizedMatrixVectorActivation": "quantized_matrix_vector_activation"}
+_STOCK = ("DuplicateStreams", "StreamingConcat")
+"""What FINN has, in HLS, beside what `_TRANSFORMATIONS` keep."""
+
 
 def to_hardware(model: Any) -> Any:
     """Every node as one of FINN's hardware operations or of ours.
@@ -46,6 +51,30 @@ def to_hardware(model: Any) -> Any:
             model = model.transform(_transformation(name))
         _own_units(model)
         absorb_biases(model)
+        model = model.transform(
+            adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
+        )
+        _drop_reshapes(model)
+        _start_narrow(model)
+        model = _tidy(model)
+    require_hardware(model)
+    return require_integers(model)
+
+
+def stock_hardware(model: Any) -> Any:
+    """Every node that FINN has a hardware operation for as that one; the rest as ours.
+
+    Args:
+        model: qonnx `ModelWrapper` as `convert` makes it; not changed.
+
+    Raises:
+        TargetError: as `to_hardware`.
+    """
+    model = copy.deepcopy(model)
+    with adapter.quiet():
+        for name in (*_TRANSFORMATIONS, *_PRODUCTS):
+            model = model.transform(_transformation(name))
+        _own_units(model, keep=_STOCK)
         model = model.transform(
             adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
         )
@@ -101,20 +130,21 @@ def require_hardware(model: Any) -> Any:
 def _transformation(name: str) -> Any:
     """An instance of one of FINN's conversions; upstream keeps them all in one module."""
     plus = adapter.flavour() == adapter.FINN_PLUS
-    place = f"{_INFER}.{_TRANSFORMATIONS[name]}" if plus else _UPSTREAM
+    modules = _TRANSFORMATIONS | _PRODUCTS
+    place = f"{_INFER}.{modules[name]}" if plus else _UPSTREAM
     return getattr(adapter.module(place), name)()
 
 
-def _own_units(model: Any) -> None:
+def _own_units(model: Any, keep: Sequence[str] = ()) -> None:
     """Our units in place of those that FINN has in HLS only, or with a float in them."""
     for index, node in enumerate(list(model.graph.node)):
         maker = _OWN.get(node.op_type)
-        if maker is None:
+        if maker is None or node.op_type in keep:
             continue
         kind, attributes = maker(model, node)
         replacement = helper.make_node(
             kind,
-            [node.input[0]],
+            list(node.input) if kind == "QFXConcat" else [node.input[0]],  # others: weights
             list(node.output),
             name=node.name,
             domain=HARDWARE,
@@ -160,6 +190,17 @@ def _duplicate(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
     }
 
 
+def _concat(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
+    *vectors, channels = model.get_tensor_shape(node.output[0])
+    return "QFXConcat", {
+        "NumChannels": channels,
+        "numInputVectors": vectors,
+        "ChannelsPerStream": [model.get_tensor_shape(name)[-1] for name in node.input],
+        "inputDataTypes": [model.get_tensor_datatype(name).name for name in node.input],
+        "inFIFODepths": [2] * len(node.input),
+    }
+
+
 def _pool(model: Any, node: Any) -> tuple[str, dict[str, Any]]:
     *vectors, channels = model.get_tensor_shape(node.output[0])
     taps = model.get_tensor_shape(node.input[0])[-1] // channels
@@ -176,6 +217,7 @@ _OWN: dict[str, Callable[[Any, Any], tuple[str, dict[str, Any]]]] = {
     "MatMul": _product,
     "ReduceSum": _global_sum,
     "DuplicateStreams": _duplicate,
+    "StreamingConcat": _concat,
     "Pool": _pool,
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..rtl.synthesis import ResourceEstimate, estimate
+from .alike import alike
 from .rtlsim import repaired
 
 _DIRECTIVE = re.compile(r"^\s*`default_nettype \w+", re.MULTILINE)
@@ -34,15 +35,15 @@ def measure(op: Any, *, timeout_s: float = 900) -> ResourceEstimate:
         TargetError: Yosys does not read the sources, or a limit was exceeded.
     """
     files = [Path(path) for path in dict.fromkeys(map(str, op.get_rtl_file_list(abspath=True)))]
-    memories = [path for path in files if path.suffix == ".mem"]
-    sources = [path for path in files if path.suffix in (".v", ".sv")]
-    sources = [path for path in sources if path.name != "fifo_gauge.sv"]
-    sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
-    with tempfile.TemporaryDirectory() as folder:
-        readable = [_readable(path, Path(folder)) for path in sources]
-        return estimate(
-            readable, op.get_nodeattr("gen_top_module"), memories=memories, timeout_s=timeout_s
-        )
+    files = [path for path in files if path.name != "fifo_gauge.sv"]
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        files, top = alike(files, op.get_nodeattr("gen_top_module"), folder / "alike")
+        memories = [path for path in files if path.suffix == ".mem"]
+        sources = [path for path in files if path.suffix in (".v", ".sv")]
+        sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
+        readable = [_readable(path, folder) for path in sources]
+        return estimate(readable, top, memories=memories, timeout_s=timeout_s)
 
 
 def _readable(source: Path, folder: Path) -> Path:

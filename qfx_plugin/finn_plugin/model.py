@@ -127,8 +127,9 @@ def as_python(model: Any) -> Any:
 
 
 def _is_specialised(node: onnx.NodeProto) -> bool:
-    simulated = any(a.name == "exec_mode" and a.s == b"rtlsim" for a in node.attribute)
-    return node.domain in (f"{HARDWARE}.rtl", f"{HARDWARE}.hls") and not simulated
+    mode = next((a.s for a in node.attribute if a.name == "exec_mode"), b"")
+    simulated = {f"{HARDWARE}.rtl": (b"rtlsim",), f"{HARDWARE}.hls": (b"rtlsim", b"cppsim")}
+    return node.domain in simulated and mode not in simulated[node.domain]
 
 
 def _codes(name: str, array: NDArray[Any]) -> NDArray[np.int64]:

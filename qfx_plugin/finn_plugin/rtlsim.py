@@ -1,14 +1,15 @@
 """Verilator behind FINN's own `prepare_rtlsim` and `execute_node`, in place of Vivado's simulator.
 
-The simulator itself is given from outside: any module with `compile_module`, `Beats`, `Expect` and
-`Lanes`, as `qfx_plugin.rtl.simulate` has them.
+The simulator itself is given from outside: any module with `compile_module`, `compile_modules`,
+`Source`, `Beats`, `Expect` and `Lanes`, as `qfx_plugin.rtl.simulate` has them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import adapter
+from .alike import alike
 
 _HEADERS = (".vh", ".svh")
 _MEMORIES = (".mem",)
@@ -39,6 +41,10 @@ _REPAIRS = {
 generate block (IEEE 1800-2023, 13.4.3, forbids it), and one that returns an unpacked struct."""
 
 
+_installed: list[Engine] = []
+"""What `install` has bound."""
+
+
 class Engine:
     """FINN's simulator functions, by Verilator.
 
@@ -48,6 +54,8 @@ class Engine:
 
     def __init__(self, simulation: Any) -> None:
         self.simulation = simulation
+        self.collecting = False
+        self.compiled: dict[str, Any] = {}
 
     def compile(
         self,
@@ -56,16 +64,22 @@ class Engine:
         sim_out_dir: str | Path,
         debug: bool = False,
         behav: bool = False,
+        shared: bool = True,
         **further: Any,
     ) -> tuple[Path, Path]:
-        """Compile a module; FINN keeps the path of the result in the node."""
-        files = [Path(name) for name in dict.fromkeys(map(str, source_list))]
+        """Compile a module; FINN keeps the path of the result in the node.
+
+        If `shared`, units that are equal but for their names are compiled once.
+        """
+        files, top = [Path(name) for name in dict.fromkeys(map(str, source_list))], top_module_name
+        if shared:
+            files, top = alike(files, top, Path(sim_out_dir) / "alike")
         sources = [path for path in files if path.suffix not in (*_HEADERS, *_MEMORIES)]
         # Packages must come before what uses them.
         sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
         sources = [repaired(path, Path(sim_out_dir)) for path in sources]
         description = {
-            "top": top_module_name,
+            "top": top,
             "sources": [str(path) for path in sources],
             "include_dirs": sorted({str(path.parent) for path in files}),
             "memories": [str(path) for path in files if path.suffix in _MEMORIES],
@@ -76,12 +90,37 @@ class Engine:
         relative = Path("xsim.dir") / top_module_name / "xsimk.so"
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         (folder / relative).write_text(json.dumps(description))
-        self.load(folder, relative)
+        if not self.collecting:
+            self.load(folder, relative)
         return folder, relative
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Modules that are compiled within become one library at the end: much faster."""
+        self.collecting = True
+        self.compiled.clear()
+        try:
+            yield
+        finally:
+            self.collecting = False
+
+    def compile_together(self, places: Sequence[Path]) -> None:
+        """Compile the modules that `compile` has described at these places, equal ones once."""
+        texts = list(dict.fromkeys(place.read_text() for place in places))
+        alike_texts: dict[tuple[Any, ...], list[str]] = {}
+        for text in texts:
+            alike_texts.setdefault(_content(json.loads(text)), []).append(text)
+        sources = [_source(self.simulation, json.loads(group[0])) for group in alike_texts.values()]
+        found = self.simulation.compile_modules(sources)
+        for sim, group in zip(found, alike_texts.values(), strict=True):
+            self.compiled |= dict.fromkeys(group, sim)
 
     def load(self, base: str | Path, relative: str | Path, *further: Any, **more: Any) -> Any:
         """The compiled module; compiled things are kept by content."""
-        description = json.loads((Path(base) / relative).read_text())
+        text = (Path(base) / relative).read_text()
+        if text in self.compiled:
+            return self.compiled[text]
+        description = json.loads(text)
         return self.simulation.compile_module(
             [Path(name) for name in description["sources"]],
             description["top"],
@@ -139,6 +178,7 @@ def install(simulation: Any) -> None:
         simulation: module that compiles and runs Verilog; see `Engine`.
     """
     engine, xsi = Engine(simulation), adapter.module("finn.xsi")
+    _installed[:] = [engine]
     bound = {
         "compile_sim_obj": engine.compile,
         "load_sim_obj": engine.load,
@@ -168,10 +208,32 @@ def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True)
         adapter.module(f"{place}.prepare_rtlsim").PrepareRTLSim(behavioural),
         adapter.module(f"{place}.set_exec_mode").SetExecMode("rtlsim"),
     )
-    with adapter.quiet():
+    (engine,) = _installed or [Engine(None)]
+    with adapter.quiet(), engine.together():
         for step in steps:
             model = model.transform(step)
+    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
+    engine.compile_together(
+        [Path(get_op(node).get_nodeattr("rtlsim_so")) for node in model.graph.node]
+    )
     return model
+
+
+def _content(description: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a module: two with the same are one."""
+    files = [*description["sources"], *description["memories"]]
+    texts = [(Path(name).name, Path(name).read_text()) for name in files]
+    return (description["top"], *sorted(description["defines"].items()), *texts)
+
+
+def _source(simulation: Any, description: Mapping[str, Any]) -> Any:
+    return simulation.Source(
+        [Path(name) for name in description["sources"]],
+        description["top"],
+        include_dirs=[Path(name) for name in description["include_dirs"]],
+        defines=description["defines"],
+        memories=[Path(name) for name in description["memories"]],
+    )
 
 
 def repaired(source: Path, folder: Path) -> Path:

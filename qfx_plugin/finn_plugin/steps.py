@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import ModelFileError, VerificationError
 from ..ir import Graph
 from ..qonnx_import import load_qonnx
@@ -31,14 +29,12 @@ from .lowering import lower
 from .model import build
 from .network import compare
 from .stitch import assemble
+from .stock_points import samples, serve_stock_points
 
 Step = Callable[[Any, Any], Any]
 
 SOURCE = "qfx_source.onnx"
 CONTRACT = "qfx_contract.json"
-SAMPLES = 2
-"""Random samples of a verification point where `cfg.verify_input_npy` names no file."""
-
 _FINN_STEPS = {
     "qfx": (
         "step_specialize_layers",
@@ -182,6 +178,7 @@ def _convert(model: Any, cfg: Any, max_threshold_bits: int) -> Any:
     model.save(str(folder / SOURCE))
     plan = lower(graph, max_threshold_bits=max_threshold_bits)
     (folder / CONTRACT).write_text(plan.contract.to_json())
+    serve_stock_points(cfg, graph, plan.contract)
     return require_integers(build(plan))
 
 
@@ -211,18 +208,4 @@ def _verified(model: Any, cfg: Any) -> tuple[Graph, dict[str, Any], Contract]:
         raise ModelFileError(f"{source} is missing: step_qfx_convert must run first")
     graph = load_qonnx(source)
     contract = Contract.from_json(model.get_metadata_prop(METADATA_KEY))
-    return graph, _inputs(graph, cfg), contract
-
-
-def _inputs(graph: Graph, cfg: Any) -> dict[str, Any]:
-    """The user's samples, or random ones with many ties."""
-    given = getattr(cfg, "verify_input_npy", None)
-    names = [op.output for op in graph.inputs]
-    if given and Path(given).exists() and len(names) == 1:
-        (op,) = graph.inputs
-        return {names[0]: np.load(given).reshape(-1, *op.shape)}
-    rng = np.random.default_rng(0)
-    return {
-        op.output: np.rint(rng.normal(0.0, 256.0, size=(SAMPLES, *op.shape))) / 256.0
-        for op in graph.inputs
-    }
+    return graph, samples(graph, cfg), contract

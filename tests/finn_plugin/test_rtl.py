@@ -153,6 +153,23 @@ def test_add(tmp_path, rng):
     unit.check(codes(rng, "INT5", *shape), codes(rng, "UINT4", *shape))
 
 
+def concat(folder: Path, pe: int) -> Unit:
+    kinds = {"inputDataType": "", "inputDataTypes": ["INT5", "UINT7"], "outputDataType": "INT8"}
+    channels = {"ChannelsPerStream": [4, 2], "PE": pe}
+    return Unit("QFXConcat", folder, 2, **kinds, **channels)
+
+
+@pytest.mark.parametrize("pe", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_concat(pe, tmp_path, rng):
+    operands = codes(rng, "INT5", 1, PIXELS, 1, 4), codes(rng, "UINT7", 1, PIXELS, 1, 2)
+    concat(tmp_path, pe).check(*operands)
+
+
+def test_concat_folds_by_what_divides_every_stream(tmp_path):
+    with pytest.raises(ValueError, match="unit: PE must divide 2, not be 4"):
+        concat(tmp_path, 4).op.get_folded_input_shape(1)
+
+
 def test_duplicate(tmp_path, rng):
     kinds = {"inputDataType": "INT5", "outputDataType": "INT5", "outFIFODepths": [2, 2, 2]}
     unit = Unit("QFXDuplicate", tmp_path, 1, 3, PE=2, NumOutputStreams=3, **kinds)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qfx_plugin.errors import ModelFileError, VerificationError
+from qfx_plugin.errors import ModelFileError, OptionError, VerificationError
 from qfx_plugin.finn_plugin import adapter, build_steps, steps
+from qfx_plugin.ir import interpret
+from qfx_plugin.qonnx_import import load_qonnx
 from tests.qonnx_models import cnn, mlp, residual
 
 from .helpers import op_types, run_steps
@@ -79,6 +81,48 @@ def test_a_verification_point_stops_at_a_wrong_bit(tmp_path):
 def test_a_verification_point_needs_our_conversion(tmp_path):
     with pytest.raises(ModelFileError, match="step_qfx_convert must run first"):
         run_steps(mlp(), tmp_path, [steps.step_qfx_verify_hw])
+
+
+def floats(folder: Path, model, rng) -> dict[str, str]:
+    """A user's samples and expected values, as FINN's configuration takes them."""
+    x = rng.normal(size=(3, 16))
+    np.save(folder / "x.npy", x)
+    (values,) = (tensor.values for tensor in interpret(load_qonnx(model), {"x": x}).values())
+    np.save(folder / "y.npy", values)
+    return {
+        "verify_input_npy": str(folder / "x.npy"),
+        "verify_expected_output_npy": str(folder / "y.npy"),
+    }
+
+
+def test_finn_s_own_cppsim_point_gets_codes(tmp_path, rng):
+    steps_of = adapter.module("finn.builder.build_dataflow_config").VerificationStepType
+    model = mlp()
+    options = floats(tmp_path, model, rng) | {"verify_steps": [steps_of.FOLDED_HLS_CPPSIM]}
+    (tmp_path / "build" / "intermediate_models").mkdir(parents=True)
+    _, cfg = run_steps(model, tmp_path, target_fps=10_000, **options)
+    folder = Path(cfg.output_dir) / "verification_output"
+    results = sorted(path.name for path in folder.glob("verify_folded_hls_cppsim_*"))
+    assert len(results) == 3 and all("SUCCESS" in name for name in results)
+    assert reports(cfg)["folded"] == {
+        "point": "folded",
+        "samples": 3,
+        "differing_codes": {"logits": 0},
+    }
+
+
+def test_wrong_expected_values_are_refused(tmp_path, rng):
+    model = mlp()
+    options = floats(tmp_path, model, rng) | {"verify_steps": ["folded_hls_cppsim"]}
+    np.save(tmp_path / "y.npy", np.load(tmp_path / "y.npy") + 1)
+    with pytest.raises(VerificationError, match="differs from the integer interpreter in 30 of"):
+        run_steps(model, tmp_path, **options)
+
+
+def test_a_point_that_no_step_runs_is_refused(tmp_path, rng):
+    options = floats(tmp_path, mlp(), rng) | {"verify_steps": ["streamlined_python"]}
+    with pytest.raises(OptionError, match="'streamlined_python' is run by step_streamline, which"):
+        run_steps(mlp(), tmp_path, **options)
 
 
 def test_names_and_options():

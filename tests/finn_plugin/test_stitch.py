@@ -54,8 +54,12 @@ def test_residual_network_whole():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
-    [qonnx_models.depthwise, lambda: qonnx_models.cnn(channels=(2, 4), bit_width=4)],
-    ids=["depthwise", "cnn"],
+    [
+        qonnx_models.depthwise,
+        lambda: qonnx_models.cnn(channels=(2, 4), bit_width=4),
+        qonnx_models.concat,
+    ],
+    ids=["depthwise", "cnn", "concat"],
 )
 def test_windows_and_pools_whole(make):
     check(make(), 700)

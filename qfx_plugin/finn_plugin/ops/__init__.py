@@ -6,15 +6,26 @@ import finn.custom_op.fpgadataflow as finn_base
 import finn.custom_op.fpgadataflow.rtl as finn_rtl
 
 from .add import QFXAdd, QFXAdd_rtl
+from .concat import QFXConcat, QFXConcat_rtl
 from .duplicate import QFXDuplicate, QFXDuplicate_rtl
 from .mvu import QFXMVU, QFXMVU_rtl
 from .pool import QFXGlobalSum, QFXGlobalSum_rtl, QFXPool, QFXPool_rtl
 from .requant import QFXRequant, QFXRequant_rtl
 from .vvu import QFXVVU, QFXVVU_rtl
 
-ABSTRACT = (QFXAdd, QFXDuplicate, QFXGlobalSum, QFXMVU, QFXPool, QFXRequant, QFXVVU)
+ABSTRACT = (
+    QFXAdd,
+    QFXConcat,
+    QFXDuplicate,
+    QFXGlobalSum,
+    QFXMVU,
+    QFXPool,
+    QFXRequant,
+    QFXVVU,
+)
 RTL = (
     QFXAdd_rtl,
+    QFXConcat_rtl,
     QFXDuplicate_rtl,
     QFXGlobalSum_rtl,
     QFXMVU_rtl,

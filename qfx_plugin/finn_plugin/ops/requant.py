@@ -11,6 +11,7 @@ from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requanti
 
 from ...errors import TargetError
 from ...rtl.mvu import mvu_sources
+from ...rtl.mvu_digits import signed_bits
 from ...rtl.mvu_requant import OVERFLOWS, ROUNDINGS
 from ..affine import Requant, saturating
 from .elementwise import ElementwiseOp
@@ -93,6 +94,24 @@ class QFXRequant(ElementwiseOp):
         largest = max(abs(value) for value in (*ends, *sums, *self.get_nodeattr("mult")))
         return max(largest.bit_length() + 2, self.get_nodeattr("shift") + 2)
 
+    def mult_bits(self) -> int:
+        """Bits of a signed word that holds every multiplier."""
+        mult = self.get_nodeattr("mult")
+        return signed_bits(min(mult), max(mult))
+
+    def factors(self) -> list[int]:
+        """Lanes that multiply, where shifts are not enough: all but those by a power of two."""
+        if self.shifts is not None:
+            return []
+        pe, mult = self.get_nodeattr("PE"), self.get_nodeattr("mult")
+        wired = {lane for lane in range(pe) if len(mult) == pe and int(mult[lane]).bit_count() == 1}
+        return [lane for lane in range(pe) if lane not in wired or mult[lane] < 0]
+
+    def factor_bits(self) -> tuple[int, int]:
+        """Bits of the two signed factors: of an element that comes in, and of the multipliers."""
+        kind = self.get_input_datatype()
+        return kind.bitwidth() + (not kind.signed()), self.mult_bits()
+
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
         self.store(context, self.function(self.codes(context, 0)))
@@ -145,15 +164,15 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             "IN_SIGNED": int(kind.signed()),
             "OUT_BITS": self.get_output_datatype().bitwidth(),
             "SUM_BITS": bits,
+            "MULT_BITS": self.mult_bits(),
             "SHIFT": self.get_nodeattr("shift"),
             "ROUNDING": ROUNDINGS.index(RoundingMode(self.get_nodeattr("rounding"))),
             "OVERFLOW": _OVERFLOWS[overflow],
             "CAST_BITS": min(self.get_nodeattr("width"), bits),
             "CAST_SIGNED": self.get_nodeattr("signedCast"),
         }
-        for name, attribute in (
-            ("MULT", "mult"), ("OFFSET", "offset"), ("LOW", "lows"), ("HIGH", "highs"),
-        ):  # fmt: skip
+        parameters["MULT"] = packed(self.get_nodeattr("mult"), self.mult_bits())
+        for name, attribute in (("OFFSET", "offset"), ("LOW", "lows"), ("HIGH", "highs")):
             far = (1 << (bits - 1)) - 1  # beyond every sum: a bound there never binds
             values = [min(max(value, -far), far) for value in self.get_nodeattr(attribute)]
             parameters[name] = packed(values, bits)

@@ -1,7 +1,8 @@
 // clip(cast((x * MULT + OFFSET) >> SHIFT), LOW, HIGH) on PE channels per beat, two registers deep.
 //
 // Channels come in groups of PE, FOLD groups per pixel; every group has its own constants. A MULT
-// that is a power of two is wiring after constant propagation where FOLD is 1.
+// that is a power of two is wiring where FOLD is 1; any other takes a DSP slice, or two where both
+// factors are wider than 18 bits.
 module qfx_stream_requant #(
     int PE = 1,
     int FOLD = 1,
@@ -9,15 +10,16 @@ module qfx_stream_requant #(
     bit IN_SIGNED = 1,
     int OUT_BITS = 8,
     int SUM_BITS = 24,         // holds x * MULT + OFFSET and the rounded result
+    int MULT_BITS = 8,         // holds every MULT, two's complement
     int SHIFT = 0,
     int ROUNDING = 0,          // 0 TRN, 1 TRN_ZERO, 2 RND, 3 RND_ZERO, 4 RND_INF, 5 RND_MIN_INF, 6 RND_CONV
     int OVERFLOW = 0,          // 0 clip, 1 wrap, 2 zero
     int CAST_BITS = 8,
     bit CAST_SIGNED = 1,
-    parameter [FOLD*PE*SUM_BITS-1:0] MULT = '0,
-    parameter [FOLD*PE*SUM_BITS-1:0] OFFSET = '0,
-    parameter [FOLD*PE*SUM_BITS-1:0] LOW = '0,
-    parameter [FOLD*PE*SUM_BITS-1:0] HIGH = '0
+    parameter bit [FOLD-1:0][PE-1:0][MULT_BITS-1:0] MULT = '0,
+    parameter bit [FOLD-1:0][PE-1:0][SUM_BITS-1:0] OFFSET = '0,
+    parameter bit [FOLD-1:0][PE-1:0][SUM_BITS-1:0] LOW = '0,
+    parameter bit [FOLD-1:0][PE-1:0][SUM_BITS-1:0] HIGH = '0
 ) (
     input  logic clk,
     input  logic rst_n,
@@ -52,16 +54,30 @@ module qfx_stream_requant #(
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         logic [IN_BITS-1:0] code;
-        sum_t wide, mult, offset, low, high, whole, rounded;
+        sum_t wide, offset, low, high, whole, rounded;
         logic half, rest, negative, up;
         logic [OUT_BITS-1:0] result;
 
         assign code = in_data[lane*IN_BITS+:IN_BITS];
         assign wide = IN_SIGNED ? sum_t'($signed(code)) : sum_t'({1'b0, code});
-        assign mult = MULT[(fold*PE+lane)*SUM_BITS+:SUM_BITS];
-        assign offset = OFFSET[(fold*PE+lane)*SUM_BITS+:SUM_BITS];
-        assign low = LOW[(fold_q*PE+lane)*SUM_BITS+:SUM_BITS];
-        assign high = HIGH[(fold_q*PE+lane)*SUM_BITS+:SUM_BITS];
+        assign offset = OFFSET[fold][lane];
+        assign low = LOW[fold_q][lane];
+        assign high = HIGH[fold_q][lane];
+
+        localparam bit [MULT_BITS-1:0] FIRST = MULT[0][lane];
+        sum_t product;
+        if (FOLD == 1 && $countones(FIRST) == 1 && !FIRST[MULT_BITS-1]) begin : g_shift
+            assign product = wide <<< $clog2(FIRST);
+        end else begin : g_multiply
+            localparam int CODE_BITS = IN_BITS + (IN_SIGNED ? 0 : 1);
+            logic [CODE_BITS+MULT_BITS-1:0] exact;
+            qfx_stream_product #(.A(CODE_BITS), .B(MULT_BITS)) multiply (
+                .a(wide[CODE_BITS-1:0]),
+                .b(MULT[fold][lane]),
+                .product(exact)
+            );
+            assign product = sum_t'($signed(exact));
+        end
 
         assign whole = sums[lane] >>> SHIFT;
         assign negative = sums[lane][SUM_BITS-1];
@@ -101,10 +117,22 @@ module qfx_stream_requant #(
         end
 
         always_ff @(posedge clk) begin
-            if (in_ready) sums[lane] <= wide * mult + offset;
+            if (in_ready) sums[lane] <= product + offset;
             if (sums_ready) out_data[lane*OUT_BITS+:OUT_BITS] <= result;
         end
     end
 
     always_ff @(posedge clk) if (in_ready) fold_q <= fold;
+endmodule
+
+// A product of its own, so that what it takes depends on its widths only.
+module qfx_stream_product #(
+    int A = 8,
+    int B = 8
+) (
+    input  logic signed [A-1:0] a,
+    input  logic signed [B-1:0] b,
+    output logic signed [A+B-1:0] product
+);
+    assign product = a * b;
 endmodule

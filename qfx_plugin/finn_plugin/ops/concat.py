@@ -1,0 +1,87 @@
+"""`QFXConcat`: channels of several streams, one after the other; FINN's own exists in HLS only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qonnx.core.datatype import BaseDataType, DataType
+
+from .elementwise import ElementwiseOp
+from .rtl import Instance, RTLOp, packed
+
+
+class QFXConcat(ElementwiseOp):
+    """All channels of the first stream, then those of the next; PE divides each number of them."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """Channels and type of each stream that comes in."""
+        attributes = super().get_nodeattr_types()
+        attributes.update(
+            {
+                "ChannelsPerStream": ("ints", True, []),
+                "inputDataTypes": ("strings", True, [""]),
+                "inFIFODepths": ("ints", False, [2, 2]),
+            }
+        )
+        return attributes
+
+    def get_input_datatype(self, ind: int = 0) -> BaseDataType:
+        """Type of a stream that comes in."""
+        return DataType[self.get_nodeattr("inputDataTypes")[ind]]
+
+    def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """(batch, [height, width,] channels of that stream)."""
+        channels = self.get_nodeattr("ChannelsPerStream")[ind]
+        return (*self.get_nodeattr("numInputVectors"), channels)
+
+    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """(batch, [height, width,] all channels)."""
+        return ElementwiseOp.get_normal_input_shape(self)
+
+    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """Channels of that stream in groups of PE."""
+        pe, channels = self.get_nodeattr("PE"), self.get_nodeattr("ChannelsPerStream")[ind]
+        if channels % pe:
+            raise ValueError(f"{self.onnx_node.name}: PE must divide {channels}, not be {pe}")
+        return (*self.get_nodeattr("numInputVectors"), channels // pe, pe)
+
+    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """All channels in groups of PE."""
+        return ElementwiseOp.get_folded_input_shape(self)
+
+    def adopt_inputs(self, model: Any) -> None:
+        """Take the types of the incoming streams from the model, where FINN rounds them up."""
+        kinds = [model.get_tensor_datatype(name).name for name in self.onnx_node.input]
+        self.set_nodeattr("inputDataTypes", kinds)
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """On integers, exactly."""
+        parts = [self.codes(context, index) for index in range(len(self.onnx_node.input))]
+        self.store(context, np.concatenate(parts, axis=-1))
+
+
+class QFXConcat_rtl(QFXConcat, RTLOp):  # noqa: N801  FINN's suffix
+    """`QFXConcat` in SystemVerilog."""
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """In Python or as RTL simulation."""
+        if not self.run_rtl(context, graph):
+            QFXConcat.execute_node(self, context, graph)
+
+    def instance(self) -> Instance:
+        """`qfx_stream_concat`."""
+        pe = self.get_nodeattr("PE")
+        indices = range(len(self.onnx_node.input))
+        kinds = [self.get_input_datatype(index) for index in indices]
+        signs = sum(int(kind.signed()) << index for index, kind in enumerate(kinds))
+        parameters: dict[str, int | str] = {
+            "PE": pe,
+            "STREAMS": len(kinds),
+            "IN_WIDTH": sum(self.get_instream_width(index) for index in indices),
+            "FOLDS": packed([n // pe for n in self.get_nodeattr("ChannelsPerStream")], 16),
+            "BITS": packed([kind.bitwidth() for kind in kinds], 8),
+            "SIGNED": f"{len(kinds)}'d{signs}",
+            "OUT_BITS": self.get_output_datatype().bitwidth(),
+        }
+        return Instance("qfx_stream_concat", parameters)
