@@ -46,6 +46,9 @@ static const char *qfx_weights_dir(); // the project defines it
 #include "nnet_utils/nnet_stream.h"
 #include "nnet_utils/nnet_types.h"
 
+// nnet_sepconv1d_latency.h has the same guard as the 2D file, and must still be read.
+#undef NNET_SEPARABLE_CONV2D_LATENCY_H_
+
 #if __has_include("nnet_utils/nnet_qfx.h")
 #include "nnet_utils/nnet_qfx.h"
 #endif
