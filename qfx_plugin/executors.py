@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,9 +71,14 @@ class Executor:
     def version(self) -> str:
         """Name and version of the package, `"... not installed"` if it is absent."""
         try:
-            return f"{self.package} {metadata.version(self.package)}"
+            return f"{self.package} {_version(self.package)}"
         except metadata.PackageNotFoundError:
             return f"{self.package} not installed"
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)  # reads files: 10 ms
 
 
 def _too_wide(job: Job, bits: int, kind: str) -> str | None:
