@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point import FixedPointFormat, OverflowMode, RoundingMode
 
 _INT64_POINTER = ctypes.POINTER(ctypes.c_int64)
-_CASES_PER_UNIT = 250  # keeps g++ below 600 MB
+_CASES_PER_UNIT = 1000  # keeps g++ below 1 GB
 # NDEBUG: where a source lies more than one bit below the target LSB, the header reads a bit beyond
 # it, ignores that bit, and is right; but an assertion of its own would abort the process.
 _FLAGS = ("-std=c++11", "-w", "-O0", "-DNDEBUG", "-shared", "-fPIC")
