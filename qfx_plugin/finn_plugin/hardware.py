@@ -8,7 +8,7 @@ transformations are called here one by one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,19 +46,7 @@ def to_hardware(model: Any) -> Any:
     Raises:
         TargetError: a node stays that FINN has no hardware for, or something is no integer.
     """
-    with adapter.quiet():
-        for name in _TRANSFORMATIONS:
-            model = model.transform(_transformation(name))
-        _own_units(model)
-        absorb_biases(model)
-        model = model.transform(
-            adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
-        )
-        _drop_reshapes(model)
-        _start_narrow(model)
-        model = _tidy(model)
-    require_hardware(model)
-    return require_integers(model)
+    return _converted(model, _TRANSFORMATIONS)
 
 
 def stock_hardware(model: Any) -> Any:
@@ -70,11 +58,17 @@ def stock_hardware(model: Any) -> Any:
     Raises:
         TargetError: as `to_hardware`.
     """
-    model = copy.deepcopy(model)
+    conversions = (*_TRANSFORMATIONS, *_PRODUCTS)
+    return _converted(copy.deepcopy(model), conversions, keep=_STOCK)
+
+
+def _converted(model: Any, conversions: Iterable[str], keep: Sequence[str] = ()) -> Any:
+    """By FINN's `conversions`, then our units for the rest but `keep`."""
     with adapter.quiet():
-        for name in (*_TRANSFORMATIONS, *_PRODUCTS):
+        for name in conversions:
             model = model.transform(_transformation(name))
-        _own_units(model, keep=_STOCK)
+        _own_units(model, keep)
+        absorb_biases(model)
         model = model.transform(
             adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
         )
