@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..boards import Board
 from ..errors import OptionError
+from ..shell.wrap import DMA_LENGTH_BITS
 
 WINDOW = 1 << 16
 """Addresses that a block's registers have."""
@@ -138,6 +139,7 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
         "MEMORY_CLOCK": port.clock_pin,
         "CONTROL_PORT": board.control.name,
         "CONTROL_CLOCK": board.control.clock_pin,
+        "DMA_LENGTH_BITS": DMA_LENGTH_BITS,
         "DMA_ADDRESS": f"0x{dma_address(board):08X}",
         "TOP_ADDRESS": f"0x{accelerator_address(board):08X}",
     }

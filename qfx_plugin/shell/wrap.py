@@ -27,6 +27,9 @@ FLOW = ("qfx_fifo.sv", "qfx_flow.sv")
 
 BUS_WIDTHS = (32, 64, 128)
 
+DMA_LENGTH_BITS = 26
+"""Of the DMA in the block design: transfers of less than 64 MiB."""
+
 
 @dataclass(frozen=True)
 class NetworkRtl:
@@ -65,7 +68,7 @@ class Place:
     clock_mhz: float = 100.0
     accelerator_address: int = 0xA001_0000
     dma_address: int = 0xA000_0000
-    dma_length_bits: int = 26
+    dma_length_bits: int = DMA_LENGTH_BITS
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ...driver import Description, InputTensor, OutputTensor, QfxAccelerator
 from ...driver.description import HLS
 from ...errors import VerificationError
 from ...shell.simulated_hls import SimulatedHls, compile_hls
-from ...shell.wrap import network_id
+from ...shell.wrap import DMA_LENGTH_BITS, network_id
 from ...tools import compiler
 from ..board_values import accelerator_address, dma_address
 from ..render import render
@@ -29,8 +29,6 @@ from .wire import Wire, beat_lines
 TESTBENCH_SAMPLES = 64
 """More would make the files and Vitis' own simulation large; all samples are compared before."""
 
-DMA_LENGTH_BITS = 26
-"""Of the DMA in `templates/vivado/block_design.tcl`."""
 
 TIME_LIMIT = 1800
 _OWN_FLAGS = ("-O0", "-std=c++14", "-Wno-unknown-pragmas")

@@ -26,7 +26,7 @@ create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma
 set_property -dict [list \
     CONFIG.c_include_sg 0 \
     CONFIG.c_sg_include_stscntrl_strm 0 \
-    CONFIG.c_sg_length_width 26 \
+    CONFIG.c_sg_length_width @DMA_LENGTH_BITS@ \
     CONFIG.c_addr_width 32 \
     CONFIG.c_m_axi_mm2s_data_width @BEAT@ \
     CONFIG.c_m_axis_mm2s_tdata_width @BEAT@ \
