@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from brevitas_quantizers.fixed_point import FormatError, OverflowMode, RoundingMode
+from brevitas_quantizers.fixed_point import (
+    FormatError,
+    OverflowMode,
+    RoundingMode,
+    code_range,
+    forgotten,
+)
 
 _MANTISSA_BITS = {torch.float32: 24, torch.float64: 53}
 _INTEGER_TWIN = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 52, 1023)}
@@ -52,20 +58,23 @@ def check_float_holds_codes(dtype: torch.dtype, width: int, signed: bool) -> Non
 
 def round_codes_(r: Tensor, mode: RoundingMode) -> Tensor:
     """Round to the integer that `mode` says, in place where that saves a pass over memory."""
-    if mode is RoundingMode.AP_RND_CONV:
-        return r.round_()
-    if mode is RoundingMode.AP_TRN:
-        return r.floor_()
-    if mode is RoundingMode.AP_TRN_ZERO:
-        return r.trunc_()
-    if mode is RoundingMode.AP_RND:
-        return _half_up(r)
-    if mode is RoundingMode.AP_RND_MIN_INF:
-        return _half_up(r.neg_()).neg_()
-    magnitude = r.abs()
-    if mode is RoundingMode.AP_RND_INF:
-        return torch.copysign(_half_up(magnitude), r)
-    return torch.copysign(_half_up(magnitude.neg_()), r)
+    match mode:
+        case RoundingMode.AP_RND_CONV:
+            return r.round_()
+        case RoundingMode.AP_TRN:
+            return r.floor_()
+        case RoundingMode.AP_TRN_ZERO:
+            return r.trunc_()
+        case RoundingMode.AP_RND:
+            return _half_up(r)
+        case RoundingMode.AP_RND_MIN_INF:
+            return _half_up(r.neg_()).neg_()
+        case RoundingMode.AP_RND_INF:
+            return torch.copysign(_half_up(r.abs()), r)
+        case RoundingMode.AP_RND_ZERO:
+            return torch.copysign(_half_up(r.abs().neg_()), r)
+        case _:
+            forgotten(mode)
 
 
 def _half_up(r: Tensor) -> Tensor:
@@ -79,8 +88,9 @@ def _half_up(r: Tensor) -> Tensor:
 
 def code_bounds(width: Bound, signed: bool, overflow: OverflowMode) -> tuple[Bound, Bound]:
     """Smallest and largest code after the cast."""
-    exponent = width - int(signed)
-    half = 1 << exponent if isinstance(exponent, int) else exact_exp2(exponent)
+    if isinstance(width, int):
+        return code_range(width, signed, overflow)
+    half = exact_exp2(width - int(signed))
     narrow = int(overflow is OverflowMode.AP_SAT_SYM)
     return (narrow - half if signed else 0), half - 1
 
@@ -102,7 +112,7 @@ def cast_codes_(
     code = round_codes_(r, rounding)
     if overflow is OverflowMode.AP_SAT_ZERO:
         return code.masked_fill_((code < lo) | (code > hi), 0.0)
-    if not is_wrapping(signed, overflow):
+    if not is_wrapping(signed, overflow):  # all that is left saturates
         return code.clamp_(lo, hi)
     # A float beyond 2**(mantissa + width) is a multiple of the period: its code is zero, and so
     # is that of an `r` which overflowed to infinity.
@@ -130,7 +140,7 @@ def _wrap(code: Tensor, lo: Bound, hi: Bound) -> Tensor:
 
 def is_wrapping(signed: bool, overflow: OverflowMode) -> bool:
     """Whether out-of-range codes wrap. Unsigned `AP_WRAP_SM` saturates in the `ap_fixed` header."""
-    return overflow is OverflowMode.AP_WRAP or (overflow is OverflowMode.AP_WRAP_SM and signed)
+    return overflow.wraps and (signed or overflow is not OverflowMode.AP_WRAP_SM)
 
 
 @dataclass(frozen=True)
@@ -158,21 +168,21 @@ def range_limits(
     """Where codes need no overflow handling; `None` where they wrap, so that all values count."""
     if is_wrapping(signed, overflow):
         return None
-    if rounding is RoundingMode.AP_TRN:
-        return RangeLimits(lo, hi + 1, True, False)
-    if rounding is RoundingMode.AP_TRN_ZERO:
-        return RangeLimits(lo - 1, hi + 1, False, False)
-    lo_is_odd = overflow is OverflowMode.AP_SAT_SYM and signed
-    tie_up, tie_down = _tie_rule(rounding, lo_is_odd)
-    return RangeLimits(lo - 0.5, hi + 0.5, tie_up, tie_down)
-
-
-def _tie_rule(rounding: RoundingMode, lo_is_odd: bool) -> tuple[bool, bool]:
-    """Whether the tie under `lo` goes up to it, and the tie over `hi` goes down to it."""
-    if rounding is RoundingMode.AP_RND_CONV:  # hi = 2**n - 1 is odd, so its tie goes to 2**n
-        return not lo_is_odd, False
-    toward_zero = rounding is RoundingMode.AP_RND_ZERO
-    return (
-        toward_zero or rounding is RoundingMode.AP_RND,
-        toward_zero or rounding is RoundingMode.AP_RND_MIN_INF,
-    )
+    match rounding:  # a tie under `lo` goes up to it, one over `hi` down to it: closed ends
+        case RoundingMode.AP_TRN:
+            return RangeLimits(lo, hi + 1, True, False)
+        case RoundingMode.AP_TRN_ZERO:
+            return RangeLimits(lo - 1, hi + 1, False, False)
+        case RoundingMode.AP_RND:
+            ties = True, False
+        case RoundingMode.AP_RND_MIN_INF:
+            ties = False, True
+        case RoundingMode.AP_RND_ZERO:
+            ties = True, True
+        case RoundingMode.AP_RND_INF:
+            ties = False, False
+        case RoundingMode.AP_RND_CONV:  # hi = 2**n - 1 is odd, so its tie goes to 2**n
+            ties = not (signed and overflow is OverflowMode.AP_SAT_SYM), False
+        case _:
+            forgotten(rounding)
+    return RangeLimits(lo - 0.5, hi + 0.5, *ties)

@@ -29,9 +29,10 @@ from .errors import (
 from .format import FixedPointCast, FixedPointFormat
 from .interval import Interval, minimal_format
 from .khot import KHotDigits, KHotEncoding, encode_khot, is_khot, khot_codes, project_khot
-from .modes import OverflowMode, RoundingMode
+from .modes import OverflowMode, RoundingMode, forgotten
 from .quantize import (
     cast_codes,
+    code_range,
     from_codes,
     quantize,
     requantize,
@@ -63,7 +64,9 @@ __all__ = [
     "RoundingMode",
     "cast_code",
     "cast_codes",
+    "code_range",
     "encode_khot",
+    "forgotten",
     "from_codes",
     "is_khot",
     "khot_codes",

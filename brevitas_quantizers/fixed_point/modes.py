@@ -8,10 +8,21 @@ Sources: AMD UG1399 ("Arbitrary Precision Fixed-Point Data Types") for the rules
 from __future__ import annotations
 
 import difflib
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from .errors import ModeError
 from .text_enum import TextEnum
+
+
+def forgotten(mode: NoReturn) -> NoReturn:
+    """The end of a `match` over all modes: a type checker proves that nothing comes here.
+
+    `typing.assert_never` for Python 3.10 too: who adds a mode finds every place by its name.
+
+    Raises:
+        ModeError: always.
+    """
+    raise ModeError(f"mode {mode} has no arithmetic here: who adds a mode adds it everywhere")
 
 
 class RoundingMode(TextEnum):
@@ -65,7 +76,18 @@ class OverflowMode(TextEnum):
     @property
     def wraps(self) -> bool:
         """Whether out-of-range codes come back into the range instead of stopping at it."""
-        return self in (OverflowMode.AP_WRAP, OverflowMode.AP_WRAP_SM)
+        match self:
+            case OverflowMode.AP_WRAP | OverflowMode.AP_WRAP_SM:
+                return True
+            case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_SAT_ZERO:
+                return False
+            case _:
+                forgotten(self)
+
+    @property
+    def saturates(self) -> bool:
+        """Whether out-of-range codes become the nearest one, so that the cast never falls."""
+        return not self.wraps and self is not OverflowMode.AP_SAT_ZERO
 
     @classmethod
     def parse(cls, mode: OverflowMode | str) -> OverflowMode:

@@ -29,7 +29,7 @@ from .arguments import (
 )
 from .errors import DataError, FormatError
 from .format import FixedPointFormat
-from .modes import OverflowMode, RoundingMode
+from .modes import OverflowMode, RoundingMode, forgotten
 
 _FAR = 1 << 20
 """With a binary point this far away every float64 is either huge or tiny."""
@@ -221,18 +221,23 @@ def round_to_integer(r: NDArray[np.float64], rounding: RoundingMode | str) -> ND
     """
     rounding = RoundingMode.parse(rounding)
     r = np.asarray(r, dtype=np.float64)
-    if rounding is RoundingMode.AP_TRN:
-        return np.asarray(np.floor(r))
-    whole = np.trunc(r)
-    if rounding is RoundingMode.AP_TRN_ZERO:
-        return np.asarray(whole)
-    if rounding is RoundingMode.AP_RND_CONV:
-        return np.asarray(np.rint(r))
-    fraction = np.abs(r - whole)
-    away = fraction > 0.5
-    if rounding is not RoundingMode.AP_RND_ZERO:
-        away |= (fraction == 0.5) & _ties_away(r, rounding)
-    return np.asarray(whole + np.copysign(away.astype(np.float64), r))
+    match rounding:
+        case RoundingMode.AP_TRN:
+            return np.asarray(np.floor(r))
+        case RoundingMode.AP_TRN_ZERO:
+            return np.asarray(np.trunc(r))
+        case RoundingMode.AP_RND_CONV:
+            return np.asarray(np.rint(r))
+        case RoundingMode.AP_RND:
+            return _nearest(r, r > 0)
+        case RoundingMode.AP_RND_MIN_INF:
+            return _nearest(r, r < 0)
+        case RoundingMode.AP_RND_INF:
+            return _nearest(r, True)
+        case RoundingMode.AP_RND_ZERO:
+            return _nearest(r, False)
+        case _:
+            forgotten(rounding)
 
 
 def wrap_or_saturate(
@@ -273,13 +278,12 @@ def wrap_or_saturate(
     return _fit(word, truncated, bounded > high, bounded < low, width, signed, overflow)
 
 
-def _ties_away(r: NDArray[np.float64], rounding: RoundingMode) -> NDArray[np.bool_] | bool:
-    """Whether a tie goes away from zero, where `rounding` is none of the modes without ties."""
-    if rounding is RoundingMode.AP_RND:
-        return r > 0
-    if rounding is RoundingMode.AP_RND_MIN_INF:
-        return r < 0
-    return True  # AP_RND_INF
+def _nearest(r: NDArray[np.float64], ties_away: NDArray[np.bool_] | bool) -> NDArray[np.float64]:
+    """The nearest whole number; of two, the one away from zero where `ties_away`."""
+    whole = np.trunc(r)
+    fraction = np.abs(r - whole)
+    away = (fraction > 0.5) | ((fraction == 0.5) & ties_away)
+    return np.asarray(whole + np.copysign(away.astype(np.float64), r))
 
 
 def _shift_right(
@@ -289,24 +293,27 @@ def _shift_right(
     if not drop.any():
         return codes, codes
     floor = codes >> np.minimum(drop, 63)
-    if rounding is RoundingMode.AP_TRN:
-        return floor, floor
     below = np.clip(drop - 1, 0, 63)  # bits below the first dropped one
     half = ((codes >> below) & 1).astype(np.bool_) & (drop > 0)
     rest = ((codes >> below) << below != codes) | ((drop > 64) & (codes != 0))
     negative = codes < 0
-    if rounding is RoundingMode.AP_RND:
-        up = half
-    elif rounding is RoundingMode.AP_RND_CONV:
-        up = half & (rest | (floor & 1).astype(np.bool_))
-    elif rounding is RoundingMode.AP_RND_ZERO:
-        up = half & (rest | negative)
-    elif rounding is RoundingMode.AP_RND_INF:
-        up = half & (rest | ~negative)
-    elif rounding is RoundingMode.AP_RND_MIN_INF:
-        up = half & rest
-    else:  # AP_TRN_ZERO
-        up = negative & (half | rest)
+    match rounding:
+        case RoundingMode.AP_TRN:
+            return floor, floor
+        case RoundingMode.AP_TRN_ZERO:
+            up = negative & (half | rest)
+        case RoundingMode.AP_RND:
+            up = half
+        case RoundingMode.AP_RND_ZERO:
+            up = half & (rest | negative)
+        case RoundingMode.AP_RND_INF:
+            up = half & (rest | ~negative)
+        case RoundingMode.AP_RND_MIN_INF:
+            up = half & rest
+        case RoundingMode.AP_RND_CONV:
+            up = half & (rest | (floor & 1).astype(np.bool_))
+        case _:
+            forgotten(rounding)
     return floor, floor + up
 
 
@@ -320,14 +327,18 @@ def _fit(
     overflow: OverflowMode,
 ) -> NDArray[np.int64]:
     """Codes, known modulo `2**63`, into a word; `above` and `below` say which are out of range."""
-    if overflow is OverflowMode.AP_WRAP:
-        return _wrap(codes, width, signed)
-    if overflow is OverflowMode.AP_SAT_ZERO:
-        return np.where(above | below, 0, codes)
-    if overflow is OverflowMode.AP_WRAP_SM and signed:
-        return np.where(above | below, _wrap_sign_magnitude(codes, floor, width), codes)
-    low, high = code_range(width, signed, overflow)
-    return np.where(above, high, np.where(below, low, codes))
+    match overflow:
+        case OverflowMode.AP_WRAP:
+            return _wrap(codes, width, signed)
+        case OverflowMode.AP_SAT_ZERO:
+            return np.where(above | below, 0, codes)
+        case OverflowMode.AP_WRAP_SM if signed:
+            return np.where(above | below, _wrap_sign_magnitude(codes, floor, width), codes)
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_WRAP_SM:
+            low, high = code_range(width, signed, overflow)
+            return np.where(above, high, np.where(below, low, codes))
+        case _:
+            forgotten(overflow)
 
 
 def _wrap(codes: NDArray[np.int64], width: int, signed: bool) -> NDArray[np.int64]:
@@ -348,12 +359,11 @@ def _wrap_sign_magnitude(
 
 def code_range(width: int, signed: bool, overflow: OverflowMode) -> tuple[int, int]:
     """Smallest and largest code that `overflow` leaves alone."""
-    if not signed:
-        return 0, (1 << width) - 1
     h = 1 << (width - 1)
-    if overflow is OverflowMode.AP_SAT_SYM and width > 1:  # the 1-bit word keeps its -1
-        return -(h - 1), h - 1
-    return -h, h - 1
+    if not signed:
+        return 0, 2 * h - 1
+    symmetric = overflow.saturates and overflow is not OverflowMode.AP_SAT
+    return (1 - h if symmetric and width > 1 else -h), h - 1  # the 1-bit word keeps its -1
 
 
 def _scale(x: NDArray[np.float64], frac_bits: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from .errors import DataError
 from .format import FixedPointFormat
-from .modes import OverflowMode, RoundingMode
+from .modes import OverflowMode, RoundingMode, forgotten
 
 _HALF = Fraction(1, 2)
 
@@ -47,20 +47,25 @@ def round_code(r: Fraction, rounding: RoundingMode) -> int:
     """Whole number for `r`, a value in units of the LSB."""
     down, up = math.floor(r), math.ceil(r)
     toward_zero, away = (down, up) if r >= 0 else (up, down)
-    if rounding is RoundingMode.AP_TRN:
-        return down
-    if rounding is RoundingMode.AP_TRN_ZERO:
-        return toward_zero
-    if r - down != _HALF:
-        return down if r - down < _HALF else up
-    ties = {
-        RoundingMode.AP_RND: up,
-        RoundingMode.AP_RND_MIN_INF: down,
-        RoundingMode.AP_RND_ZERO: toward_zero,
-        RoundingMode.AP_RND_INF: away,
-        RoundingMode.AP_RND_CONV: down if down % 2 == 0 else up,
-    }
-    return ties[rounding]
+    nearest = down if r - down < _HALF else up if r - down > _HALF else None
+    match rounding:
+        case RoundingMode.AP_TRN:
+            return down
+        case RoundingMode.AP_TRN_ZERO:
+            return toward_zero
+        case RoundingMode.AP_RND:
+            tie = up
+        case RoundingMode.AP_RND_MIN_INF:
+            tie = down
+        case RoundingMode.AP_RND_ZERO:
+            tie = toward_zero
+        case RoundingMode.AP_RND_INF:
+            tie = away
+        case RoundingMode.AP_RND_CONV:
+            tie = down if down % 2 == 0 else up
+        case _:
+            forgotten(rounding)
+    return tie if nearest is None else nearest
 
 
 def overflow_code(code: int, fmt: FixedPointFormat, overflow: OverflowMode, floor: int) -> int:
@@ -70,13 +75,17 @@ def overflow_code(code: int, fmt: FixedPointFormat, overflow: OverflowMode, floo
         low = -high
     if low <= code <= high:
         return code
-    if overflow is OverflowMode.AP_SAT_ZERO:
-        return 0
-    if overflow is OverflowMode.AP_WRAP:
-        return _wrap(code, fmt)
-    if overflow is OverflowMode.AP_WRAP_SM and fmt.signed:
-        return _wrap_sign_magnitude(code, fmt, floor)
-    return high if code > high else low  # AP_SAT, AP_SAT_SYM; unsigned AP_WRAP_SM as well
+    match overflow:
+        case OverflowMode.AP_SAT_ZERO:
+            return 0
+        case OverflowMode.AP_WRAP:
+            return _wrap(code, fmt)
+        case OverflowMode.AP_WRAP_SM if fmt.signed:
+            return _wrap_sign_magnitude(code, fmt, floor)
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_WRAP_SM:
+            return high if code > high else low
+        case _:
+            forgotten(overflow)
 
 
 def _wrap(code: int, fmt: FixedPointFormat) -> int:

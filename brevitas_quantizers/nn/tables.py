@@ -37,6 +37,7 @@ from brevitas_quantizers.fixed_point import (
     OptionError,
     RoundingMode,
     cast_code,
+    forgotten,
     wrap_or_saturate,
 )
 from brevitas_quantizers.injectors import QFXFixedPoint
@@ -135,19 +136,27 @@ def softmax_codes(
     total = powers.sum(axis, keepdims=True)
     up, down = _shifts(output.format.frac_bits)
     quotient, remainder = np.divmod(powers << up, total << down)
-    rounded = quotient
-    if output.rounding not in (RoundingMode.AP_TRN, RoundingMode.AP_TRN_ZERO):
-        over = 2 * remainder - (total << down)
-        rounded = quotient + (over > 0) + (over == 0) * _tie(quotient, output.rounding)
+    over = 2 * remainder - (total << down)
+    rounded = quotient + _rounds_up(quotient, over, output.rounding)
     fmt = output.format
     return wrap_or_saturate(rounded, fmt.width, fmt.signed, output.overflow, quotient)
 
 
-def _tie(quotient: NDArray[np.int64], rounding: RoundingMode) -> NDArray[np.int64] | int:
-    """Whether a tie above a code that is not negative goes up."""
-    if rounding is RoundingMode.AP_RND_CONV:
-        return quotient & 1
-    return int(rounding in (RoundingMode.AP_RND, RoundingMode.AP_RND_INF))
+def _rounds_up(
+    quotient: NDArray[np.int64], over: NDArray[np.int64], rounding: RoundingMode
+) -> NDArray[np.bool_]:
+    """Whether a quotient of at least 0 goes up; `over` has the sign of its rest less one half."""
+    match rounding:
+        case RoundingMode.AP_TRN | RoundingMode.AP_TRN_ZERO:
+            return np.zeros(over.shape, np.bool_)
+        case RoundingMode.AP_RND | RoundingMode.AP_RND_INF:
+            return over >= 0
+        case RoundingMode.AP_RND_ZERO | RoundingMode.AP_RND_MIN_INF:
+            return over > 0
+        case RoundingMode.AP_RND_CONV:
+            return (over > 0) | ((over == 0) & (quotient & 1).astype(np.bool_))
+        case _:
+            forgotten(rounding)
 
 
 def _shifts(frac_bits: int) -> tuple[int, int]:

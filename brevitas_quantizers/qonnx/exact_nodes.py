@@ -19,7 +19,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+from brevitas_quantizers.fixed_point import (
+    ExportError,
+    OverflowMode,
+    RoundingMode,
+    code_range,
+    forgotten,
+)
 
 _MIRRORED = {
     RoundingMode.AP_TRN_ZERO: RoundingMode.AP_TRN,
@@ -27,11 +33,6 @@ _MIRRORED = {
     RoundingMode.AP_RND_ZERO: RoundingMode.AP_RND_MIN_INF,
 }
 """What a mode that is symmetric about zero does to magnitudes."""
-
-_ON_HALVES = {
-    RoundingMode.AP_RND: ("Floor", "Ceil"),
-    RoundingMode.AP_RND_MIN_INF: ("Ceil", "Floor"),
-}
 
 
 class NodeChain:
@@ -73,8 +74,7 @@ class NodeChain:
 
 def needs_nodes(rounding: RoundingMode, overflow: OverflowMode) -> bool:
     """Whether `QuantizeLinear`, half to even and saturating, does something else."""
-    saturates = overflow in (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
-    return rounding is not RoundingMode.AP_RND_CONV or not saturates
+    return rounding is not RoundingMode.AP_RND_CONV or not overflow.saturates
 
 
 def append_cast(
@@ -94,6 +94,9 @@ def append_cast(
         signed: two's complement if true.
         rounding: any of the seven.
         overflow: all but `AP_WRAP_SM`.
+
+    Raises:
+        ExportError: `AP_WRAP_SM`.
     """
     saturates = not overflow.wraps
     if not signed and saturates:  # what is negative becomes zero in any case
@@ -106,24 +109,43 @@ def append_cast(
     if mirrored:
         sign = chain.node("Sign", [source])
         chain.x = chain.node("Mul", [chain.x, sign])
-    if overflow is OverflowMode.AP_WRAP:
-        _append_wrap(chain, width, signed)
-    elif overflow is OverflowMode.AP_SAT_ZERO:
-        _append_zero_outside(chain, width, signed)
+    match overflow:
+        case OverflowMode.AP_WRAP:
+            _append_wrap(chain, width, signed)
+        case OverflowMode.AP_SAT_ZERO:
+            _append_zero_outside(chain, width, signed)
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM:
+            pass
+        case OverflowMode.AP_WRAP_SM:
+            raise ExportError(f"{chain.prefix}: no standard nodes compute AP_WRAP_SM")
+        case _:
+            forgotten(overflow)
     chain.apply("Mul", scale)
 
 
 def _append_rounding(chain: NodeChain, rounding: RoundingMode, scale: NDArray[np.float32]) -> None:
-    """`x` to whole numbers of LSBs."""
-    if rounding in _ON_HALVES:
-        inner, outer = _ON_HALVES[rounding]
-        chain.apply("Mul", 2 / scale)
-        chain.apply(inner)
-        chain.apply("Mul", 0.5)
-        chain.apply(outer)
-    else:
-        chain.apply("Mul", 1 / scale)
-        chain.apply("Floor" if rounding is RoundingMode.AP_TRN else "Round")
+    """`x` to whole numbers of LSBs, by a mode that is not `_MIRRORED`."""
+    match rounding:
+        case RoundingMode.AP_TRN:
+            _append_whole(chain, scale, "Floor")
+        case RoundingMode.AP_RND_CONV:
+            _append_whole(chain, scale, "Round")
+        case RoundingMode.AP_RND:
+            _append_whole(chain, scale / 2, "Floor")
+            _append_whole(chain, np.float32(2), "Ceil")
+        case RoundingMode.AP_RND_MIN_INF:
+            _append_whole(chain, scale / 2, "Ceil")
+            _append_whole(chain, np.float32(2), "Floor")
+        case RoundingMode.AP_TRN_ZERO | RoundingMode.AP_RND_ZERO | RoundingMode.AP_RND_INF:
+            raise ValueError(f"{rounding} is symmetric about zero: round magnitudes")
+        case _:
+            forgotten(rounding)
+
+
+def _append_whole(chain: NodeChain, step: NDArray[np.float32] | np.float32, op_type: str) -> None:
+    """`x` in units of `step`, a power of two, to whole numbers."""
+    chain.apply("Mul", 1 / step)
+    chain.apply(op_type)
 
 
 def _append_wrap(chain: NodeChain, width: int, signed: bool) -> None:
@@ -147,11 +169,3 @@ def _append_zero_outside(chain: NodeChain, width: int, signed: bool) -> None:
     below = chain.node("LessOrEqual", [chain.x, chain.constant(np.float32(high))])
     inside = chain.node("And", [above, below])
     chain.x = chain.node("Where", [inside, chain.x, chain.constant(np.float32(0))])
-
-
-def code_range(width: int, signed: bool, overflow: OverflowMode) -> tuple[int, int]:
-    """Smallest and largest code."""
-    if not signed:
-        return 0, (1 << width) - 1
-    high = (1 << (width - 1)) - 1
-    return (-high if overflow is OverflowMode.AP_SAT_SYM else -high - 1), high

@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes
+from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes, code_range
 
-from .exact_nodes import NodeChain, append_cast, code_range, needs_nodes
+from .exact_nodes import NodeChain, append_cast, needs_nodes
 from .patterns import Cast, Casts, is_quant
 
 MAX_ACTIVATION_BITS = 8

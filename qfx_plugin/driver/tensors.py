@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from brevitas_quantizers.fixed_point import (
     FixedPointCast,
     FixedPointFormat,
-    OverflowMode,
     cast_codes,
+    code_range,
 )
 
 from .description import Description, InputTensor, OutputTensor
@@ -253,6 +253,4 @@ def _check_range(tensor: InputTensor, array: NDArray[Any]) -> None:
 
 def _code_range(cast: FixedPointCast) -> tuple[int, int]:
     """Codes that the cast can give: all channels have the same width."""
-    symmetric = cast.overflow is OverflowMode.AP_SAT_SYM and cast.format.signed
-    narrow = symmetric and cast.format.width > 1
-    return cast.format.min_code + int(narrow), cast.format.max_code
+    return code_range(cast.format.width, cast.format.signed, cast.overflow)

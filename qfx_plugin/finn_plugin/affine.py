@@ -11,7 +11,7 @@ from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requanti
 
 from ..errors import TargetError
 from ..ir import Clip, FixedType, Multiply, Op, Quantize, Relu
-from .chain import SATURATING, WIDE, Chain, Link, int64, never_wraps
+from .chain import WIDE, Chain, Link, int64, never_wraps
 
 _FAR = 1 << 200
 """Beyond every range."""
@@ -151,7 +151,7 @@ def _cast(state: _Affine, clips: _Affine, link: Link) -> Requant:
     _check_range(op, sums)
     overflow = saturating(op.overflow) if never_wraps(op, link.source) else op.overflow
     modes = op.width, op.signed, op.rounding, overflow
-    if overflow in SATURATING:
+    if overflow.saturates:
         wide = clips.scaled(up, state.points)
         bounds = [np.clip(edge, -NEVER, NEVER) for edge in (wide.low, wide.high)]
         edges = [requantize(int64(edge), shift, 0, *modes) for edge in bounds]
@@ -168,7 +168,7 @@ def _cast(state: _Affine, clips: _Affine, link: Link) -> Requant:
 
 def saturating(overflow: OverflowMode) -> OverflowMode:
     """The same for a cast that never overflows, and right behind a clip too."""
-    return overflow if overflow in SATURATING else OverflowMode.AP_SAT
+    return overflow if overflow.saturates else OverflowMode.AP_SAT
 
 
 def _exact(state: _Affine, clips: _Affine) -> Requant:

@@ -19,7 +19,6 @@ from ..errors import TargetError
 from ..ir import Add, Clip, FixedType, Multiply, Op, PRelu, Quantize, Relu
 
 POINTWISE = (Add, Multiply, Relu, PRelu, Clip, Quantize)
-SATURATING = (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
 WIDE = 62
 
 
@@ -130,7 +129,7 @@ def thresholds(
 
 def never_wraps(op: Quantize, source: FixedType) -> bool:
     """Whether the cast is monotone: it saturates, or no input leaves the format."""
-    if op.overflow in SATURATING:
+    if op.overflow.saturates:
         return True
     size = max(op.points.size, source.low.size)
     points, bits = (np.broadcast_to(part, (size,)) for part in (op.points, source.frac_bits))

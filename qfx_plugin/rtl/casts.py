@@ -17,6 +17,8 @@ from brevitas_quantizers.fixed_point import (
     OverflowMode,
     RoundingMode,
     cast_code,
+    code_range,
+    forgotten,
 )
 
 LONGEST_OFFSET = 24
@@ -53,21 +55,23 @@ def round_to(x: Symbol, frac_bits: int, rounding: RoundingMode) -> Symbol:
         return x
     x = _shortened(x, frac_bits)
     half, step = lsb / 2, float(x.step)
-    if rounding is RoundingMode.AP_TRN:
-        offset = x
-    elif rounding is RoundingMode.AP_RND:
-        offset = x + half
-    elif rounding is RoundingMode.AP_RND_MIN_INF:
-        offset = x + (half - step)
-    elif rounding is RoundingMode.AP_RND_CONV:
-        odd = _bit(x, -frac_bits)
-        offset = x + (half - step) + odd * step
-    elif rounding is RoundingMode.AP_RND_ZERO:
-        offset = x + (half - step) + x.is_negative() * step
-    elif rounding is RoundingMode.AP_RND_INF:
-        offset = x + half + x.is_negative() * -step
-    else:  # AP_TRN_ZERO: a negative number is rounded up
-        offset = x + _all_ones_if_negative(x, frac_bits)
+    match rounding:
+        case RoundingMode.AP_TRN:
+            offset = x
+        case RoundingMode.AP_TRN_ZERO:
+            offset = x + _all_ones_if_negative(x, frac_bits)
+        case RoundingMode.AP_RND:
+            offset = x + half
+        case RoundingMode.AP_RND_ZERO:
+            offset = x + (half - step) + x.is_negative() * step
+        case RoundingMode.AP_RND_INF:
+            offset = x + half + x.is_negative() * -step
+        case RoundingMode.AP_RND_MIN_INF:
+            offset = x + (half - step)
+        case RoundingMode.AP_RND_CONV:
+            offset = x + (half - step) + _bit(x, -frac_bits) * step
+        case _:
+            forgotten(rounding)
     return _floor(offset, frac_bits)
 
 
@@ -82,23 +86,23 @@ def bring_into_range(
         fmt: the format.
         overflow: what happens outside its range.
     """
-    lsb = _lsb(fmt)
-    lowest = fmt.min_code
-    if overflow is OverflowMode.AP_SAT_SYM and lowest < -1:
-        lowest = -fmt.max_code
-    low, high = float(lowest * lsb), float(fmt.max_code * lsb)
+    lowest, highest = code_range(fmt.width, fmt.signed, overflow)
+    low, high = float(lowest * _lsb(fmt)), float(highest * _lsb(fmt))
     if low <= rounded.low and rounded.high <= high:
         return rounded
-    if overflow is OverflowMode.AP_WRAP:
-        return _wrap(rounded, fmt)
-    if overflow is OverflowMode.AP_SAT_ZERO:
-        outside = _outside(rounded, low, high)
-        return outside.msb_mux(0.0, _wrap(rounded, fmt))
-    if overflow is OverflowMode.AP_WRAP_SM and fmt.signed:
-        return _wrap_sign_magnitude(rounded, x, fmt, _outside(rounded, low, high))
-    if rounded.low < low:
-        rounded = rounded.max_of(low)
-    return rounded.min_of(high) if rounded.high > high else rounded
+    match overflow:
+        case OverflowMode.AP_WRAP:
+            return _wrap(rounded, fmt)
+        case OverflowMode.AP_SAT_ZERO:
+            return _outside(rounded, low, high).msb_mux(0.0, _wrap(rounded, fmt))
+        case OverflowMode.AP_WRAP_SM if fmt.signed:
+            return _wrap_sign_magnitude(rounded, x, fmt, _outside(rounded, low, high))
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_WRAP_SM:
+            if rounded.low < low:
+                rounded = rounded.max_of(low)
+            return rounded.min_of(high) if rounded.high > high else rounded
+        case _:
+            forgotten(overflow)
 
 
 def _shortened(x: Symbol, frac_bits: int) -> Symbol:

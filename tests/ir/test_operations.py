@@ -14,7 +14,9 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Graph,
     Identity,
+    Input,
     Linear,
     MaxPool,
     Quantize,
@@ -204,3 +206,11 @@ def test_a_float_input_may_be_reshaped_before_its_quantize(rng):
     first, _ = run(*ops, x=x)
     network = graph(*late)
     assert np.array_equal(interpret(network, x)["q"].codes, first.codes.reshape(4, 6))
+
+
+def test_the_one_bit_word_keeps_its_minus_one_in_symmetric_casts():
+    """So has `ap_fixed<1,1,...,AP_SAT_SYM>`; the proven range has to know."""
+    cast = Quantize("q", ("x",), "q", 1, 0, True, RoundingMode.AP_RND, OverflowMode.AP_SAT_SYM)
+    network = Graph((Input("x", (), "x", (2,)), cast), ("q",)).verify()
+    assert interpret(network, np.array([[-3.0, 3.0]]))["q"].codes.tolist() == [[-1, 0]]
+    assert (int(network.types()["q"].low[0]), int(network.types()["q"].high[0])) == (-1, 0)

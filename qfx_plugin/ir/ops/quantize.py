@@ -17,6 +17,7 @@ from brevitas_quantizers.fixed_point import (
     RoundingMode,
     cast_code,
     cast_codes,
+    code_range,
     requantize,
 )
 
@@ -85,9 +86,7 @@ class Quantize(Op):
         return cast_codes(x, points, self.width, self.signed, *modes)
 
     def _declared_range(self) -> tuple[int, int]:
-        fmt = self.formats[0]
-        symmetric = self.signed and self.overflow is OverflowMode.AP_SAT_SYM
-        return fmt.min_code + int(symmetric), fmt.max_code
+        return code_range(self.width, self.signed, self.overflow)
 
     def _cast_range(self, to_bits: int, from_bits: int, low: int, high: int) -> tuple[int, int]:
         cast = replace(self, name="", inputs=(), output="", frac_bits=to_bits)
@@ -99,10 +98,9 @@ def _range_after(cast: Quantize, from_bits: int, low: int, high: int) -> tuple[i
     """Codes that `[low, high] * 2**-from_bits` can become; rounding and saturation are monotone."""
     (fmt,) = cast.formats
     values = [code * Fraction(2) ** -from_bits for code in (low, high)]
-    saturates = cast.overflow in (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
     inside = all(fmt.min <= value <= fmt.max for value in values)
     declared = cast._declared_range()
-    if not (saturates or inside):
+    if not (cast.overflow.saturates or inside):
         return declared
     first, last = (cast_code(value, fmt, cast.rounding, cast.overflow) for value in values)
     return first, last
