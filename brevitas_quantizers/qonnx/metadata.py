@@ -40,6 +40,7 @@ LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((qnn.QuantIdentity, qnn.QuantReLU, qnn.QuantSigmoid, qnn.QuantTanh), ()),
     qnn.QuantHardTanh: (),
     qfx_nn.ChannelShift: (),
+    qnn.QuantEltwiseAdd: (),
     qfx_nn.QuantAdd: (),
     qfx_nn.QuantAvgPool2d: ("kernel_size", "stride", "padding"),
     qfx_nn.QuantBatchNorm1d: _STATISTICS,
@@ -230,9 +231,12 @@ def shared_calls(model: nn.Module, args: tuple[Tensor, ...]) -> dict[str, list[s
     calls: dict[str, list[str]] = {who: [] for who, names in slots.items() if len(names) > 1}
     hooks = []
     for who, noted in calls.items():
+        layers: dict[str, list[str]] = {}
         for slot in sorted(slots[who], key=lambda name: _ORDER.index(name.rpartition(".")[2])):
-            layer = model.get_submodule(slot.rpartition(".")[0])
-            hooks.append(layer.register_forward_pre_hook(_note(noted, slot)))
+            layers.setdefault(slot.rpartition(".")[0], []).append(slot)
+        for name, mine in layers.items():
+            layer = model.get_submodule(name)
+            hooks.append(layer.register_forward_pre_hook(_note(noted, layer, mine)))
     if hooks:
         model(*args)
     for hook in hooks:
@@ -240,5 +244,7 @@ def shared_calls(model: nn.Module, args: tuple[Tensor, ...]) -> dict[str, list[s
     return calls
 
 
-def _note(calls: list[str], slot: str) -> Any:
-    return lambda *_: calls.append(slot)
+def _note(calls: list[str], layer: nn.Module, slots: list[str]) -> Any:
+    """An element-wise sum casts both operands by one quantizer, then maybe its result."""
+    joins = isinstance(layer, qnn.QuantEltwiseAdd) and slots[0].endswith("input")
+    return lambda *_: calls.extend([*slots[:1], *slots] if joins else slots)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
-from brevitas_quantizers.onnx_files import Node, tensor_array
+from brevitas_quantizers.fixed_point import FixedPointFormat
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
 
-from ..errors import ModelFileError, OptionError, UnsupportedModelError
+from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
 from .constants import QuantizedConstant
 from .views import SUFFIX, View, channels_last
@@ -30,15 +30,15 @@ class Importer:
         raw: initializers as they are, by name, read when first used.
         quantized: initializers behind a Quant.
         ops: the graph so far.
+        quants: reads the Quant nodes.
         batch: first dimension of the inputs in the file, None where it is symbolic.
-        executed: rounding that the file's reader gives every activation, whatever it says.
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], executed: RoundingMode | None = None
+        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: str
     ) -> None:
-        self.executed = executed
         self.raw = RawConstants(graph, nodes)
+        self.quants = Quants(nodes, self.raw, outputs, reader)
         self.quantized: dict[str, QuantizedConstant] = {}
         self.ops: list[Op] = []
         self.batch: int | None = None
@@ -214,56 +214,3 @@ class Importer:
         self.batch = dims[0] or None
         sample = tuple(size for size in dims[1:] if size is not None)
         self.emit(Input(value.name, (), value.name, sample))
-
-
-class RawConstants(Mapping[str, NDArray[np.generic]]):
-    """Initializers and Constant nodes by name, converted to arrays on first use."""
-
-    def __init__(self, graph: onnx.GraphProto, nodes: list[Node]) -> None:
-        self._protos: dict[str, onnx.TensorProto] = {}
-        self._arrays: dict[str, NDArray[np.generic]] = {}
-        self._computed: set[str] = set()
-        for tensor in graph.initializer:
-            self._add(tensor.name, tensor)
-        for node in nodes:
-            if node.op_type == "Constant":
-                value = node.tensor("value")
-                if value is None:
-                    raise node.refuse("must have a tensor in its attribute 'value'")
-                self._add(node.output, value)
-
-    def __getitem__(self, name: str) -> NDArray[np.generic]:
-        if name not in self._arrays:
-            self._arrays[name] = tensor_array(self._protos[name])
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._protos)
-
-    def __len__(self) -> int:
-        return len(self._protos)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._protos
-
-    def is_computed(self, name: str) -> bool:
-        """Whether `put` made the name known, so that a 0 stands for the batch."""
-        return name in self._computed
-
-    def alias(self, name: str, source: str) -> None:
-        """Make the initializer `source` known as `name` too."""
-        self._add(name, self._protos[source])
-        self._arrays[name] = self[source]
-        if source in self._computed:
-            self._computed.add(name)
-
-    def put(self, name: str, values: NDArray[np.generic]) -> None:
-        """Make computed sizes known under `name`."""
-        self._add(name, onnx.TensorProto())
-        self._arrays[name] = values
-        self._computed.add(name)
-
-    def _add(self, name: str, tensor: onnx.TensorProto) -> None:
-        if name in self._protos:
-            raise ModelFileError(f"initializer {name!r} is defined twice")
-        self._protos[name] = tensor

@@ -20,38 +20,23 @@ from ..ir import (
     Window,
 )
 from .importer import Importer
-from .quant import (
-    HalfAdd,
-    activation_points,
-    check_activation,
-    quantize_constant,
-    read_spec,
-)
+from .quant import activation_points, quantize_constant
 from .views import View, channels_last
 
 
-def convert_quant(node: Node, state: Importer, half: HalfAdd | None = None) -> None:
-    """Quant of an initializer gives a constant, of a tensor a `Quantize`.
-
-    Args:
-        node: the Quant node.
-        state: the import.
-        half: the Add of half an LSB in front of this node, if it is part of the cast.
-    """
-    source, scale, zero_point, bit_width = node.operands(4)
-    roles = ((scale, "scale"), (zero_point, "zero point"), (bit_width, "bit width"))
-    operands = (state.constant(node, name, role) for name, role in roles)
-    executed = None if state.is_constant(source) else state.executed
-    spec = read_spec(node, *operands, half=half, executed=executed)
+def convert_quant(node: Node, state: Importer) -> None:
+    """Quant of an initializer gives a constant, of a tensor a `Quantize`."""
+    spec = state.quants.read(node)
+    source = spec.source
     if source in state.raw:
         constant = quantize_constant(node, spec, state.raw[source], source)
         state.quantized[node.output] = constant
         return
     if source in state.quantized:
         raise node.refuse(f"its operand {source!r} is quantized already")
-    check_activation(node, spec)
-    view = state.view(node, half.source if half else source)
+    view = state.view(node, source)
     shape = state.type_of(view.tensor).shape
+    spec.check_activation((1, *(shape[axis] for axis in view.order)))
     bits = spec.frac_bits
     if not view.plain and bits.size > 1:
         rank = len(shape) + 1
@@ -68,8 +53,8 @@ def convert_quant(node: Node, state: Importer, half: HalfAdd | None = None) -> N
             spec.width,
             activation_points(node, bits, shape),
             spec.signed,
-            spec.rounding,
-            spec.overflow,
+            spec.executed,
+            spec.saturation,
         )
     )
 

@@ -27,8 +27,7 @@ def convert_identity(node: Node, state: Importer) -> None:
     if x in state.quantized:
         state.quantized[node.output] = state.quantized[x]
         return
-    if x in state.raw:
-        state.raw.alias(node.output, x)
+    if node.output in state.raw:  # another name of an initializer
         return
     operand = state.tensor(node, x)
     state.emit(Identity(state.node_name(node), (operand,), node.output))

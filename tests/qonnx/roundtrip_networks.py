@@ -194,6 +194,28 @@ class Slots(nn.Module):
         return self.out(self.bn(self.conv(x)))
 
 
+class InputCasts(nn.Module):
+    """Input quantizers of layers without constants: activations, sums, behind a dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        casts = {"input_quant": QFXFixedPoint, "input_bit_width": 4, "input_rounding": "AP_RND"}
+        self.conv = qnn.QuantConv2d(2, 4, 3, padding=1, **WB, input_quant=QFXFixedPoint)
+        self.drop = nn.Dropout(0.2)
+        self.relu = qnn.QuantReLU(**FIXED, **casts)
+        self.clip = qnn.QuantHardTanh(**FIXED, **casts, min_val=-1.0, max_val=0.5)
+        self.tanh = qnn.QuantTanh(**FIXED, **casts)
+        self.add = qnn.QuantEltwiseAdd(output_quant=QFXFixedPoint, **casts)
+        self.plain_add = qnn.QuantEltwiseAdd(output_quant=None, **casts)
+        self.bare = qnn.QuantReLU(act_quant=None, **casts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.drop(self.conv(x)))
+        y = self.add(self.clip(x), self.tanh(x))
+        y = self.add(y, x)
+        return self.bare(self.plain_add(y, y))
+
+
 class Functions(nn.Module):
     """Brevitas' other activations, transposes and reshapes."""
 
@@ -281,6 +303,7 @@ NETWORKS: dict[str, Entry] = {
     "shared quantizers": Entry(Shared, ((6,),)),
     "two inputs": Entry(TwoInputs, ((2, 8, 8), (2, 8, 8))),
     "slots of layers": Entry(Slots, ((2, 9),)),
+    "input casts": Entry(InputCasts, ((2, 4, 4),)),
     "other functions": Entry(Functions, ((5, 3),)),
     "learned widths": Entry(learned_widths, ((8,),)),
     "frozen": Entry(frozen, ((6,),)),

@@ -14,7 +14,7 @@ import torch
 from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
-from brevitas_quantizers.onnx_files import Node, ordered_nodes, read_model
+from brevitas_quantizers.onnx_files import Node, ordered_nodes, read_model, reader_of
 
 from .casts import convert_cast
 from .elementwise import (
@@ -127,7 +127,7 @@ def import_qonnx(
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, snap_scales, list(outputs))
+        network = Network(graph, nodes, metadata, list(outputs), reader_of(model), snap_scales)
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
             result = _finish(network)
@@ -150,7 +150,7 @@ def _convert(nodes: list[Node], network: Network) -> None:
         if node.is_quant:
             if node.output not in network.constants:
                 convert_cast(node, network)
-        elif not (node.op_type == "Constant" and node.is_standard):
+        elif not node.is_constant and node.output_or_none not in network.raw:
             _converter(node)(node, network)
 
 
@@ -170,6 +170,7 @@ def _finish(network: Network) -> fx.GraphModule:
         if name not in network.values:
             raise ModelImportError(f"output {name!r} must depend on the network's input")
         values.append(network.plain(network.behind_dropouts(name, "", index)).node)
+    network.check_nothing_waits()
     network.graph.output(values[0] if len(values) == 1 else tuple(values))
     network.layers.finish(network.needs_double)
     result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")

@@ -78,8 +78,8 @@ class Layers:
         """
         constants, casts = constants or {}, casts or {}
         key = (
-            tuple(c.name for c in constants.values()),
-            tuple((cast.role, cast.quantizer or cast.output) for cast in casts),
+            tuple((c.name, c.spec.key) for c in constants.values()),
+            tuple((cast.role, cast.quantizer or cast.output, cast.spec.key) for cast in casts),
         )
         if self._keys.get(name) == key:
             return self._paths[name]

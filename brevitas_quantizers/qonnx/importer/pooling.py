@@ -95,7 +95,7 @@ def convert_reduce(node: Node, net: Network) -> None:
     keep = bool(node.integer("keepdims", 1))
     node.require("noop_with_empty_axes", 0)
     node.check_all_read()
-    rank = net.operand(node, 0).meta.ndim
+    rank = _look(node, net).meta.ndim
     if sorted(axis % rank for axis in axes) != list(range(2, rank)) or rank < 3:
         raise node.refuse(f"axes must be all spatial ones, not {list(axes)[:8]}")
     if node.op_type == "ReduceMean":
@@ -123,7 +123,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
     mul.check_all_read()
     net.done.add(mul.output)
     constants = {"weight": constant.reshape((1, 1, 1, 1))}
-    area = _area(net.operand(node, 0))
+    area = _area(_look(node, net))
 
     def build(**keywords: Any) -> Any:
         layer = QuantGlobalAvgPool2d(None, **keywords)
@@ -135,7 +135,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
 
 def _global(node: Node, net: Network, name: str) -> None:
     """A mean whose area is a power of two: its reciprocal is not in the file."""
-    area = _area(net.operand(node, 0))
+    area = _area(_look(node, net))
 
     def build(**keywords: Any) -> Any:
         absent = net.layers.quantizers.absent("weight", f"{name}.weight")
@@ -173,6 +173,12 @@ def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
         None if waiting is None else waiting.layer,
     ]
     return next((name for name in names if name and net.metadata.type(name) == kind), None)
+
+
+def _look(node: Node, net: Network) -> Value:
+    """The operand's shape; its cast stays with the layer that takes it."""
+    value = net.look(node.inputs[0])
+    return net.operand(node, 0) if value is None else value
 
 
 def _operand(node: Node, net: Network) -> Value:

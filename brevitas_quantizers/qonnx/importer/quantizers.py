@@ -10,9 +10,9 @@ from torch import nn
 
 from brevitas_quantizers.injectors import QFXFixedPoint, QFXKHot
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
+from brevitas_quantizers.onnx_files import QuantSpec
 
 from .metadata import Metadata
-from .spec import QuantSpec
 from .values import Cast, Constant
 
 _NOT_FOR_PARAMETERS = ("per_channel_broadcastable_shape",)
@@ -21,7 +21,6 @@ _ONLY_FOR_WEIGHTS = (
     "accumulator_input_bit_width",
     "accumulator_input_signed",
 )
-_SAME = ("width", "signed", "rounding", "overflow", "k", "digits")
 
 
 class Quantizers:
@@ -129,8 +128,7 @@ class Quantizers:
         proxy, other = self._proxies.get(quantizer, (None, None))
         if proxy is None or other is None or not self.metadata.shared(quantizer):
             return None
-        same = all(getattr(spec, field) == getattr(other, field) for field in _SAME)
-        return proxy if same and np.array_equal(spec.frac_bits, other.frac_bits) else None
+        return proxy if spec.key == other.key else None
 
     def _options(self, spec: QuantSpec, quantizer: str) -> dict[str, Any]:
         """Of the metadata, but what the node says wins."""

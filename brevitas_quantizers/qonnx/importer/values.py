@@ -9,9 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from brevitas_quantizers.onnx_files import Node
-
-from .spec import QuantSpec
+from brevitas_quantizers.onnx_files import Node, QuantSpec
 
 MAX_RANK = 8
 
@@ -122,19 +120,25 @@ class Cast:
 
     Attributes:
         spec: the Quant node.
-        source: tensor that is cast.
-        reader: node that reads `source`: the Quant, or the Add, and which operand it is.
         output: tensor that the cast defines.
         slot: name of layer and slot (`relu1.act`), or `""`.
         quantizer: name of the quantizer, the same for all slots that share it, or `""`.
     """
 
     spec: QuantSpec
-    source: str
-    reader: tuple[str, int]
     output: str
     slot: str
     quantizer: str
+
+    @property
+    def source(self) -> str:
+        """Tensor that is cast."""
+        return self.spec.source
+
+    @property
+    def reader(self) -> tuple[str, int]:
+        """Node that reads `source`: the Quant, or the Add, and which operand it is."""
+        return self.spec.reader
 
     @property
     def layer(self) -> str:
