@@ -152,7 +152,6 @@ class QuantSpec:
                 f"half an LSB of shape {list(self.half.shape)} does not fit {list(shape)}"
             )
 
-
     def check_marks(self) -> None:
         """Refuse marks on an activation that contradict what the file's reader executes.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +15,6 @@ from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import ExportError, QfxError
-from brevitas_quantizers.injectors import DerivedConstants
-from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
 
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
@@ -34,7 +32,9 @@ from .metadata import (
 )
 from .qcdq import to_qcdq
 from .targets import Target, check_model
+from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OPSET = {False: 13, True: 18}
 _REWRITINGS = {Target.FINN: to_finn, Target.QCDQ: to_qcdq}
 
@@ -82,12 +82,13 @@ def export_qonnx(
         DataError: NaN or infinity in a parameter.
     """
     target = Target.parse(target)
-    twin = copy.deepcopy(model).cpu().eval()
+    args = _to_float32(args)
+    twin = plain_copy(model)
+    drop_uncalled(twin, args, {})
     check_model(twin, target)
     metadata, trained = describe_model(twin), trained_floats(twin)
-    args = _to_float32(args)
     with torch.no_grad():
-        _store_quantized_parameters(twin)
+        store_quantized_parameters(twin)
         twin.float()
         state = describe_state(twin, trained, latents)
         _check_args(twin, args)
@@ -128,16 +129,6 @@ def _run_exporter(twin: nn.Module, args: tuple[Tensor, ...], dynamo: bool) -> on
         return manager.export(twin, args=args, export_path=None, **options)
 
 
-def _store_quantized_parameters(twin: nn.Module) -> None:
-    """Overwrite parameters by their quantized values; casting those again changes nothing."""
-    for module in twin.modules():
-        if isinstance(module, DerivedConstants):
-            module.store_constants()
-        elif isinstance(module, _QFXParameterProxy) and module.is_quant_enabled:
-            for parameter in module.tracked_parameter_list:
-                parameter.copy_(module.quantizer(parameter)[0])
-
-
 def _to_float32(args: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     tensors = args if isinstance(args, tuple) else (args,)
     for tensor in tensors:
@@ -160,8 +151,19 @@ def _as_export_error(rule: str) -> Iterator[None]:
     except QfxError:
         raise
     except Exception as error:  # whatever a user's forward() or the exporter raises
-        cause = str(error).strip().partition("\n")[0]
-        raise ExportError(f"{rule}: {cause or type(error).__name__}") from error
+        raise ExportError(f"{rule}: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """One line on what went wrong first; exporters wrap it in banners on what they tried."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    lines = [line.strip() for line in _ANSI.sub("", str(first)).splitlines()]
+    text = next(filter(None, lines), "")
+    if first is error:
+        return text or type(error).__name__
+    return f"{type(first).__name__}: {text}".removesuffix(": ")
 
 
 def _check_inputs_quantized(exported: onnx.ModelProto) -> None:

@@ -27,6 +27,7 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantGlobalAvgPool2d,
     QuantMaxPool2d,
+    QuantRPReLU,
 )
 from tests.networks import MobileNet, ResNet20
 from tests.nn.networks import LAYERS
@@ -156,6 +157,27 @@ class Shared(nn.Module):
         x = self.entry(x)
         y = self.act2(self.second(self.act1(self.first(x))))
         return self.add(self.act1(self.first(y)), x)
+
+
+class Reused(nn.Module):
+    """Layers with two names, called twice; a layer of parts; two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = qnn.QuantIdentity(**FIXED)
+        self.block = nn.Sequential(qnn.QuantLinear(6, 6, **WB), qnn.QuantReLU(**FIXED))
+        self.again = self.block
+        self.shift = QuantRPReLU(6, 0)
+        self.shift_again = self.shift
+        self.coarse = qnn.QuantLinear(6, 6, **WB, weight_bit_width=3)
+        self.fine = qnn.QuantLinear(6, 6, **WB, weight_bit_width=7)
+        self.fine.weight = self.coarse.weight
+        self.add = QuantAdd(output_quant=QFXFixedPoint)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.shift(self.block(self.entry(x)))
+        x = self.shift_again(self.again(self.coarse(x)))
+        return self.add(self.add(self.fine(x), x), x)
 
 
 class TwoInputs(nn.Module):
@@ -301,6 +323,7 @@ NETWORKS: dict[str, Entry] = {
     "per-channel activations": Entry(per_channel_activations, ((3, 6, 6),)),
     "depthwise": Entry(depthwise, ((4, 6, 6),)),
     "shared quantizers": Entry(Shared, ((6,),)),
+    "reused layers": Entry(Reused, ((6,),)),
     "two inputs": Entry(TwoInputs, ((2, 8, 8), (2, 8, 8))),
     "slots of layers": Entry(Slots, ((2, 9),)),
     "input casts": Entry(InputCasts, ((2, 4, 4),)),

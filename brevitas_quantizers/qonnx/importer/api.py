@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -173,8 +174,25 @@ def _finish(network: Network) -> fx.GraphModule:
     network.check_nothing_waits()
     network.graph.output(values[0] if len(values) == 1 else tuple(values))
     network.layers.finish(network.needs_double)
+    _name_again(network)
     result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")
     return result.eval()
+
+
+def _name_again(network: Network) -> None:
+    """Layers that have had several names get them back; calls take them in turn."""
+    names: dict[str, list[str]] = {}
+    for name, first in network.metadata.aliases.items():
+        path = network.layers.place_again(name, first)
+        if path is not None:
+            names.setdefault(network.layers.path_of(first), []).append(path)
+    calls: Counter[str] = Counter()
+    for node in network.graph.nodes:
+        target = node.target
+        if node.op == "call_module" and target in names:
+            paths = [target, *names[target]]
+            node.target = paths[calls[target] % len(paths)]
+            calls[target] += 1
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from brevitas_quantizers.injectors.options import QuantizerOptions
 
 from ..metadata import METADATA_KEY, METADATA_VERSION, STATE_KEY, STATE_VERSION
 
-_OBJECTS = ("quantizers", "options", "layers", "shared", "tied")
+_OBJECTS = ("quantizers", "options", "layers", "shared", "tied", "aliases")
 _LISTS = ("frozen", "pools", "dropouts")
 
 
@@ -78,6 +78,11 @@ class Metadata:
     def tied(self) -> dict[str, str]:
         """Parameters that are one with another."""
         return {str(name): str(other) for name, other in self._objects["tied"].items()}
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Further names of layers, with the first one of each."""
+        return {str(name): str(first) for name, first in self._objects["aliases"].items()}
 
     @property
     def pools(self) -> dict[tuple[str, int], str]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from brevitas_quantizers.fixed_point import ModelImportError
 from brevitas_quantizers.injectors import QFXFixedPoint, QFXKHot
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
 from brevitas_quantizers.onnx_files import QuantSpec
@@ -101,6 +102,20 @@ class Quantizers:
         """Set every latent; after the parameters, whose quantizers start from their values."""
         for quantizer, name, points, in_file in self._latents:
             self._set(quantizer, name, points, in_file)
+
+    def check(self) -> None:
+        """Nothing has moved a binary point since it was set.
+
+        Raises:
+            ModelImportError: a quantizer does not cast as its node says.
+        """
+        for quantizer, name, points, in_file in self._latents:
+            found = quantizer.binary_point.detach().round().double().numpy()
+            if in_file and not np.array_equal(found.reshape(-1), points.reshape(-1)):
+                raise ModelImportError(
+                    f"{name}: its binary point must be {points.reshape(-1).tolist()[:4]} as in the "
+                    f"file, not {found.reshape(-1).tolist()[:4]}"
+                )
 
     def _set(
         self, quantizer: FixedPointQuantizer, name: str, points: np.ndarray, in_file: bool
