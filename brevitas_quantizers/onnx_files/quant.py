@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import (
+    DataError,
     KHotDigits,
     ModeError,
     OverflowMode,
     RoundingMode,
+    cast_codes,
+    is_khot,
     parse_rounding,
 )
 
@@ -30,6 +33,9 @@ MIN_WIDTH, MAX_WIDTH = 2, 32
 """Bits of a word; the same as those of a quantizer in training."""
 MIN_FRAC_BITS, MAX_FRAC_BITS = -126, 127
 """Binary points whose LSB, and whose number of LSBs to one, float32 holds."""
+
+MAX_RANK = 8
+"""Dimensions of a constant; more are taken for a damaged file."""
 
 HALVES = {"FLOOR": (RoundingMode.AP_RND, 1), "CEIL": (RoundingMode.AP_RND_MIN_INF, -1)}
 """Modes without a name in QONNX: this `rounding_mode`, behind an Add of so many half LSBs."""
@@ -151,6 +157,54 @@ class QuantSpec:
             raise self.half.add.refuse(
                 f"half an LSB of shape {list(self.half.shape)} does not fit {list(shape)}"
             )
+
+    def broadcast_points(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """`frac_bits` with as many dimensions as a tensor of `shape`.
+
+        Raises:
+            UnsupportedModelError: the scale does not fit the tensor.
+        """
+        bits = self.frac_bits
+        if bits.size == 1:
+            return bits.reshape((1,) * len(shape))
+        if not _fits(bits.shape, shape):
+            raise self.node.refuse(f"scale of shape {list(bits.shape)} does not fit {list(shape)}")
+        return bits.reshape((1,) * (len(shape) - bits.ndim) + bits.shape)
+
+    def codes(self, values: NDArray[np.generic], name: str) -> NDArray[np.int64]:
+        """Cast an initializer with the standard attributes, as any QONNX tool does.
+
+        Files with `qfx_*` attributes hold values that are cast already; there the cast must change
+        nothing.
+
+        Args:
+            values: of the initializer.
+            name: of the initializer.
+
+        Raises:
+            UnsupportedModelError: the values are no numbers, or not what the marks say.
+        """
+        if values.dtype.kind not in "fiu" or values.size == 0:
+            raise self.node.refuse(f"initializer {name!r} must hold numbers, not {values.dtype}")
+        if values.ndim > MAX_RANK:
+            raise self.node.refuse(
+                f"initializer {name!r} must have at most {MAX_RANK} dimensions, not {values.ndim}"
+            )
+        bits, modes = self.broadcast_points(values.shape), (self.executed, self.saturation)
+        try:
+            codes = cast_codes(values, bits, self.width, self.signed, *modes)
+        except DataError as error:
+            raise self.node.refuse(f"initializer {name!r}: {error}") from None
+        changed = np.flatnonzero(np.ldexp(codes.astype(np.float64), -bits) != values)
+        if self.is_marked and changed.size:
+            raise self.node.refuse(
+                f"initializer {name!r} must hold values that are cast already (the node has "
+                f"qfx_rounding), but {changed.size} of {values.size} are not; the first is "
+                f"{values.reshape(-1)[changed[0]]!r}"
+            )
+        if self.k is not None and not np.all(is_khot(codes, self.k, self.digits)):
+            raise self.node.refuse(f"initializer {name!r} is not {self.k}-hot as qfx_k says")
+        return codes
 
     def check_marks(self) -> None:
         """Refuse marks on an activation that contradict what the file's reader executes.

@@ -224,12 +224,15 @@ def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def shared_calls(model: nn.Module, args: tuple[Tensor, ...]) -> dict[str, list[str]]:
+def shared_calls(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, list[str]]:
     """Of each quantizer in several slots, these slots (`relu1.act`) in the order of their calls.
 
     Args:
         model: in evaluation mode; runs once if there is such a quantizer.
         args: its inputs.
+        kwargs: those by keyword.
     """
     slots: dict[str, list[str]] = {}
     again = tuple(f"{name}." for name in aliases(model)) or ("\0",)
@@ -246,7 +249,7 @@ def shared_calls(model: nn.Module, args: tuple[Tensor, ...]) -> dict[str, list[s
             layer = model.get_submodule(name)
             hooks.append(layer.register_forward_pre_hook(_note(noted, layer, mine)))
     if hooks:
-        model(*args)
+        model(*args, **kwargs)
     for hook in hooks:
         hook.remove()
     return calls

@@ -72,6 +72,10 @@ class _Rewriter:
         self.graph.node.extend(self.nodes)
         read = {name for node in self.nodes for name in node.input}
         read |= {value.name for value in self.graph.output}
+        known = {tensor.name for tensor in self.graph.initializer}
+        inputs = [value for value in self.graph.input if value.name not in known]
+        del self.graph.input[:]  # of old files, which list initializers among them
+        self.graph.input.extend(inputs)
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]
         self.graph.initializer.extend([*kept, *self.added])

@@ -13,6 +13,7 @@ from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
 
 from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
+from ..ir.ranges import Ranges
 from .constants import QuantizedConstant
 from .views import SUFFIX, View, channels_last
 
@@ -42,7 +43,8 @@ class Importer:
         self.quantized: dict[str, QuantizedConstant] = {}
         self.ops: list[Op] = []
         self.batch: int | None = None
-        self._types: dict[str, TensorType] = {}
+        self._ranges = Ranges()
+        self._types = self._ranges.types
         self._views: dict[str, View] = {}
         self._aliases: dict[str, str] = {}
         self._names: set[str] = set()
@@ -53,7 +55,7 @@ class Importer:
     def emit(self, op: Op) -> None:
         """Append an operation and infer its result."""
         self.ops.append(op)
-        self._types[op.output] = op.result(*(self._types[name] for name in op.inputs))
+        self._ranges.add(op)
 
     def node_name(self, node: Node) -> str:
         """The node's name, made unique if the file repeats it."""
@@ -128,6 +130,13 @@ class Importer:
             self.emit(Transpose(output, (tensor,), output, order))
         return output
 
+    def moved(self, tensor: str, order: tuple[int, ...]) -> str:
+        """A tensor of the graph with the axes of its samples in another order."""
+        output = f"{tensor}:moved{''.join(map(str, order))}"
+        if output not in self._types:
+            self.emit(Transpose(output, (tensor,), output, order))
+        return output
+
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]
@@ -145,6 +154,20 @@ class Importer:
         if name not in self.raw:
             raise node.refuse(f"its {role} {name!r} must be an initializer")
         return self.raw[name]
+
+    def integers(self, node: Node, name: str, role: str) -> tuple[int, ...]:
+        """A small vector of integers, such as axes or a shape."""
+        values = self.constant(node, name, role)
+        if values.dtype.kind not in "iu" or values.size > 16:
+            raise node.refuse(f"its {role} must be a few integers")
+        return tuple(int(value) for value in values.reshape(-1))
+
+    def number(self, node: Node, name: str, role: str) -> float:
+        """One number, such as a bound."""
+        values = self.constant(node, name, role)
+        if values.size != 1 or values.dtype.kind not in "fiu":
+            raise node.refuse(f"its {role} must be one number, not {values.size}")
+        return float(values.reshape(-1)[0])
 
     def weight(self, node: Node, name: str, role: str = "weight") -> QuantizedConstant:
         """A quantized initializer."""

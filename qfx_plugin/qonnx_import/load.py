@@ -8,7 +8,14 @@ from pathlib import Path
 import onnx
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
-from brevitas_quantizers.onnx_files import ModelSource, Node, ordered_nodes, read_model, reader_of
+from brevitas_quantizers.onnx_files import (
+    ModelSource,
+    Node,
+    ordered_nodes,
+    read_model,
+    reader_of,
+    refuse_operation,
+)
 
 from ..ir import Graph
 from .elementwise import (
@@ -146,7 +153,5 @@ def _converter(node: Node) -> Converter:
     if node.is_channels_last:
         found = CHANNELS_LAST.get(node.op_type)
     if found is None:
-        supported = ", ".join(["Quant", *STANDARD])
-        domain = f" of domain {node.domain!r}" if node.domain else ""
-        raise node.refuse(f"this operation{domain} is not supported; supported are {supported}")
+        raise refuse_operation(node, STANDARD)
     return found

@@ -169,7 +169,7 @@ def test_refuses_what_is_no_fixed_point():
         "the nearest one, and changes numbers"
     )
     assert refusal(quant_model(zero_point=3.0), snap_scales=True) == (
-        "Quant 'the_node': zero point must be 0, not 3.0"
+        "Quant 'the_node': zero point must be 0, not 3"
     )
     assert refusal(quant_model(bit_width=1.0)) == (
         "Quant 'the_node': bit width 1 is bipolar in QONNX, which is no fixed-point format"

@@ -21,6 +21,7 @@ from brevitas_quantizers.fixed_point import (
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.nn import QuantLayer
+from brevitas_quantizers.onnx_files import MAX_RANK
 
 from ..state import StateError, decode
 from .metadata import Metadata
@@ -164,7 +165,9 @@ class Layers:
         try:
             return decode(self.metadata.state[name], shape, near)
         except StateError as error:
-            raise ModelImportError(f"metadata 'qfx_state': {name} {error}") from None
+            raise ModelImportError(
+                f"metadata 'qfx_state': {name} {error}; latents=False leaves it out"
+            ) from None
 
     @torch.no_grad()
     def finish(self, double: bool) -> None:
@@ -201,9 +204,11 @@ class Layers:
         if isinstance(held.layer, DerivedConstants):
             return
         self._stateful.add(held.name)
-        near = torch.from_numpy(executed).reshape(parameter.shape)
-        parameter.data = self._decode(held.name, tuple(parameter.shape), near).to(parameter.dtype)
-        if not torch.equal(_cast(held), near.reshape(-1)):  # another tool has moved the values
+        near = torch.from_numpy(executed)
+        shape = _stored_shape(item, tuple(parameter.shape))
+        stored = self._decode(held.name, shape, near.reshape(shape))
+        parameter.data = stored.reshape(parameter.shape).to(parameter.dtype)
+        if not _computes(held, executed):  # another tool has moved the values
             _fill(held)
             self.metadata.notes.append(
                 f"{held.name}: the trained values in the metadata do not belong to the values in "
@@ -302,6 +307,15 @@ def _parameter(held: _Held) -> nn.Parameter | None:
     found = getattr(held.layer, held.slot)
     derived = isinstance(held.layer, DerivedConstants)
     return found if isinstance(found, nn.Parameter) and not derived else None
+
+
+def _stored_shape(item: object, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a stored tensor: `shape`, or what it was before another tool added dimensions of 1."""
+    found = item.get("shape") if isinstance(item, dict) else None
+    if not isinstance(found, list) or len(found) > MAX_RANK:
+        return shape
+    alike = [size for size in found if size != 1] == [size for size in shape if size != 1]
+    return tuple(found) if alike and all(type(size) is int for size in found) else shape
 
 
 def _computes(held: _Held, executed: np.ndarray) -> bool:

@@ -21,6 +21,7 @@ class Metadata:
 
     Attributes:
         present: whether there is any.
+        outputs: nesting of the results, each by its index; None for a row.
         dtype: element type of the network, `"float32"` or `"float64"`.
         state: stored tensors by name, still encoded.
         notes: what could not be used.
@@ -35,6 +36,7 @@ class Metadata:
         self.dtype = "float64" if content.get("dtype") == "float64" else "float32"
         state = _parse(texts.get(STATE_KEY), STATE_KEY, STATE_VERSION)
         self.state: dict[str, Any] = _typed(state, "tensors", dict)
+        self.outputs: object = content.get("outputs")
         self.notes: list[str] = []
         self.has_layers = "layers" in content
 

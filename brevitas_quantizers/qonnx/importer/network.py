@@ -46,6 +46,7 @@ class Network:
         layers: modules so far.
         readers: of each tensor.
         done: outputs of nodes that a layer before them has taken in.
+        own_outputs: whether the outputs are those of the file.
         batch: first dimension of the inputs.
         ranks: of each node, how many of its type come before it.
     """
@@ -77,6 +78,7 @@ class Network:
         self._waiting: dict[str, tuple[Cast, Callable[[], None]]] = {}
         self.casts: list[Cast] = []
         self.quantized: list[Constant] = []
+        self.own_outputs = True
         self.batch = 1
         self.ranks = _ranks(nodes)
         self._read_quantizers(nodes, Quants(nodes, self.raw, outputs, reader, snap))

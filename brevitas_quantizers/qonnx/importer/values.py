@@ -11,8 +11,6 @@ from torch import Tensor, fx
 
 from brevitas_quantizers.onnx_files import Node, QuantSpec
 
-MAX_RANK = 8
-
 
 @dataclass(frozen=True, eq=False)
 class Value:
@@ -60,20 +58,9 @@ class Constant:
         Raises:
             ModelImportError: it does not, or the values are no numbers.
         """
-        if values.dtype.kind not in "fiu" or values.size == 0 or values.ndim > MAX_RANK:
-            raise spec.node.refuse(f"initializer {name!r} must hold numbers, not {values.dtype}")
-        values = values.astype(np.float64)
-        if not np.all(np.isfinite(values)):
-            raise spec.node.refuse(f"initializer {name!r} must be finite")
-        bits = spec.frac_bits
-        padded = bits.reshape((1,) * max(0, values.ndim - bits.ndim) + bits.shape)
-        if bits.size == 1:
-            padded = bits.reshape((1,) * values.ndim)
-        sizes = zip(padded.shape, values.shape, strict=False)
-        if padded.ndim != values.ndim or any(a not in (1, b) for a, b in sizes):
-            shapes = f"{list(bits.shape)} does not fit {list(values.shape)}"
-            raise spec.node.refuse(f"scale of shape {shapes}")
-        return cls(spec, values, padded, name, bits.size > 1)
+        spec.codes(values, name)
+        padded = spec.broadcast_points(values.shape)
+        return cls(spec, values.astype(np.float64), padded, name, spec.frac_bits.size > 1)
 
     @property
     def shape(self) -> tuple[int, ...]:
