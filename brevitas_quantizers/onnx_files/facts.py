@@ -62,8 +62,10 @@ class Geometry:
             )
         found = cls._read(node, kernel, bool(node.integer("ceil_mode", 0)))
         if set(found.dilations) != {1}:
-            raise node.refuse(f"its geometry is impossible: dilations of a pool must be 1, not "
-                f"{list(found.dilations)}")
+            raise node.refuse(
+                f"its geometry is impossible: dilations of a pool must be 1, not "
+                f"{list(found.dilations)}"
+            )
         return found
 
     @classmethod

@@ -31,8 +31,8 @@ _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
 
 MIN_WIDTH, MAX_WIDTH = 2, 32
 """Bits of a word; the same as those of a quantizer in training."""
-MIN_FRAC_BITS, MAX_FRAC_BITS = -126, 127
-"""Binary points whose LSB, and whose number of LSBs to one, float32 holds."""
+MIN_FRAC_BITS, MAX_FRAC_BITS = -126, 126
+"""Binary points whose LSB, and whose number of LSBs to one, are normal numbers of float32."""
 
 MAX_RANK = 8
 """Dimensions of a constant; more are taken for a damaged file."""
@@ -316,18 +316,18 @@ class Quants:
     def _rounding(
         self, node: Node, is_constant: bool, half: HalfLsb | None, signed: bool
     ) -> RoundingMode:
+        name = _rounding_name(node)
         if self._executed is not None and not is_constant:
             trained = _mode(node, "qfx_rounding", RoundingMode)
             alike = {self._executed, trained} <= _SAME_IF_UNSIGNED
             return trained if trained is not None and alike and not signed else self._executed
         if half is not None:
             return half.rounding
-        name = node.text("rounding_mode", "ROUND")
         try:
-            return parse_rounding(name.upper(), "qonnx")
+            return parse_rounding(name, "qonnx")
         except ModeError as error:
             raise node.refuse(
-                f"rounding mode {name.upper()!r} has no ap_fixed equivalent: {error}"
+                f"rounding mode {name!r} has no ap_fixed equivalent: {error}"
             ) from None
 
     def _half(self, node: Node) -> HalfLsb | None:

@@ -113,7 +113,7 @@ def _check_layers(model: nn.Module, target: Target) -> None:
         if isinstance(module, (qnn.QuantRNN, qnn.QuantLSTM)):
             raise ExportError(
                 f"{name or type(module).__name__}: {type(module).__name__} has no exact form in "
-                "QONNX: its sigmoid and tanh are floating point between its quantizers"
+                "QONNX; its sigmoid and tanh are floating point between its quantizers"
             )
         reason = getattr(module, "no_qonnx_form", None)
         if reason is not None:

@@ -44,8 +44,11 @@ def plain_copy(model: nn.Module) -> nn.Module:
 def _bake(module: nn.Module) -> None:
     """Put what hooks and parametrizations compute into the parameters themselves."""
     if parametrize.is_parametrized(module):
-        for name in list(module.parametrizations):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+        # Not removed by torch, which would change the class that the original has too.
+        module.__class__ = parametrize.type_before_parametrizations(module)
+        del module._modules["parametrizations"]
+        module._parameters |= {name: nn.Parameter(value) for name, value in values.items()}
     for key, hook in list(module._forward_pre_hooks.items()):
         if isinstance(hook, _HOOKS):
             hook.remove(module)

@@ -138,7 +138,8 @@ def import_qonnx(
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, list(outputs), reader_of(model), snap_scales)
+        network = Network(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
+        network.own_outputs = outputs == own
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
             result = _finish(network)
