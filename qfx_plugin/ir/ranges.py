@@ -11,7 +11,7 @@ from brevitas_quantizers.fixed_point.limits import MAX_FRAC_BITS, MAX_RANGE_BITS
 from .ops import Op
 from .types import FixedType, TensorType
 
-MAX_RANGE_WORDS = 1 << 22
+MAX_RANGE_WORDS = 1 << 21
 """Words of 64 bits that the proven ranges of all channels of all tensors have together."""
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import brevitas.nn as qnn
 import numpy as np
 import onnx
+import torch
+import torch.nn.functional as F
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
+from brevitas_quantizers import QFXFixedPoint, export_qonnx
+from brevitas_quantizers.nn import QuantBatchNorm2d, QuantGlobalAvgPool2d, QuantPReLU
 from tests import qonnx_models as models
 
 Rng = np.random.Generator
@@ -96,7 +102,7 @@ def retype_constant(graph: onnx.GraphProto, rng: Rng) -> None:
 def spoil_constant(graph: onnx.GraphProto, rng: Rng) -> None:
     tensor = _pick(graph.initializer, rng)
     values = np.array(numpy_helper.to_array(tensor)).reshape(-1)
-    if not values.size:
+    if not values.size or values.dtype.kind == "O":
         return
     special = _SPECIAL if values.dtype.kind == "f" else (0, -1, 1, 5, 2**31 - 1, -(2**31))
     values[int(rng.integers(values.size))] = _pick(special, rng)
@@ -175,9 +181,44 @@ MUTATIONS: tuple[Mutation, ...] = (
 )  # fmt: skip
 
 
+class Zoo(nn.Module):
+    """What no hand-written file has: reshapes, joins, slopes, bounds, layers of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        act = {"act_quant": QFXFixedPoint}
+        wb = {"weight_quant": QFXFixedPoint, "bias_quant": QFXFixedPoint}
+        self.entry = qnn.QuantIdentity(**act, rounding="AP_RND", bit_width=5)
+        self.conv = qnn.QuantConv2d(2, 4, 3, padding=1, **wb, weight_bit_width=4)
+        self.norm = QuantBatchNorm2d(4)
+        self.slope = QuantPReLU(4)
+        self.relu = qnn.QuantReLU(**act, input_quant=QFXFixedPoint)
+        self.mean = QuantGlobalAvgPool2d()
+        self.points = qnn.QuantLinear(4, 3, **wb)
+        self.fc = qnn.QuantLinear(36, 3, **wb)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.relu(self.slope(self.norm(self.conv(self.entry(x)))))
+        y = F.interpolate(F.max_pool2d(x, 2), scale_factor=2.0) * x
+        y = torch.cat([y, F.hardtanh(x, -0.5, 0.25), F.leaky_relu(x, 0.25)], 2)
+        y = y.transpose(1, 3)
+        y = self.points(y).unsqueeze(1).squeeze(1)
+        z = self.mean(x).flatten(1)
+        return z, self.fc(F.avg_pool2d(y, (4, 1)).flatten(1))
+
+
+def zoo() -> onnx.ModelProto:
+    """A file of ours, metadata and all."""
+    torch.manual_seed(0)
+    model, x = Zoo(), torch.randn(4, 2, 4, 4)
+    model(x)
+    return export_qonnx(model.eval(), x[:1])
+
+
 def originals() -> list[onnx.ModelProto]:
     """Small networks that are read; together they have every operation."""
     return [
+        zoo(),
         models.mlp((4, 3, 2)),
         models.cnn(size=4, rounding="AP_RND"),
         models.average_pool(),
