@@ -17,7 +17,7 @@ from brevitas_quantizers.qonnx import export_qonnx
 
 from .errors import OptionError
 from .ir import Graph
-from .qonnx_import import SUFFIX
+from .qonnx_import import CHANNELS_LAST_DOMAIN, SUFFIX
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,7 +56,7 @@ def start(
     dtype = torch.float64 if wide else torch.float32
     twin = copy.deepcopy(model).cpu().eval().to(dtype)
     seen = _watch(twin)
-    places = _places(model_path)
+    places, turned = _places(model_path)
 
     def run(inputs: Arrays) -> Arrays:
         for calls in seen.values():
@@ -66,7 +66,7 @@ def start(
             result = twin(*operands)
         many = isinstance(result, (tuple, list)) and not hasattr(result, "value")
         results = list(result) if many else [result]
-        tensors = _quantized(seen, places, graph)
+        tensors = _quantized(seen, places, turned, graph)
         for name, tensor in zip(graph.outputs, results, strict=True):
             tensors[name] = getattr(tensor, "value", tensor)
         return {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -86,29 +86,33 @@ def _watch(model: nn.Module) -> dict[str, list[Tensor]]:
     return seen
 
 
-def _places(model_path: Path) -> dict[str, list[str]]:
-    """By quantizer: the tensors that its Quant nodes define, in the order of execution."""
+def _places(model_path: Path) -> tuple[dict[str, list[str]], bool]:
+    """By quantizer: the tensors that its Quant nodes define, in the order of execution.
+
+    Also whether a tool has turned the layers of the file round to channels last.
+    """
     places: dict[str, list[str]] = {}
-    for node in onnx.load(str(model_path), load_external_data=False).graph.node:
+    nodes = onnx.load(str(model_path), load_external_data=False).graph.node
+    for node in nodes:
         name = next((a.s.decode() for a in node.attribute if a.name == "qfx_name"), None)
         if name is not None and node.output:
             places.setdefault(name, []).append(node.output[0])
-    return places
+    return places, any(node.domain == CHANNELS_LAST_DOMAIN for node in nodes)
 
 
 def _quantized(
-    seen: dict[str, list[Tensor]], places: dict[str, list[str]], graph: Graph
+    seen: dict[str, list[Tensor]], places: dict[str, list[str]], turned: bool, graph: Graph
 ) -> dict[str, Tensor]:
     """Tensors by their names in the file; a quantizer called more or less often has no names."""
     known = graph.types()
-    if any(name.endswith(SUFFIX) for name in known):  # a channels-last file of this module
-        here = {name: f"{name}{SUFFIX}" for names in places.values() for name in names}
-    else:
-        here = {name: name for names in places.values() for name in names}
-    pairs = [
-        pair
-        for name, calls in seen.items()
-        if len(calls) == len(places.get(name, ()))
-        for pair in zip(places[name], calls, strict=True)
-    ]
-    return {here[name]: tensor for name, tensor in pairs if here[name] in known}
+    found: dict[str, Tensor] = {}
+    for who, calls in seen.items():
+        if len(calls) != len(places.get(who, ())):
+            continue
+        for name, tensor in zip(places[who], calls, strict=True):
+            first = f"{name}{SUFFIX}"
+            if first in known:  # the graph's axes; the module has them, or has those of the file
+                found[first] = tensor if turned else tensor.movedim(-1, 1)
+            elif name in known and (not turned or tensor.ndim == 2):
+                found[name] = tensor
+    return found

@@ -44,6 +44,11 @@ class Node:
         return self.domain in STANDARD_DOMAINS
 
     @property
+    def is_constant(self) -> bool:
+        """Whether this is a `Constant` node."""
+        return self.op_type == "Constant" and self.is_standard
+
+    @property
     def is_channels_last(self) -> bool:
         """Whether the operation is one of ONNX with channels as the last axis."""
         return self.domain == CHANNELS_LAST_DOMAIN

@@ -24,8 +24,13 @@ _ROLES = {
 _KEPT_PROPERTIES = ("functions", "training_info", "metadata_props")
 
 
-def canonicalise(exported: onnx.ModelProto) -> None:
-    """Rename nodes, tensors and constants, in place; drop what describes the exporter's run."""
+def canonicalise(exported: onnx.ModelProto, outputs: list[str]) -> None:
+    """Rename nodes, tensors and constants, in place; drop what describes the exporter's run.
+
+    Args:
+        exported: changed in place.
+        outputs: names for the results.
+    """
     graph = exported.graph
     exported.doc_string = ""
     for name in _KEPT_PROPERTIES:
@@ -34,7 +39,7 @@ def canonicalise(exported: onnx.ModelProto) -> None:
     pairs = [(opset.domain, opset.version) for opset in opsets]
     del exported.opset_import[:]
     exported.opset_import.extend(onnx.helper.make_opsetid(*pair) for pair in pairs)
-    _Renaming(graph).apply()
+    _Renaming(graph).apply(outputs)
     for node in graph.node:
         node.doc_string = ""
         node.ClearField("metadata_props")
@@ -92,11 +97,10 @@ class _Renaming:
         self.counts: Counter[str] = Counter()
         self.taken = {value.name for value in graph.input}
 
-    def apply(self) -> None:
+    def apply(self, outputs: list[str]) -> None:
         graph = self.graph
-        for index, output in enumerate(graph.output):
-            self.new[output.name] = output.name = f"output_{index}" if index else "output"
-            self.taken.add(output.name)
+        for output, name in zip(graph.output, outputs, strict=True):
+            self.new[output.name] = output.name = self._free(name)
         self.new |= {value.name: value.name for value in graph.input}
         parameters = [n.input[0] for n in graph.node if n.op_type == "Quant"]
         self.taken |= {name for name in parameters if name in self.constants}

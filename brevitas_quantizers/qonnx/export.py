@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,20 @@ from typing import Any
 import onnx
 import torch
 from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
-from torch import Tensor, nn
+from torch import nn
 
-from brevitas_quantizers.fixed_point import ExportError, QfxError
-from brevitas_quantizers.injectors import DerivedConstants
-from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
+from brevitas_quantizers.fixed_point import (
+    ExportError,
+    ModelImportError,
+    QfxError,
+    QfxWarning,
+)
 
+from .calls import Call, Flat, Results
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
 from .handlers import QFX_HANDLERS
+from .importer import import_qonnx
 from .marks import MARK, mark_layers, take_marks_out
 from .metadata import (
     METADATA_KEY,
@@ -34,7 +40,9 @@ from .metadata import (
 )
 from .qcdq import to_qcdq
 from .targets import Target, check_model
+from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OPSET = {False: 13, True: 18}
 _REWRITINGS = {Target.FINN: to_finn, Target.QCDQ: to_qcdq}
 
@@ -49,11 +57,12 @@ class _DynamoManager(QONNXDynamoManager):
 
 def export_qonnx(
     model: nn.Module,
-    args: Tensor | tuple[Tensor, ...],
+    args: Any,
     path: str | os.PathLike[str] | None = None,
     target: Target | str = Target.QONNX,
     dynamo: bool = False,
     latents: bool = True,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """Write `model` as QONNX whose execution equals `model` in evaluation mode bit for bit.
 
@@ -63,7 +72,8 @@ def export_qonnx(
     Args:
         model: a calibrated or trained model whose parameters and activations are all quantized
             by `QFXFixedPoint` or `QFXKHot`.
-        args: example input (batch, ...) that fixes the shapes in the file.
+        args: example input (batch, ...) that fixes the shapes in the file; several in a tuple, in
+            which None leaves out an optional argument.
         path: file to write, or `None` to only return the model.
         target: `"qonnx"` for any reader; `"hls4ml"` and `"finn"` also refuse what these would
             change; `"qcdq"` writes standard operators that onnxruntime runs.
@@ -71,85 +81,86 @@ def export_qonnx(
         latents: also store the float weights and biases that training holds, in the metadata, so
             that `import_qonnx` can go on training where this model stopped. Without them, it
             starts from the quantized values.
+        kwargs: further example inputs, by keyword; these are their names in the file.
 
     Returns:
         The ONNX model, as written.
 
     Raises:
         ExportError: an unquantized parameter, a mode the target has no word for, an input that
-            does not fit the model, or an unquantized input.
+            does not fit the model, an unquantized input, or an operation that no reader of ours
+            takes for exact fixed point.
         CalibrationError: a binary point that no data has set.
         DataError: NaN or infinity in a parameter.
     """
     target = Target.parse(target)
-    twin = copy.deepcopy(model).cpu().eval()
+    call = Call(args, kwargs)
+    twin = plain_copy(model)
+    drop_uncalled(twin, *call.arguments)
     check_model(twin, target)
     metadata, trained = describe_model(twin), trained_floats(twin)
-    args = _to_float32(args)
     with torch.no_grad():
-        _store_quantized_parameters(twin)
+        store_quantized_parameters(twin)
         twin.float()
         state = describe_state(twin, trained, latents)
-        _check_args(twin, args)
-        metadata["shared"] = shared_calls(twin, args)
+        results = _run(twin, call)
+        metadata["shared"] = shared_calls(twin, *call.arguments)
         mark_layers(twin)
-        exported = _run_exporter(twin, args, dynamo)
+        exported = _run_exporter(twin, call, results, dynamo)
     _repeat_shared_initializers(exported)
     merge_equal_nodes(exported.graph, ("Quant", MARK))
     marks = take_marks_out(exported.graph)
     _check_inputs_quantized(exported)
     _name_parameters(exported, metadata["shared"])
-    canonicalise(exported)
+    canonicalise(exported, results.names)
+    if results.structure is not None:
+        metadata["outputs"] = results.structure
     metadata |= describe_places(twin, marks, exported.graph)
     exported = _REWRITINGS.get(target, lambda model: model)(exported)
     if target is Target.FINN:
         metadata["target"] = target.value  # what its Quant nodes mean depends on the reader
     properties = {METADATA_KEY: dumps(metadata)} | ({STATE_KEY: state} if state else {})
     onnx.helper.set_model_props(exported, properties)
+    if target is not Target.QCDQ:
+        _read_again(model, exported)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         onnx.save(exported, os.fspath(path))
     return exported
 
 
-def _run_exporter(twin: nn.Module, args: tuple[Tensor, ...], dynamo: bool) -> onnx.ModelProto:
+def _run_exporter(twin: nn.Module, call: Call, results: Results, dynamo: bool) -> onnx.ModelProto:
     manager = _DynamoManager if dynamo else _TorchScriptManager
     options: dict[str, Any] = {
         "opset_version": _OPSET[dynamo],
         "dynamo": dynamo,
-        "input_names": ["input"] if len(args) == 1 else [f"input_{i}" for i in range(len(args))],
-        "output_names": ["output"],
+        "input_names": call.names,
+        "output_names": [f"output_{i}" for i in range(len(results.names))],
     }
     if dynamo:
         options |= {"optimize": True, "verbose": False}
     else:
         options |= {"keep_initializers_as_inputs": False}
+    is_plain = call.is_plain(twin) and results.structure is None
+    exported = twin if is_plain else Flat(twin, call)
     with _as_export_error(f"{type(twin).__name__}: torch.onnx cannot export the model"):
-        return manager.export(twin, args=args, export_path=None, **options)
+        return manager.export(exported, args=call.tensors, export_path=None, **options)
 
 
-def _store_quantized_parameters(twin: nn.Module) -> None:
-    """Overwrite parameters by their quantized values; casting those again changes nothing."""
-    for module in twin.modules():
-        if isinstance(module, DerivedConstants):
-            module.store_constants()
-        elif isinstance(module, _QFXParameterProxy) and module.is_quant_enabled:
-            for parameter in module.tracked_parameter_list:
-                parameter.copy_(module.quantizer(parameter)[0])
+def _run(twin: nn.Module, call: Call) -> Results:
+    with _as_export_error(f"{type(twin).__name__} does not run on args of shape {call.shapes}"):
+        args, kwargs = call.arguments
+        return Results(twin(*args, **kwargs))
 
 
-def _to_float32(args: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    tensors = args if isinstance(args, tuple) else (args,)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise ExportError(f"args must be a tensor or a tuple of tensors, not {tensor!r}")
-    return tuple(tensor.detach().cpu().float() for tensor in tensors)
-
-
-def _check_args(twin: nn.Module, args: tuple[Tensor, ...]) -> None:
-    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in args)
-    with _as_export_error(f"{type(twin).__name__} does not run on args of shape {shapes}"):
-        twin(*args)
+def _read_again(model: nn.Module, exported: onnx.ModelProto) -> None:
+    """A file that our own reader refuses is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", QfxWarning)
+            import_qonnx(exported)
+    except ModelImportError as error:
+        raise ExportError(f"{type(model).__name__} has no exact form in QONNX: {error}") from None
 
 
 @contextmanager
@@ -160,8 +171,19 @@ def _as_export_error(rule: str) -> Iterator[None]:
     except QfxError:
         raise
     except Exception as error:  # whatever a user's forward() or the exporter raises
-        cause = str(error).strip().partition("\n")[0]
-        raise ExportError(f"{rule}: {cause or type(error).__name__}") from error
+        raise ExportError(f"{rule}: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """One line on what went wrong first; exporters wrap it in banners on what they tried."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    lines = [line.strip() for line in _ANSI.sub("", str(first)).splitlines()]
+    text = next(filter(None, lines), "")
+    if first is error:
+        return text or type(error).__name__
+    return f"{type(first).__name__}: {text}".removesuffix(": ")
 
 
 def _check_inputs_quantized(exported: onnx.ModelProto) -> None:

@@ -28,8 +28,7 @@ from brevitas_quantizers.injectors.proxies import (
     _QFXProxy,
 )
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
-
-from .patterns import HALVES
+from brevitas_quantizers.onnx_files import HALVES
 
 QUANT_OP = f"{DOMAIN_STRING}::Quant"
 

@@ -27,6 +27,7 @@ from brevitas_quantizers.prepare import named_quantizers
 from .marks import DROPOUTS, POOL_TYPES, Mark
 from .scale_shift import QuantScale, QuantShift
 from .state import encode
+from .twin import aliases
 
 METADATA_KEY = "qfx"
 METADATA_VERSION = 1
@@ -40,6 +41,7 @@ LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((qnn.QuantIdentity, qnn.QuantReLU, qnn.QuantSigmoid, qnn.QuantTanh), ()),
     qnn.QuantHardTanh: (),
     qfx_nn.ChannelShift: (),
+    qnn.QuantEltwiseAdd: (),
     qfx_nn.QuantAdd: (),
     qfx_nn.QuantAvgPool2d: ("kernel_size", "stride", "padding"),
     qfx_nn.QuantBatchNorm1d: _STATISTICS,
@@ -62,14 +64,15 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
     """The readable metadata; call before the parameters are replaced by their cast values."""
     quantizers = dict(named_quantizers(model))
     dtypes = {p.dtype for _, q in quantizers.items() for p in q.parameters(recurse=False)}
-    return {
+    several = aliases(model)
+    return ({"aliases": several} if several else {}) | {
         "version": METADATA_VERSION,
         "dtype": "float64" if torch.float64 in dtypes else "float32",
         "quantizers": {name: _describe(q) for name, q in quantizers.items()},
         "options": {name: _options(q.options) for name, q in quantizers.items()},
         "layers": {name: _layer(module) for name, module in _known_layers(model)},
         "frozen": sorted(name for name, value in _parameters(model) if not value.requires_grad),
-        "tied": _tied(model),
+        "tied": _tied(model, several),
     }
 
 
@@ -159,13 +162,18 @@ def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return model.named_parameters(remove_duplicate=False)
 
 
-def _tied(model: nn.Module) -> dict[str, str]:
-    """Parameters of layers that are one tensor with an earlier one."""
+def _tied(model: nn.Module, several: dict[str, str]) -> dict[str, str]:
+    """Parameters of layers that are one tensor with an earlier one of another layer."""
     first: dict[int, str] = {}
     quantizers = {id(p) for _, q in named_quantizers(model) for p in q.parameters()}
     ordered = sorted(_parameters(model), key=lambda pair: pair[0])
     pairs = ((name, first.setdefault(id(p), name), p) for name, p in ordered)
-    return {name: other for name, other, p in pairs if name != other and id(p) not in quantizers}
+    again = tuple(f"{name}." for name in several) or ("\0",)
+    return {
+        name: other
+        for name, other, p in pairs
+        if name != other and id(p) not in quantizers and not name.startswith(again)
+    }
 
 
 def _known_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -216,29 +224,38 @@ def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def shared_calls(model: nn.Module, args: tuple[Tensor, ...]) -> dict[str, list[str]]:
+def shared_calls(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, list[str]]:
     """Of each quantizer in several slots, these slots (`relu1.act`) in the order of their calls.
 
     Args:
         model: in evaluation mode; runs once if there is such a quantizer.
         args: its inputs.
+        kwargs: those by keyword.
     """
     slots: dict[str, list[str]] = {}
+    again = tuple(f"{name}." for name in aliases(model)) or ("\0",)
     for name, module in model.named_modules(remove_duplicate=False):
-        if _has_quantizer(module):
+        if _has_quantizer(module) and not name.startswith(again):
             slots.setdefault(module.quantizer.who, []).append(name.removesuffix("_quant"))
     calls: dict[str, list[str]] = {who: [] for who, names in slots.items() if len(names) > 1}
     hooks = []
     for who, noted in calls.items():
+        layers: dict[str, list[str]] = {}
         for slot in sorted(slots[who], key=lambda name: _ORDER.index(name.rpartition(".")[2])):
-            layer = model.get_submodule(slot.rpartition(".")[0])
-            hooks.append(layer.register_forward_pre_hook(_note(noted, slot)))
+            layers.setdefault(slot.rpartition(".")[0], []).append(slot)
+        for name, mine in layers.items():
+            layer = model.get_submodule(name)
+            hooks.append(layer.register_forward_pre_hook(_note(noted, layer, mine)))
     if hooks:
-        model(*args)
+        model(*args, **kwargs)
     for hook in hooks:
         hook.remove()
     return calls
 
 
-def _note(calls: list[str], slot: str) -> Any:
-    return lambda *_: calls.append(slot)
+def _note(calls: list[str], layer: nn.Module, slots: list[str]) -> Any:
+    """An element-wise sum casts both operands by one quantizer, then maybe its result."""
+    joins = isinstance(layer, qnn.QuantEltwiseAdd) and slots[0].endswith("input")
+    return lambda *_: calls.extend([*slots[:1], *slots] if joins else slots)

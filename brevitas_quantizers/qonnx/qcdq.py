@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes, code_range
+from brevitas_quantizers.onnx_files import reader_of
 
 from .exact_nodes import NodeChain, append_cast, needs_nodes
 from .patterns import Cast, Casts, is_quant
@@ -39,7 +40,7 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
     if version < LEAST_OPSET:
         raise ExportError(f"QCDQ needs opset {LEAST_OPSET} or later, not {version}")
     rewritten = copy.deepcopy(model)
-    _Rewriter(rewritten.graph).run()
+    _Rewriter(rewritten.graph, reader_of(model)).run()
     used = {node.domain for node in rewritten.graph.node} | {"", "ai.onnx"}
     kept = [opset for opset in rewritten.opset_import if opset.domain in used]
     del rewritten.opset_import[:]
@@ -50,9 +51,9 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
 class _Rewriter:
     """One pass over the nodes of a graph, in order."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, reader: str) -> None:
         self.graph = graph
-        self.casts = Casts(graph)
+        self.casts = Casts(graph, reader)
         self.found = {n.output[0]: self.casts.read(n) for n in graph.node if is_quant(n)}
         self.nodes: list[onnx.NodeProto] = []
         self.added: list[onnx.TensorProto] = []
@@ -71,6 +72,10 @@ class _Rewriter:
         self.graph.node.extend(self.nodes)
         read = {name for node in self.nodes for name in node.input}
         read |= {value.name for value in self.graph.output}
+        known = {tensor.name for tensor in self.graph.initializer}
+        inputs = [value for value in self.graph.input if value.name not in known]
+        del self.graph.input[:]  # of old files, which list initializers among them
+        self.graph.input.extend(inputs)
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]
         self.graph.initializer.extend([*kept, *self.added])
@@ -84,7 +89,7 @@ class _Rewriter:
         elif cast.output in self.biases:
             self._bias(cast, self.biases[cast.output])
         else:
-            self._weight(cast, _codes(cast, self.casts.array(cast.source)), cast.scale)
+            self._weight(cast, _codes(cast, self.casts.constants[cast.source]), cast.scale)
 
     def _activation(self, cast: Cast) -> None:
         check_activation(cast.name, cast.width, cast.overflow)
@@ -112,7 +117,7 @@ class _Rewriter:
 
     def _bias(self, cast: Cast, scale: NDArray[np.float32] | None) -> None:
         """int32 on the accumulator's scale, else float values."""
-        codes = _codes(cast, self.casts.array(cast.source))
+        codes = _codes(cast, self.casts.constants[cast.source])
         values = (codes * cast.scale.astype(np.float64)).astype(np.float32)
         if scale is not None:
             steps = values.astype(np.float64) / scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+import brevitas.nn as qnn
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import (
@@ -108,6 +109,11 @@ def _check_layers(model: nn.Module, target: Target) -> None:
             raise ExportError(
                 f"{name}: {type(module).__name__} computes in floating point; use "
                 "QuantBatchNorm of brevitas_quantizers.nn, or fold it into the layer before"
+            )
+        if isinstance(module, (qnn.QuantRNN, qnn.QuantLSTM)):
+            raise ExportError(
+                f"{name or type(module).__name__}: {type(module).__name__} has no exact form in "
+                "QONNX; its sigmoid and tanh are floating point between its quantizers"
             )
         reason = getattr(module, "no_qonnx_form", None)
         if reason is not None:

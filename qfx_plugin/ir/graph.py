@@ -10,6 +10,7 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 
 from ..errors import UnsupportedModelError
 from .ops import Input, Op
+from .ranges import Ranges
 from .types import FixedType, TensorType
 
 
@@ -147,10 +148,10 @@ class Graph:
 
     @cached_property
     def _types(self) -> dict[str, TensorType]:
-        types: dict[str, TensorType] = {}
+        ranges = Ranges()
         for op in self.ops:
-            types[op.output] = op.result(*(types[name] for name in op.inputs))
-        return types
+            ranges.add(op)
+        return ranges.types
 
 
 def _check_names(op: Op, defined: set[str]) -> None:

@@ -18,6 +18,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from brevitas_quantizers.fixed_point.limits import MAX_FRAC_BITS
+
 from ..errors import ModelFileError
 from . import ops
 from .graph import Graph
@@ -28,7 +30,6 @@ FORMAT = "qfx-ir"
 VERSION = 1
 MAX_CHARACTERS = 1 << 28
 MAX_RANK = 8
-MAX_FRAC_BITS = 4096
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From version n to n + 1, for every version before the present one."""
 

@@ -19,9 +19,6 @@ from ..errors import UnsupportedModelError
 Codes: TypeAlias = NDArray[np.int64]
 BigInts: TypeAlias = NDArray[np.object_]
 
-MAX_ELEMENTS = 1 << 24
-"""Largest number of elements of one sample's tensor; a bigger one is taken for a damaged file."""
-
 
 @dataclass(frozen=True)
 class RealType:

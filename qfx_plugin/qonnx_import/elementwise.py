@@ -86,10 +86,7 @@ def convert_clip(node: Node, state: Importer) -> None:
     for key, name in zip(("min", "max"), names, strict=True):
         value = node.real(key, math.nan)
         if name:
-            values = state.constant(node, name, key)
-            if values.size != 1:
-                raise node.refuse(f"its {key} must be one number, not {values.size}")
-            value = float(np.asarray(values).reshape(-1)[0])
+            value = state.number(node, name, key)
         bounds.append(None if math.isnan(value) or math.isinf(value) else Fraction(value))
     node.check_all_read()
     known = [bound for bound in bounds if bound is not None]

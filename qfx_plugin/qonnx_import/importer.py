@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
-from brevitas_quantizers.onnx_files import Node, tensor_array
+from brevitas_quantizers.fixed_point import FixedPointFormat
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
 
-from ..errors import ModelFileError, OptionError, UnsupportedModelError
+from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
+from ..ir.ranges import Ranges
 from .constants import QuantizedConstant
 from .views import SUFFIX, View, channels_last
 
@@ -30,19 +31,20 @@ class Importer:
         raw: initializers as they are, by name, read when first used.
         quantized: initializers behind a Quant.
         ops: the graph so far.
+        quants: reads the Quant nodes.
         batch: first dimension of the inputs in the file, None where it is symbolic.
-        executed: rounding that the file's reader gives every activation, whatever it says.
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], executed: RoundingMode | None = None
+        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: str
     ) -> None:
-        self.executed = executed
         self.raw = RawConstants(graph, nodes)
+        self.quants = Quants(nodes, self.raw, outputs, reader)
         self.quantized: dict[str, QuantizedConstant] = {}
         self.ops: list[Op] = []
         self.batch: int | None = None
-        self._types: dict[str, TensorType] = {}
+        self._ranges = Ranges()
+        self._types = self._ranges.types
         self._views: dict[str, View] = {}
         self._aliases: dict[str, str] = {}
         self._names: set[str] = set()
@@ -53,7 +55,7 @@ class Importer:
     def emit(self, op: Op) -> None:
         """Append an operation and infer its result."""
         self.ops.append(op)
-        self._types[op.output] = op.result(*(self._types[name] for name in op.inputs))
+        self._ranges.add(op)
 
     def node_name(self, node: Node) -> str:
         """The node's name, made unique if the file repeats it."""
@@ -128,6 +130,13 @@ class Importer:
             self.emit(Transpose(output, (tensor,), output, order))
         return output
 
+    def moved(self, tensor: str, order: tuple[int, ...]) -> str:
+        """A tensor of the graph with the axes of its samples in another order."""
+        output = f"{tensor}:moved{''.join(map(str, order))}"
+        if output not in self._types:
+            self.emit(Transpose(output, (tensor,), output, order))
+        return output
+
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]
@@ -145,6 +154,20 @@ class Importer:
         if name not in self.raw:
             raise node.refuse(f"its {role} {name!r} must be an initializer")
         return self.raw[name]
+
+    def integers(self, node: Node, name: str, role: str) -> tuple[int, ...]:
+        """A small vector of integers, such as axes or a shape."""
+        values = self.constant(node, name, role)
+        if values.dtype.kind not in "iu" or values.size > 16:
+            raise node.refuse(f"its {role} must be a few integers")
+        return tuple(int(value) for value in values.reshape(-1))
+
+    def number(self, node: Node, name: str, role: str) -> float:
+        """One number, such as a bound."""
+        values = self.constant(node, name, role)
+        if values.size != 1 or values.dtype.kind not in "fiu":
+            raise node.refuse(f"its {role} must be one number, not {values.size}")
+        return float(values.reshape(-1)[0])
 
     def weight(self, node: Node, name: str, role: str = "weight") -> QuantizedConstant:
         """A quantized initializer."""
@@ -214,56 +237,3 @@ class Importer:
         self.batch = dims[0] or None
         sample = tuple(size for size in dims[1:] if size is not None)
         self.emit(Input(value.name, (), value.name, sample))
-
-
-class RawConstants(Mapping[str, NDArray[np.generic]]):
-    """Initializers and Constant nodes by name, converted to arrays on first use."""
-
-    def __init__(self, graph: onnx.GraphProto, nodes: list[Node]) -> None:
-        self._protos: dict[str, onnx.TensorProto] = {}
-        self._arrays: dict[str, NDArray[np.generic]] = {}
-        self._computed: set[str] = set()
-        for tensor in graph.initializer:
-            self._add(tensor.name, tensor)
-        for node in nodes:
-            if node.op_type == "Constant":
-                value = node.tensor("value")
-                if value is None:
-                    raise node.refuse("must have a tensor in its attribute 'value'")
-                self._add(node.output, value)
-
-    def __getitem__(self, name: str) -> NDArray[np.generic]:
-        if name not in self._arrays:
-            self._arrays[name] = tensor_array(self._protos[name])
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._protos)
-
-    def __len__(self) -> int:
-        return len(self._protos)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._protos
-
-    def is_computed(self, name: str) -> bool:
-        """Whether `put` made the name known, so that a 0 stands for the batch."""
-        return name in self._computed
-
-    def alias(self, name: str, source: str) -> None:
-        """Make the initializer `source` known as `name` too."""
-        self._add(name, self._protos[source])
-        self._arrays[name] = self[source]
-        if source in self._computed:
-            self._computed.add(name)
-
-    def put(self, name: str, values: NDArray[np.generic]) -> None:
-        """Make computed sizes known under `name`."""
-        self._add(name, onnx.TensorProto())
-        self._arrays[name] = values
-        self._computed.add(name)
-
-    def _add(self, name: str, tensor: onnx.TensorProto) -> None:
-        if name in self._protos:
-            raise ModelFileError(f"initializer {name!r} is defined twice")
-        self._protos[name] = tensor

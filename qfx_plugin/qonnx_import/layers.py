@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import (
+    Geometry,
+    Node,
+    check_divisor,
+    check_matrix,
+    gemm_is_transposed,
+)
 
 from ..ir import (
     AveragePool,
@@ -20,56 +26,35 @@ from ..ir import (
     Window,
 )
 from .importer import Importer
-from .quant import (
-    HalfAdd,
-    activation_points,
-    check_activation,
-    quantize_constant,
-    read_spec,
-)
+from .quant import activation_points, quantize_constant
 from .views import View, channels_last
 
 
-def convert_quant(node: Node, state: Importer, half: HalfAdd | None = None) -> None:
-    """Quant of an initializer gives a constant, of a tensor a `Quantize`.
-
-    Args:
-        node: the Quant node.
-        state: the import.
-        half: the Add of half an LSB in front of this node, if it is part of the cast.
-    """
-    source, scale, zero_point, bit_width = node.operands(4)
-    roles = ((scale, "scale"), (zero_point, "zero point"), (bit_width, "bit width"))
-    operands = (state.constant(node, name, role) for name, role in roles)
-    executed = None if state.is_constant(source) else state.executed
-    spec = read_spec(node, *operands, half=half, executed=executed)
+def convert_quant(node: Node, state: Importer) -> None:
+    """Quant of an initializer gives a constant, of a tensor a `Quantize`."""
+    spec = state.quants.read(node)
+    source = spec.source
     if source in state.raw:
-        constant = quantize_constant(node, spec, state.raw[source], source)
+        constant = quantize_constant(spec, state.raw[source], source)
         state.quantized[node.output] = constant
         return
     if source in state.quantized:
         raise node.refuse(f"its operand {source!r} is quantized already")
-    check_activation(node, spec)
-    view = state.view(node, half.source if half else source)
+    view = state.view(node, source)
     shape = state.type_of(view.tensor).shape
-    bits = spec.frac_bits
-    if not view.plain and bits.size > 1:
-        rank = len(shape) + 1
-        bits = (
-            view.to_graph(bits.reshape((1,) * (rank - bits.ndim) + bits.shape))
-            if bits.ndim <= rank
-            else bits
-        )
+    sample = tuple(shape[axis] for axis in view.order)
+    spec.check_activation((1, *sample))
+    bits = view.to_graph(spec.broadcast_points((1, *sample)))
     state.emit(
         Quantize(
             state.node_name(node),
             (view.tensor,),
             state.put_view(node.output, view),
             spec.width,
-            activation_points(node, bits, shape),
+            activation_points(spec, bits),
             spec.signed,
-            spec.rounding,
-            spec.overflow,
+            spec.executed,
+            spec.saturation,
         )
     )
 
@@ -82,12 +67,8 @@ def convert_conv(node: Node, state: Importer) -> None:
     if last:
         axes = constant.codes.ndim
         constant = constant.transpose((0, axes - 1, *range(1, axes - 1)))
+    window = _window(Geometry.of_conv(node, constant.codes.shape))
     weight = constant.weight(node)
-    kernel = weight.codes.shape[2:]
-    if len(kernel) not in (1, 2):
-        raise node.refuse(f"must have 1 or 2 spatial dimensions, not {len(kernel)}")
-    node.integers("kernel_shape")
-    window = _window(node, kernel)
     groups = node.integer("group", 1)
     node.check_all_read()
     bias = _bias(node, state, b, weight.codes.shape[0])
@@ -108,26 +89,33 @@ def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
 def convert_gemm(node: Node, state: Importer) -> None:
     """Gemm with alpha = beta = 1 and a constant right-hand side."""
     x, w, b = node.operands(2, 3)
-    node.require("alpha", 1.0, ": it would change the weights")
-    node.require("beta", 1.0, ": it would change the bias")
-    node.require("transA", 0)
-    constant = state.weight(node, w)
-    weight = (constant if node.integer("transB", 0) else constant.transpose(None)).weight(node)
+    constant, transposed = state.weight(node, w), gemm_is_transposed(node)
     node.check_all_read()
+    check_matrix(node, constant.codes.shape)
+    weight = (constant if transposed else constant.transpose(None)).weight(node)
     bias = _bias(node, state, b, weight.codes.shape[0])
     operand = state.tensor(node, x)
     state.emit(Linear(state.node_name(node), (operand,), node.output, weight, bias))
 
 
 def convert_matmul(node: Node, state: Importer) -> None:
-    """MatMul by a constant (features, outputs) matrix."""
+    """MatMul by a constant (features, outputs) matrix, at each point where there are several."""
     x, w = node.operands(2)
     node.check_all_read()
     constant = state.weight(node, w)
-    if constant.codes.ndim != 2:
-        raise node.refuse(f"weight must be a matrix, not of shape {list(constant.codes.shape)}")
-    operand, weight = state.tensor(node, x), constant.transpose(None).weight(node)
-    state.emit(Linear(state.node_name(node), (operand,), node.output, weight, None))
+    check_matrix(node, constant.codes.shape)
+    weight, name = constant.transpose(None).weight(node), state.node_name(node)
+    rank = len(state.view(node, x).order)
+    if rank == 1:
+        state.emit(Linear(name, (state.tensor(node, x),), node.output, weight, None))
+        return
+    if rank > 3:
+        raise node.refuse(f"its samples must have 1 to 3 dimensions, not {rank}")
+    operand = state.channels_first(node, x)  # features last: a convolution of one point
+    kernel = (1,) * (rank - 1)
+    weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
+    output = state.put_view(node.output, View("", channels_last(rank)))
+    state.emit(Conv(name, (operand,), output, weight, None, Window.plain(*kernel)))
 
 
 def convert_max_pool(node: Node, state: Importer) -> None:
@@ -135,18 +123,17 @@ def convert_max_pool(node: Node, state: Importer) -> None:
     (x,) = node.operands(1)
     node.integer("storage_order", 0)
     operand, output = _image(node, state, x)
-    window = _pool_window(node, state.type_of(operand).shape)
+    window = _pool_window(node, Geometry.of_pool(node), state.type_of(operand).shape)
     state.emit(MaxPool(state.node_name(node), (operand,), output, window))
 
 
 def convert_average_pool(node: Node, state: Importer) -> None:
     """AveragePool; padding must count as zeros."""
     (x,) = node.operands(1)
-    counts = node.integer("count_include_pad", 0)
-    window = _pool_window(node, state.shape(node, x))
-    if window.padded and not counts:
-        raise node.refuse("count_include_pad must be 1 where pads are not 0: divisors would differ")
-    state.emit(AveragePool(state.node_name(node), (x,), node.output, window))
+    geometry = Geometry.of_pool(node)
+    check_divisor(node, geometry)
+    window = _pool_window(node, geometry, state.shape(node, x))
+    state.emit(AveragePool(state.node_name(node), (state.tensor(node, x),), node.output, window))
 
 
 def convert_global_average_pool(node: Node, state: Importer) -> None:
@@ -154,7 +141,7 @@ def convert_global_average_pool(node: Node, state: Importer) -> None:
     (x,) = node.operands(1)
     node.check_all_read()
     window = Window.plain(*state.shape(node, x)[1:])
-    state.emit(AveragePool(state.node_name(node), (x,), node.output, window))
+    state.emit(AveragePool(state.node_name(node), (state.tensor(node, x),), node.output, window))
 
 
 def convert_reduce_mean(node: Node, state: Importer) -> None:
@@ -172,7 +159,7 @@ def _reduce(node: Node, state: Importer, kind: type[SumPool]) -> None:
     rank = len(state.shape(node, x)) + 1
     given = node.integers("axes")
     if axes_name:
-        given = tuple(int(a) for a in state.constant(node, axes_name, "axes").reshape(-1))
+        given = state.integers(node, axes_name, "axes")
     keep = node.integer("keepdims", 1)
     node.require("noop_with_empty_axes", 0)
     node.check_all_read()
@@ -180,7 +167,7 @@ def _reduce(node: Node, state: Importer, kind: type[SumPool]) -> None:
         raise node.refuse(f"axes must be all spatial ones, not {list(given)}")
     shape, name = state.shape(node, x), state.node_name(node)
     reduced = node.output if keep else f"{node.output}:reduced"
-    state.emit(kind(name, (x,), reduced, Window.plain(*shape[1:])))
+    state.emit(kind(name, (state.tensor(node, x),), reduced, Window.plain(*shape[1:])))
     if not keep:
         state.emit(Reshape(f"{name}:squeeze", (reduced,), node.output, shape[:1]))
 
@@ -199,33 +186,12 @@ def _bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None
     return constant.reshape((outputs,)).weight(node)
 
 
-def _pool_window(node: Node, shape: tuple[int, ...]) -> Window:
+def _pool_window(node: Node, geometry: Geometry, shape: tuple[int, ...]) -> Window:
     """Geometry of a pool; rounding the output size up is accepted where it changes nothing."""
-    window = _window(node, node.integers("kernel_shape"))
-    ceil = node.integer("ceil_mode", 0)
     node.check_all_read()
-    if len(window.kernel) != len(shape) - 1:
-        raise node.refuse(f"kernel_shape {list(window.kernel)} does not fit samples {list(shape)}")
-    sizes = zip(shape[1:], window.pads, window.extent, window.strides, strict=True)
-    if ceil and any((size + sum(pad) - extent) % step for size, pad, extent, step in sizes):
-        raise node.refuse("ceil_mode must be 0 where windows do not cover the input evenly")
-    return window
+    geometry.check_image(node, shape[1:])
+    return _window(geometry)
 
 
-def _window(node: Node, kernel: tuple[int, ...]) -> Window:
-    rank = len(kernel)
-    if rank == 0:
-        raise node.refuse("kernel_shape must be given")
-    strides = node.integers("strides", (1,) * rank)
-    dilations = node.integers("dilations", (1,) * rank)
-    pads = node.integers("pads", (0,) * 2 * rank)
-    padding = node.text("auto_pad", "NOTSET")
-    if padding not in ("NOTSET", "VALID"):
-        raise node.refuse(f"auto_pad must be NOTSET or VALID with explicit pads, not {padding!r}")
-    if (len(strides), len(dilations), len(pads)) != (rank, rank, 2 * rank):
-        raise node.refuse(f"strides, dilations and pads must fit a kernel of {rank} dimensions")
-    pairs = tuple(zip(pads[:rank], pads[rank:], strict=True))
-    window = Window(kernel, strides, pairs, dilations)
-    if not window.is_sane:
-        raise node.refuse(f"its geometry is impossible: {window}")
-    return window
+def _window(geometry: Geometry) -> Window:
+    return Window(geometry.kernel, geometry.strides, geometry.pads, geometry.dilations)

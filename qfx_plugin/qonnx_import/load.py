@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 
-from brevitas_quantizers.fixed_point import FixedPointFormat, RoundingMode
-from brevitas_quantizers.onnx_files import ModelSource, Node, ordered_nodes, read_model, reader_of
+from brevitas_quantizers.fixed_point import FixedPointFormat
+from brevitas_quantizers.onnx_files import (
+    ModelSource,
+    Node,
+    ordered_nodes,
+    read_model,
+    reader_of,
+    refuse_operation,
+)
 
 from ..ir import Graph
 from .elementwise import (
@@ -32,7 +38,6 @@ from .layers import (
     convert_reduce_mean,
     convert_reduce_sum,
 )
-from .quant import HALVES, HalfAdd
 from .shapes import (
     convert_concat,
     convert_flatten,
@@ -105,18 +110,17 @@ def load_qonnx(
     """
     model = read_model(source, MAX_NODES)
     name = model.graph.name if isinstance(source, onnx.ModelProto) else Path(source).stem
-    executed = RoundingMode.AP_RND if reader_of(model) == "finn" else None
     formats = {
         key: fmt if isinstance(fmt, FixedPointFormat) else FixedPointFormat.parse(fmt)
         for key, fmt in (input_formats or {}).items()
     }
-    return convert_graph(model.graph, name, executed, formats, outputs)
+    return convert_graph(model.graph, name, reader_of(model), formats, outputs)
 
 
 def convert_graph(
     graph: onnx.GraphProto,
     name: str,
-    executed: RoundingMode | None = None,
+    reader: str = "qonnx",
     input_formats: Mapping[str, FixedPointFormat] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Graph:
@@ -125,24 +129,20 @@ def convert_graph(
     Args:
         graph: of the file.
         name: of the network.
-        executed: rounding that the file's reader gives every activation, whatever it says.
+        reader: whom the file was written for.
         input_formats: formats of inputs without a Quant.
         outputs: tensors to stop at.
     """
     outputs = [value.name for value in graph.output] if outputs is None else list(outputs)
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
-    state = Importer(graph, nodes, executed)
+    state = Importer(graph, nodes, outputs, reader)
     state.declare_inputs(input_formats or {})
-    halves = dict(_half_lsb_adds(nodes, state, outputs))
-    skipped = {half.output for half in halves.values()}
     for node in nodes:
-        if node.op_type == "Constant" or node.output_or_none in skipped:
-            continue
-        if convert_size(node, state):
+        if node.is_constant or state.quants.takes(node) or convert_size(node, state):
             continue
         if node.is_quant:
-            convert_quant(node, state, halves.get(node.output))
+            convert_quant(node, state)
         else:
             _converter(node)(node, state)
     return state.graph(outputs, name)
@@ -153,41 +153,5 @@ def _converter(node: Node) -> Converter:
     if node.is_channels_last:
         found = CHANNELS_LAST.get(node.op_type)
     if found is None:
-        supported = ", ".join(["Quant", *STANDARD])
-        domain = f" of domain {node.domain!r}" if node.domain else ""
-        raise node.refuse(f"this operation{domain} is not supported; supported are {supported}")
+        raise refuse_operation(node, STANDARD)
     return found
-
-
-def _half_lsb_adds(
-    nodes: list[Node], state: Importer, outputs: list[str]
-) -> Iterator[tuple[str, HalfAdd]]:
-    """Pairs of (Add of plus or minus half an LSB, Quant): see `HALVES`.
-
-    Yields:
-        Output of the Quant, and what the Add makes of it.
-    """
-    readers: dict[str, int] = dict.fromkeys(outputs, 1)
-    for name in (name for node in nodes for name in node.inputs):
-        readers[name] = readers.get(name, 0) + 1
-    adds = {node.output_or_none: node for node in nodes if node.op_type == "Add"}
-    for node in nodes:
-        add = adds.get(node.inputs[0]) if node.is_quant and len(node.inputs) == 4 else None
-        if add is None or readers[node.inputs[0]] != 1 or len(add.inputs) != 2:
-            continue
-        found = HALVES.get(node.text("rounding_mode", "ROUND").upper())
-        if found is None:
-            continue
-        for half, source in (add.inputs, add.inputs[::-1]):
-            if half in state.raw and _is_half(state, half, node.inputs[1], found[1]):
-                yield node.output, HalfAdd(add.outputs[0], source, found[0])
-                break
-
-
-def _is_half(state: Importer, half: str, scale: str, sign: int) -> bool:
-    """Whether initializer `half` is plus or minus half of `scale`, element by element."""
-    if scale not in state.raw:
-        return False
-    values, steps = state.raw[half], state.raw[scale]
-    same_shape = values.size == 1 or values.shape == steps.shape or steps.size == 1
-    return bool(same_shape and np.all(values * 2 == sign * steps))

@@ -6,14 +6,11 @@ from math import prod
 
 import numpy as np
 
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import MAX_RANK, Node
 
 from ..ir import Concat, Identity, Reshape, Upsample
 from .importer import Importer
 from .views import View
-
-MAX_RANK = 8
-"""Most dimensions of a constant; more are taken for a damaged file."""
 
 
 def convert_identity(node: Node, state: Importer) -> None:
@@ -27,8 +24,7 @@ def convert_identity(node: Node, state: Importer) -> None:
     if x in state.quantized:
         state.quantized[node.output] = state.quantized[x]
         return
-    if x in state.raw:
-        state.raw.alias(node.output, x)
+    if node.output in state.raw:  # another name of an initializer
         return
     operand = state.tensor(node, x)
     state.emit(Identity(state.node_name(node), (operand,), node.output))
@@ -104,22 +100,24 @@ _REPEATING = (
 
 
 def convert_unsqueeze(node: Node, state: Importer) -> None:
-    """Unsqueeze of a quantized constant."""
+    """Unsqueeze of a quantized constant, or of a tensor behind its batch axis."""
     x, axes_name = node.operands(1, 2)
     axes = node.integers("axes")
     if axes_name:
-        axes = tuple(int(axis) for axis in state.constant(node, axes_name, "axes").reshape(-1))
+        axes = state.integers(node, axes_name, "axes")
     node.check_all_read()
-    if x not in state.quantized:
-        raise node.refuse("only weights may be unsqueezed; activations keep their dimensions")
-    constant = state.quantized[x]
-    rank = constant.codes.ndim + len(axes)
+    is_constant = x in state.quantized
+    old = state.quantized[x].codes.shape if is_constant else (1, *state.shape(node, x))
+    rank = len(old) + len(axes)
     new = {axis % rank for axis in axes if -rank <= axis < rank}
-    if len(new) != len(axes) or rank > MAX_RANK:
-        raise node.refuse(f"axes {list(axes)} do not fit shape {list(constant.codes.shape)}")
-    sizes = iter(constant.codes.shape)
+    if len(new) != len(axes) or rank > MAX_RANK or (0 in new and not is_constant):
+        raise node.refuse(f"axes {list(axes)} do not fit shape {list(old)}")
+    sizes = iter(old)
     shape = tuple(1 if axis in new else next(sizes) for axis in range(rank))
-    state.quantized[node.output] = constant.reshape(shape)
+    if is_constant:
+        state.quantized[node.output] = state.quantized[x].reshape(shape)
+    else:
+        _reshape(node, state, x, shape[1:])
 
 
 def convert_flatten(node: Node, state: Importer) -> None:
@@ -136,7 +134,7 @@ def convert_flatten(node: Node, state: Importer) -> None:
 def convert_reshape(node: Node, state: Importer) -> None:
     """Reshape that leaves the batch axis alone; of a constant, any."""
     x, target_name = node.operands(2)
-    target = [int(size) for size in state.constant(node, target_name, "shape").reshape(-1)]
+    target = list(state.integers(node, target_name, "shape"))
     literal = node.integer("allowzero", 0) and not state.raw.is_computed(target_name)
     if literal and 0 in target:
         raise node.refuse(f"shape {target} must have no dimension of size 0")
@@ -161,7 +159,7 @@ def convert_squeeze(node: Node, state: Importer) -> None:
     shape = state.shape(node, x)
     axes = node.integers("axes")
     if axes_name:
-        axes = tuple(int(axis) for axis in state.constant(node, axes_name, "axes").reshape(-1))
+        axes = state.integers(node, axes_name, "axes")
     node.check_all_read()
     rank = len(shape) + 1
     gone = {axis % rank for axis in axes if -rank <= axis < rank}
@@ -172,7 +170,7 @@ def convert_squeeze(node: Node, state: Importer) -> None:
 
 
 def convert_concat(node: Node, state: Importer) -> None:
-    """Concat along the channel axis, which is any axis of the file that the graph has first."""
+    """Concat along any axis but the batch."""
     names = node.operands(1, max(1, len(node.inputs)))
     views = [state.view(node, name) for name in names]
     if any(view.order != views[0].order for view in views):
@@ -183,14 +181,21 @@ def convert_concat(node: Node, state: Importer) -> None:
     rank = len(views[0].order) + 1
     axis = node.integer("axis", 1)
     node.check_all_read()
-    if not -rank <= axis < rank or axis % rank == 0 or views[0].order[axis % rank - 1] != 0:
-        raise node.refuse(f"axis must be 1 (channels), not {axis}")
-    output = state.put_view(node.output, views[0])
-    state.emit(Concat(state.node_name(node), tuple(view.tensor for view in views), output))
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise node.refuse(f"axis must be 1 to {rank - 1}, not {axis}")
+    order = views[0].order
+    place = order[axis % rank - 1]
+    tensors = tuple(view.tensor for view in views)
+    if place:  # the graph joins along its first axis: that one comes to the front
+        first = (place, *(other for other in range(rank - 1) if other != place))
+        tensors = tuple(state.moved(tensor, first) for tensor in tensors)
+        order = tuple(first.index(other) for other in order)
+    output = state.put_view(node.output, View("", order))
+    state.emit(Concat(state.node_name(node), tensors, output))
 
 
 def _reshape(node: Node, state: Importer, x: str, shape: tuple[int, ...]) -> None:
-    state.emit(Reshape(state.node_name(node), (x,), node.output, shape))
+    state.emit(Reshape(state.node_name(node), (state.tensor(node, x),), node.output, shape))
 
 
 def _resolve(node: Node, target: list[int], size: int) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantGlobalAvgPool2d,
     QuantMaxPool2d,
+    QuantRPReLU,
 )
 from tests.networks import MobileNet, ResNet20
 from tests.nn.networks import LAYERS
@@ -158,6 +159,27 @@ class Shared(nn.Module):
         return self.add(self.act1(self.first(y)), x)
 
 
+class Reused(nn.Module):
+    """Layers with two names, called twice; a layer of parts; two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = qnn.QuantIdentity(**FIXED)
+        self.block = nn.Sequential(qnn.QuantLinear(6, 6, **WB), qnn.QuantReLU(**FIXED))
+        self.again = self.block
+        self.shift = QuantRPReLU(6, 0)
+        self.shift_again = self.shift
+        self.coarse = qnn.QuantLinear(6, 6, **WB, weight_bit_width=3)
+        self.fine = qnn.QuantLinear(6, 6, **WB, weight_bit_width=7)
+        self.fine.weight = self.coarse.weight
+        self.add = QuantAdd(output_quant=QFXFixedPoint)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.shift(self.block(self.entry(x)))
+        x = self.shift_again(self.again(self.coarse(x)))
+        return self.add(self.add(self.fine(x), x), x)
+
+
 class TwoInputs(nn.Module):
     """Several inputs, several outputs, functions between layers."""
 
@@ -192,6 +214,28 @@ class Slots(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.bn(self.conv(x)))
+
+
+class InputCasts(nn.Module):
+    """Input quantizers of layers without constants: activations, sums, behind a dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        casts = {"input_quant": QFXFixedPoint, "input_bit_width": 4, "input_rounding": "AP_RND"}
+        self.conv = qnn.QuantConv2d(2, 4, 3, padding=1, **WB, input_quant=QFXFixedPoint)
+        self.drop = nn.Dropout(0.2)
+        self.relu = qnn.QuantReLU(**FIXED, **casts)
+        self.clip = qnn.QuantHardTanh(**FIXED, **casts, min_val=-1.0, max_val=0.5)
+        self.tanh = qnn.QuantTanh(**FIXED, **casts)
+        self.add = qnn.QuantEltwiseAdd(output_quant=QFXFixedPoint, **casts)
+        self.plain_add = qnn.QuantEltwiseAdd(output_quant=None, **casts)
+        self.bare = qnn.QuantReLU(act_quant=None, **casts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.drop(self.conv(x)))
+        y = self.add(self.clip(x), self.tanh(x))
+        y = self.add(y, x)
+        return self.bare(self.plain_add(y, y))
 
 
 class Functions(nn.Module):
@@ -279,8 +323,10 @@ NETWORKS: dict[str, Entry] = {
     "per-channel activations": Entry(per_channel_activations, ((3, 6, 6),)),
     "depthwise": Entry(depthwise, ((4, 6, 6),)),
     "shared quantizers": Entry(Shared, ((6,),)),
+    "reused layers": Entry(Reused, ((6,),)),
     "two inputs": Entry(TwoInputs, ((2, 8, 8), (2, 8, 8))),
     "slots of layers": Entry(Slots, ((2, 9),)),
+    "input casts": Entry(InputCasts, ((2, 4, 4),)),
     "other functions": Entry(Functions, ((5, 3),)),
     "learned widths": Entry(learned_widths, ((8,),)),
     "frozen": Entry(frozen, ((6,),)),

@@ -169,7 +169,7 @@ def test_refuses_what_is_no_fixed_point():
         "the nearest one, and changes numbers"
     )
     assert refusal(quant_model(zero_point=3.0), snap_scales=True) == (
-        "Quant 'the_node': zero point must be 0, not 3.0"
+        "Quant 'the_node': zero point must be 0, not 3"
     )
     assert refusal(quant_model(bit_width=1.0)) == (
         "Quant 'the_node': bit width 1 is bipolar in QONNX, which is no fixed-point format"
@@ -178,7 +178,7 @@ def test_refuses_what_is_no_fixed_point():
         "Quant 'the_node': bit width must be a whole number from 2 to 32, not 4.5"
     )
     assert refusal(quant_model(scale=-0.5)) == (
-        "Quant 'the_node': scale must be positive and finite, not -0.5"
+        "Quant 'the_node': scale must be a power of two, not -0.5"
     )
     assert refusal(quant_model(rounding_mode="CEIL")).startswith(
         "Quant 'the_node': rounding mode 'CEIL' has no ap_fixed equivalent"

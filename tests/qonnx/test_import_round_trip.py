@@ -19,7 +19,13 @@ from brevitas_quantizers import (
     import_qonnx,
     learned_formats,
 )
-from brevitas_quantizers.fixed_point import OverflowMode, QfxWarning, RoundingMode
+from brevitas_quantizers.fixed_point import (
+    ModelImportError,
+    OverflowMode,
+    QfxWarning,
+    RoundingMode,
+)
+from brevitas_quantizers.qonnx.importer.api import STANDARD
 from tests.qonnx.roundtrip_checks import assert_round_trip, assert_same_bytes, bytes_of
 from tests.qonnx.roundtrip_networks import (
     LARGE,
@@ -92,6 +98,42 @@ def test_every_pair_of_modes_of_activations(rounding, overflow, torch_seed):
     _, twin = assert_round_trip(model, batch, dynamo=False)
     options = twin.get_submodule("2").act_quant.quantizer.options
     assert (options.rounding, options.overflow) == (rounding, overflow)
+
+
+def without(exported: onnx.ModelProto, key: str, *layers: str) -> onnx.ModelProto:
+    """The file whose metadata forget what `layers` are."""
+    changed = onnx.ModelProto.FromString(exported.SerializeToString())
+    for prop in changed.metadata_props:
+        if prop.key == "qfx":
+            content = json.loads(prop.value)
+            content[key] = {k: v for k, v in content[key].items() if k not in layers}
+            prop.value = json.dumps(content)
+    return changed
+
+
+def test_an_input_cast_that_no_layer_takes_stands_alone(torch_seed):
+    model, (x,) = NETWORKS["input casts"].trained()
+    layers = ("conv", "relu", "clip", "add", "plain_add", "bare")
+    twin = import_qonnx(without(export_qonnx(model, x[:1]), "layers", *layers))
+    assert torch.equal(twin(x), model(x))
+    assert isinstance(twin.relu_input, qnn.QuantIdentity)
+    assert learned_formats(twin)["relu_input.act"] == learned_formats(model)["relu.input"]
+
+
+def test_an_input_cast_that_is_forgotten_is_an_error(torch_seed, monkeypatch):
+    model, (x,) = NETWORKS["input casts"].trained()
+    exported = export_qonnx(model, x[:1])
+
+    def forgetful(node, net):
+        cast = net.waiting(node, 0)
+        net.values[node.output] = net.values[node.inputs[0] if cast is None else cast.source]
+
+    monkeypatch.setitem(STANDARD, "Relu", forgetful)
+    with pytest.raises(ModelImportError) as caught:
+        import_qonnx(exported)
+    assert str(caught.value) == (
+        "Quant 'relu.input_quant': no layer takes the input quantizer 'relu.input'"
+    )
 
 
 def test_files_are_read_as_well_as_models(tmp_path, torch_seed):

@@ -237,12 +237,14 @@ def test_files_of_others_that_are_no_fixed_point_are_refused():
                 tensor.CopyFrom(numpy_helper.from_array(np.float32(value), name))
         return model
 
-    assert refusal(spoilt("x_q_scale", 0.3)) == "x_q: scale must be a power of two"
-    assert refusal(spoilt("x_q_zero", 1)) == "x_q: zero point must be 0"
+    assert refusal(spoilt("x_q_scale", 0.3)) == (
+        "Quant 'x_q_node': scale must be a power of two, not 0.300000012"
+    )
+    assert refusal(spoilt("x_q_zero", 1)) == "Quant 'x_q_node': zero point must be 0, not 1"
     assert refusal(spoilt("x_q_bits", 4.5)) == (
-        "x_q: bit width must be a whole number from 2 on, not 4.5"
+        "Quant 'x_q_node': bit width must be a whole number from 2 to 32, not 4.5"
     )
     model = models.mlp()
     node = next(node for node in model.graph.node if node.op_type == "Quant")
     node.attribute.extend([helper.make_attribute("other", 1)])
-    assert to_qcdq(model).graph.node
+    assert refusal(model).endswith("attribute 'other' is not supported")

@@ -75,6 +75,34 @@ def test_clip():
     assert isinstance(op, Clip) and (op.low, op.high, op.frac_bits) == (None, 6, 0)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 2.5), (-2.5, 0.0), (0.0, 0.0), (-0.0, 1.0)])
+def test_a_bound_of_zero_is_one(low, high):
+    op = agree(build(("low", low), ("high", high), op="Clip"))
+    assert (op.low, op.high) == (int(low * 2**op.frac_bits), int(high * 2**op.frac_bits))
+
+
+def test_clip_by_attributes_without_one_bound():
+    b = build(op="Clip", min=0.0)
+    b.node("Identity", ["y"], "logits")
+    model = b.model("logits", SHAPE)
+    model.opset_import[0].version = 10
+    op = load_qonnx(model).producer("y")
+    assert (op.low, op.high, op.frac_bits) == (0, None, 0)
+
+
+def test_a_leaky_relu_has_a_slope_of_a_hundredth_unless_it_says_otherwise():
+    with pytest.raises(UnsupportedModelError, match="significant bits, not 0.00999999978"):
+        load_qonnx(finished(build(op="LeakyRelu")))
+    op = agree(build(op="LeakyRelu", alpha=0.375))
+    assert (op.slope.codes.tolist(), op.slope.frac_bits.tolist()) == ([3], [3])
+
+
+def finished(b: QonnxBuilder) -> object:
+    """The model whose output is `y`."""
+    b.node("Identity", ["y"], "logits")
+    return b.model("logits", SHAPE)
+
+
 def test_reduce_sum():
     b = QonnxBuilder(SHAPE)
     b.initializers["axes"] = np.array([2, 3])
@@ -119,7 +147,7 @@ REFUSALS = {
     ),
     "unsqueezed activation": (
         build(("axes", 1.0), op="Unsqueeze"),
-        "Unsqueeze 'y_node': only weights may be unsqueezed; activations keep their dimensions",
+        "Unsqueeze 'y_node': its axes must be a few integers",
     ),
 }
 

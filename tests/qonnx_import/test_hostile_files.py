@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import time
@@ -12,12 +13,14 @@ import onnx
 import pytest
 from onnx import helper
 
+from brevitas_quantizers import import_qonnx
 from brevitas_quantizers.onnx_files import read
-from qfx_plugin.errors import ModelFileError, QfxError
+from qfx_plugin.errors import ModelFileError, QfxError, UnsupportedModelError
 from qfx_plugin.ir import graph_from_json as load_json
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load, load_qonnx
 from tests import qonnx_models as models
+from tests.qonnx_import.mutations import mutated, originals
 
 
 def refused(source: object, text: str) -> None:
@@ -165,6 +168,133 @@ def check_mutations(rng: np.random.Generator, folder: Path, count: int) -> float
         assert slowest < 5
     assert [entry.name for entry in folder.iterdir()] == ["m.onnx"]
     return slowest
+
+
+DOOR = {"load": load_qonnx, "import": import_qonnx}
+
+
+@pytest.fixture(scope="module")
+def files() -> list[onnx.ModelProto]:
+    return originals()
+
+
+def check_structure(door: str, files: list[onnx.ModelProto], seed: int, count: int) -> None:
+    """Read files that are wrong in a few places: a network or one line, within seconds."""
+    read = refusals = 0
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        model = mutated(files[index % len(files)], rng)
+        start = time.process_time()
+        try:
+            DOOR[door](model)
+            read += 1
+        except QfxError as error:
+            refusals += 1
+            assert "\n" not in str(error)
+        assert time.process_time() - start < 5, index
+    assert read > count // 50
+    assert refusals > count // 2
+
+
+@pytest.mark.parametrize("door", DOOR)
+@pytest.mark.filterwarnings("ignore::brevitas_quantizers.fixed_point.QfxWarning")
+def test_files_that_are_wrong_in_one_place(door, files):
+    check_structure(door, files, 1, 250)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", DOOR)
+@pytest.mark.filterwarnings("ignore::brevitas_quantizers.fixed_point.QfxWarning")
+def test_many_files_that_are_wrong_in_one_place(door, files):
+    check_structure(door, files, 2, 4000)
+
+
+def test_the_unspoilt_files_are_read(files):
+    for model in files:
+        for door in DOOR.values():
+            door(model)
+
+
+def chain(op: str, length: int, **attributes: object) -> onnx.ModelProto:
+    """A tensor of four features that `op` joins with itself, again and again."""
+    b = models.QonnxBuilder((4,))
+    x = b.quant("x", "x_q", 4, 2)
+    for index in range(length):
+        x = b.node(op, [x, x], f"c{index}", **attributes)
+    b.node("Relu", [x], "logits")
+    return b.model("logits", (4,))
+
+
+CHAINS = {
+    "Mul": ({}, r": its values may need \d+ bits; the most is 1024$"),
+    "Concat": ({"axis": 1}, r"(channels|exceeds 16777216 elements)"),
+}
+
+
+@pytest.mark.parametrize("door", DOOR)
+@pytest.mark.parametrize("op", CHAINS)
+def test_a_short_file_cannot_ask_for_much(op, door):
+    attributes, text = CHAINS[op]
+    start = time.process_time()
+    with pytest.raises(UnsupportedModelError, match=rf"^\w+ 'c\d+.*'.*{text}"):
+        DOOR[door](chain(op, 40, **attributes))
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("op", CHAINS)
+def test_neither_can_a_short_text(op):
+    attributes, text = CHAINS[op]
+    short = json.loads(load_qonnx(chain(op, 2, **attributes)).to_json())
+    entry = next(e for e in short["ops"] if e["output"] == "c1")
+    for index in range(2, 40):
+        source = f"c{index - 1}"
+        new = {**entry, "name": f"c{index}", "inputs": [source, source], "output": f"c{index}"}
+        short["ops"].insert(-1, new)
+    short["ops"][-1]["inputs"] = ["c39"]
+    start = time.process_time()
+    with pytest.raises(UnsupportedModelError, match=text):
+        load_json(json.dumps(short))
+    assert time.process_time() - start < 5
+
+
+def test_binary_points_that_run_away():
+    b = models.QonnxBuilder((4,))
+    x = b.quant("x", "x_q", 4, 2)
+    b.initializers |= {"low": np.float32(0), "high": np.float32(0)}
+    x = b.node("Clip", [x, "low", "high"], "zeros")  # 0 has no bits, whatever its binary point
+    for index in range(40):
+        x = b.node("Mul", [x, x], f"c{index}")
+    b.node("Relu", [x], "logits")
+    with pytest.raises(UnsupportedModelError, match="binary point must lie between -4096 and 4096"):
+        load_qonnx(b.model("logits", (4,)))
+
+
+@pytest.mark.parametrize("door", DOOR)
+def test_weights_and_windows_of_the_wrong_shape(door):
+    model = models.mlp()
+    tensor = next(t for t in model.graph.initializer if t.name == "fc1_w")
+    flat = onnx.numpy_helper.to_array(tensor).reshape(-1)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(flat, "fc1_w"))
+    quant = next(node for node in model.graph.node if node.input[0] == "fc1_w")
+    kept = [a for a in quant.attribute if not a.name.startswith("qfx_")]
+    del quant.attribute[:]
+    quant.attribute.extend(kept)
+    scale = next(t for t in model.graph.initializer if t.name == "fc1_wq_scale")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(0.25), "fc1_wq_scale"))
+    with pytest.raises(UnsupportedModelError, match=r"^Gemm 'fc1_acc_node': its weight must be a "):
+        DOOR[door](model)
+    for name, ints, text in (
+        ("pads", [1, 1], "strides, dilations and pads must fit a kernel of 2 dimensions"),
+        ("strides", [1 << 62, 1], "its geometry is impossible: kernel [3, 3], strides "),
+        ("kernel_shape", [5, 5], "kernel_shape [5, 5] does not fit its weight of shape "),
+    ):
+        model = models.cnn()
+        conv = next(node for node in model.graph.node if node.op_type == "Conv")
+        kept = [a for a in conv.attribute if a.name != name]
+        del conv.attribute[:]
+        conv.attribute.extend([*kept, helper.make_attribute(name, ints)])
+        with pytest.raises(UnsupportedModelError, match=re.escape(text)):
+            DOOR[door](model)
 
 
 @pytest.fixture

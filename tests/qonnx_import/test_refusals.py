@@ -95,15 +95,15 @@ MLP_CASES: dict[str, tuple[Change, str]] = {
     ),
     "fractional bits": (
         constant("x_q_bits", 3.5),
-        "Quant 'x_q_node': bit width must be a whole number from 2 to 62, not 3.5",
+        "Quant 'x_q_node': bit width must be a whole number from 2 to 32, not 3.5",
     ),
     "too many bits": (
-        constant("x_q_bits", 63),
-        "Quant 'x_q_node': bit width must be a whole number from 2 to 62, not 63",
+        constant("x_q_bits", 33),
+        "Quant 'x_q_node': bit width must be a whole number from 2 to 32, not 33",
     ),
     "nan bits": (
         constant("x_q_bits", np.nan),
-        "Quant 'x_q_node': bit width must be a whole number from 2 to 62, not nan",
+        "Quant 'x_q_node': bit width must be a whole number from 2 to 32, not nan",
     ),
     "bits per channel": (
         constant("x_q_bits", [3, 4]),

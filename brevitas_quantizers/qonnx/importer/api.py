@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +17,13 @@ import torch
 from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
-from brevitas_quantizers.onnx_files import Node, ordered_nodes, read_model
+from brevitas_quantizers.onnx_files import (
+    Node,
+    ordered_nodes,
+    read_model,
+    reader_of,
+    refuse_operation,
+)
 
 from .casts import convert_cast
 from .elementwise import (
@@ -26,6 +35,7 @@ from .elementwise import (
     convert_relu,
     convert_smooth,
 )
+from .growth import Growth, check_sizes
 from .layers import snapping_change
 from .metadata import Metadata
 from .moving import (
@@ -50,6 +60,7 @@ from .weighted import convert_conv, convert_gemm, convert_matmul
 MAX_NODES = 20_000
 REPORT = "qfx_import"
 _SHOWN = 5
+_MAX_NESTING = 32
 
 STANDARD: dict[str, Callable[[Node, Network], None]] = {
     "Add": convert_add,
@@ -121,13 +132,14 @@ def import_qonnx(
         metadata.state = {}
     initializers = [tensor.name for tensor in graph.initializer]
     known = {value.name for value in graph.input} | set(initializers)
-    if outputs is None:
-        outputs = [value.name for value in graph.output]
+    own = [value.name for value in graph.output]
+    outputs = own if outputs is None else list(outputs)
     if not outputs:
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, snap_scales, list(outputs))
+        network = Network(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
+        network.own_outputs = outputs == own
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
             result = _finish(network)
@@ -143,24 +155,30 @@ def _convert(nodes: list[Node], network: Network) -> None:
         if moves and any(name in network.constants for name in node.inputs[:1]):
             STANDARD[node.op_type](node, network)
             network.done.add(node.output)
+    growth = Growth()
     for node in nodes:
+        growth.follow(node)
+        known = len(network.values)
         network.start_dropouts(node)
-        if any(name in network.done for name in node.outputs):
-            continue
-        if node.is_quant:
-            if node.output not in network.constants:
-                convert_cast(node, network)
-        elif not (node.op_type == "Constant" and node.is_standard):
-            _converter(node)(node, network)
+        _convert_node(node, network)
+        check_sizes(node, islice(network.values.values(), known, None))
+
+
+def _convert_node(node: Node, network: Network) -> None:
+    if any(name in network.done for name in node.outputs):
+        return
+    if node.is_quant:
+        if node.output not in network.constants:
+            convert_cast(node, network)
+    elif not node.is_constant and node.output_or_none not in network.raw:
+        _converter(node)(node, network)
 
 
 def _converter(node: Node) -> Callable[[Node, Network], None]:
     known = node.is_standard or (node.is_channels_last and node.op_type in CHANNELS_LAST)
     found = STANDARD.get(node.op_type) if known else None
     if found is None:
-        domain = f" of domain {node.domain!r}" if node.domain else ""
-        supported = ", ".join(["Quant", *STANDARD])
-        raise node.refuse(f"this operation{domain} is not supported; supported are {supported}")
+        raise refuse_operation(node, STANDARD)
     return found
 
 
@@ -170,10 +188,59 @@ def _finish(network: Network) -> fx.GraphModule:
         if name not in network.values:
             raise ModelImportError(f"output {name!r} must depend on the network's input")
         values.append(network.plain(network.behind_dropouts(name, "", index)).node)
-    network.graph.output(values[0] if len(values) == 1 else tuple(values))
+    network.check_nothing_waits()
+    network.graph.output(_nested(network, values))
     network.layers.finish(network.needs_double)
+    _name_again(network)
     result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")
     return result.eval()
+
+
+def _nested(network: Network, values: list[fx.Node]) -> Any:
+    """The results as the exported model has returned them, where the outputs are still those."""
+    structure = network.metadata.outputs
+    row = values[0] if len(values) == 1 else tuple(values)
+    if structure is None or not network.own_outputs:
+        return row
+    used: list[int] = []
+    nested = _fill_in(structure, values, used)
+    if sorted(used) == list(range(len(values))):
+        return nested
+    network.metadata.notes.append("the outputs have no longer the nesting in the metadata")
+    return row
+
+
+def _fill_in(structure: object, values: list[fx.Node], used: list[int], depth: int = 0) -> Any:
+    if depth > _MAX_NESTING:
+        return None
+    if isinstance(structure, dict):
+        keys, parts = (structure.get(name) for name in ("keys", "parts"))
+        if not isinstance(keys, list) or not isinstance(parts, list) or len(keys) != len(parts):
+            return None
+        pairs = zip(keys, parts, strict=True)
+        return {str(key): _fill_in(part, values, used, depth + 1) for key, part in pairs}
+    if isinstance(structure, list):
+        return tuple(_fill_in(part, values, used, depth + 1) for part in structure)
+    if type(structure) is int and 0 <= structure < len(values):
+        used.append(structure)
+        return values[structure]
+    return None
+
+
+def _name_again(network: Network) -> None:
+    """Layers that have had several names get them back; calls take them in turn."""
+    names: dict[str, list[str]] = {}
+    for name, first in network.metadata.aliases.items():
+        path = network.layers.place_again(name, first)
+        if path is not None:
+            names.setdefault(network.layers.path_of(first), []).append(path)
+    calls: Counter[str] = Counter()
+    for node in network.graph.nodes:
+        target = node.target
+        if node.op == "call_module" and target in names:
+            paths = [target, *names[target]]
+            node.target = paths[calls[target] % len(paths)]
+            calls[target] += 1
 
 
 @contextmanager

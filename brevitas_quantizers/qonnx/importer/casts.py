@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
@@ -41,15 +43,13 @@ def layer_call(
     """
     index = next((i for i, n in enumerate(node.inputs) if not net.is_constant(n)), 0)
     waiting = net.waiting(node, index)
-    waiting = waiting if waiting is not None and waiting.layer == name else None
     casts: dict[Cast, tuple[int, ...] | None] = {}
-    if waiting is not None:
-        value = net.behind_dropouts(waiting.source, *waiting.reader)
+    if waiting is not None and waiting.layer == name:
+        value = net.take(waiting)
+        casts[waiting] = points_shape(waiting, value)
     else:
         value = net.operand(node, index)
     first = net.channels_first(value) if node.is_channels_last else net.plain(value)
-    if waiting is not None:
-        casts[waiting] = points_shape(waiting, value)
     with refusing(node):
         result = shape(first)
     output = (last or node).output
@@ -70,25 +70,114 @@ def layer_call(
 def convert_cast(node: Node, net: Network) -> None:
     """A Quant node on a tensor that no layer has taken in."""
     cast = net.cast_with_output(node.output)
-    if net.wait(cast):
-        net.values[cast.output] = net.behind_dropouts(cast.source, *cast.reader)
-        return
-    if cast.source not in net.values:
+    if not net.is_computed(cast.source):
         raise node.refuse(f"its operand {cast.source!r} must depend on the network's input")
-    value = net.behind_dropouts(cast.source, *cast.reader)
-    activation(node, net, cast, value, qnn.QuantIdentity)
+
+    def alone() -> None:
+        value = net.behind_dropouts(cast.source, *cast.reader)
+        activation(node, net, cast, value, qnn.QuantIdentity)
+
+    if not net.wait(cast, alone):
+        alone()
 
 
-def activation(node: Node, net: Network, cast: Cast, value: Value, build: Build) -> None:
-    """Call an activation layer of Brevitas whose quantizer is `cast`."""
+def activation(
+    node: Node,
+    net: Network,
+    cast: Cast,
+    value: Value,
+    build: Build,
+    before: dict[Cast, tuple[int, ...] | None] | None = None,
+) -> None:
+    """Call an activation layer of Brevitas whose quantizer is `cast`.
+
+    Args:
+        node: of the file, for messages.
+        net: the network.
+        cast: the quantizer.
+        value: the operand.
+        build: makes the module from keywords of its slots.
+        before: the layer's input quantizer, with the shape of its binary points.
+    """
     name = cast.layer if cast.role == "act" and cast.layer else cast.slot.replace(".", "_")
-    alone = Cast(cast.spec, cast.source, cast.reader, cast.output, f"{name}.act", cast.quantizer)
+    alone = replace(cast, slot=f"{name}.act")
     name = name or module_path(cast.spec.node.name)
+    casts = {**(before or {}), alone: points_shape(alone, value)}
     with refusing(node):
-        path = net.layers.get(name, build, None, {alone: points_shape(alone, value)})
+        path = net.layers.get(name, build, None, casts)
     call = net.graph.call_module(path, (value.node,))
     net.done.add(cast.output)
     net.emit(cast.output, call, value.meta, value)
+
+
+def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> bool:
+    """Call the activation layer whose input quantizer waits in front of `node`, if it is one.
+
+    Args:
+        node: what the layer computes between its two quantizers.
+        net: the network.
+        kind: type of the layer in the metadata.
+        build: makes the module from keywords of its slots.
+    """
+    waiting = net.waiting(node, 0)
+    if waiting is None or net.metadata.type(waiting.layer) != kind:
+        return False
+    behind = [cast for cast in net.casts_behind(node.output) if cast.layer == waiting.layer]
+    if behind and net.readers.count(node.output) != 1:
+        return False
+    value = net.take(waiting)
+    before = {waiting: points_shape(waiting, value)}
+    if behind:
+        activation(node, net, behind[0], value, build, before)
+        return True
+    with refusing(node):
+        path = net.layers.get(waiting.layer, partial(build, act_quant=None), None, before)
+    net.emit(node.output, net.graph.call_module(path, (value.node,)), value.meta, value)
+    return True
+
+
+def join_with_inputs(
+    node: Node,
+    net: Network,
+    builds: dict[str, Build],
+    shape: Callable[[list[Value]], Any],
+    pack: Callable[[list[Any]], tuple[Any, ...]],
+) -> bool:
+    """Call the layer of several operands whose one input quantizer casts all of them, if any.
+
+    Args:
+        node: what the layer computes between its quantizers.
+        net: the network.
+        builds: by the type of the layer in the metadata.
+        shape: of the result, from the operands.
+        pack: the operands' nodes as arguments of the call.
+    """
+    waiting = [net.waiting(node, index) for index in range(len(node.inputs))]
+    casts = [cast for cast in waiting if cast is not None]
+    names = {(cast.layer, cast.quantizer, cast.spec.key) for cast in casts}
+    if len(casts) != len(waiting) or len(names) != 1:
+        return False
+    name = casts[0].layer
+    if net.metadata.type(name) not in builds:
+        return False
+    values = [net.take(cast) for cast in casts]
+    if any(value.order != values[0].order for value in values):
+        values = [net.plain(value) for value in values]
+    with refusing(node):
+        result = shape(values)
+    joined = Value(values[0].node, result, values[0].order)
+    shapes = [points_shape(*pair) for pair in zip(casts, values, strict=True)]
+    slots = {casts[0]: shapes[0]}
+    behind, output = net.output_cast(node.output), node.output
+    if behind is not None and behind.layer == name:
+        slots[behind] = points_shape(behind, joined)
+        output = behind.output
+        net.done.add(output)
+    with refusing(node):
+        path = net.layers.get(name, builds[net.metadata.type(name)], None, slots)
+    call = net.graph.call_module(path, pack([value.node for value in values]))
+    net.emit(output, call, result, joined)
+    return True
 
 
 def call_with_cast(
@@ -116,10 +205,11 @@ def points_shape(cast: Cast, value: Value) -> tuple[int, ...] | None:
     Raises:
         ModelImportError: it does not fit the tensor, or differs along several axes.
     """
-    bits = cast.spec.frac_bits
+    bits, rank = cast.spec.frac_bits, value.meta.ndim
+    order = value.order or tuple(range(rank))
+    cast.spec.check_activation((1, *(value.shape[axis] for axis in order[1:])))
     if bits.size == 1:
         return None
-    rank = value.meta.ndim
     shape = (1,) * (rank - bits.ndim) + bits.shape
     if value.order is not None and len(shape) == rank:
         shape = tuple(shape[value.order.index(axis)] for axis in range(rank))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
@@ -23,7 +24,13 @@ from brevitas_quantizers.nn import (
 from brevitas_quantizers.onnx_files import Node
 
 from ..scale_shift import QuantScale, QuantShift
-from .casts import activation, call_with_cast, layer_call
+from .casts import (
+    activation,
+    activation_with_input,
+    call_with_cast,
+    join_with_inputs,
+    layer_call,
+)
 from .names import stem
 from .network import Network, refusing
 from .norm import convert_norm
@@ -46,6 +53,8 @@ def convert_relu(node: Node, net: Network) -> None:
     """Relu, together with the Quants behind it."""
     node.operands(1)
     node.check_all_read()
+    if activation_with_input(node, net, "QuantReLU", qnn.QuantReLU):
+        return
     value, fused = net.operand(node, 0), 0
     for cast in net.casts_behind(node.output):
         alone = not net.metadata.has_layers and not cast.spec.signed
@@ -63,6 +72,8 @@ def convert_smooth(node: Node, net: Network) -> None:
     node.check_all_read()
     kind, build = _SMOOTH[node.op_type]
     casts = net.casts_behind(node.output)
+    if casts and activation_with_input(node, net, kind, build):
+        return
     exact = all(net.metadata.type(cast.layer) == kind for cast in casts)
     if not exact or len(casts) != net.readers.count(node.output):
         raise node.refuse("has no exact fixed-point form")
@@ -77,6 +88,10 @@ def convert_clip(node: Node, net: Network) -> None:
         _bound(node, net, key, name) for key, name in zip(("min", "max"), names, strict=True)
     )
     node.check_all_read()
+    if low is not None and high is not None:
+        hardtanh = partial(qnn.QuantHardTanh, min_val=low, max_val=high)
+        if activation_with_input(node, net, "QuantHardTanh", hardtanh):
+            return
     value, fused = net.operand(node, 0), 0
     for cast in net.casts_behind(node.output, ("act", "output")):
         fused += _clip_layer(node, net, cast, value, low, high)
@@ -122,7 +137,9 @@ def convert_prelu(node: Node, net: Network) -> None:
     """PRelu with one quantized slope, or one for each channel."""
     _, slope = node.operands(2)
     node.check_all_read()
-    constant, value = net.constant(node, slope, "slope"), net.operand(node, 0)
+    constant, value = net.constant(node, slope, "slope"), net.look(node.inputs[0])
+    if value is None:
+        raise node.refuse(f"its operand {node.inputs[0]!r} must depend on the network's input")
     name = net.layer_name(constant, node)
     size = constant.values.size
     rank = value.meta.ndim
@@ -161,15 +178,21 @@ def convert_leaky_relu(node: Node, net: Network) -> None:
 
 def convert_add(node: Node, net: Network) -> None:
     """Sum of two tensors, or of a tensor and a constant."""
-    _binary(node, net, operator.add, QuantAdd)
+    kinds = {"QuantAdd": QuantAdd, "QuantEltwiseAdd": _eltwise_add}
+    _binary(node, net, operator.add, kinds)
+
+
+def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
+    """Brevitas' own would fill a slot that the file leaves empty."""
+    return qnn.QuantEltwiseAdd(**{"input_quant": None, "output_quant": None, **keywords})
 
 
 def convert_mul(node: Node, net: Network) -> None:
     """Product of two tensors, or of a tensor and a constant."""
-    _binary(node, net, operator.mul, QuantMul)
+    _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
-def _binary(node: Node, net: Network, function: Any, kind: type) -> None:
+def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> None:
     names = node.operands(2)
     node.check_all_read()
     constants = [index for index, name in enumerate(names) if net.is_constant(name)]
@@ -177,6 +200,8 @@ def _binary(node: Node, net: Network, function: Any, kind: type) -> None:
         raise node.refuse("at least one operand must depend on the network's input")
     if constants:
         _with_constant(node, net, net.constant(node, names[constants[0]], "constant"))
+        return
+    if join_with_inputs(node, net, kinds, lambda v: function(v[0].meta, v[1].meta), tuple):
         return
     left, right = (net.operand(node, index) for index in (0, 1))
     if left.order != right.order:
@@ -186,8 +211,9 @@ def _binary(node: Node, net: Network, function: Any, kind: type) -> None:
     result = Value(left.node, shape, left.order)
     nodes, fused = (left.node, right.node), 0
     for cast in net.casts_behind(node.output, ("output",)):
-        if net.metadata.type(cast.layer) == kind.__name__:
-            call_with_cast(node, net, cast, kind, nodes, result)
+        build = kinds.get(net.metadata.type(cast.layer))
+        if build is not None:
+            call_with_cast(node, net, cast, build, nodes, result)
             fused += 1
     if fused < net.readers.count(node.output):
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)

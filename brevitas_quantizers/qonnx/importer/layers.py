@@ -21,6 +21,7 @@ from brevitas_quantizers.fixed_point import (
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.nn import QuantLayer
+from brevitas_quantizers.onnx_files import MAX_RANK
 
 from ..state import StateError, decode
 from .metadata import Metadata
@@ -78,8 +79,8 @@ class Layers:
         """
         constants, casts = constants or {}, casts or {}
         key = (
-            tuple(c.name for c in constants.values()),
-            tuple((cast.role, cast.quantizer or cast.output) for cast in casts),
+            tuple((c.name, c.spec.key) for c in constants.values()),
+            tuple((cast.role, cast.quantizer or cast.output, cast.spec.key) for cast in casts),
         )
         if self._keys.get(name) == key:
             return self._paths[name]
@@ -121,7 +122,12 @@ class Layers:
         """Put a module into the tree; its path."""
         if name in self._paths and self._modules[self._paths[name]] is module:
             return self._paths[name]
-        path = self._free(module_path(name))
+        path = self._put(self._free(module_path(name)), module)
+        self._paths.setdefault(name, path)
+        self._modules[path] = module
+        return path
+
+    def _put(self, path: str, module: nn.Module) -> str:
         parent, _, leaf = path.rpartition(".")
         at = self.tree
         for part in filter(None, parent.split(".")):
@@ -129,8 +135,6 @@ class Layers:
                 at.add_module(part, nn.Module())
             at = at._modules[part]
         at.add_module(leaf, module)
-        self._paths.setdefault(name, path)
-        self._modules[path] = module
         return path
 
     def _free(self, path: str) -> str:
@@ -161,7 +165,9 @@ class Layers:
         try:
             return decode(self.metadata.state[name], shape, near)
         except StateError as error:
-            raise ModelImportError(f"metadata 'qfx_state': {name} {error}") from None
+            raise ModelImportError(
+                f"metadata 'qfx_state': {name} {error}; latents=False leaves it out"
+            ) from None
 
     @torch.no_grad()
     def finish(self, double: bool) -> None:
@@ -183,9 +189,11 @@ class Layers:
         executed = [executed_values(held.constant) for held in self._held]
         for held, values in zip(self._held, executed, strict=True):
             self._restore(held, values)
+        self._tie(executed)
         for held, values in zip(self._held, executed, strict=True):
             self._compare(held, values)
-        self._training_state()
+        self.quantizers.check()
+        self._choose_what_trains()
 
     def _restore(self, held: _Held, executed: np.ndarray) -> None:
         """The trained float in place of its cast value."""
@@ -196,9 +204,11 @@ class Layers:
         if isinstance(held.layer, DerivedConstants):
             return
         self._stateful.add(held.name)
-        near = torch.from_numpy(executed).reshape(parameter.shape)
-        parameter.data = self._decode(held.name, tuple(parameter.shape), near).to(parameter.dtype)
-        if not torch.equal(_cast(held), near.reshape(-1)):  # another tool has moved the values
+        near = torch.from_numpy(executed)
+        shape = _stored_shape(item, tuple(parameter.shape))
+        stored = self._decode(held.name, shape, near.reshape(shape))
+        parameter.data = stored.reshape(parameter.shape).to(parameter.dtype)
+        if not _computes(held, executed):  # another tool has moved the values
             _fill(held)
             self.metadata.notes.append(
                 f"{held.name}: the trained values in the metadata do not belong to the values in "
@@ -218,16 +228,34 @@ class Layers:
         if len(wrong):
             raise spec.node.refuse(_contradiction(held, found, expected, wrong, self._stateful))
 
-    def _training_state(self) -> None:
-        """Which parameters train, and which are one."""
-        places = {name: self._paths[name] for name in self._paths}
+    def _tie(self, executed: list[np.ndarray]) -> None:
+        """Let layers share a parameter again, where one value of it gives all their constants."""
+        casts = {
+            held.name: (held, values) for held, values in zip(self._held, executed, strict=True)
+        }
         for name, other in self.metadata.tied.items():
-            pair = [(places.get(stem(n)), n.rpartition(".")[2]) for n in (name, other)]
-            if all(path is not None for path, _ in pair):
-                (path, leaf), (first, first_leaf) = pair
-                parameter = getattr(self._modules[first], first_leaf, None)
-                if isinstance(parameter, nn.Parameter):
-                    setattr(self._modules[path], leaf, parameter)
+            if name not in casts or other not in casts:
+                continue
+            (held, values), (first, firsts) = casts[name], casts[other]
+            mine, theirs = (_parameter(part) for part in (held, first))
+            if mine is None or theirs is None or mine.shape != theirs.shape:
+                continue
+            before = theirs.detach().clone()
+            for candidate in (before, mine.detach().clone().to(theirs.dtype)):
+                theirs.data = candidate
+                held.layer._parameters[held.slot] = theirs  # registered, it would start a format
+                if _computes(held, values) and _computes(first, firsts):
+                    break
+                held.layer._parameters[held.slot] = mine
+            else:
+                theirs.data = before
+                self.metadata.notes.append(
+                    f"{name}: is one parameter with {other} no longer, because no value in the "
+                    "file gives the casts of both"
+                )
+
+    def _choose_what_trains(self) -> None:
+        """Parameters that the metadata call frozen do not train."""
         if not self.metadata.has_layers:
             return
         frozen = self.metadata.frozen
@@ -249,6 +277,17 @@ class Layers:
                 notes.append(f"the graph has no place for the {what} {shown}{more}")
         return notes
 
+    def path_of(self, name: str) -> str:
+        """Path of the layer `name`."""
+        return self._paths[name]
+
+    def place_again(self, name: str, first: str) -> str | None:
+        """Put the layer `first` into the tree as `name` too; its path, or None without it."""
+        if first not in self._paths or name in self._paths:
+            self.metadata.notes.append(f"the graph has no place for the second name {name[:60]}")
+            return None
+        return self._put(self._free(module_path(name)), self._modules[self._paths[first]])
+
     def module(self, path: str) -> nn.Module:
         """The module at `path`."""
         return self._modules[path]
@@ -261,6 +300,30 @@ class Layers:
         self._paths[name] = path
         self._modules[path] = module
         return True
+
+
+def _parameter(held: _Held) -> nn.Parameter | None:
+    """The parameter that holds a constant, if training changes it as it is."""
+    found = getattr(held.layer, held.slot)
+    derived = isinstance(held.layer, DerivedConstants)
+    return found if isinstance(found, nn.Parameter) and not derived else None
+
+
+def _stored_shape(item: object, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a stored tensor: `shape`, or what it was before another tool added dimensions of 1."""
+    found = item.get("shape") if isinstance(item, dict) else None
+    if not isinstance(found, list) or len(found) > MAX_RANK:
+        return shape
+    alike = [size for size in found if size != 1] == [size for size in shape if size != 1]
+    return tuple(found) if alike and all(type(size) is int for size in found) else shape
+
+
+def _computes(held: _Held, executed: np.ndarray) -> bool:
+    """Whether the layer casts its parameter to what the file has."""
+    try:
+        return torch.equal(_cast(held), torch.from_numpy(executed).reshape(-1))
+    except QfxError:
+        return False
 
 
 def _fill(held: _Held) -> None:

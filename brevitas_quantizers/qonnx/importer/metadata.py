@@ -12,7 +12,7 @@ from brevitas_quantizers.injectors.options import QuantizerOptions
 
 from ..metadata import METADATA_KEY, METADATA_VERSION, STATE_KEY, STATE_VERSION
 
-_OBJECTS = ("quantizers", "options", "layers", "shared", "tied")
+_OBJECTS = ("quantizers", "options", "layers", "shared", "tied", "aliases")
 _LISTS = ("frozen", "pools", "dropouts")
 
 
@@ -21,6 +21,7 @@ class Metadata:
 
     Attributes:
         present: whether there is any.
+        outputs: nesting of the results, each by its index; None for a row.
         dtype: element type of the network, `"float32"` or `"float64"`.
         state: stored tensors by name, still encoded.
         notes: what could not be used.
@@ -35,6 +36,7 @@ class Metadata:
         self.dtype = "float64" if content.get("dtype") == "float64" else "float32"
         state = _parse(texts.get(STATE_KEY), STATE_KEY, STATE_VERSION)
         self.state: dict[str, Any] = _typed(state, "tensors", dict)
+        self.outputs: object = content.get("outputs")
         self.notes: list[str] = []
         self.has_layers = "layers" in content
 
@@ -78,6 +80,11 @@ class Metadata:
     def tied(self) -> dict[str, str]:
         """Parameters that are one with another."""
         return {str(name): str(other) for name, other in self._objects["tied"].items()}
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Further names of layers, with the first one of each."""
+        return {str(name): str(first) for name, first in self._objects["aliases"].items()}
 
     @property
     def pools(self) -> dict[tuple[str, int], str]:

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantCat
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import MAX_RANK, Node
 
 from .casts import call_with_cast
 from .network import Network, refusing
-from .values import MAX_RANK, Constant, Value
+from .values import Constant, Value
 
 MAX_FACTOR = 64
 """Largest factor of an upsampling."""

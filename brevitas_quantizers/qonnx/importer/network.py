@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
-from brevitas_quantizers.onnx_files import Node, tensor_array
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
 
-from ..patterns import HALVES
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem
 from .readers import Readers
-from .spec import read_spec
 from .values import Cast, Constant, Value, meta
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
@@ -48,6 +46,7 @@ class Network:
         layers: modules so far.
         readers: of each tensor.
         done: outputs of nodes that a layer before them has taken in.
+        own_outputs: whether the outputs are those of the file.
         batch: first dimension of the inputs.
         ranks: of each node, how many of its type come before it.
     """
@@ -57,8 +56,9 @@ class Network:
         graph: onnx.GraphProto,
         nodes: list[Node],
         metadata: Metadata,
-        snap: bool,
         outputs: list[str],
+        reader: str,
+        snap: bool,
     ) -> None:
         self.metadata = metadata
         self.layers = Layers(metadata)
@@ -69,19 +69,19 @@ class Network:
         self.outputs = outputs
         self.readers = Readers(nodes, self.outputs)
         self.turns = any(node.is_channels_last for node in nodes)
-        self.raw = _raw_constants(graph, nodes)
-        self._snap = snap
+        self.raw = RawConstants(graph, nodes)
         self._dropouts = _dropouts(metadata)
         self._starts = _starts(metadata, {node.name: node for node in nodes})
         self._dropped: dict[tuple[str, str], Value] = {}
         self._casts: dict[str, list[Cast]] = {}
         self._by_output: dict[str, Cast] = {}
-        self._waiting: dict[str, Cast] = {}
+        self._waiting: dict[str, tuple[Cast, Callable[[], None]]] = {}
         self.casts: list[Cast] = []
         self.quantized: list[Constant] = []
+        self.own_outputs = True
         self.batch = 1
         self.ranks = _ranks(nodes)
-        self._read_quantizers(nodes)
+        self._read_quantizers(nodes, Quants(nodes, self.raw, outputs, reader, snap))
         self._inputs(graph)
 
     @property
@@ -100,13 +100,15 @@ class Network:
             ModelImportError: it does not depend on the network's input.
         """
         name = node.inputs[index]
-        if name not in self.values:
+        if not self.is_computed(name):
             kind = "is float; it must go through a Quant" if name in self.raw else "is a constant"
             raise node.refuse(f"its operand {name!r} {kind}")
         return self.behind_dropouts(name, node.name, index)
 
     def behind_dropouts(self, name: str, reader: str, index: int) -> Value:
         """The value of `name`, as operand `index` of the node `reader` has it."""
+        if name in self._waiting:  # no layer has taken the input quantizer: it stands alone
+            self._waiting.pop(name)[1]()
         value = self.values[name]
         for path, module in self._dropouts.get((reader, index), ()):
             key = (path, name)
@@ -117,10 +119,20 @@ class Network:
             value = self._dropped[key]
         return value
 
+    def is_computed(self, name: str) -> bool:
+        """Whether `name` depends on the network's input, as far as nodes were converted."""
+        return name in self.values or name in self._waiting
+
+    def look(self, name: str) -> Value | None:
+        """Shape and order of axes of `name`, whoever will take the cast that waits there."""
+        while name in self._waiting:
+            name = self._waiting[name][0].source
+        return self.values.get(name)
+
     def start_dropouts(self, node: Node) -> None:
         """Call the dropouts that were called before `node`: gradients add up in that order."""
         for name, reader, index in self._starts.get(node.name, ()):
-            if name in self.values:
+            if self.is_computed(name):
                 self.behind_dropouts(name, reader, index)
 
     def constant(self, node: Node, name: str, role: str) -> Constant:
@@ -172,7 +184,22 @@ class Network:
 
     def waiting(self, node: Node, index: int) -> Cast | None:
         """The input quantizer that waits in front of operand `index` for its layer."""
-        return self._waiting.get(node.inputs[index])
+        found = self._waiting.get(node.inputs[index])
+        return None if found is None else found[0]
+
+    def take(self, cast: Cast) -> Value:
+        """What a waiting input quantizer reads; from now on its layer casts that."""
+        del self._waiting[cast.output]
+        return self.behind_dropouts(cast.source, *cast.reader)
+
+    def check_nothing_waits(self) -> None:
+        """Every input quantizer is part of a layer, or a layer of its own.
+
+        Raises:
+            ModelImportError: a layer was built without the cast in front of it.
+        """
+        for cast, _ in self._waiting.values():
+            raise cast.spec.node.refuse(f"no layer takes the input quantizer {cast.slot!r}")
 
     # Calls -----------------------------------------------------------------------------------
 
@@ -222,62 +249,43 @@ class Network:
 
     # Quantizers ------------------------------------------------------------------------------
 
-    def _read_quantizers(self, nodes: list[Node]) -> None:
+    def _read_quantizers(self, nodes: list[Node], quants: Quants) -> None:
         """Read every Quant node: constants by their outputs, casts by what they read."""
-        producers = {name: node for node in nodes for name in node.outputs}
         calls: dict[str, int] = {}
         for node in nodes:
             if not node.is_quant:
                 continue
-            source, *others = node.operands(4)
-            roles = ("scale", "zero point", "bit width")
-            arrays = [self.numbers(node, *pair) for pair in zip(others, roles, strict=True)]
-            add, half, index = self._half_added(node, producers.get(source), arrays[0])
-            spec = read_spec(node, *arrays, half, self._snap)
-            if source in self.raw:
-                constant = Constant.of(spec, self.raw[source], source)
+            spec = quants.read(node)
+            if spec.source in self.raw:
+                constant = Constant.of(spec, self.raw[spec.source], spec.source)
                 self.constants[node.output] = constant
                 self.quantized.append(constant)
                 continue
-            spec.check_activation()
             slots = self.metadata.shared(spec.name)
             call = calls[spec.name] = calls.get(spec.name, -1) + 1
             slot = slots[call] if spec.name and call < len(slots) else spec.name
-            reader = (node.name, 0) if add is None else (add.name, index)
-            source = source if add is None else add.inputs[index]
-            cast = Cast(spec, source, reader, node.output, slot, spec.name)
+            cast = Cast(spec, node.output, slot, spec.name)
             self.casts.append(cast)
             self._by_output[cast.output] = cast
             self._casts.setdefault(cast.source, []).append(cast)
-            if add is not None:
-                self.done.add(add.outputs[0])
+            if spec.half is not None:
+                self.done.add(spec.half.add.output)
 
     def cast_with_output(self, output: str) -> Cast:
         """The cast that defines `output`."""
         return self._by_output[output]
 
-    def wait(self, cast: Cast) -> bool:
-        """Leave an input quantizer to the layer that reads it; whether there may be one."""
+    def wait(self, cast: Cast, alone: Callable[[], None]) -> bool:
+        """Leave an input quantizer to the layer that reads it; whether there may be one.
+
+        Args:
+            cast: the quantizer.
+            alone: makes it a layer of its own, for a reader that does not take it.
+        """
         if cast.role != "input" or self.readers.only(cast.output) is None:
             return False
-        self._waiting[cast.output] = cast
+        self._waiting[cast.output] = (cast, alone)
         return True
-
-    def _half_added(
-        self, node: Node, add: Node | None, scale: NDArray[np.generic]
-    ) -> tuple[Node | None, int, int]:
-        """The Add of half an LSB in front of a Quant, its sign, and the operand that is cast."""
-        name = node.text("rounding_mode", "ROUND").upper()
-        if add is None or add.op_type != "Add" or name not in HALVES or len(add.inputs) != 2:
-            return None, 0, 0
-        if self.readers.only(add.outputs[0]) is not node:
-            return None, 0, 0
-        sign = HALVES[name][1]
-        for index in (0, 1):
-            half = self.raw.get(add.inputs[1 - index])
-            if half is not None and half.dtype.kind == "f" and _is_half(half, scale, sign):
-                return add, sign, index
-        return None, 0, 0
 
     def _inputs(self, graph: onnx.GraphProto) -> None:
         for value in graph.input:
@@ -321,32 +329,6 @@ def _ranks(nodes: list[Node]) -> dict[int, int]:
         ranks[id(node)] = counts.get(node.op_type, 0)
         counts[node.op_type] = ranks[id(node)] + 1
     return ranks
-
-
-def _is_half(half: NDArray[np.generic], scale: NDArray[np.generic], sign: int) -> bool:
-    fits = half.size == 1 or half.shape == scale.shape or scale.size == 1
-    return bool(fits and half.size and np.all(half * 2 == sign * scale))
-
-
-def _raw_constants(graph: onnx.GraphProto, nodes: list[Node]) -> dict[str, NDArray[np.generic]]:
-    """Initializers and Constant nodes."""
-    found: dict[str, onnx.TensorProto] = {}
-    for tensor in graph.initializer:
-        if tensor.name in found:
-            raise ModelImportError(f"initializer {tensor.name!r} is defined twice")
-        found[tensor.name] = tensor
-    for node in nodes:
-        if node.op_type == "Constant" and node.is_standard:
-            value = node.tensor("value")
-            if value is None:
-                raise node.refuse("must have a tensor in its attribute 'value'")
-            found[node.output] = value
-    used = {name for node in nodes for name in node.inputs}
-    arrays = {name: tensor_array(tensor) for name, tensor in found.items() if name in used}
-    for node in nodes:
-        if node.op_type == "Identity" and len(node.inputs) == 1 and node.inputs[0] in arrays:
-            arrays[node.output] = arrays[node.inputs[0]]
-    return arrays
 
 
 def _dropouts(metadata: Metadata) -> dict[tuple[str, int], list[tuple[str, nn.Module]]]:

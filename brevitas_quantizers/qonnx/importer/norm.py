@@ -34,7 +34,7 @@ def convert_norm(node: Node, net: Network, name: str, scale: Constant) -> bool:
         return False
     offset = next((net.constants[n] for n in add.inputs if n in net.constants), None)
     index = next((i for i, n in enumerate(node.inputs) if not net.is_constant(n)), 0)
-    value = net.values.get(node.inputs[index])
+    value = net.look(node.inputs[index])
     if offset is None or value is None or value.order is not None or value.meta.ndim < 2:
         return False
     if known not in _KINDS and net.metadata.has_layers:

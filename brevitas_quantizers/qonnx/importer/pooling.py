@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import Geometry, Node, check_area, check_divisor
 
 from .casts import call_with_cast, layer_call
 from .network import Network, refusing
 from .values import Value
-from .weighted import symmetric_padding
 
 
 def convert_max_pool(node: Node, net: Network) -> None:
     """MaxPool without indices, 1-D or 2-D."""
     node.operands(1)
-    node.require("storage_order", 0)
-    kernel, strides, padding, ceil = _window(node)
-    dilations = node.integers("dilations", (1,) * len(kernel))
+    node.integer("storage_order", 0)  # of the indices, which nobody reads
+    geometry = Geometry.of_pool(node)
+    kernel, strides, padding = geometry.kernel, geometry.strides, geometry.symmetric(node)
     node.check_all_read()
-    if dilations != (1,) * len(kernel):
-        raise node.refuse(f"dilations must be 1, not {list(dilations)[:8]}")
     value, fused = _operand(node, net), 0
+    geometry.check_image(node, value.shape[2:])
     for cast in net.casts_behind(node.output, ("output",)):
-        if net.metadata.type(cast.layer) == "QuantMaxPool2d" and not ceil:
+        if net.metadata.type(cast.layer) == "QuantMaxPool2d":
             with refusing(node):
                 result = F.max_pool2d(value.meta, kernel, strides, padding)
 
@@ -41,24 +40,23 @@ def convert_max_pool(node: Node, net: Network) -> None:
     if fused == net.readers.count(node.output):
         return
     function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
-    _call(node, net, value, function, kernel, strides, padding, 1, ceil)
+    _call(node, net, value, function, kernel, strides, padding)
 
 
 def convert_average_pool(node: Node, net: Network) -> None:
     """AveragePool; padding must count as zeros."""
     node.operands(1)
-    counts = node.integer("count_include_pad", 0)
-    kernel, strides, padding, ceil = _window(node)
+    geometry = Geometry.of_pool(node)
+    kernel, strides, padding = geometry.kernel, geometry.strides, geometry.symmetric(node)
+    check_divisor(node, geometry)
     node.check_all_read()
-    if ceil or (any(padding) and not counts):
-        raise node.refuse(
-            "ceil_mode must be 0, and count_include_pad 1 where there are pads: divisors differ"
-        )
+    geometry.check_image(node, _look(node, net).shape[2:])
+    check_area(node, prod(kernel))
     name = _mean_layer(node, net, "QuantAvgPool2d")
     if name is None:
         function = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
         value = _operand(node, net)
-        _call(node, net, value, function, kernel, strides, padding, False, bool(counts))
+        _call(node, net, value, function, kernel, strides, padding)
         return
 
     def build(**keywords: Any) -> Any:
@@ -82,6 +80,7 @@ def convert_global_average_pool(node: Node, net: Network) -> None:
     value = _operand(node, net)
     if value.meta.ndim not in (3, 4):
         raise node.refuse(f"its operand must have 1 or 2 spatial dimensions, not {value.shape}")
+    check_area(node, prod(value.shape[2:]))
     pool = F.adaptive_avg_pool2d if value.meta.ndim == 4 else F.adaptive_avg_pool1d
     net.function(node, node.output, pool, value, 1)
 
@@ -95,7 +94,7 @@ def convert_reduce(node: Node, net: Network) -> None:
     keep = bool(node.integer("keepdims", 1))
     node.require("noop_with_empty_axes", 0)
     node.check_all_read()
-    rank = net.operand(node, 0).meta.ndim
+    rank = _look(node, net).meta.ndim
     if sorted(axis % rank for axis in axes) != list(range(2, rank)) or rank < 3:
         raise node.refuse(f"axes must be all spatial ones, not {list(axes)[:8]}")
     if node.op_type == "ReduceMean":
@@ -106,6 +105,8 @@ def convert_reduce(node: Node, net: Network) -> None:
     elif keep and _scaled_sum(node, net):
         return
     name = "mean" if node.op_type == "ReduceMean" else "sum"
+    if name == "mean":
+        check_area(node, prod(_look(node, net).shape[2:]))
     net.method(node, node.output, name, net.plain(net.operand(node, 0)), tuple(axes), keep)
 
 
@@ -123,7 +124,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
     mul.check_all_read()
     net.done.add(mul.output)
     constants = {"weight": constant.reshape((1, 1, 1, 1))}
-    area = _area(net.operand(node, 0))
+    area = _area(_look(node, net))
 
     def build(**keywords: Any) -> Any:
         layer = QuantGlobalAvgPool2d(None, **keywords)
@@ -135,7 +136,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
 
 def _global(node: Node, net: Network, name: str) -> None:
     """A mean whose area is a power of two: its reciprocal is not in the file."""
-    area = _area(net.operand(node, 0))
+    area = _area(_look(node, net))
 
     def build(**keywords: Any) -> Any:
         absent = net.layers.quantizers.absent("weight", f"{name}.weight")
@@ -175,21 +176,16 @@ def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
     return next((name for name in names if name and net.metadata.type(name) == kind), None)
 
 
+def _look(node: Node, net: Network) -> Value:
+    """The operand's shape; its cast stays with the layer that takes it."""
+    value = net.look(node.inputs[0])
+    return net.operand(node, 0) if value is None else value
+
+
 def _operand(node: Node, net: Network) -> Value:
     """The operand with channels first."""
     value = net.operand(node, 0)
     return net.channels_first(value) if node.is_channels_last else net.plain(value)
-
-
-def _window(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
-    kernel = node.integers("kernel_shape")
-    if len(kernel) not in (1, 2):
-        raise node.refuse(f"must have 1 or 2 spatial dimensions, not {len(kernel)}")
-    strides = node.integers("strides", (1,) * len(kernel))
-    padding = symmetric_padding(node, len(kernel))
-    if len(strides) != len(kernel) or min(*kernel, *strides) < 1:
-        raise node.refuse("kernel_shape and strides must be positive, and as many")
-    return kernel, strides, padding, bool(node.integer("ceil_mode", 0))
 
 
 def _call(
@@ -200,12 +196,9 @@ def _call(
     kernel: tuple[int, ...],
     strides: tuple[int, ...],
     padding: tuple[int, ...],
-    *options: Any,
 ) -> None:
     with refusing(node):
-        if value.meta.ndim != len(kernel) + 2:
-            raise ValueError(f"kernel_shape {list(kernel)} does not fit {list(value.shape)}")
-        shape = function(value.meta, kernel, strides, padding, *options)
-    call = net.graph.call_function(function, (value.node, kernel, strides, padding, *options))
+        shape = function(value.meta, kernel, strides, padding)
+    call = net.graph.call_function(function, (value.node, kernel, strides, padding))
     order = (0, *range(2, shape.ndim), 1) if node.is_channels_last else None
     net.values[node.output] = Value(call, shape, order)

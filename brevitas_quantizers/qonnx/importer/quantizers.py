@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from brevitas_quantizers.fixed_point import ModelImportError
 from brevitas_quantizers.injectors import QFXFixedPoint, QFXKHot
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
+from brevitas_quantizers.onnx_files import QuantSpec
 
 from .metadata import Metadata
-from .spec import QuantSpec
 from .values import Cast, Constant
 
 _NOT_FOR_PARAMETERS = ("per_channel_broadcastable_shape",)
@@ -21,7 +22,6 @@ _ONLY_FOR_WEIGHTS = (
     "accumulator_input_bit_width",
     "accumulator_input_signed",
 )
-_SAME = ("width", "signed", "rounding", "overflow", "k", "digits")
 
 
 class Quantizers:
@@ -103,6 +103,20 @@ class Quantizers:
         for quantizer, name, points, in_file in self._latents:
             self._set(quantizer, name, points, in_file)
 
+    def check(self) -> None:
+        """Nothing has moved a binary point since it was set.
+
+        Raises:
+            ModelImportError: a quantizer does not cast as its node says.
+        """
+        for quantizer, name, points, in_file in self._latents:
+            found = quantizer.binary_point.detach().round().double().numpy()
+            if in_file and not np.array_equal(found.reshape(-1), points.reshape(-1)):
+                raise ModelImportError(
+                    f"{name}: its binary point must be {points.reshape(-1).tolist()[:4]} as in the "
+                    f"file, not {found.reshape(-1).tolist()[:4]}"
+                )
+
     def _set(
         self, quantizer: FixedPointQuantizer, name: str, points: np.ndarray, in_file: bool
     ) -> None:
@@ -129,8 +143,7 @@ class Quantizers:
         proxy, other = self._proxies.get(quantizer, (None, None))
         if proxy is None or other is None or not self.metadata.shared(quantizer):
             return None
-        same = all(getattr(spec, field) == getattr(other, field) for field in _SAME)
-        return proxy if same and np.array_equal(spec.frac_bits, other.frac_bits) else None
+        return proxy if spec.key == other.key else None
 
     def _options(self, spec: QuantSpec, quantizer: str) -> dict[str, Any]:
         """Of the metadata, but what the node says wins."""

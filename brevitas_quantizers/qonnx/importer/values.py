@@ -9,11 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from brevitas_quantizers.onnx_files import Node
-
-from .spec import QuantSpec
-
-MAX_RANK = 8
+from brevitas_quantizers.onnx_files import Node, QuantSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +58,9 @@ class Constant:
         Raises:
             ModelImportError: it does not, or the values are no numbers.
         """
-        if values.dtype.kind not in "fiu" or values.size == 0 or values.ndim > MAX_RANK:
-            raise spec.node.refuse(f"initializer {name!r} must hold numbers, not {values.dtype}")
-        values = values.astype(np.float64)
-        if not np.all(np.isfinite(values)):
-            raise spec.node.refuse(f"initializer {name!r} must be finite")
-        bits = spec.frac_bits
-        padded = bits.reshape((1,) * max(0, values.ndim - bits.ndim) + bits.shape)
-        if bits.size == 1:
-            padded = bits.reshape((1,) * values.ndim)
-        sizes = zip(padded.shape, values.shape, strict=False)
-        if padded.ndim != values.ndim or any(a not in (1, b) for a, b in sizes):
-            shapes = f"{list(bits.shape)} does not fit {list(values.shape)}"
-            raise spec.node.refuse(f"scale of shape {shapes}")
-        return cls(spec, values, padded, name, bits.size > 1)
+        spec.codes(values, name)
+        padded = spec.broadcast_points(values.shape)
+        return cls(spec, values.astype(np.float64), padded, name, spec.frac_bits.size > 1)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,19 +107,25 @@ class Cast:
 
     Attributes:
         spec: the Quant node.
-        source: tensor that is cast.
-        reader: node that reads `source`: the Quant, or the Add, and which operand it is.
         output: tensor that the cast defines.
         slot: name of layer and slot (`relu1.act`), or `""`.
         quantizer: name of the quantizer, the same for all slots that share it, or `""`.
     """
 
     spec: QuantSpec
-    source: str
-    reader: tuple[str, int]
     output: str
     slot: str
     quantizer: str
+
+    @property
+    def source(self) -> str:
+        """Tensor that is cast."""
+        return self.spec.source
+
+    @property
+    def reader(self) -> tuple[str, int]:
+        """Node that reads `source`: the Quant, or the Add, and which operand it is."""
+        return self.spec.reader
 
     @property
     def layer(self) -> str:

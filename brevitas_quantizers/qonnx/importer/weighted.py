@@ -7,7 +7,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from brevitas_quantizers.nn import QuantAvgPool2d
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import Geometry, Node, check_matrix, gemm_is_transposed
 
 from .casts import layer_call
 from .network import Network, refusing
@@ -20,20 +20,13 @@ def convert_conv(node: Node, net: Network) -> None:
     """Conv, 1-D or 2-D; with channels last where the domain says so."""
     _, weight_name, bias_name = node.operands(2, 3)
     weight = net.constant(node, weight_name, "weight")
-    rank = len(weight.shape) - 2
-    if rank not in _CONVOLUTIONS:
-        raise node.refuse(f"must have 1 or 2 spatial dimensions, not {rank}")
     if node.is_channels_last:  # so are its weights
-        weight = weight.transpose((0, rank + 1, *range(1, rank + 1)))
-    node.integers("kernel_shape")
-    strides, dilations = (
-        node.integers("strides", (1,) * rank),
-        node.integers("dilations", (1,) * rank),
-    )
-    padding, groups = symmetric_padding(node, rank), node.integer("group", 1)
+        axes = len(weight.shape)
+        weight = weight.transpose((0, axes - 1, *range(1, axes - 1)))
+    geometry = Geometry.of_conv(node, weight.shape)
+    strides, dilations = geometry.strides, geometry.dilations
+    padding, groups = geometry.symmetric(node), node.integer("group", 1)
     node.check_all_read()
-    if (len(strides), len(dilations)) != (rank, rank):
-        raise node.refuse(f"strides and dilations must fit a kernel of {rank} dimensions")
     name = net.layer_name(weight, node)
     if net.metadata.type(name) == "QuantAvgPool2d":
         _average(node, net, name, weight, strides, padding)
@@ -41,7 +34,7 @@ def convert_conv(node: Node, net: Network) -> None:
     constants = {"weight": weight}
     if bias_name:
         constants["bias"] = vector(node, net.constant(node, bias_name, "bias"), weight.shape[0])
-    kind, function = _CONVOLUTIONS[rank]
+    kind, function = _CONVOLUTIONS[len(geometry.kernel)]
     outputs, inputs, *kernel = weight.shape
 
     def build(**keywords: object) -> object:
@@ -88,12 +81,10 @@ def _average(
 def convert_gemm(node: Node, net: Network) -> None:
     """Gemm with alpha = beta = 1 and constants on the right."""
     _, weight_name, bias_name = node.operands(2, 3)
-    node.require("alpha", 1.0, ": it would change the weights")
-    node.require("beta", 1.0, ": it would change the bias")
-    node.require("transA", 0)
-    weight = net.constant(node, weight_name, "weight")
-    weight = weight if node.integer("transB", 0) else weight.transpose(None)
+    weight, transposed = net.constant(node, weight_name, "weight"), gemm_is_transposed(node)
     node.check_all_read()
+    check_matrix(node, weight.shape)
+    weight = weight if transposed else weight.transpose(None)
     _linear(node, net, weight, bias_name)
 
 
@@ -102,8 +93,7 @@ def convert_matmul(node: Node, net: Network) -> None:
     _, weight_name = node.operands(2)
     node.check_all_read()
     weight = net.constant(node, weight_name, "weight")
-    if len(weight.shape) != 2:
-        raise node.refuse(f"its weight must be a matrix, not of shape {list(weight.shape)}")
+    check_matrix(node, weight.shape)
     weight = weight.transpose(None)
     add = net.readers.only(node.output)
     bias_name, last = "", node
@@ -128,8 +118,6 @@ def _is_bias(net: Network, name: str, weight: Constant, node: Node) -> bool:
 def _linear(
     node: Node, net: Network, weight: Constant, bias_name: str, last: Node | None = None
 ) -> None:
-    if len(weight.shape) != 2:
-        raise node.refuse(f"its weight must be a matrix, not of shape {list(weight.shape)}")
     outputs, inputs = weight.shape
     constants = {"weight": weight}
     if bias_name:
@@ -162,14 +150,3 @@ def vector(node: Node, constant: Constant, size: int) -> Constant:
             f"{constant.name!r} must have {size} values in a row, not {list(constant.shape)}"
         )
     return constant.reshape((size,))
-
-
-def symmetric_padding(node: Node, rank: int) -> tuple[int, ...]:
-    """Pads of each spatial dimension, which have to be the same on both sides."""
-    pads = node.integers("pads", (0,) * 2 * rank)
-    auto = node.text("auto_pad", "NOTSET")
-    if auto not in ("NOTSET", "VALID", ""):
-        raise node.refuse(f"auto_pad must be NOTSET or VALID with explicit pads, not {auto!r}")
-    if len(pads) != 2 * rank or pads[:rank] != pads[rank:] or min(pads, default=0) < 0:
-        raise node.refuse(f"pads must be the same on both sides, not {list(pads)[:8]}")
-    return tuple(pads[:rank])

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from brevitas_quantizers.fixed_point.limits import MAX_ELEMENTS
+
 from ...errors import UnsupportedModelError
-from ..types import MAX_ELEMENTS, Codes, FixedType, TensorType
+from ..types import Codes, FixedType, TensorType
 
 
 @dataclass(frozen=True)
