@@ -106,7 +106,9 @@ def predict(model: ModelGraph, x: NDArray[Any] | list[NDArray[Any]]) -> Any:
     """The C simulation of one of our graphs, on all processors; results as hls4ml gives them."""
     one_in_one_out = len(model.inputs) == len(model.outputs) == 1
     if not one_in_one_out or not isinstance(x, np.ndarray):
-        return model._predict(x)
+        y = model._predict(x)
+        csim.check_streams(model._top_function_lib, model.config.get_project_name())
+        return y
     plan = getattr(model, "qfx_plan", None)
     samples = _samples(model, x) if plan is None else _channels_last(model, plan, x)
     (result,) = model.get_output_variables()
