@@ -166,7 +166,9 @@ ANY = Target("interpreter")
 FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
 """What `tests.graph_file.to_qonnx` can write."""
 
-HLS4ML = Target("hls4ml", frozenset({"several inputs", "several outputs"}))
+HLS4ML = Target(
+    "hls4ml", frozenset({"several inputs", "several outputs"}), sizes=replace(USUAL, layers=(1, 3))
+)
 RTL = Target("RTL", frozenset({"transposed activation"}), sizes=SMALL)
 RTL_STREAMING = Target(
     "RTL, streaming",

@@ -16,7 +16,6 @@ from ..boards import load_board
 from ..errors import TargetError
 from ..ir import Conv, Graph
 from ..qonnx_import import load_qonnx
-from .channels_first import channels_first
 from .lowering import lower
 from .naming import check_project_name
 from .overrides import text
@@ -157,13 +156,8 @@ def plan_for(graph: Graph, options: Options) -> Plan:
 
 
 def as_graph(model: Model) -> Graph:
-    """The model as our graph, read if need be; a channels-last file as what it was made from."""
-    if isinstance(model, Graph):
-        return model
-    source = getattr(model, "model", model)
-    if hasattr(source, "graph"):
-        return load_qonnx(channels_first(source)[0])
-    return load_qonnx(source)
+    """The model as our graph, read if need be."""
+    return model if isinstance(model, Graph) else load_qonnx(getattr(model, "model", model))
 
 
 def config_from_plan(plan: Plan, options: Options, granularity: str = "name") -> dict[str, Any]:

@@ -153,8 +153,8 @@ def check_streams(library: ctypes.CDLL, project: str) -> None:
     fault.restype = ctypes.c_char_p
     if text := fault().decode():
         raise TargetError(
-            f"C simulation of {project}: stream {text}, so that its results are wrong: a layer in "
-            "front of it writes other words than the one behind it reads; use io_type='io_parallel'"
+            f"C simulation of {project}: stream {text}, so that its results are wrong: the "
+            "layers at its ends count its words differently; use io_type='io_parallel'"
         )
 
 

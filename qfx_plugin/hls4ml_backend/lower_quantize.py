@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 
 from ..ir import Quantize
-from . import layers
 from .constants import elementwise_attributes
 from .plan import PlannedLayer, enclosing_format, exact, reaching
 
@@ -42,12 +41,13 @@ def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64], view: 
     from .lowering import Value, is_plain, refuse, uniform_cast
 
     (source,) = state.graph.inputs
+    given, _ = state.floats[source.output]
     plain = is_plain(op)
-    if not plain and not np.array_equal(order, layers.standard_order(source.shape)):
+    if not plain and not np.array_equal(order, given):
         raise refuse(op, "a cast per channel must come before the input is reshaped")
     cast = uniform_cast(op) if plain else exact(enclosing_format(*op.formats))
     if not state.layers:
-        shape = layers.channels_last(source.shape)
+        shape = state.input_shape
         attributes = {"input_shape": list(shape)}
         name = state.name(source.output)
         types = {"result": cast}

@@ -99,6 +99,7 @@ class Lowering:
         formats: proven format of each tensor.
         layers: the plan so far.
         values: tensors that hls4ml has.
+        input_shape: hls4ml's, of the input.
         floats: order and view (see `Value`) of the tensors in front of the input's Quant.
     """
 
@@ -110,6 +111,7 @@ class Lowering:
         self.layers: list[PlannedLayer] = []
         self.values: dict[str, Value] = {}
         self.floats: dict[str, tuple[NDArray[np.int64], str]] = {}
+        self.input_shape: tuple[int, ...] = ()
         self.host_cast: Quantize | None = None
         self.name = Namer()
         self._max_bits = max_bits
@@ -134,8 +136,8 @@ class Lowering:
                 f"with {MAX_OUTPUT_BITS}: quantize the output"
             )
         (source,) = self.graph.inputs
-        order = self.values[output].order
-        return Plan(tuple(self.layers), source.shape, order, self.host_cast)
+        place, _ = self.floats[source.output]
+        return Plan(tuple(self.layers), place, self.values[output].order, self.host_cast)
 
     def emit(
         self,
@@ -323,7 +325,23 @@ def uniform_cast(op: Quantize) -> FixedPointCast:
 
 
 def _input(op: Input, state: Lowering) -> None:
-    state.floats[op.output] = layers.standard_order(op.shape), ""
+    """The host lays the input out as its reader needs it, which may turn the axes first."""
+    axes = _axes(op.output, state) or tuple(range(len(op.shape)))
+    turned = tuple(op.shape[axis] for axis in axes)
+    state.input_shape = layers.channels_last(turned)
+    order = layers.standard_order(turned)
+    state.floats[op.output] = order.transpose(np.argsort(axes)), ""
+
+
+def _axes(tensor: str, state: Lowering) -> tuple[int, ...] | None:
+    """The order that a Transpose behind `tensor` gives its axes, element-wise layers between."""
+    users = state.graph.consumers(tensor)
+    orders = {user.order if isinstance(user, Transpose) else None for user in users}
+    if len(orders) == 1 and None not in orders:
+        return orders.pop()
+    if len(users) == 1 and isinstance(users[0], Clip | PRelu | Quantize | Relu):
+        return _axes(users[0].output, state)
+    return None
 
 
 def _constant(op: Constant, state: Lowering) -> None:
