@@ -169,7 +169,7 @@ FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
 HLS4ML = Target(
     "hls4ml", frozenset({"several inputs", "several outputs"}), sizes=replace(USUAL, layers=(1, 3))
 )
-RTL = Target("RTL", frozenset({"transposed activation", "upsampling"}), sizes=SMALL)
+RTL = Target("RTL", frozenset({"transposed activation"}), sizes=SMALL)
 RTL_STREAMING = Target(
     "RTL, streaming",
     frozenset({"transposed activation", "upsampling", "reshaped image"}),
