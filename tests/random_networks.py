@@ -28,10 +28,7 @@ take few values, or whose sums need more than 62 bits, is drawn anew.
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from math import prod
 from typing import Any
@@ -40,7 +37,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
-from qfx_plugin.errors import QfxError
 from qfx_plugin.ir import (
     Add,
     AveragePool,
@@ -65,124 +61,49 @@ from qfx_plugin.ir import (
     Window,
 )
 from qfx_plugin.ir.ops.base import column
+from tests.random_tally import Tally, differing
+from tests.random_targets import (
+    ANY,
+    FILE,
+    FINN,
+    HLS4ML,
+    OVERFLOWS,
+    ROUNDINGS,
+    RTL,
+    RTL_STREAMING,
+    SMALL,
+    TARGETS,
+    TRAITS,
+    USUAL,
+    Sizes,
+    Target,
+)
+
+__all__ = [
+    "ANY",
+    "FILE",
+    "FINN",
+    "HLS4ML",
+    "OVERFLOWS",
+    "ROUNDINGS",
+    "RTL",
+    "RTL_STREAMING",
+    "SMALL",
+    "TARGETS",
+    "TRAITS",
+    "USUAL",
+    "RandomNetwork",
+    "Sizes",
+    "Tally",
+    "Target",
+    "differing",
+    "random_network",
+]
 
 SAMPLES = 300
 MOST_BITS = 62
 LIVELY = 30
 """A network whose results take no more values than this proves little."""
-
-ROUNDINGS = tuple(mode.value for mode in RoundingMode)
-OVERFLOWS = ("AP_SAT", "AP_SAT", "AP_SAT_SYM", "AP_SAT_ZERO", "AP_WRAP", "AP_WRAP_SM")
-
-TRAITS = {
-    "1-D": "convolutions and pools over one dimension",
-    "rectangular": "kernels, strides and images whose sides differ",
-    "dilation": "convolutions with gaps",
-    "asymmetric padding": "another number of pixels on each side",
-    "groups": "grouped and depthwise convolutions",
-    "pool stride above kernel": "pools that leave pixels out",
-    "wide word": "activations or weights of 13 bits and more",
-    "fixed format": "a binary point that somebody chose, not the data",
-    "unsigned weight": "no negative codes",
-    "all-zero weight": "a layer that is pruned away, beside another one",
-    "points per channel": "binary points of activations that differ by up to 4 bits",
-    "distant points": "binary points of channels 7 bits apart",
-    "cast of a cast": "a Quantize that reads a Quantize",
-    "two tensors": "sums, products and concatenations of tensors",
-    "shared layer": "one weight in two layers, as a module that is called twice",
-    "several inputs": "a second input",
-    "several outputs": "a tensor inside the network is a result as well",
-    "activation behind Flatten": "element-wise operations on the flat shape of an image",
-    "reshaped image": "an image that becomes one with other sides",
-    "transposed activation": "element-wise operations between Transpose and its inverse",
-    "upsampling": "pixels repeated",
-}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Bounds of numbers, from and below.
-
-    Attributes:
-        sides: pixels of an image's side.
-        channels: of an image that is an input.
-        features: of a vector that is an input.
-        maps: outputs of a convolution.
-        hidden: outputs of a linear layer.
-        results: outputs of the last one.
-        layers: before the last one.
-    """
-
-    sides: tuple[int, int] = (4, 9)
-    channels: tuple[int, int] = (1, 4)
-    features: tuple[int, int] = (3, 24)
-    maps: tuple[int, int] = (1, 7)
-    hidden: tuple[int, int] = (4, 24)
-    results: tuple[int, int] = (2, 12)
-    layers: tuple[int, int] = (1, 4)
-
-
-USUAL = Sizes()
-SMALL = Sizes((3, 7), (1, 3), (3, 12), (1, 4), (2, 9), (2, 7), (1, 3))
-"""Small enough for simulated hardware."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a target is given.
-
-    Attributes:
-        name: for messages.
-        lacks: traits that it has no form of.
-        widths: of activations, from and below.
-        weight_widths: of weights, from and below.
-        most_bits: of an output.
-        overflows: modes of casts, as often as they shall be drawn.
-        sizes: of tensors and of the network.
-    """
-
-    name: str
-    lacks: frozenset[str] = frozenset()
-    widths: tuple[int, int] = (3, 25)
-    weight_widths: tuple[int, int] = (2, 17)
-    most_bits: int = 53
-    overflows: tuple[str, ...] = OVERFLOWS
-    sizes: Sizes = USUAL
-
-    def __post_init__(self) -> None:
-        unknown = self.lacks - TRAITS.keys()
-        assert not unknown, f"no traits: {unknown}"
-
-    def without(self, *traits: str) -> Target:
-        """The same target with fewer traits."""
-        return replace(self, lacks=self.lacks | set(traits))
-
-    def sized(self, sizes: Sizes) -> Target:
-        """The same target with other sizes."""
-        return replace(self, sizes=sizes)
-
-
-ANY = Target("interpreter")
-FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
-"""What `tests.graph_file.to_qonnx` can write."""
-
-HLS4ML = Target(
-    "hls4ml", frozenset({"several inputs", "several outputs"}), sizes=replace(USUAL, layers=(1, 3))
-)
-RTL = Target("RTL", frozenset({"transposed activation"}), sizes=SMALL)
-RTL_STREAMING = Target(
-    "RTL, streaming",
-    frozenset({"transposed activation", "upsampling", "reshaped image"}),
-    sizes=SMALL,
-)
-FINN = Target(
-    "FINN",
-    frozenset({"transposed activation", "upsampling", "reshaped image"}),
-    widths=(2, 17),
-    overflows=FILE.overflows,
-    sizes=SMALL,
-)
-TARGETS = (ANY, FILE, HLS4ML, RTL, RTL_STREAMING, FINN)
 
 
 class OutgrownError(Exception):
@@ -541,69 +462,3 @@ class RandomNetwork:
             self.traits.add("distant points")
             spread = 7 * self.rng.integers(0, 2, size=shape[0])
         return Weight(codes, width + spread, width, signed)
-
-
-@dataclass
-class Tally:
-    """What became of many networks on a target.
-
-    Attributes:
-        target: the target.
-        codes: number of codes compared.
-        networks: number of networks compared.
-        refused: messages of those that were refused.
-        different: texts about those that differ.
-        traits: how many of the networks compared have each trait.
-    """
-
-    target: Target
-    codes: int = 0
-    networks: int = 0
-    refused: list[str] = field(default_factory=list)
-    different: list[str] = field(default_factory=list)
-    traits: Counter[str] = field(default_factory=Counter)
-
-    @contextmanager
-    def refusals(self, network: RandomNetwork) -> Iterator[None]:
-        """Count a `QfxError` of one line; whatever else is raised is a fault."""
-        try:
-            yield
-        except QfxError as error:
-            assert "\n" not in str(error).strip(), error
-            self.refused.append(f"{network.name!r}: {error}")
-
-    def compared(self, network: RandomNetwork, codes: int, different: int, note: str = "") -> None:
-        """Count a network that ran: how many codes, and how many of them differ."""
-        assert codes >= SAMPLES
-        self.networks += 1
-        self.codes += codes
-        self.traits.update(network.traits)
-        if different:
-            head = f"{network.name!r}: {different} of {codes} codes differ"
-            self.different.append(f"{head}; {sorted(network.traits)} {note}")
-
-    def check(self, *, most_refused: float = 0.0, all_traits: bool = True) -> None:
-        """Nothing differs; few are refused; every trait of the target was compared.
-
-        Args:
-            most_refused: share of all networks.
-            all_traits: whether there were networks enough to have all of them.
-        """
-        total = self.networks + len(self.refused)
-        assert not self.different, "\n".join(["", *self.different])
-        refused = "\n".join(["", *self.refused])
-        assert self.networks and len(self.refused) <= most_refused * total, refused
-        missing = TRAITS.keys() - self.target.lacks - self.traits.keys()
-        assert not (all_traits and missing), f"never compared: {sorted(missing)}"
-
-
-def differing(
-    found: Mapping[str, NDArray[Any]], network: RandomNetwork
-) -> tuple[int, int]:  # (codes, different)
-    """Compare codes by name with the interpreter's; returns how many, and how many differ."""
-    from qfx_plugin.ir import interpret
-
-    wanted = interpret(network.graph, network.x)
-    assert found.keys() == wanted.keys()
-    pairs = [(found[name], tensor.codes) for name, tensor in wanted.items()]
-    return sum(b.size for _, b in pairs), sum(int(np.sum(a != b)) for a, b in pairs)

@@ -21,8 +21,12 @@ def test_a_name_decides_everything():
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_every_trait_is_drawn_and_none_that_the_target_lacks(target):
-    traits = [random_network(f"trait {number}", target).traits for number in range(60)]
-    assert set().union(*traits) == TRAITS.keys() - target.lacks
+    wanted, seen = TRAITS.keys() - target.lacks, set()
+    for number in range(120):
+        seen |= random_network(f"trait {number}", target).traits
+        if number > 20 and seen >= wanted:
+            break
+    assert seen == wanted
 
 
 def test_a_trait_can_be_asked_for():
@@ -32,7 +36,7 @@ def test_a_trait_can_be_asked_for():
 
 def test_files_are_the_same_networks():
     tally = Tally(FILE)
-    for number in range(80):
+    for number in range(60):
         network = random_network(f"file {number}", FILE)
         with tally.refusals(network):
             graph = load_qonnx(to_qonnx(network.graph))
