@@ -35,7 +35,8 @@ AREA = {
     "one row, sum": (SumPool, Window((1, 2), (3, 1), ((0, 0), (0, 1)), (1, 1))),
     "one row, mean": (AveragePool, Window((1, 4), (2, 3), PLAIN, (1, 1))),
     "one row, maximum": (MaxPool, Window((1, 3), (2, 2), ((0, 0), (1, 1)), (1, 1))),
-    "one column": (SumPool, Window((3, 1), (2, 3), ((1, 2), (0, 0)), (1, 1))),
+    "one column, maximum": (MaxPool, Window((3, 1), (2, 3), ((1, 2), (0, 0)), (1, 1))),
+    "whole image": (SumPool, Window.plain(5, 6)),
     "stride above kernel": (AveragePool, Window((2, 1), (3, 4), ((1, 0), (0, 0)), (1, 1))),
 }
 ROWS = {

@@ -234,3 +234,22 @@ def test_a_constant_per_pixel_is_as_long_as_it_must_be() -> None:
     chain.add(Multiply, chain.ops[-2].output, "c")
     layer = lower(chain.head().graph(), io_type="io_stream").layers[1]
     assert layer.attributes["first_data"].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("turned_first", [True, False])
+def test_the_host_lays_the_input_out_as_its_reader_needs_it(turned_first: bool) -> None:
+    """A file that is channels last: the convolution reads the input as it is."""
+    ops: list[Op] = [Input("x", (), "x", (4, 5, 3))]
+    if turned_first:
+        ops.append(Transpose("turn", ("x",), "t", order=(2, 0, 1)))
+        ops.append(Quantize("q", ("t",), "q", 6, 3))
+    else:
+        ops.append(Quantize("c", ("x",), "c", 6, 3))
+        ops.append(Transpose("turn", ("c",), "q", order=(2, 0, 1)))
+    weight = Weight(np.ones((2, 3, 2, 2), dtype=np.int64), 0, 2)
+    ops.append(Conv("conv", ("q",), "y", weight, None, Window.plain(2, 2)))
+    plan = lower(Graph(tuple(ops), ("y",)).verify(), io_type="io_stream")
+    assert [layer.kind for layer in plan.layers] == ["InputLayer", "Conv2D"]
+    assert plan.input.shape == plan.input_shape == (4, 5, 3)
+    x = np.arange(120.0).reshape(2, 4, 5, 3)
+    assert np.array_equal(plan.flat_input(x), x.reshape(2, 60))
