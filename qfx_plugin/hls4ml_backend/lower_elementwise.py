@@ -176,4 +176,4 @@ def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
 
 def _repeats(order: np.ndarray, image: np.ndarray) -> bool:
     """Whether a tensor of `order` has one pixel and as many channels as `image`."""
-    return order.shape == (image.shape[0], *[1] * (image.ndim - 1))
+    return image.ndim > 1 and order.shape == (image.shape[0], *[1] * (image.ndim - 1))

@@ -36,10 +36,8 @@ def lower_concat(op: Concat, state: Lowering) -> None:
 
     values = [state.operand(op, index) for index in range(len(op.inputs))]
     order, is_image = values[0].order, values[0].order.ndim > 1
-    sources = [
-        state.image(op, index) if is_image else state.laid_out(op, value, (value.order.size,))
-        for index, value in enumerate(values)
-    ]
+    laid_out = state.image if is_image else state.vector
+    sources = [laid_out(op, index) for index in range(len(values))]
     joined = sources[0]
     for index, value in enumerate(values[1:], start=1):
         channels = order.shape[0] + value.order.shape[0]

@@ -276,7 +276,7 @@ class Lowering:
         return self.laid_out(op, value, layers.channels_last(value.order.shape))
 
     def vector(self, op: Op, index: int = 0) -> PlannedLayer:
-        """The operand as a layer of one dimension, for a reader that takes streams of any kind."""
+        """The operand as a layer of one dimension, for a reader that takes words of any size."""
         value = self.operand(op, index)
         return self.laid_out(op, value, (value.order.size,), "Reshape")
 
@@ -290,7 +290,7 @@ class Lowering:
             value: the tensor.
             shape: the shape that `op` needs.
             kind: hls4ml's layer class. Its `Reshape` to one dimension leaves a stream as it is,
-                which is right for `Dense` alone; `Repack` makes one word of it.
+                which is right for `Dense` and `Concatenate`; `Repack` makes one word of it.
         """
         if value.layer.shape == shape:
             return value.layer

@@ -91,6 +91,23 @@ def test_every_code(make: object, io_type: str, tmp_path: Path) -> None:
     assert np.array_equal(np.ldexp(y, expected.frac_bits), expected.codes)
 
 
+def test_accumulators_hold_every_sum() -> None:
+    """A mean is divided in place: its accumulator holds the sum as well."""
+    graph = pools()
+    formats, seen = graph.formats(), set()
+    layers = {layer.node: layer for layer in lower(graph).layers}
+    for op in graph.ops:
+        if isinstance(op, SumPool) and op.window.area > 1:
+            layer = layers[op.name]
+            total = layer.precision["wide" if layer.kind == "QFXGlobalSum" else "accum"].format
+            assert total.contains(formats[op.output])
+            if layer.kind == "AveragePooling2D":
+                growth = op.window.area.bit_length() - 1
+                assert total.integer_bits >= formats["q"].integer_bits + growth
+            seen.add(layer.kind)
+    assert seen == {"QFXGlobalSum", "AveragePooling2D", "DepthwiseConv2D"}
+
+
 def test_a_large_image_streams_whatever_its_pools_are() -> None:
     """They all have a form; `auto` took arrays where a pool of one row overlapped."""
     weight = Weight(np.ones((1, 1, 1, 1), dtype=np.int64), np.array([0]), 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
         ),
         "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
         "pixel, not [2, 4, 4] and [2, 4, 1]",
+    ),
+    "sum of features and a flattened image": (
+        lambda: graph(
+            XQ,
+            Reshape("flat", ("xq",), "flat", (32,)),
+            replace(linear("flat", 32), weight=Weight(np.ones((32, 32), dtype=int), 0, 2)),
+            Add("sum", ("flat", "logits"), "sum"),
+        ),
+        "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
+        "pixel, not [32] and [32]",
     ),
     "pixels from channels": (
         lambda: graph(

