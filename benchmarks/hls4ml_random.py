@@ -1,6 +1,6 @@
 """hls4ml's C simulation of random networks against the integer interpreter, code by code.
 
-    python benchmarks/hls4ml_random.py --networks 200 --workers 2
+    python benchmarks/hls4ml_random.py --networks 300 --workers 2
 
 The networks, options and comparison of `tests/hls4ml_backend/random_comparison.py`, whose modes are
 more than QONNX can say, by turns as arrays and streams, with strategies latency and resource, and

@@ -234,7 +234,6 @@ HOSTS = {
         "qfx_plugin.batching",
         "qfx_plugin.executors",
         "qfx_plugin.finn_plugin",
-        "qfx_plugin.hls4ml_backend.channels_first",
         "qfx_plugin.hls4ml_backend.host_parser",
         "qfx_plugin.onnxruntime_host",
         "qfx_plugin.qonnx_import",

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..boards import load_board
 from ..errors import TargetError
-from ..ir import AveragePool, Conv, Graph, MaxPool
+from ..ir import Conv, Graph
 from ..qonnx_import import load_qonnx
-from .channels_first import channels_first
 from .lowering import lower
 from .naming import check_project_name
 from .overrides import text
@@ -43,7 +42,7 @@ class Options:
 
     Attributes:
         io_type: "io_parallel" (arrays, everything at once), "io_stream" (FIFOs between layers), or
-            "auto": streams where a convolution slides over a large image and all pools allow it.
+            "auto": streams where a convolution slides over a large image.
         strategy: one of `STRATEGIES`, for all layers; `LayerName` may differ. "auto" takes for
             each layer the one with the fewest estimated LUTs (see `strategies.py`).
         reuse_factor: how often one multiplier is used per result, for all layers.
@@ -103,11 +102,7 @@ class Options:
         types = graph.types()
         convolutions = [op for op in graph.ops if isinstance(op, Conv)]
         large = any(prod(types[op.output].shape[1:]) > LARGE_IMAGE for op in convolutions)
-        pools = [op.window for op in graph.ops if isinstance(op, MaxPool | AveragePool)]
-        streamable = all(
-            min(window.kernel) > 1 or window.kernel == window.strides for window in pools
-        )
-        return replace(self, io_type="io_stream" if large and streamable else "io_parallel")
+        return replace(self, io_type="io_stream" if large else "io_parallel")
 
     def project(self) -> dict[str, Any]:
         """The keys of an hls4ml configuration that describe the project."""
@@ -161,13 +156,8 @@ def plan_for(graph: Graph, options: Options) -> Plan:
 
 
 def as_graph(model: Model) -> Graph:
-    """The model as our graph, read if need be; a channels-last file as what it was made from."""
-    if isinstance(model, Graph):
-        return model
-    source = getattr(model, "model", model)
-    if hasattr(source, "graph"):
-        return load_qonnx(channels_first(source)[0])
-    return load_qonnx(source)
+    """The model as our graph, read if need be."""
+    return model if isinstance(model, Graph) else load_qonnx(getattr(model, "model", model))
 
 
 def config_from_plan(plan: Plan, options: Options, granularity: str = "name") -> dict[str, Any]:

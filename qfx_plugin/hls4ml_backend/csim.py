@@ -56,6 +56,7 @@ _WHOLE = """\
 static const char *qfx_weights_dir() {{ return {weights}; }}
 #include "firmware/{project}.cpp"
 #include "{bridge}"
+extern "C" const char *qfx_fault() {{ return qfx_stream_fault; }}
 """
 
 _MANY = """
@@ -114,6 +115,9 @@ def run_library(
         project: name of the top function.
         x: (samples, inputs) float64.
         output_size: numbers in one result.
+
+    Raises:
+        TargetError: a stream held more or fewer elements than its reader took.
     """
     x = np.ascontiguousarray(x, dtype=np.float64)
     y = np.empty((len(x), output_size))
@@ -121,7 +125,8 @@ def run_library(
     if _seconds.get(library, MIN_SECONDS) * len(x) < MIN_SECONDS:
         threads = 1
     bounds = np.linspace(0, len(x), threads + 1).astype(int)
-    functions = [_function(library, project, index) for index in range(threads)]
+    loaded = [_load(library, index) for index in range(threads)]
+    functions = [_function(one, project) for one in loaded]
 
     def job(index: int) -> None:
         first, end = bounds[index], bounds[index + 1]
@@ -133,7 +138,24 @@ def run_library(
         start = time.perf_counter()
         _run_threads(job, threads)
         _seconds[library] = (time.perf_counter() - start) * threads / len(x)
+    for one in loaded:
+        check_streams(one, project)
     return y
+
+
+def check_streams(library: ctypes.CDLL, project: str) -> None:
+    """Whether every stream of a simulation was empty in the end and never read while empty.
+
+    Raises:
+        TargetError: one was not, so that results are wrong; the text names the first.
+    """
+    fault = library.qfx_fault
+    fault.restype = ctypes.c_char_p
+    if text := fault().decode():
+        raise TargetError(
+            f"C simulation of {project}: stream {text}, so that its results are wrong: the "
+            "layers at its ends count its words differently; use io_type='io_parallel'"
+        )
 
 
 def build_library(folder: str | Path, project: str, quick: bool = False) -> Path:
@@ -185,15 +207,20 @@ def probe(library: Path, function: str, input_size: int, output_size: int) -> No
 
 
 @lru_cache(maxsize=64)
-def _function(library: str, project: str, index: int) -> Callable[..., None]:
-    """The batch function from the copy of the library that thread `index` owns.
+def _load(library: str, index: int) -> ctypes.CDLL:
+    """The copy of the library that thread `index` owns.
 
     A library that is loaded needs its file no longer.
     """
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"{project}-{index}.so"
+        copy = Path(folder) / f"{Path(library).stem}-{index}.so"
         shutil.copyfile(library, copy)
-        function = getattr(ctypes.CDLL(str(copy)), f"{project}_many")
+        return ctypes.CDLL(str(copy))
+
+
+def _function(library: ctypes.CDLL, project: str) -> Callable[..., None]:
+    """The batch function."""
+    function: Callable[..., None] = getattr(library, f"{project}_many")
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_size_t] * 3]
     function.restype = None
     return function

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from ..errors import QfxError, TargetError, UnsupportedModelError
 from ..qonnx_import import load_qonnx
 from . import csim
-from .channels_first import channels_first
 from .config import QFX_SECTION
 from .host_passes import PLAN_KEY, InexactWarning
+from .layers import standard_order
 from .lowering import lower
 from .overrides import layer_configuration
 from .plan import Plan
@@ -64,7 +64,7 @@ def _convert(config: dict[str, Any], stock: Any) -> ModelGraph:
         warnings.warn(f"{text}, as with Vitis; nothing is checked", InexactWarning, stacklevel=4)
         return stock({**as_read, "QFX": {**config.get("QFX", {}), "accept_inexact": True}})
     try:
-        plan, was_last = _plan(model, config)
+        plan = _plan(model, config)
     except QfxError as error:
         if not config.get("QFX", {}).get("accept_inexact", False):
             if isinstance(error, UnsupportedModelError):
@@ -75,7 +75,6 @@ def _convert(config: dict[str, Any], stock: Any) -> ModelGraph:
         warnings.warn(text, InexactWarning, stacklevel=4)
         return stock(as_read)
     graph = graph_from_plan(plan, config, _names(model))
-    graph.qfx_input_last = was_last
     graph.qfx_source = model
     return graph
 
@@ -106,9 +105,11 @@ def predict(model: ModelGraph, x: NDArray[Any] | list[NDArray[Any]]) -> Any:
     """The C simulation of one of our graphs, on all processors; results as hls4ml gives them."""
     one_in_one_out = len(model.inputs) == len(model.outputs) == 1
     if not one_in_one_out or not isinstance(x, np.ndarray):
-        return model._predict(x)
+        y = model._predict(x)
+        csim.check_streams(model._top_function_lib, model.config.get_project_name())
+        return y
     plan = getattr(model, "qfx_plan", None)
-    samples = _samples(model, x) if plan is None else _channels_last(model, plan, x)
+    samples = _samples(model, x) if plan is None else _flat(model, plan, x)
     (result,) = model.get_output_variables()
     library, project = _library(model), model.config.get_project_name()
     y = csim.run_library(library, project, samples, result.size())
@@ -131,29 +132,30 @@ def _samples(model: ModelGraph, x: NDArray[Any]) -> NDArray[np.float64]:
     return x.reshape(-1, source.size()).astype(np.float64)
 
 
-def _channels_last(model: ModelGraph, plan: Plan, x: NDArray[Any]) -> NDArray[np.float64]:
+def _flat(model: ModelGraph, plan: Plan, x: NDArray[Any]) -> NDArray[np.float64]:
     """(samples, numbers) in the order of the hardware.
 
-    `x` is laid out as in the model file, or channels last; a shape that is both is the file's.
+    `x` is laid out as in the model file, or with its channels at the other end; a shape that is
+    both is the file's.
     """
-    first = plan.input_shape
-    last = (*first[1:], first[0]) if len(first) > 1 else first
-    by_file = (last, first) if getattr(model, "qfx_input_last", False) else (first, last)
-    for shape in by_file:
-        samples = x[np.newaxis] if x.shape == shape else x
-        if samples.shape[1:] == shape:
-            is_last = shape == last and (shape != first or by_file[0] == last)
+    shape = plan.input_shape
+    is_first = np.array_equal(plan.input_index, standard_order(shape))
+    here, there = (-1, 1) if is_first else (1, -1)
+    other = tuple(np.moveaxis(np.empty((1, *shape), dtype=bool), there, here).shape[1:])
+    for expected in (shape, other):
+        samples = x[np.newaxis] if x.shape == expected else x
+        if samples.shape[1:] == expected:
             values = samples.astype(np.float64)
-            channels_first_values = np.moveaxis(values, -1, 1) if is_last else values
-            cast = plan.cast_on_host(channels_first_values)
-            return np.moveaxis(cast, 1, -1).reshape(len(cast), -1)
+            return plan.flat_input(
+                values if expected == shape else np.moveaxis(values, here, there)
+            )
     if plan.host_cast is None:
         return _samples(model, x)
-    expected = " or ".join(str(["samples", *shape]) for shape in dict.fromkeys(by_file))
-    raise TargetError(f"input must have shape {expected}, not {list(x.shape)}")
+    text = " or ".join(str(["samples", *one]) for one in dict.fromkeys((shape, other)))
+    raise TargetError(f"input must have shape {text}, not {list(x.shape)}")
 
 
-def _plan(model: onnx.ModelProto, config: dict[str, Any]) -> tuple[Plan, bool]:
+def _plan(model: onnx.ModelProto, config: dict[str, Any]) -> Plan:
     """The plan, with `config` completed by what a configuration of ours was made for."""
     # A copy: the section is the user's own dictionary.
     model_section = dict(config["HLSConfig"].get("Model", {}))
@@ -164,9 +166,7 @@ def _plan(model: onnx.ModelProto, config: dict[str, Any]) -> tuple[Plan, bool]:
         if key in config and key not in options.get("given", ()):
             config[key] = value
     cap = options.get("max_accumulator_bits") or ours.get("max_accumulator_bits")
-    standard, was_last = channels_first(model)
-    graph = load_qonnx(standard)
-    return lower(graph, io_type=config["IOType"], max_accumulator_bits=cap), was_last
+    return lower(load_qonnx(model), io_type=config["IOType"], max_accumulator_bits=cap)
 
 
 def _proto(source: Any) -> onnx.ModelProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -155,6 +156,24 @@ def two_dimensional(window: Window) -> Window:
     return Window(
         (1, *window.kernel), (1, *window.strides), ((0, 0), *window.pads), (1, *window.dilations)
     )
+
+
+def skips_rows(window: Window, height: int) -> bool:
+    """Whether a window of one row is to pass over rows: hls4ml's streams take every row."""
+    window = two_dimensional(window)
+    return window.extent[0] == 1 and window.strides[0] > 1 and height > 1
+
+
+def with_zero_row(window: Window, kernel: NDArray[Any]) -> tuple[Window, NDArray[Any]]:
+    """The same sums by a window of two rows, the lower one of zeros: hls4ml's streams then skip.
+
+    Args:
+        window: of one row, two-dimensional.
+        kernel: (outputs, channels, 1, columns) codes or values.
+    """
+    (above, below), columns = window.pads
+    taller = replace(window, kernel=(2, window.kernel[1]), pads=((above, below + 1), columns))
+    return taller, np.pad(kernel, ((0, 0), (0, 0), (0, 1), (0, 0)))
 
 
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 def lower_relu(op: Relu, state: Lowering) -> None:
     """hls4ml's own; a cast behind it becomes its result type."""
     result, quantize = state.result_of(op)
-    inputs, order = (state.reaching_layer(op, result),), state.operand(op).order
+    inputs, value = (state.reaching_layer(op, result),), state.operand(op)
     relu = {"activation": "relu"}
-    state.emit(op, "Activation", relu, result=result, into=quantize, inputs=inputs, order=order)
+    state.emit(op, "Activation", relu, result=result, into=quantize, inputs=inputs, like=value)
 
 
 def lower_prelu(op: PRelu, state: Lowering) -> None:
@@ -131,12 +132,12 @@ def _emit_elementwise(
     state.emit(
         op,
         "QFXElementwise",
-        elementwise_attributes(kind, value.order, *constants),
+        elementwise_attributes(kind, value, *constants),
         result=result,
         types=types,
         into=quantize or (last if last is not op else None),
         inputs=(value.layer,),
-        order=value.order,
+        like=value,
     )
     state.values[last.output] = state.values[op.output]
 
@@ -145,10 +146,14 @@ def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
     """Two tensors; the smaller one may repeat in every pixel."""
     from .lowering import refuse
 
-    left, right = (state.operand(op, index) for index in range(2))
-    if left.order.size < right.order.size:
-        left, right = right, left
-    if not _same_layout(left.order, right.order):
+    positions = [0, 1]
+    positions.sort(key=lambda index: -state.operand(op, index).order.size)
+    left, right = (state.operand(op, index) for index in positions)
+    if np.array_equal(left.order, right.order):
+        first, second = left.layer, state.laid_out(op, right, left.layer.shape)
+    elif _repeats(right.order, left.order):
+        first, second = (state.image(op, index) for index in positions)
+    else:
         shapes = " and ".join(str(list(value.order.shape)) for value in (left, right))
         raise refuse(
             op,
@@ -164,14 +169,11 @@ def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
         result=result,
         types={"wide": exact(wide)},
         into=quantize,
-        inputs=(left.layer, right.layer),
-        order=left.order,
+        inputs=(first, second),
+        like=replace(left, layer=first),
     )
 
 
-def _same_layout(left: np.ndarray, right: np.ndarray) -> bool:
-    if left.shape == right.shape:
-        return np.array_equal(left, right)
-    channels = (left.shape[0], *[1] * (left.ndim - 1))
-    standard = np.array_equal(left, layers.standard_order(left.shape))
-    return standard and right.shape == channels
+def _repeats(order: np.ndarray, image: np.ndarray) -> bool:
+    """Whether a tensor of `order` has one pixel and as many channels as `image`."""
+    return image.ndim > 1 and order.shape == (image.shape[0], *[1] * (image.ndim - 1))

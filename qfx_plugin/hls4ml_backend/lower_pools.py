@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from .lowering import Lowering
 
 
-def lower_max_pool(op: MaxPool, state: Lowering) -> None:
-    """`MaxPooling2D`; padding is a layer of ours that never wins."""
-    state.require_image(op)
-    source, in_shape = state.operand(op).layer, state.shape(op.inputs[0])
+def lower_max_pool(op: MaxPool | SumPool, state: Lowering) -> None:
+    """`MaxPooling2D`; padding is a layer of ours that never wins. Single pixels are a maximum."""
+    source, in_shape = state.image(op), state.shape(op.inputs[0])
     if op.window.padded:
         source, in_shape = _padded(op, "QFXPad", source, in_shape, state)
     attributes = layers.pool2d(op.window, in_shape, state.shape(op.output))
@@ -38,12 +38,14 @@ def lower_sum_pool(op: SumPool, state: Lowering) -> None:
 
 
 def _lower_sum(op: SumPool, shift: int, state: Lowering) -> None:
-    """Three forms, the cheapest that computes it: global sum, hls4ml's mean, depthwise sums."""
-    state.require_image(op)
-    source, in_shape = state.operand(op).layer, state.shape(op.inputs[0])
+    """The cheapest form: a pool of single pixels, global sum, hls4ml's mean, depthwise sums."""
+    if op.window.area == 1:
+        lower_max_pool(op, state)
+        return
+    source, in_shape = state.image(op), state.shape(op.inputs[0])
     window = layers.two_dimensional(op.window)
     if window.kernel == in_shape[:2] and not window.padded:
-        _global_sum(op, shift, in_shape, state)
+        _global_sum(op, shift, source, state)
     elif isinstance(op, AveragePool) and (not state.streams or window.kernel == window.strides):
         if window.padded:
             source, in_shape = _padded(op, "ZeroPadding2D", source, in_shape, state)
@@ -51,27 +53,35 @@ def _lower_sum(op: SumPool, shift: int, state: Lowering) -> None:
         # The sum is divided in place: the accumulator holds the sum and the finer mean.
         _pool(op, "AveragePooling2D", attributes, _sum_format(op, shift, state), source, state)
     else:
-        _depthwise_sum(op, shift, in_shape, state)
+        _depthwise_sum(op, shift, source, state)
 
 
-def _global_sum(op: SumPool, shift: int, in_shape: tuple[int, ...], state: Lowering) -> None:
+def _global_sum(op: SumPool, shift: int, source: PlannedLayer, state: Lowering) -> None:
     result, quantize = state.result_of(op)
     wide = state.accumulator(op, _sum_format(op, shift, state), result)
-    attributes = {"n_in": int(np.prod(in_shape)), "n_chan": in_shape[-1], "shift": shift}
+    attributes = {"n_in": prod(source.shape), "n_chan": source.shape[-1], "shift": shift}
     types = {"wide": exact(wide)}
-    state.emit(op, "QFXGlobalSum", attributes, result=result, types=types, into=quantize)
+    state.emit(
+        op, "QFXGlobalSum", attributes, result=result, types=types, into=quantize, inputs=(source,)
+    )
 
 
-def _depthwise_sum(op: SumPool, shift: int, in_shape: tuple[int, ...], state: Lowering) -> None:
+def _depthwise_sum(op: SumPool, shift: int, source: PlannedLayer, state: Lowering) -> None:
     """Each channel by a kernel of the same power of two: no multiplier is left of it."""
     result, quantize = state.result_of(op)
     types = {
         "weight": exact(FixedPointFormat(1, 1 - shift, signed=False)),
         "accum": exact(state.accumulator(op, state.formats[op.output], result)),
     }
-    kernel = np.full((in_shape[-1], 1, *op.window.kernel), 2.0**-shift)
-    attributes = layers.depthwise_kernel(op.window, kernel, in_shape, state.shape(op.output))
-    state.emit(op, "DepthwiseConv2D", attributes, result=result, types=types, into=quantize)
+    kernel = np.full((source.shape[-1], 1, *op.window.kernel), 2.0**-shift)
+    window = op.window
+    if state.streams and layers.skips_rows(window, source.shape[0]):
+        window, kernel = layers.with_zero_row(window, kernel)
+    attributes = layers.depthwise_kernel(window, kernel, source.shape, state.shape(op.output))
+    state.emit(
+        op, "DepthwiseConv2D", attributes, result=result, types=types, into=quantize,
+        inputs=(source,),
+    )  # fmt: skip
 
 
 def _sum_format(op: SumPool, shift: int, state: Lowering) -> FixedPointFormat:

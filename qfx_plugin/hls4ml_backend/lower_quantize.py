@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 
 from ..ir import Quantize
-from . import layers
 from .constants import elementwise_attributes
 from .plan import PlannedLayer, enclosing_format, exact, reaching
 
@@ -23,31 +22,32 @@ def lower_quantize(op: Quantize, state: Lowering) -> None:
     from .lowering import is_plain, uniform_cast
 
     if op.inputs[0] in state.floats:
-        _lower_input(op, state, state.floats[op.inputs[0]])
+        _lower_input(op, state, *state.floats[op.inputs[0]])
     elif is_plain(op):
-        cast, order = uniform_cast(op), state.operand(op).order
+        cast, value = uniform_cast(op), state.operand(op)
         inputs = (state.reaching_layer(op, cast),)
         linear = {"activation": "linear"}
-        state.emit(op, "Activation", linear, result=cast, casts=True, inputs=inputs, order=order)
+        state.emit(op, "Activation", linear, result=cast, casts=True, inputs=inputs, like=value)
     else:
         _lower_per_channel(op, state)
 
 
-def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64]) -> None:
+def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64], view: str) -> None:
     """The input's own type does the cast: hls4ml is given floats, the hardware gets codes.
 
     A cast that is no single type is the host's work: the layer then has a type that holds every
     result of it.
     """
-    from .lowering import is_plain, refuse, uniform_cast
+    from .lowering import Value, is_plain, refuse, uniform_cast
 
     (source,) = state.graph.inputs
+    given, _ = state.floats[source.output]
     plain = is_plain(op)
-    if not plain and order.shape != source.shape:
+    if not plain and not np.array_equal(order, given):
         raise refuse(op, "a cast per channel must come before the input is reshaped")
     cast = uniform_cast(op) if plain else exact(enclosing_format(*op.formats))
     if not state.layers:
-        shape = layers.channels_last(source.shape)
+        shape = state.input_shape
         attributes = {"input_shape": list(shape)}
         name = state.name(source.output)
         types = {"result": cast}
@@ -61,7 +61,7 @@ def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64]) -> Non
             f"hls4ml reads the input in one format, {state.layers[0].result}, not also in "
             f"{cast}: use one Quant for the input",
         )
-    state.place(op, state.layers[0], order, moved=order.shape != source.shape)
+    state.values[op.output] = Value(state.layers[0], order, view)
 
 
 def _lower_per_channel(op: Quantize, state: Lowering) -> None:
@@ -82,9 +82,9 @@ def _lower_per_channel(op: Quantize, state: Lowering) -> None:
     state.emit(
         op,
         "QFXElementwise",
-        elementwise_attributes("cast", value.order, per_sample) | {"cast_cpp": str(code)},
+        elementwise_attributes("cast", value, per_sample) | {"cast_cpp": str(code)},
         result=result,
         types={"wide": exact(reaching(moved, code)), "first": exact(shift_format)},
         casts=True,
-        order=value.order,
+        like=value,
     )

@@ -9,7 +9,7 @@ share is `Lowering`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,13 +37,14 @@ from ..ir import (
     Relu,
     Reshape,
     SumPool,
+    Transpose,
     Upsample,
 )
 from . import layers
 from .lower_elementwise import lower_add, lower_clip, lower_multiply, lower_prelu, lower_relu
 from .lower_pools import lower_average_pool, lower_max_pool, lower_sum_pool
 from .lower_quantize import lower_quantize
-from .lower_shape import lower_concat, lower_reshape, lower_upsample
+from .lower_shape import lower_concat, lower_upsample, lower_view
 from .lower_weighted import lower_conv, lower_linear
 from .naming import Namer
 from .plan import Plan, PlannedLayer, exact, reaching
@@ -57,13 +58,19 @@ MAX_OUTPUT_BITS = 53
 class Value:
     """A tensor of ours inside hls4ml.
 
+    Reshape and Transpose only change `order`. The layer keeps its own shape, which in a stream is
+    how many elements come at once, so that element-wise operations run on it as it is. A reader
+    that needs another shape asks for it: see `Lowering.laid_out`.
+
     Attributes:
         layer: the layer that computes it.
         order: where in hls4ml's flat buffer each element lies; has the shape of one sample.
+        view: name of the operation that has given `order` its shape, if it is not the layer's own.
     """
 
     layer: PlannedLayer
     order: NDArray[np.int64]
+    view: str = ""
 
 
 def lower(
@@ -92,7 +99,8 @@ class Lowering:
         formats: proven format of each tensor.
         layers: the plan so far.
         values: tensors that hls4ml has.
-        floats: order of the tensors in front of the input's Quant.
+        input_shape: hls4ml's, of the input.
+        floats: order and view (see `Value`) of the tensors in front of the input's Quant.
     """
 
     def __init__(self, graph: Graph, io_type: str, max_bits: int | None) -> None:
@@ -102,7 +110,8 @@ class Lowering:
         self.formats = graph.formats()
         self.layers: list[PlannedLayer] = []
         self.values: dict[str, Value] = {}
-        self.floats: dict[str, NDArray[np.int64]] = {}
+        self.floats: dict[str, tuple[NDArray[np.int64], str]] = {}
+        self.input_shape: tuple[int, ...] = ()
         self.host_cast: Quantize | None = None
         self.name = Namer()
         self._max_bits = max_bits
@@ -118,8 +127,6 @@ class Lowering:
             if op.output not in self.values:
                 HANDLERS.get(type(op), _unknown)(op, self)
         (output,) = self.graph.outputs
-        while self.layers and self.layers[-1].kind == "Reshape":
-            self.layers.pop()
         if len(self.layers) < 2:
             raise TargetError(f"graph {self.graph.name!r} has no layer for hls4ml to compute")
         width = self.formats[output].width
@@ -129,8 +136,8 @@ class Lowering:
                 f"with {MAX_OUTPUT_BITS}: quantize the output"
             )
         (source,) = self.graph.inputs
-        order = self.values[output].order
-        return Plan(tuple(self.layers), source.shape, order, self.host_cast)
+        place, _ = self.floats[source.output]
+        return Plan(tuple(self.layers), place, self.values[output].order, self.host_cast)
 
     def emit(
         self,
@@ -143,7 +150,7 @@ class Lowering:
         into: Op | None = None,
         casts: bool = False,
         inputs: tuple[PlannedLayer, ...] | None = None,
-        order: NDArray[np.int64] | None = None,
+        like: Value | None = None,
     ) -> PlannedLayer:
         """Append a layer for `op`, and for the operation `into` behind it if there is one.
 
@@ -156,7 +163,8 @@ class Lowering:
             into: an operation that this layer computes as well.
             casts: whether the result is cast on purpose.
             inputs: layers that it reads; by default those of the operands of `op`.
-            order: of the result; by default channels last.
+            like: a tensor whose elements those of the result correspond to, place by place; by
+                default the result is channels last.
         """
         last = into or op
         if inputs is None:
@@ -166,15 +174,17 @@ class Lowering:
             op.name,
             kind,
             tuple(source.name for source in inputs),
-            self.shape(last.output),
+            self.shape(last.output) if like is None else like.layer.shape,
             {"result": result, **(types or {})},
             attributes,
             casts or isinstance(into, Quantize),
         )
         self.layers.append(layer)
-        if order is None:
-            order = layers.standard_order(self.types[last.output].shape)
-        self.values[op.output] = self.values[last.output] = Value(layer, order)
+        if like is None:
+            value = Value(layer, layers.standard_order(self.types[last.output].shape))
+        else:
+            value = replace(like, layer=layer)
+        self.values[op.output] = self.values[last.output] = value
         return layer
 
     def append(
@@ -250,28 +260,52 @@ class Lowering:
             raise refuse(op, f"tensor {op.inputs[index]!r} is a float input: quantize it first")
         return value
 
-    def require_image(self, op: Op, index: int = 0) -> None:
-        """Refuse an operand that is not laid out channels last."""
-        order = self.operand(op, index).order
-        if not np.array_equal(order, layers.standard_order(order.shape)):
-            raise refuse(op, f"tensor {op.inputs[index]!r} is not laid out channels last")
+    def image(self, op: Op, index: int = 0) -> PlannedLayer:
+        """The operand as a layer of its own shape, channels last.
+
+        Raises:
+            TargetError: its elements lie in another order.
+        """
+        value = self.operand(op, index)
+        if not np.array_equal(value.order, layers.standard_order(value.order.shape)):
+            raise refuse(
+                op, f"tensor {op.inputs[index]!r} is not laid out channels last, but as "
+                f"{value.view!r} has made it: hls4ml keeps channels last, so that only "
+                "element-wise layers, another view or a Linear can read it"
+            )  # fmt: skip
+        return self.laid_out(op, value, layers.channels_last(value.order.shape))
+
+    def vector(self, op: Op, index: int = 0) -> PlannedLayer:
+        """The operand as a layer of one dimension, for a reader that takes words of any size."""
+        value = self.operand(op, index)
+        return self.laid_out(op, value, (value.order.size,), "Reshape")
+
+    def laid_out(
+        self, op: Op, value: Value, shape: tuple[int, ...], kind: str | None = None
+    ) -> PlannedLayer:
+        """The layer of `value`, or one of hls4ml's that gives it another shape for `op`.
+
+        Args:
+            op: who reads it.
+            value: the tensor.
+            shape: the shape that `op` needs.
+            kind: hls4ml's layer class. Its `Reshape` to one dimension leaves a stream as it is,
+                which is right for `Dense` and `Concatenate`; `Repack` makes one word of it.
+        """
+        if value.layer.shape == shape:
+            return value.layer
+        kind = kind or ("Repack" if self.streams and len(shape) == 1 else "Reshape")
+        layer = PlannedLayer(
+            self.name(value.view or f"{op.name}_view"), value.view or op.name, kind,
+            (value.layer.name,), shape, {"result": value.layer.result},
+            {"target_shape": list(shape)},
+        )  # fmt: skip
+        self.layers.append(layer)
+        return layer
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """hls4ml's shape of one sample of a tensor."""
         return layers.channels_last(self.types[tensor].shape)
-
-    def place(self, op: Op, layer: PlannedLayer, order: NDArray[np.int64], *, moved: bool) -> None:
-        """Note where the result of `op` lies; give a buffer that has not moved its new shape."""
-        if order.ndim > 1 and not np.array_equal(order, layers.standard_order(order.shape)):
-            raise refuse(
-                op, "moves channels into pixels: hls4ml keeps channels last, so that only a "
-                "flatten of an image, or an image made from features with one channel, is exact"
-            )  # fmt: skip
-        if moved:
-            shape = layers.channels_last(order.shape)
-            target = {"target_shape": list(shape)}
-            layer = self.append(op, "", "Reshape", layer, shape, layer.result, target)
-        self.values[op.output] = Value(layer, order)
 
 
 def refuse(op: Op, text: str) -> TargetError:
@@ -291,7 +325,23 @@ def uniform_cast(op: Quantize) -> FixedPointCast:
 
 
 def _input(op: Input, state: Lowering) -> None:
-    state.floats[op.output] = layers.standard_order(op.shape)
+    """The host lays the input out as its reader needs it, which may turn the axes first."""
+    axes = _axes(op.output, state) or tuple(range(len(op.shape)))
+    turned = tuple(op.shape[axis] for axis in axes)
+    state.input_shape = layers.channels_last(turned)
+    order = layers.standard_order(turned)
+    state.floats[op.output] = order.transpose(np.argsort(axes)), ""
+
+
+def _axes(tensor: str, state: Lowering) -> tuple[int, ...] | None:
+    """The order that a Transpose behind `tensor` gives its axes, element-wise layers between."""
+    users = state.graph.consumers(tensor)
+    orders = {user.order if isinstance(user, Transpose) else None for user in users}
+    if len(orders) == 1 and None not in orders:
+        return orders.pop()
+    if len(users) == 1 and isinstance(users[0], Clip | PRelu | Quantize | Relu):
+        return _axes(users[0].output, state)
+    return None
 
 
 def _constant(op: Constant, state: Lowering) -> None:
@@ -319,8 +369,9 @@ HANDLERS: dict[type[Op], Callable[[Any, Lowering], None]] = {
     PRelu: lower_prelu,
     Quantize: lower_quantize,
     Relu: lower_relu,
-    Reshape: lower_reshape,
+    Reshape: lower_view,
     SumPool: lower_sum_pool,
+    Transpose: lower_view,
     Upsample: lower_upsample,
 }
 """What lowers each operation."""

@@ -62,17 +62,16 @@ class Hls4mlModel:
         """Run the C simulation, compiling it first if need be.
 
         Args:
-            x: (samples, *input shape) float, channels first as in the QONNX model.
+            x: (samples, *input shape) float, laid out as in the QONNX model.
 
         Returns:
-            (samples, *output shape) float64, channels first; each value exactly one code.
+            (samples, *output shape) float64, likewise; each value exactly one code.
 
         Raises:
             DataError: wrong shape, NaN or infinity.
         """
         samples = self._checked(np.asarray(x, dtype=np.float64))
-        channels_last = np.moveaxis(self.plan.cast_on_host(samples), 1, -1)
-        flat = self._compiled().run(channels_last.reshape(len(samples), self.plan.input_size))
+        flat = self._compiled().run(self.plan.flat_input(samples))
         return flat[:, self.plan.output_index]
 
     def _compiled(self, quick: bool = False) -> CSimulation:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,14 +58,15 @@ class Plan:
 
     Attributes:
         layers: the layers.
-        input_shape: shape of one sample as the model's users know it, channels first.
+        input_index: where in hls4ml's flat input each element of ours lies; shaped like one sample
+            as the model's users know it.
         output_index: where in hls4ml's flat result each element of ours lies; shaped like one
-            result as the model's users know it, channels first.
+            result as the model's users know it.
         host_cast: the cast of the input, if no type of hls4ml does it: the host must.
     """
 
     layers: tuple[PlannedLayer, ...]
-    input_shape: tuple[int, ...]
+    input_index: NDArray[np.int64]
     output_index: NDArray[np.int64]
     host_cast: Quantize | None = None
 
@@ -76,14 +76,24 @@ class Plan:
         return self.layers[0]
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample as the model's users know it."""
+        return self.input_index.shape
+
+    @property
     def input_size(self) -> int:
         """Numbers in one sample."""
-        return prod(self.input_shape)
+        return self.input_index.size
 
     @property
     def output(self) -> PlannedLayer:
         """The layer whose result is the model's."""
         return self.layers[-1]
+
+    def flat_input(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(samples, *input shape) as users give it; returns (samples, numbers) for hls4ml."""
+        given = self.cast_on_host(x).reshape(len(x), -1)
+        return given[:, np.argsort(self.input_index, axis=None)]
 
     def cast_on_host(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """(samples, *input shape) the input as hls4ml must be given it."""

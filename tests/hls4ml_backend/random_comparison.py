@@ -1,4 +1,4 @@
-"""200 random networks through hls4ml: which, with which options, and one comparison code by code.
+"""300 random networks through hls4ml: which, with which options, and one comparison code by code.
 
 Shared by the slow tests and `benchmarks/hls4ml_random.py`.
 """
@@ -14,10 +14,9 @@ import numpy as np
 from qfx_plugin.errors import QfxError
 from qfx_plugin.hls4ml_backend import convert
 from qfx_plugin.ir import interpret
+from tests.random_networks import HLS4ML, RandomNetwork, random_network
 
-from .random_networks import lively_network
-
-NETWORKS = 200
+NETWORKS = 300
 SHOWN = 5
 """Differing codes that a failure shows."""
 
@@ -28,6 +27,7 @@ class Comparison:
 
     Attributes:
         index: which network.
+        network: the network.
         options: what it was converted with.
         operations: how many it has.
         codes: how many were compared; 0 if it was refused.
@@ -37,6 +37,7 @@ class Comparison:
     """
 
     index: int
+    network: RandomNetwork
     options: dict[str, Any]
     operations: int
     codes: int = 0
@@ -48,7 +49,8 @@ class Comparison:
         """One line and the first codes that differ."""
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         found = f"{self.different} of {self.codes} codes differ"
-        head = f"network {self.index} ({options}): {self.refused or found}"
+        head = f"network {self.index} ({options}), {sorted(self.network.traits)}: "
+        head += self.refused or found
         return "\n    ".join([head, *self.first])
 
 
@@ -63,20 +65,20 @@ def options_of(index: int) -> dict[str, Any]:
 
 def compare(index: int, folder: Path) -> Comparison:
     """Convert, compile and run network `index` in `folder`: C simulation against interpreter."""
-    network = lively_network(f"hls4ml random network {index}")
+    network = random_network(f"hls4ml {index}", HLS4ML)
     graph, x = network.graph, network.x
     options = options_of(index)
     expected = interpret(graph, x)[graph.outputs[0]]
     try:
         project = convert(graph, folder, **options)
     except QfxError as error:
-        return Comparison(index, options, len(graph.ops), refused=str(error))
+        return Comparison(index, network, options, len(graph.ops), refused=str(error))
     found = np.ldexp(project.compile(quick=True).predict(x), expected.frac_bits)
     wrong = np.argwhere(found != expected.codes)
     first = tuple(
-        f"sample {sample}, output {output}: interpreter {expected.codes[sample, output]}, "
-        f"C simulation {found[sample, output]:g}; input {x[sample].ravel()[:8]} ..."
-        for sample, output in wrong[:SHOWN]
+        f"{tuple(map(int, place))}: interpreter {expected.codes[tuple(place)]}, C simulation "
+        f"{found[tuple(place)]:g}; input {x[place[0]].ravel()[:8]} ..."
+        for place in wrong[:SHOWN]
     )
     sizes = int(expected.codes.size), len(wrong)
-    return Comparison(index, options, len(graph.ops), *sizes, first)
+    return Comparison(index, network, options, len(graph.ops), *sizes, first)

@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from qfx_plugin.hls4ml_backend import lower
-from qfx_plugin.hls4ml_backend.channels_first import channels_first, is_channels_last
+from qfx_plugin.hls4ml_backend import config_from_qonnx, lower
+from qfx_plugin.hls4ml_backend.config import as_graph
 from qfx_plugin.ir import Upsample, interpret
 from qfx_plugin.qonnx_import import load_qonnx
+from tests import qonnx_models
 from tests.qonnx_models import QonnxBuilder, random_inputs
 
 from .test_plugin import channels_last, convert
@@ -37,12 +38,32 @@ def test_channels_last_resize_is_what_it_was_made_from() -> None:
     x = random_inputs(model, 20, seed=1)
     graph = load_qonnx(model)
     expected = interpret(graph, x)[graph.outputs[0]]
-    last = channels_last(model, of_input=False).model
-    assert is_channels_last(last)
-    standard, _ = channels_first(last)
-    again = load_qonnx(standard)
+    again = load_qonnx(channels_last(model, of_input=False).model)
     assert [op.factors for op in again.ops if isinstance(op, Upsample)] == [(2, 3)]
     np.testing.assert_array_equal(interpret(again, x)[again.outputs[0]].codes, expected.codes)
+
+
+@pytest.mark.parametrize("of_input", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_channels_last_file_is_the_same_network_by_every_door(
+    of_input: bool, tmp_path: Path
+) -> None:
+    model = qonnx_models.cnn(6)
+    x = random_inputs(model, 20, seed=2)
+    (expected,) = interpret(load_qonnx(model), x).values()
+    wrapper = channels_last(model, of_input=of_input)
+    wrapper.save(str(tmp_path / "last.onnx"))
+    given = np.moveaxis(x, 1, -1) if of_input else x
+    configs = []
+    for source in (tmp_path / "last.onnx", str(tmp_path / "last.onnx"), wrapper.model, wrapper):
+        graph = as_graph(source)
+        assert graph.inputs[0].shape == given.shape[1:]
+        (found,) = interpret(graph, given).values()
+        np.testing.assert_array_equal(found.codes, expected.codes)
+        plan = lower(graph, io_type="io_stream")
+        assert plan.input.shape == (8, 8, 1)
+        configs.append(config_from_qonnx(source))
+    assert all(config == configs[0] for config in configs)
 
 
 def test_resize_keeps_its_operands_type() -> None:

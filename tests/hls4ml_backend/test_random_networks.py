@@ -1,4 +1,4 @@
-"""hls4ml's C simulation of 200 random networks equals the integer interpreter on every code."""
+"""hls4ml's C simulation of 300 random networks equals the integer interpreter on every code."""
 
 from __future__ import annotations
 

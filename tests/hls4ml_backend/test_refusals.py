@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from qfx_plugin.hls4ml_backend import adapter, config_from_qonnx, convert, lower
 from qfx_plugin.ir import (
     Add,
     Constant,
-    Conv,
     Graph,
     Input,
     Linear,
@@ -24,7 +24,6 @@ from qfx_plugin.ir import (
     Multiply,
     Op,
     Quantize,
-    Relu,
     Reshape,
     SumPool,
     Weight,
@@ -87,10 +86,25 @@ REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
         "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
         "pixel, not [2, 4, 4] and [2, 4, 1]",
     ),
+    "sum of features and a flattened image": (
+        lambda: graph(
+            XQ,
+            Reshape("flat", ("xq",), "flat", (32,)),
+            replace(linear("flat", 32), weight=Weight(np.ones((32, 32), dtype=int), 0, 2)),
+            Add("sum", ("flat", "logits"), "sum"),
+        ),
+        "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
+        "pixel, not [32] and [32]",
+    ),
     "pixels from channels": (
-        lambda: graph(XQ, Reshape("r", ("xq",), "r", (4, 2, 4)), Relu("relu", ("r",), "y")),
-        "Reshape 'r': moves channels into pixels: hls4ml keeps channels last, so that only a "
-        "flatten of an image, or an image made from features with one channel, is exact",
+        lambda: graph(
+            XQ,
+            Reshape("r", ("xq",), "r", (4, 2, 4)),
+            MaxPool("pool", ("r",), "p", Window.plain(2, 2)),
+        ),
+        "MaxPool 'pool': tensor 'r' is not laid out channels last, but as 'r' has made it: hls4ml "
+        "keeps channels last, so that only element-wise layers, another view or a Linear can read "
+        "it",
     ),
     "nothing to compute": (
         lambda: graph(XQ),
@@ -261,33 +275,6 @@ def test_convolutions_of_arrays_fold_no_further_than_their_operands(tmp_path: Pa
     )
     with pytest.raises(TargetError, match=text(message)):
         convert(model, tmp_path, config=config)
-
-
-def strided(kernel: tuple[int, int], groups: int) -> Graph:
-    """A convolution of two channels that takes every other row and column."""
-    rng = np.random.default_rng(0)
-    weight = Weight(rng.integers(-7, 8, size=(2, 2 // groups, *kernel)), np.array([2]), 4)
-    window = Window(kernel, (2, 2), ((0, 0), (0, 0)), (1, 1))
-    return graph(XQ, Conv("conv", ("xq",), "y", weight, None, window, groups))
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_streams_pass_over_rows_with_kernels_of_one_pixel(groups: int, tmp_path: Path) -> None:
-    """hls4ml's depthwise and line-buffer kernels do not, without a word."""
-    network = strided((1, 1), groups)
-    x = np.random.default_rng(1).integers(-32, 32, size=(50, 2, 4, 4)) / 16
-    expected = interpret(network, x)["y"].values
-    found = convert(network, tmp_path, io_type="io_stream").predict(x)
-    assert np.array_equal(found.reshape(expected.shape), expected)
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_streams_refuse_to_pass_over_rows_with_wider_kernels(groups: int) -> None:
-    network = strided((1, 2), groups)
-    message = "io_stream needs a vertical stride of 1 with a kernel of one row"
-    with pytest.raises(TargetError, match=message):
-        lower(network, io_type="io_stream")
-    assert lower(network, io_type="io_parallel")
 
 
 def test_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

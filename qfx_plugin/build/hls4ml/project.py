@@ -30,7 +30,7 @@ def convert(context: StepContext) -> Facts:
     layout = {
         "project": model.config["ProjectName"],
         "io_type": model.config["IOType"],
-        "input_shape": list(plan.input_shape),
+        "input_index": np.asarray(plan.input_index).reshape(-1).tolist(),
         "output_index": np.asarray(plan.output_index).reshape(-1).tolist(),
         "output_shape": list(np.asarray(plan.output_index).shape),
         "input_type": str(plan.input.precision["result"]),

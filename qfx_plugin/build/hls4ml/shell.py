@@ -137,7 +137,8 @@ def _write_vectors(context: StepContext, layout: dict[str, Any], wires: dict[str
     codes = expected << (wires["output"].frac_bits - points)
     flat = np.empty((len(codes), wires["output"].size), dtype=np.int64)
     flat[:, np.asarray(layout["output_index"])] = codes.reshape(len(codes), -1)
-    given = np.moveaxis(inputs, 1, -1).reshape(len(inputs), -1)
+    given = np.empty((len(inputs), len(layout["input_index"])), dtype=inputs.dtype)
+    given[:, layout["input_index"]] = inputs.reshape(len(inputs), -1)
     cast = _cast(layout["input_type"])
     given_codes = cast_codes(
         given.astype(np.float64), cast.format.frac_bits, cast.format.width, cast.format.signed,
@@ -236,8 +237,6 @@ def describe(
     """What the driver must know of the accelerator."""
     (source,) = context.facts("import")["inputs"]
     (result,) = context.facts("import")["outputs"]
-    sizes = {name: wire.size for name, wire in wires.items()}
-    channels_last = np.moveaxis(np.arange(sizes["input"]).reshape(source["shape"]), 0, -1).ravel()
     cast, fmt = _cast(layout["input_type"]), _cast(layout["output_type"]).format
     description = Description(
         top=top,
@@ -252,7 +251,7 @@ def describe(
                 (cast,),
                 order=(),
                 coded_shape=tuple(source["shape"]),
-                places=_places(np.argsort(channels_last)),
+                places=_places(layout["input_index"]),
             ),
         ),
         outputs=(

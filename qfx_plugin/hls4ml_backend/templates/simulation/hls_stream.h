@@ -1,5 +1,6 @@
 // hls::stream for C simulation: the interface and the warnings of the model that hls4ml brings, in a
-// fraction of the code for each type of element. Names in warnings are cut after 47 characters.
+// fraction of the code for each type of element. Names in warnings are cut after 47 characters. Where
+// QFX_STREAM_FAULT(name, what) is defined, it is called instead: a simulation of ours then fails.
 
 #ifndef X_HLS_STREAM_SIM_H
 #define X_HLS_STREAM_SIM_H
@@ -23,8 +24,12 @@ class stream_base {
     }
 
     __attribute__((noinline)) void warn(const char *what) const {
+#ifdef QFX_STREAM_FAULT
+        QFX_STREAM_FAULT(label, what);
+#else
         std::cout << "WARNING: Hls::stream '" << label << "' " << what
                   << ", which may result in RTL simulation hanging." << std::endl;
+#endif
     }
 
     char label[48];

@@ -23,6 +23,14 @@ static const char *qfx_weights_dir(); // the project defines it
 #undef WEIGHTS_DIR
 #define WEIGHTS_DIR qfx_weights_dir()
 
+// The first stream that held data behind its last reader, or was read while empty.
+static char qfx_stream_fault[120] = "";
+__attribute__((noinline)) static void qfx_note_fault(const char *name, const char *what) {
+    if (!*qfx_stream_fault)
+        std::snprintf(qfx_stream_fault, sizeof qfx_stream_fault, "'%s' %s", name, what);
+}
+#define QFX_STREAM_FAULT(name, what) qfx_note_fault(name, what)
+
 #include "ap_fixed.h"
 #include "ap_int.h"
 #include "hls_stream.h"
