@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TargetError
-from ..ir import Conv, FixedType, Linear, MaxPool, Op, Reshape, SumPool, Window
+from ..ir import Conv, FixedType, Linear, MaxPool, Op, SumPool, Window
 from .plan import Tensor, datatype
 
 
@@ -45,9 +44,7 @@ def linear_matrix(op: Linear, kind: FixedType, order: NDArray[np.int64]) -> NDAr
     return np.ascontiguousarray((op.weight.codes << _lacking(kind))[:, order].T)
 
 
-def conv_matrix(
-    op: Conv, kind: FixedType, order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], bool]:
+def conv_matrix(op: Conv, kind: FixedType) -> tuple[NDArray[np.int64], bool]:
     """(window elements times channels, outputs) integers; whether FINN has a depthwise unit for it.
 
     Groups that FINN does not know become zeros.
@@ -60,9 +57,8 @@ def conv_matrix(
         first = index * per_group
         dense[rows, first : first + per_group] = codes[rows]
     shifted = dense << _lacking(kind).reshape(-1, *[1] * (dense.ndim - 2))
-    last = np.moveaxis(shifted[:, order], 1, -1).reshape(outputs, -1)
-    plain = np.array_equal(order, np.arange(len(order)))
-    depthwise = op.groups == channels == outputs and plain and not is_pointwise(op.window)
+    last = np.moveaxis(shifted, 1, -1).reshape(outputs, -1)
+    depthwise = op.groups == channels == outputs and not is_pointwise(op.window)
     return np.ascontiguousarray(last.T), depthwise and channels > 1
 
 
@@ -171,35 +167,6 @@ def sum_pool(op: SumPool, source: Tensor) -> SumNode:
         "data_layout": "NHWC",
     }
     return SumNode("QuantAvgPool2d", attributes, least)
-
-
-def reshaped(
-    op: Reshape, old: tuple[int, ...], stream: tuple[int, ...], order: NDArray[np.int64]
-) -> tuple[tuple[int, ...], NDArray[np.int64]]:
-    """Stream shape and channel order after a reshape.
-
-    Args:
-        op: the reshape.
-        old: (channels, ...) shape of one sample of the network's tensor.
-        stream: its shape in FINN.
-        order: its channel order.
-
-    Raises:
-        TargetError: the elements would have to be moved.
-    """
-    new = op.shape
-    if len(new) == 1:
-        index = np.arange(prod(old)).reshape(old[0], -1)[order]
-        return new, np.ascontiguousarray(index.T).reshape(-1)
-    target = stream_shape(op, new)
-    if target == stream and old[0] == new[0]:
-        return stream, order
-    if prod(new[1:]) == 1 and prod(old[1:]) == 1 and len(old) == 1:
-        return target, order
-    raise TargetError(
-        f"{op.label}: FINN streams channels last; {list(old)} to {list(new)} would move elements: "
-        "only Flatten and shapes with one pixel keep their order"
-    )
 
 
 def narrowest(values: NDArray[np.int64]) -> str:
