@@ -12,6 +12,8 @@
             tally.compared(network, codes, different)
     tally.check(most_refused=0.02)             # nothing differs, few are refused, all traits seen
 
+    to_qonnx(network.graph)                    # of `tests.graph_file`: the same network as a file
+
 Knobs, all of a `Target`: `lacks` (traits that are never drawn), `widths` and `weight_widths` (of
 words, from and below), `most_bits` (of an output), `overflows`, and `sizes` (`USUAL` or `SMALL`:
 pixels, channels, layers). `Target.without(...)` and `Target.sized(...)` make another one. `TARGETS`
@@ -161,6 +163,9 @@ class Target:
 
 
 ANY = Target("interpreter")
+FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
+"""What `tests.graph_file.to_qonnx` can write."""
+
 HLS4ML = Target("hls4ml", frozenset({"several inputs", "several outputs"}))
 RTL = Target("RTL", frozenset({"transposed activation"}), sizes=SMALL)
 RTL_STREAMING = Target(
@@ -172,10 +177,10 @@ FINN = Target(
     "FINN",
     frozenset({"transposed activation", "upsampling", "reshaped image"}),
     widths=(2, 17),
-    overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"),
+    overflows=FILE.overflows,
     sizes=SMALL,
 )
-TARGETS = (ANY, HLS4ML, RTL, RTL_STREAMING, FINN)
+TARGETS = (ANY, FILE, HLS4ML, RTL, RTL_STREAMING, FINN)
 
 
 class OutgrownError(Exception):
