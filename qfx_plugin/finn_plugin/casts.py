@@ -125,31 +125,53 @@ class Casts:
 
     def cast(self, op: Quantize, value: Value) -> Value:
         """The pending operations as thresholds, or as multiply-add, shift and clip."""
-        kind = self.fixed(op.output)
-        low, high = int(kind.low.min()), int(kind.high.max())
-        width = int(datatype(low, high).removeprefix("U").removeprefix("INT"))
         try:
             return self.requant(op, value, shifts_only=True)
         except TargetError:
             pass  # the next best: what follows says why, if nothing does
-        if width <= self.limit:
+        try:
+            return self.joined(op, value)
+        except TargetError:
+            *before, last = value.pending
+            if not before or isinstance(before[-1].op, Quantize):
+                raise
+            try:  # what stands before the cast by itself
+                points = np.broadcast_to(before[-1].result.frac_bits, value.points.shape)
+                name = self.fresh(f"{op.output}:before")
+                front = self.requant(op, replace(value, pending=tuple(before)), name, points)
+            except TargetError:
+                pass
+            else:
+                return self.requant(op, replace(front, pending=(last,)))
+            raise
+
+    def joined(self, op: Quantize, value: Value) -> Value:
+        """All pending operations in one unit."""
+        kind = self.fixed(op.output)
+        low, high = int(kind.low.min()), int(kind.high.max())
+        width = int(datatype(low, high).removeprefix("U").removeprefix("INT"))
+        if width > self.limit:
+            return self.requant(op, value)
+        try:
+            return self.threshold(op, value, (low, high))
+        except TargetError as error:
+            if len([link for link in value.pending if isinstance(link.op, Quantize)]) > 1:
+                raise
             try:
-                return self.threshold(op, value, (low, high))
-            except TargetError as error:
-                if len([link for link in value.pending if isinstance(link.op, Quantize)]) > 1:
-                    raise
-                try:
-                    return self.requant(op, value)
-                except TargetError:
-                    raise error from None
-        return self.requant(op, value)
+                return self.requant(op, value)
+            except TargetError:
+                raise error from None
 
     def threshold(self, op: Quantize, value: Value, span: tuple[int, int]) -> Value:
         kind, rank, source = self.fixed(op.output), len(value.kind.shape), value.kind
         channels = kind.shape[0]
         signs = chains.directions(value.pending, channels)
         if (signs < 0).any():
-            raise TargetError(f"{op.label}: falls in channel {int(np.argmin(signs))}")
+            raise TargetError(
+                f"{op.label}: a negative factor in front makes it fall in channel "
+                f"{int(np.argmin(signs))}, which thresholds cannot follow: put another Quant "
+                "behind the factor, or train with factors of at least 0"
+            )
         name = datatype(*span)
         first, last = type_range(name)
         levels = np.arange(first + 1, last + 1)

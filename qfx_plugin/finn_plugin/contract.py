@@ -104,6 +104,9 @@ class Contract:
 
     def encode(self, values: Mapping[str, ArrayLike]) -> list[NDArray[np.int64]]:
         """Float inputs by name to the codes of each stream."""
+        names = [port.name for port in self.inputs]
+        if missing := [name for name in names if name not in values]:
+            raise DataError(f"inputs must be {', '.join(names)}; {', '.join(missing)} missing")
         return [port.encode(values[port.name]) for port in self.inputs]
 
     def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:

@@ -66,9 +66,10 @@ def stock_hardware(model: Any) -> Any:
 
 def _converted(model: Any, conversions: Iterable[str], keep: Sequence[str] = ()) -> Any:
     """By FINN's `conversions`, then our units for the rest but `keep`."""
-    with adapter.quiet():
-        for name in conversions:
+    for name in conversions:
+        with adapter.guarded(f"conversion to hardware, {name}"):
             model = _convert(model, name)
+    with adapter.guarded("conversion to hardware, units of QFX"):
         _own_units(model, keep)
         absorb_biases(model)
         _drop_reshapes(model)
@@ -150,6 +151,7 @@ def _own_units(model: Any, keep: Sequence[str] = ()) -> None:
             list(node.input) if kind == "QFXConcat" else [node.input[0]],  # others: weights
             list(node.output),
             name=node.name,
+            doc_string=node.doc_string,
             domain=HARDWARE,
             backend="fpgadataflow",
             PE=1,

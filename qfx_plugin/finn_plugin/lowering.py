@@ -112,7 +112,7 @@ class _Lowering(Casts):
             self.input_cast(op, self.floats[name])
             return
         value = self.extended(op)
-        if self.is_absorbed(op):
+        if self.is_absorbed(op) and self.rises(value):
             self.values[op.output] = value
             return
         self.values[op.output] = self.cast(op, value)
@@ -146,7 +146,10 @@ class _Lowering(Casts):
         elif isinstance(op, Add) and not constants:
             self.add(op)
         else:
-            raise TargetError(f"{op.label}: FINN multiplies by constants only")
+            raise TargetError(
+                f"{op.label}: the FINN target multiplies tensors by constants only: build products "
+                "of two tensors with target 'rtl' or 'hls4ml'"
+            )
 
     # Layers.
 
@@ -158,8 +161,13 @@ class _Lowering(Casts):
 
     def conv(self, op: Conv) -> None:
         value = self.image(op, self.settled(op.inputs[0]))
+        self.convolved(op, value, layers.lacking(value.kind))
+
+    def convolved(self, op: Conv, value: Value, lack: NDArray[np.int64]) -> None:
+        """A convolution whose input channels are shifted left first, by `lack`."""
+        op = layers.trimmed(op, value.kind.shape)
         shape = layers.stream_shape(op, self.fixed(op.output).shape)
-        matrix, depthwise = layers.conv_matrix(op, value.kind)
+        matrix, depthwise = layers.conv_matrix(op, lack)
         columns = value.tensor
         if not layers.is_pointwise(op.window):
             attributes = layers.window(op.window, value.tensor, depthwise)
@@ -255,13 +263,15 @@ class _Lowering(Casts):
         kind = self.fixed(op.output)
         tensor = self.ranged(op.output, layers.stream_shape(op, kind.shape), kind)
         node, inputs = layers.sum_pool(op, value.tensor), (value.tensor.name,)
+        if node is None or (node.kind != "ReduceSum" and tensor.low >= 0 > value.tensor.low):
+            ones = layers.sum_as_conv(op, value.kind.shape[0])
+            self.convolved(ones, value, np.zeros(value.kind.shape[0], dtype=np.int64))
+            return
         if node.kind == "ReduceSum":
             axes = f"{op.output}:axes"
             self.plan.constants[axes] = np.array([1, 2], dtype=np.int64)
             inputs = (*inputs, axes)
         domain = "" if node.kind == "ReduceSum" else GENERAL
-        if domain and tensor.low >= 0 > value.tensor.low:
-            raise TargetError(f"{op.label}: FINN pools signed to signed only")
         if domain:
             first, last = type_range(datatype(tensor.low, tensor.high, signed=value.tensor.low < 0))
             tensor = replace(tensor, low=min(first, tensor.low), high=max(last, tensor.high))

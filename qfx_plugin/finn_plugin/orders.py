@@ -32,9 +32,11 @@ def elements(shape: tuple[int, ...], order: Order = None) -> NDArray[np.int64]:
 
 def moved(op: Reshape | Transpose, shape: tuple[int, ...], order: Order) -> NDArray[np.int64]:
     """The order behind a Reshape or Transpose of a tensor of this shape: the stream stays."""
-    return elements(shape, order) if isinstance(op, Reshape) else _places(op, shape)[
+    return (
         elements(shape, order)
-    ]
+        if isinstance(op, Reshape)
+        else _places(op, shape)[elements(shape, order)]
+    )
 
 
 def stream_orders(graph: Graph) -> dict[str, Order]:
