@@ -199,10 +199,11 @@ def _options(effort: int) -> Any:
 
 @cache
 def _make_exact() -> None:
-    """Mend two losses of alkaid 0.8.2, in this process: constants are exact or refused.
+    """Mend three losses of alkaid 0.8.2, in this process: constants are exact or refused.
 
     It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
-    significant bits is wrong; and it cuts a constant that is added to its 32 lowest bits.
+    significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; and it takes
+    the bit below the sign of a number that is shifted left for the sign.
     """
     from alkaid.trace.fixed_variable import FVariable
 
@@ -218,6 +219,24 @@ def _make_exact() -> None:
         return total
 
     FVariable._const_add = add_constant
+
+    canon = import_module("alkaid.trace.passes.canon")
+    normalise = canon.canonicalize_msb_wraps
+
+    def canonicalize_msb_wraps(program: Any) -> Any:
+        ops = [
+            new if new == old or _is_sign(program, old) else old
+            for old, new in zip(program.ops, normalise(program).ops, strict=True)
+        ]
+        return program if ops == program.ops else program._replace(ops=ops)
+
+    canon.canonicalize_msb_wraps = canonicalize_msb_wraps
+
+
+def _is_sign(program: Any, op: Any) -> bool:
+    """Whether a single bit of a shifted number lies above its highest one: then it is the sign."""
+    signed, *_ = program.ops[op.addr[0]].qint.kif
+    return bool(signed) and op.data[0] < 0
 
 
 def _check_constant(total: Any) -> None:

@@ -27,7 +27,7 @@ LOWS, HIGHS = [-12, -9, -15, 0, -7, -11], [11, 15, 9, 13, 12, 6]
 
 
 def every_code(datatype: str) -> np.ndarray:
-    """(1, codes, 1, channels): each channel gets all of them, none in the order of its neighbour."""
+    """(1, codes, 1, channels): all of them in each channel, each in another order."""
     low, high = type_range(datatype)
     columns = [np.roll(np.arange(low, high + 1), 5 * c) for c in range(CHANNELS)]
     return np.stack(columns, axis=-1)[np.newaxis, :, np.newaxis]
