@@ -98,7 +98,7 @@ def pointwise(kind: str, b: Network, x: str, features: int = FEATURES) -> str:
         x = b.node("Add", [x, b.elements("c", *shape)], "sum")
         return b.activation(x, "y", 4, 3, rounding="AP_RND_INF")
     if kind == "add per element":
-        return b.quant(b.node("Add", [x, b.elements("c", *shape)], "sum"), "y", 6, 2)
+        return b.quant(b.node("Add", [x, b.elements("c", *shape)], "sum"), "added", 6, 2)
     if kind == "scale per element":
         return b.quant(b.node("Mul", [x, b.elements("c", *shape)], "scaled"), "y", 6, 1)
     if kind == "raw scale per element":
