@@ -248,7 +248,10 @@ def _check_constant(total: Any) -> None:
     code = ((total._data & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
     shift = (((total._data >> 32) & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
     if Fraction(code) * Fraction(2) ** -shift * Fraction(total._factor) != wanted:
-        raise TargetError("a constant that is added needs more than 31 bits")
+        raise TargetError(
+            "a constant that is added needs more than 31 bits: use binary points that are closer "
+            "to each other"
+        )
 
 
 def _lowest_place(value: float) -> int:

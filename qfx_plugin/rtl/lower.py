@@ -278,7 +278,8 @@ def _check_bias(op: Linear | Conv) -> None:
     bits = max(int(abs(int(code))).bit_length() for code in op.bias.codes)
     if bits > OFFSET_BITS:
         raise TargetError(
-            f"{op.label}: its bias needs {bits} bits; the adder-graph compiler adds {OFFSET_BITS}"
+            f"{op.label}: its bias needs {bits} bits; the adder-graph compiler adds {OFFSET_BITS}: "
+            "use a narrower bias, or fold the layer (style 'streaming')"
         )
 
 

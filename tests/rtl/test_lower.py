@@ -189,7 +189,7 @@ def test_two_constants_that_add_up_to_too_many_bits_are_refused():
         Constant("k", (), "k", weight([1], 20)),
         Add("sum", ("y", "k"), "s"),
     )
-    text = "^Add 'sum': a constant that is added needs more than 31 bits$"
+    text = "^Add 'sum': a constant that is added needs more than 31 bits: use binary points that"
     with pytest.raises(TargetError, match=text):
         build_network(network)
 
