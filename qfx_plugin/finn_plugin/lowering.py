@@ -99,7 +99,10 @@ class _Lowering(Casts):
         return self.plan
 
     def unknown(self, op: Op) -> None:
-        raise TargetError(f"{op.label}: FINN has no exact form of this operation")
+        raise TargetError(
+            f"{op.label}: the FINN target has no form of this operation: use target 'hls4ml' or "
+            "'rtl' (style 'unrolled')"
+        )
 
     # Inputs: floats until their cast, which the host does.
 
@@ -147,8 +150,8 @@ class _Lowering(Casts):
             self.add(op)
         else:
             raise TargetError(
-                f"{op.label}: the FINN target multiplies tensors by constants only: build products "
-                "of two tensors with target 'rtl' or 'hls4ml'"
+                f"{op.label}: the FINN target multiplies tensors by constants only: use "
+                "target 'hls4ml' or 'rtl' for products of two"
             )
 
     # Layers.

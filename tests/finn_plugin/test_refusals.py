@@ -59,7 +59,7 @@ def test_a_product_of_two_tensors():
     b.node("Mul", [x, x], "square")
     text = refusal(b, "square", (4,))
     assert text.startswith(
-        "Multiply 'square_node': the FINN target multiplies tensors by constants only: build"
+        "Multiply 'square_node': the FINN target multiplies tensors by constants only: use t"
     )
 
 
