@@ -142,7 +142,7 @@ def max_pool(op: MaxPool, source: Tensor) -> dict[str, Any]:
     if any(k < s for k, s in zip(kernel, strides, strict=True)):
         raise TargetError(
             f"{op.label}: FINN pools windows at least as large as their step, not {list(kernel)} "
-            f"with steps {list(strides)}"
+            f"with steps {list(strides)}: take the larger steps in the convolution in front"
         )
     pads = (*win.pads, (0, 0))[:2]
     if any(before != after for before, after in pads):

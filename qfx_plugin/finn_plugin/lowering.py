@@ -234,7 +234,8 @@ class _Lowering(Casts):
 
     def max_pool(self, op: MaxPool) -> None:
         value = self.value(op, op.inputs[0])
-        if value.pending and not self.rises(value):
+        below = op.window.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
+        if value.pending and (below or not self.rises(value)):
             value = self.settled(op.inputs[0])
         value = self.image(op, value)
         shape = layers.stream_shape(op, self.fixed(op.output).shape)

@@ -37,13 +37,15 @@ NETWORKS = {
 }
 
 
-def pooled(kind: str, signed: bool = True, **window: object):
+def pooled(kind: str, signed: bool | None = True, **window: object):
     """A pool that FINN itself has not, behind a cast with a binary point per channel."""
 
     def make():
         b = QonnxBuilder((3, 6, 5))
         x = b.quant("x", "x_q", 8, np.array([6, 5, 7]).reshape(1, 3, 1, 1))
-        if not signed:
+        if signed is None:
+            x = b.node("Relu", [x], "relu")
+        elif not signed:
             x = b.activation(x, "relu", 8, 6)
         x = b.node(kind, [x], "pooled", **window)
         b.quant(x, "logits", 7, 5)
@@ -59,6 +61,9 @@ NETWORKS |= {
     ),
     "mean with gaps": pooled("AveragePool", kernel_shape=[2, 1], strides=[3, 2]),
     "mean of unsigned": pooled("AveragePool", False, kernel_shape=[1, 2], strides=[1, 2]),
+    "padded maximum behind a ReLU alone": pooled(
+        "MaxPool", None, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
+    ),
     "one row, kernel of three": lambda: thin((1, 6), (3, 3), [1, 0, 1, 1]),
     "one row, kernel beside it": lambda: thin((1, 6), (3, 3), [0, 0, 2, 0], dilations=[1, 2]),
     "one row, dilated kernel": lambda: thin((1, 6), (2, 3), [1, 0, 1, 0], dilations=[2, 1]),

@@ -31,6 +31,14 @@ def test_signed_max_pool_with_padding():
     assert text.startswith("MaxPool 'pooled_node': FINN pads a pool of signed numbers")
 
 
+def test_a_relu_in_front_of_the_pool_mends_that_as_advised():
+    b, x = image()
+    x = b.node("Relu", [x], "positive")
+    b.node("MaxPool", [x], "pooled", kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    plan = lower(load_qonnx(b.model("pooled", (2, 6, 6))))
+    assert [node.kind for node in plan.nodes] == ["QFXRequant", "MaxPoolNHWC"]
+
+
 def test_max_pool_with_gaps():
     b, x = image()
     b.node("MaxPool", [x], "pooled", kernel_shape=[1, 1], strides=[2, 2])
