@@ -199,11 +199,12 @@ def _options(effort: int) -> Any:
 
 @cache
 def _make_exact() -> None:
-    """Mend three losses of alkaid 0.8.2, in this process: constants are exact or refused.
+    """Mend four losses of alkaid 0.8.2, in this process: constants are exact or refused.
 
     It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
-    significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; and it takes
-    the bit below the sign of a number that is shifted left for the sign.
+    significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; it takes
+    the bit below the sign of a number that is shifted left for the sign; and where it chooses by
+    the sign of a negated word, it takes the sign of the word.
     """
     from alkaid.trace.fixed_variable import FVariable
 
@@ -220,6 +221,16 @@ def _make_exact() -> None:
 
     FVariable._const_add = add_constant
 
+    mux = FVariable.msb_mux
+
+    def msb_mux(self: Any, a: Any, b: Any, qint: Any = None) -> Any:
+        if self.opr != "wrap" or self._factor > 0 or _is_zero(a) or _is_zero(b):
+            return mux(self, a, b, qint)
+        chosen = mux(self._with(renew_id=False, opr="new"), a, b, qint)  # no look behind the word
+        chosen._from = (self, *chosen._from[1:])
+        return chosen
+
+    FVariable.msb_mux = msb_mux
     canon = import_module("alkaid.trace.passes.canon")
     normalise = canon.canonicalize_msb_wraps
 
@@ -231,6 +242,11 @@ def _make_exact() -> None:
         return program if ops == program.ops else program._replace(ops=ops)
 
     canon.canonicalize_msb_wraps = canonicalize_msb_wraps
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether an operand, a number or a symbol, is the constant 0."""
+    return bool(value == 0 if isinstance(value, int | float) else value.low == value.high == 0)
 
 
 def _is_sign(program: Any, op: Any) -> bool:

@@ -97,6 +97,25 @@ def test_prelu_of_numbers_that_are_never_positive_or_may_be(high):
     emulated(network, np.arange(-64, 64).repeat(2).reshape(-1, 2) / 8)
 
 
+@pytest.mark.parametrize("factor", [1, -1, -4])
+@pytest.mark.parametrize("kind", ["prelu", "relu", "clip", "saturate"])
+def test_what_looks_at_the_sign_of_a_negated_word(kind, factor):
+    """A word that has lost its highest bit, times a weight: the sign is that of the product."""
+    after = {
+        "prelu": PRelu("p", ("s",), "y", weight([1], [4])),
+        "relu": Relu("p", ("s",), "y"),
+        "clip": Clip("p", ("s",), "y", -1, 2, 0),
+        "saturate": Quantize("p", ("s",), "y", 3, 1),
+    }
+    network = graph(
+        *source((1,), 9, 4),
+        Quantize("c", ("q",), "c", 8, 4, True, RoundingMode.AP_TRN, OverflowMode.AP_WRAP),
+        Linear("fc", ("c",), "s", weight([[factor]], 2), None),
+        after[kind],
+    )
+    emulated(network, np.arange(-256, 256)[:, np.newaxis] / 16)
+
+
 def test_a_wire_that_is_finer_than_the_proof_is_found():
     """Only a wrong proof can be so; then the bits below must not be lost silently."""
     network = graph(*source((1,), 6, 3), Identity("n", ("q",), "y"))
