@@ -244,8 +244,11 @@ class Casts:
         Behind a Flatten the elements of a channel of the stream may have different ones: then every
         element becomes a channel.
         """
-        channels, count = value.channels, value.kind.shape[0]
+        count = value.kind.shape[0]
         parts = [np.broadcast_to(part, (count, *part.shape[1:])) for part in parts]
+        if value.order is None:
+            return value, parts
+        channels = value.channels
         if all((part[channels] == part[channels[0]]).all() for part in parts):
             return value, [part[channels[0]] for part in parts]
         return self.flat(op, value), [part[channels.reshape(-1)] for part in parts]

@@ -129,13 +129,14 @@ def test_a_wire_that_is_finer_than_the_proof_is_found():
 
 @pytest.mark.parametrize("overflow", list(OverflowMode))
 @pytest.mark.parametrize("signed", [True, False])
-def test_what_becomes_constant_by_rounding_still_overflows(overflow, signed):
+@pytest.mark.parametrize("width", [4, 1])
+def test_what_becomes_constant_by_rounding_still_overflows(overflow, signed, width):
     """A narrow range far outside of the format: one code is left, and it wraps."""
     network = graph(
         *source((2,), 3, 10),
-        Constant("k", (), "k", weight([973, -973], 10, width=12)),
+        Constant("k", (), "k", weight([1000, -973], 10, width=12)),
         Add("sum", ("q", "k"), "s"),
-        Quantize("c", ("s",), "y", 4, 5, signed, RoundingMode.AP_TRN, overflow),
+        Quantize("c", ("s",), "y", width, 5, signed, RoundingMode.AP_TRN, overflow),
     )
     emulated(network, np.arange(-4, 4).repeat(2).reshape(-1, 2) / 1024)
 
