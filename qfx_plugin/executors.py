@@ -193,7 +193,7 @@ def _start_finn(job: Job) -> Runner:
     """FINN's Python execution of its hardware operations."""
     from .finn_plugin import executor
 
-    return executor.start(job.model_path)
+    return executor.start(job.graph)
 
 
 def _rtl_obstacle(job: Job) -> str | None:

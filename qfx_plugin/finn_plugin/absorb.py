@@ -19,13 +19,16 @@ from .plan import datatype
 
 
 def absorb_biases(model: Any) -> Any:
-    """Move the offsets of `QFXRequant` into the `QFXMVU` in front, in place."""
+    """Move the offsets of `QFXRequant` into the `QFXMVU` in front, in place.
+
+    Nobody else reads the sums: where a tensor forks, a `QFXDuplicate` stands between.
+    """
     get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in list(model.graph.node):
         if node.op_type != "QFXRequant":
             continue
         source = model.find_producer(node.input[0])
-        if source is None or source.op_type != "QFXMVU" or _readers(model, node.input[0]) != 1:
+        if source is None or source.op_type != "QFXMVU":
             continue
         requant = get_op(node)
         if requant.function.shifts_only:
@@ -99,8 +102,3 @@ def _drop(model: Any, node: Any, mvu: Any) -> None:
     mvu.onnx_node.output[0] = node.output[0]
     mvu.set_nodeattr("outputDataType", kind.name)
     model.graph.node.remove(node)
-
-
-def _readers(model: Any, name: str) -> int:
-    found = len(model.find_consumers(name) or [])
-    return found + any(tensor.name == name for tensor in model.graph.output)

@@ -24,11 +24,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import ToolMissingError
+from ..errors import QfxError, TargetError, ToolMissingError
 
 FINN_PLUS = "finn-plus"
 UPSTREAM = "finn"
 CHECKED = "finn-plus 1.6.1"
+
+LONGEST_TEXT = 300
+"""Characters that are told of an error of FINN's."""
 
 _NO_VIVADO = "/none/Vivado/2024.2"
 _started: list[str] = []
@@ -116,6 +119,26 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(level)
+
+
+@contextlib.contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Quiet, and whatever FINN's or qonnx's own code raises is one line of ours.
+
+    Args:
+        what: what is being done, with the layer's name if there is one.
+
+    Raises:
+        TargetError: instead of any error that is not one of ours.
+    """
+    try:
+        with quiet():
+            yield
+    except QfxError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:LONGEST_TEXT]
+        raise TargetError(f"{what}: FINN fails with {type(error).__name__}: {text}") from error
 
 
 def vivado() -> Path | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from . import affine, layers
 from . import chain as chains
 from .chain import Chain, Link
 from .contract import Port
+from .orders import Order, elements
 from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
 
 MAX_THRESHOLD_BITS = 8
@@ -37,15 +40,32 @@ class Value:
 
     Attributes:
         tensor: the plan's tensor.
-        kind: range and binary points of its codes, one entry per channel of the network.
-        order: which channel of the network each channel of the stream is.
+        kind: shape in the network, range and binary points of its codes, per channel there.
+        order: which element of the network's tensor each element of the stream is; None for the
+            usual one, channels last.
         pending: what has still to be done to the codes to get the network's tensor.
     """
 
     tensor: Tensor
     kind: FixedType
-    order: NDArray[np.int64]
+    order: Order = None
     pending: Chain = ()
+
+    @property
+    def elements(self) -> NDArray[np.int64]:
+        """The order spelt out."""
+        return elements(self.kind.shape, self.order)
+
+    @property
+    def points(self) -> NDArray[np.int64]:
+        """(channels of the network,) binary points."""
+        return np.broadcast_to(self.kind.frac_bits, (self.kind.shape[0],))
+
+    @property
+    def channels(self) -> NDArray[np.int64]:
+        """(pixels, channels) of the stream: which channel of the network each element is of."""
+        place = self.elements // prod(self.kind.shape[1:])
+        return place.reshape(-1, self.tensor.shape[-1])
 
 
 class Casts:
@@ -105,31 +125,53 @@ class Casts:
 
     def cast(self, op: Quantize, value: Value) -> Value:
         """The pending operations as thresholds, or as multiply-add, shift and clip."""
-        kind = self.fixed(op.output)
-        low, high = int(kind.low.min()), int(kind.high.max())
-        width = int(datatype(low, high).removeprefix("U").removeprefix("INT"))
         try:
             return self.requant(op, value, shifts_only=True)
         except TargetError:
             pass  # the next best: what follows says why, if nothing does
-        if width <= self.limit:
+        try:
+            return self.joined(op, value)
+        except TargetError:
+            *before, last = value.pending
+            if not before or isinstance(before[-1].op, Quantize):
+                raise
+            try:  # what stands before the cast by itself
+                points = np.broadcast_to(before[-1].result.frac_bits, value.points.shape)
+                name = self.fresh(f"{op.output}:before")
+                front = self.requant(op, replace(value, pending=tuple(before)), name, points)
+            except TargetError:
+                pass
+            else:
+                return self.requant(op, replace(front, pending=(last,)))
+            raise
+
+    def joined(self, op: Quantize, value: Value) -> Value:
+        """All pending operations in one unit."""
+        kind = self.fixed(op.output)
+        low, high = int(kind.low.min()), int(kind.high.max())
+        width = int(datatype(low, high).removeprefix("U").removeprefix("INT"))
+        if width > self.limit:
+            return self.requant(op, value)
+        try:
+            return self.threshold(op, value, (low, high))
+        except TargetError as error:
+            if len([link for link in value.pending if isinstance(link.op, Quantize)]) > 1:
+                raise
             try:
-                return self.threshold(op, value, (low, high))
-            except TargetError as error:
-                if len([link for link in value.pending if isinstance(link.op, Quantize)]) > 1:
-                    raise
-                try:
-                    return self.requant(op, value)
-                except TargetError:
-                    raise error from None
-        return self.requant(op, value)
+                return self.requant(op, value)
+            except TargetError:
+                raise error from None
 
     def threshold(self, op: Quantize, value: Value, span: tuple[int, int]) -> Value:
         kind, rank, source = self.fixed(op.output), len(value.kind.shape), value.kind
         channels = kind.shape[0]
         signs = chains.directions(value.pending, channels)
         if (signs < 0).any():
-            raise TargetError(f"{op.label}: falls in channel {int(np.argmin(signs))}")
+            raise TargetError(
+                f"{op.label}: a negative factor in front makes it fall in channel "
+                f"{int(np.argmin(signs))}, which thresholds cannot follow: put another Quant "
+                "behind the factor, or train with factors of at least 0"
+            )
         name = datatype(*span)
         first, last = type_range(name)
         levels = np.arange(first + 1, last + 1)
@@ -137,7 +179,9 @@ class Casts:
             np.broadcast_to(edge, (channels,)).astype(np.int64)
             for edge in (source.low, source.high)
         )
-        steps = chains.thresholds(value.pending, bounds, rank, levels)[value.order]
+        value, (steps,) = self.streamed(
+            op, value, [chains.thresholds(value.pending, bounds, rank, levels)]
+        )
         table = self.plan.constant(f"{op.output}:thresholds", steps)
         # FINN's RTL compares in the thresholds' type: signed wherever the input is.
         signed = value.tensor.low < 0
@@ -173,24 +217,16 @@ class Casts:
         kind = wide[-1].result.channels() if wide else source
         if points is not None and not (wide and isinstance(wide[-1].op, Quantize)):
             kind = FixedType(kind.shape, points, *kind.aligned(points))
+        parts = {"mult": step.mult, "offset": step.offset, "lows": step.low, "highs": step.high}
+        value, columns = self.streamed(op, value, list(parts.values()))
         tensor = self.ranged(name or op.output, value.tensor.shape, kind)
-        order = value.order
-        columns = {
-            key: [int(entry) for entry in np.broadcast_to(part, order.shape)[order]]
-            for key, part in (
-                ("mult", step.mult),
-                ("offset", step.offset),
-                ("lows", step.low),
-                ("highs", step.high),
-            )
-        }
         self.plan.add(
             "QFXRequant",
             (value.tensor.name,),
             tensor,
             node=op.name,
             domain=HARDWARE,
-            **columns,
+            **{key: list(map(int, column)) for key, column in zip(parts, columns, strict=True)},
             shift=step.shift,
             width=step.width,
             signedCast=int(step.signed),
@@ -198,17 +234,62 @@ class Casts:
             overflow=step.overflow.value,
             **layers.hardware(value.tensor, tensor),
         )
-        return Value(tensor, kind, order)
+        return Value(tensor, kind, value.order)
+
+    def streamed(
+        self, op: Op, value: Value, parts: Sequence[NDArray[np.int64]]
+    ) -> tuple[Value, list[NDArray[np.int64]]]:
+        """Constants per channel of the network, per channel of the stream.
+
+        Behind a Flatten the elements of a channel of the stream may have different ones: then every
+        element becomes a channel.
+        """
+        count = value.kind.shape[0]
+        parts = [np.broadcast_to(part, (count, *part.shape[1:])) for part in parts]
+        if value.order is None:
+            return value, parts
+        channels = value.channels
+        if all((part[channels] == part[channels[0]]).all() for part in parts):
+            return value, [part[channels[0]] for part in parts]
+        return self.flat(op, value), [part[channels.reshape(-1)] for part in parts]
+
+    def flat(self, op: Op, value: Value) -> Value:
+        """The stream as that of a vector."""
+        return self.shaped(op, value, (prod(value.tensor.shape),), value.elements)
+
+    def shaped(self, op: Op, value: Value, shape: tuple[int, ...], order: Order) -> Value:
+        """The same stream seen in another shape."""
+        tensor = replace(value.tensor, name=self.fresh(f"{value.tensor.name}:shaped"), shape=shape)
+        if shape == value.tensor.shape:
+            return replace(value, order=order)
+        target = f"{tensor.name}:shape"
+        self.plan.constants[target] = np.array([1, *shape], dtype=np.int64)
+        self.plan.add("Reshape", (value.tensor.name, target), tensor, node=op.name)
+        return replace(value, tensor=tensor, order=order)
+
+    def image(self, op: Op, value: Value) -> Value:
+        """The stream as that of the image, or vector, that the network has there.
+
+        Raises:
+            TargetError: the elements would have to be moved.
+        """
+        shape = layers.stream_shape(op, value.kind.shape)
+        if not np.array_equal(value.elements, elements(value.kind.shape)):
+            raise TargetError(
+                f"{op.label}: FINN streams images channels last, and a Reshape or Transpose in "
+                f"front moves the elements of its input {list(value.kind.shape)}: flatten images "
+                "only in front of Linear layers"
+            )
+        return self.shaped(op, value, shape, None)
 
     def settled(self, name: str, points: NDArray[np.int64] | None = None) -> Value:
         """A value with nothing pending, if asked on finer binary points."""
         op = self.graph.producer(name)
         value = self.value(op, name)
-        bits = np.broadcast_to(value.kind.frac_bits, value.order.shape)
-        if not value.pending and (points is None or np.array_equal(bits, points)):
+        if not value.pending and (points is None or np.array_equal(value.points, points)):
             return value
         if points is None:
-            points = np.broadcast_to(self.fixed(name).frac_bits, value.order.shape)
+            points = np.broadcast_to(self.fixed(name).frac_bits, value.points.shape)
             done = self.requant(op, value, self.fresh(name), points)
             self.values[name] = done
             return done
@@ -237,13 +318,12 @@ class Casts:
         return found
 
     def port(self, name: str, value: Value) -> Port:
-        order = value.order
-        same = np.array_equal(order, np.arange(len(order)))
+        usual = np.array_equal(value.elements, elements(value.kind.shape))
         return Port(
             name,
             value.kind.shape,
             value.tensor.shape,
-            () if same else tuple(order.tolist()),
+            () if usual else tuple(value.elements.tolist()),
             tuple(value.kind.frac_bits.tolist()),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Port:
         name: tensor of the original network; for an input, the float one.
         shape: shape of one sample there.
         stream_shape: shape of one sample in FINN: (height, width, channels) or (features,).
-        order: which channel of the network each channel of the stream is; empty for the same order.
+        order: which element of the network's tensor each element of the stream is; empty for the
+            usual order, channels last.
         frac_bits: binary point of the codes, one or one per channel of the network.
     """
 
@@ -42,21 +44,18 @@ class Port:
 
     def to_stream(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """(batch, *shape) codes as the stream has them."""
-        batch = len(codes)
-        if len(self.stream_shape) == 1:
-            flat = codes.reshape(batch, -1)
-            return flat[:, list(self.order)] if self.order else flat
-        last = np.moveaxis(codes.reshape(batch, self.shape[0], *self.stream_shape[:2]), 1, -1)
-        return last[..., list(self.order)] if self.order else last
+        flat = codes.reshape(len(codes), -1)[:, self._elements()]
+        return flat.reshape(len(codes), *self.stream_shape)
 
     def from_stream(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
         """The inverse of `to_stream`."""
-        last = stream.reshape(len(stream), *self.stream_shape)
+        flat = stream.reshape(len(stream), -1)[:, np.argsort(self._elements())]
+        return flat.reshape(len(stream), *self.shape)
+
+    def _elements(self) -> NDArray[np.int64]:
         if self.order:
-            last = last[..., np.argsort(self.order)]
-        if len(self.stream_shape) == 3:
-            last = np.moveaxis(last, -1, 1)
-        return np.ascontiguousarray(last).reshape(len(stream), *self.shape)
+            return np.array(self.order)
+        return np.arange(prod(self.shape)).reshape(self.shape[0], -1).T.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,9 @@ class Contract:
 
     def encode(self, values: Mapping[str, ArrayLike]) -> list[NDArray[np.int64]]:
         """Float inputs by name to the codes of each stream."""
+        names = [port.name for port in self.inputs]
+        if missing := [name for name in names if name not in values]:
+            raise DataError(f"inputs must be {', '.join(names)}; {', '.join(missing)} missing")
         return [port.encode(values[port.name]) for port in self.inputs]
 
     def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:

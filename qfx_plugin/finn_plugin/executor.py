@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from ..errors import TargetError
 from ..ir import Graph
 from . import adapter, model
 from .hardware import to_hardware
+from .integers import require_integers
 from .lowering import lower
-from .network import convert
 
 
 def obstacle(graph: Graph) -> str | None:
@@ -27,13 +26,17 @@ def obstacle(graph: Graph) -> str | None:
     return None
 
 
-def start(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
-    """Convert a QONNX file to FINN's hardware operations; the result runs batches of floats."""
-    dataflow = convert(path)
-    hardware = to_hardware(dataflow.model)
+def start(graph: Graph) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    """Convert a network to FINN's hardware operations; the result runs batches of floats.
+
+    Raises:
+        TargetError: FINN cannot take the network, or one of its steps fails on it.
+    """
+    plan = lower(graph)
+    hardware = to_hardware(require_integers(model.build(plan)))
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        codes = model.execute(hardware, inputs, dataflow.contract)
-        return dict(dataflow.contract.values(codes))
+        codes = model.execute(hardware, inputs, plan.contract)
+        return dict(plan.contract.values(codes))
 
     return run

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+
 from ..errors import TargetError
 from . import adapter
 from .absorb import absorb_biases, narrow
@@ -64,14 +66,12 @@ def stock_hardware(model: Any) -> Any:
 
 def _converted(model: Any, conversions: Iterable[str], keep: Sequence[str] = ()) -> Any:
     """By FINN's `conversions`, then our units for the rest but `keep`."""
-    with adapter.quiet():
-        for name in conversions:
-            model = model.transform(_transformation(name))
+    for name in conversions:
+        with adapter.guarded(f"conversion to hardware, {name}"):
+            model = _convert(model, name)
+    with adapter.guarded("conversion to hardware, units of QFX"):
         _own_units(model, keep)
         absorb_biases(model)
-        model = model.transform(
-            adapter.module("finn.transformation.move_reshape").RemoveCNVtoFCFlatten()
-        )
         _drop_reshapes(model)
         _start_narrow(model)
         model = _tidy(model)
@@ -129,6 +129,16 @@ def _transformation(name: str) -> Any:
     return getattr(adapter.module(place), name)()
 
 
+def _convert(model: Any, name: str) -> Any:
+    """By one of FINN's conversions. The one for fan-outs looks at the first input only."""
+    if name != "InferDuplicateStreamsLayer":
+        return model.transform(_transformation(name))
+    for _ in list(model.graph.input):
+        model = model.transform(_transformation(name))
+        model.graph.input.append(model.graph.input.pop(0))
+    return model
+
+
 def _own_units(model: Any, keep: Sequence[str] = ()) -> None:
     """Our units in place of those that FINN has in HLS only, or with a float in them."""
     for index, node in enumerate(list(model.graph.node)):
@@ -141,6 +151,7 @@ def _own_units(model: Any, keep: Sequence[str] = ()) -> None:
             list(node.input) if kind == "QFXConcat" else [node.input[0]],  # others: weights
             list(node.output),
             name=node.name,
+            doc_string=node.doc_string,
             domain=HARDWARE,
             backend="fpgadataflow",
             PE=1,
@@ -217,18 +228,49 @@ _OWN: dict[str, Callable[[Any, Any], tuple[str, dict[str, Any]]]] = {
 
 
 def _drop_reshapes(model: Any) -> None:
-    """A stream has no shape: a Reshape that keeps the order of its elements is no hardware."""
+    """A stream has no shape: a Reshape is no hardware in front of our units.
+
+    FINN's own take tensors in their own shape only: there a cast that changes nothing stays.
+    """
     for node in list(model.graph.node):
-        if node.op_type != "Reshape" or node.domain.startswith(HARDWARE):
+        if node.op_type != "Reshape":
             continue
         source, result = node.input[0], node.output[0]
-        if any(tensor.name == result for tensor in model.graph.output):
-            continue
-        for reader in model.find_consumers(result) or []:
-            for index, name in enumerate(reader.input):
-                if name == result:
-                    reader.input[index] = source
+        readers = model.find_consumers(result) or []
         model.graph.node.remove(node)
+        if readers and all(reader.op_type.startswith("QFX") for reader in readers):
+            for reader in readers:
+                reader.input[:] = [source if name == result else name for name in reader.input]
+        else:
+            model.graph.node.append(_unchanged(model, node))
+
+
+def _unchanged(model: Any, node: Any) -> Any:
+    """A unit that gives another shape to what it reads."""
+    *vectors, channels = model.get_tensor_shape(node.output[0])
+    kind = model.get_tensor_datatype(node.input[0])
+    return helper.make_node(
+        "QFXRequant",
+        [node.input[0]],
+        [node.output[0]],
+        name=node.name,
+        domain=HARDWARE,
+        backend="fpgadataflow",
+        PE=1,
+        NumChannels=channels,
+        numInputVectors=vectors,
+        inputDataType=kind.name,
+        outputDataType=kind.name,
+        mult=[1] * channels,
+        offset=[0] * channels,
+        lows=[int(kind.min())] * channels,
+        highs=[int(kind.max())] * channels,
+        shift=0,
+        width=kind.bitwidth(),
+        signedCast=int(kind.signed()),
+        rounding=RoundingMode.AP_TRN.value,
+        overflow=OverflowMode.AP_SAT.value,
+    )
 
 
 def _start_narrow(model: Any) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TargetError
-from ..ir import Conv, FixedType, Linear, MaxPool, Op, Reshape, SumPool, Window
+from ..ir import AveragePool, Conv, FixedType, Linear, MaxPool, Op, SumPool, Weight, Window
 from .plan import Tensor, datatype
 
 
@@ -42,15 +41,13 @@ def linear_matrix(op: Linear, kind: FixedType, order: NDArray[np.int64]) -> NDAr
 
     The binary points of the inputs are in the rows: a coarser input has a larger weight.
     """
-    return np.ascontiguousarray((op.weight.codes << _lacking(kind))[:, order].T)
+    return np.ascontiguousarray((op.weight.codes << lacking(kind))[:, order].T)
 
 
-def conv_matrix(
-    op: Conv, kind: FixedType, order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], bool]:
-    """(window elements times channels, outputs) integers; whether FINN has a depthwise unit for it.
+def conv_matrix(op: Conv, lack: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
+    """(window elements times channels, outputs) integers; whether there is a depthwise unit for it.
 
-    Groups that FINN does not know become zeros.
+    Groups that FINN does not know become zeros; input channels are shifted left by `lack`.
     """
     codes = op.weight.codes
     outputs, per_group = codes.shape[:2]
@@ -59,18 +56,53 @@ def conv_matrix(
     for index, rows in enumerate(np.split(np.arange(outputs), op.groups)):
         first = index * per_group
         dense[rows, first : first + per_group] = codes[rows]
-    shifted = dense << _lacking(kind).reshape(-1, *[1] * (dense.ndim - 2))
-    last = np.moveaxis(shifted[:, order], 1, -1).reshape(outputs, -1)
-    plain = np.array_equal(order, np.arange(len(order)))
-    depthwise = op.groups == channels == outputs and plain and not is_pointwise(op.window)
+    shifted = dense << lack.reshape(-1, *[1] * (dense.ndim - 2))
+    last = np.moveaxis(shifted, 1, -1).reshape(outputs, -1)
+    depthwise = op.groups == channels == outputs and not is_pointwise(op.window)
     return np.ascontiguousarray(last.T), depthwise and channels > 1
 
 
-def _lacking(kind: FixedType) -> NDArray[np.int64]:
+def lacking(kind: FixedType) -> NDArray[np.int64]:
     """(channels,) left shifts to the finest binary point of the tensor."""
     lack = np.broadcast_to(kind.frac_bits.max() - kind.frac_bits, (kind.shape[0],))
     zeros = np.broadcast_to((kind.low == 0) & (kind.high == 0), lack.shape)
     return np.where(zeros, 0, lack)
+
+
+def trimmed(op: Conv, shape: tuple[int, ...]) -> Conv:
+    """The same layer, with one tap where the image is one pixel wide: FINN slides no window there.
+
+    Args:
+        op: the layer.
+        shape: of its input in the network.
+
+    Raises:
+        TargetError: the window takes several steps along such a side.
+    """
+    weight, win = op.weight.codes, op.window
+    for axis, (size, steps) in enumerate(zip(shape[1:], win.positions(shape[1:]), strict=True)):
+        before, step = win.pads[axis][0], win.dilations[axis]
+        if size > 1 or (win.kernel[axis] == 1 and not sum(win.pads[axis])):
+            continue
+        if steps > 1:
+            raise TargetError(
+                f"{op.label}: FINN slides no window along a side of one pixel, here {steps} steps "
+                f"over an input {list(shape)}: pad that side less"
+            )
+        tap = [before // step] if before % step == 0 else []
+        taps = np.take(weight, [t for t in tap if t < win.kernel[axis]], axis=axis + 2)
+        weight = taps if taps.size else np.zeros_like(np.take(weight, [0], axis=axis + 2))
+        parts = {
+            name: (*old[:axis], new, *old[axis + 1 :])
+            for name, old, new in (
+                ("kernel", win.kernel, 1),
+                ("strides", win.strides, 1),
+                ("pads", win.pads, (0, 0)),
+                ("dilations", win.dilations, 1),
+            )
+        }
+        win = Window(**parts)
+    return replace(op, weight=replace(op.weight, codes=weight), window=win)
 
 
 def is_pointwise(window: Window) -> bool:
@@ -110,7 +142,7 @@ def max_pool(op: MaxPool, source: Tensor) -> dict[str, Any]:
     if any(k < s for k, s in zip(kernel, strides, strict=True)):
         raise TargetError(
             f"{op.label}: FINN pools windows at least as large as their step, not {list(kernel)} "
-            f"with steps {list(strides)}"
+            f"with steps {list(strides)}: take the larger steps in the convolution in front"
         )
     pads = (*win.pads, (0, 0))[:2]
     if any(before != after for before, after in pads):
@@ -142,24 +174,20 @@ class SumNode:
     least_bits: int = 0
 
 
-def sum_pool(op: SumPool, source: Tensor) -> SumNode:
+def sum_pool(op: SumPool | AveragePool, source: Tensor) -> SumNode | None:
     """`ReduceSum` over the whole image, or `QuantAvgPool2d` with as many bits as the sum needs.
 
-    Raises:
-        TargetError: a geometry that FINN has not.
+    None where FINN has neither: padded sums, oblong windows, steps longer than the window.
     """
     win = op.window
-    if win.padded:
-        raise TargetError(f"{op.label}: FINN has no padding for sums: pad in the convolution")
     height, width = padded_kernel(win)
+    if win.padded:
+        return None
     if (height, width) == source.shape[:2]:
         return SumNode("ReduceSum", {"keepdims": 1})
     steps = (*win.strides, 1)[:2]
     if len(win.kernel) != 2 or height != width or steps[0] != steps[1] or steps[0] > height:
-        raise TargetError(
-            f"{op.label}: FINN sums over the whole image or over squares with equal steps, not "
-            f"{list(win.kernel)} with steps {list(win.strides)}"
-        )
+        return None
     signed = source.low < 0
     bits = int(source.datatype.removeprefix("U").removeprefix("INT"))
     least = (((1 << bits) - 1) * height * height).bit_length()
@@ -173,33 +201,10 @@ def sum_pool(op: SumPool, source: Tensor) -> SumNode:
     return SumNode("QuantAvgPool2d", attributes, least)
 
 
-def reshaped(
-    op: Reshape, old: tuple[int, ...], stream: tuple[int, ...], order: NDArray[np.int64]
-) -> tuple[tuple[int, ...], NDArray[np.int64]]:
-    """Stream shape and channel order after a reshape.
-
-    Args:
-        op: the reshape.
-        old: (channels, ...) shape of one sample of the network's tensor.
-        stream: its shape in FINN.
-        order: its channel order.
-
-    Raises:
-        TargetError: the elements would have to be moved.
-    """
-    new = op.shape
-    if len(new) == 1:
-        index = np.arange(prod(old)).reshape(old[0], -1)[order]
-        return new, np.ascontiguousarray(index.T).reshape(-1)
-    target = stream_shape(op, new)
-    if target == stream and old[0] == new[0]:
-        return stream, order
-    if prod(new[1:]) == 1 and prod(old[1:]) == 1 and len(old) == 1:
-        return target, order
-    raise TargetError(
-        f"{op.label}: FINN streams channels last; {list(old)} to {list(new)} would move elements: "
-        "only Flatten and shapes with one pixel keep their order"
-    )
+def sum_as_conv(op: SumPool | AveragePool, channels: int) -> Conv:
+    """A sum over windows as a depthwise convolution with ones."""
+    ones = np.ones((channels, 1, *op.window.kernel), dtype=np.int64)
+    return Conv(op.name, op.inputs, op.output, Weight(ones, 0, 2), None, op.window, channels)
 
 
 def narrowest(values: NDArray[np.int64]) -> str:

@@ -33,12 +33,14 @@ from ..ir import (
     Relu,
     Reshape,
     SumPool,
+    Transpose,
 )
 from . import chain as chains
 from . import layers
 from .casts import MAX_THRESHOLD_BITS, Casts, Value
 from .contract import Contract, InputPort
 from .normal import normalise
+from .orders import moved, stream_orders
 from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
 
 
@@ -52,7 +54,7 @@ def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Plan
     Raises:
         TargetError: names the node that has no exact form in FINN, why, and what would work.
     """
-    return _Lowering(normalise(graph), max_threshold_bits).run()
+    return _Lowering(normalise(graph), max_threshold_bits).run(graph.outputs)
 
 
 class _Lowering(Casts):
@@ -75,24 +77,32 @@ class _Lowering(Casts):
             SumPool: self.sum_pool,
             AveragePool: self.sum_pool,
             Concat: self.concat,
-            Reshape: self.reshape,
+            Reshape: self.move,
+            Transpose: self.move,
         }
+        self.orders = stream_orders(self.graph)
 
-    def run(self) -> Plan:
+    def run(self, names: tuple[str, ...]) -> Plan:
+        """The plan; `names` are what the network calls its outputs."""
         for op in self.graph.ops:
             self.handlers.get(type(op), self.unknown)(op)
-        outputs = []
-        for name in self.graph.outputs:
-            value = self.settled(name)
-            self.plan.outputs.append(value.tensor.name)
-            outputs.append(self.port(name, value))
+        values = [self.settled(name) for name in self.graph.outputs]
         if not self.plan.nodes:
             raise TargetError(f"graph {self.graph.name!r} has no layer for FINN to compute")
+        outputs = []
+        for name, tensor, value in zip(names, self.graph.outputs, values, strict=True):
+            if value.tensor.name in (*self.plan.inputs, *self.plan.outputs):
+                value = self.requant(self.graph.producer(tensor), value, self.fresh(f"{name}:out"))
+            self.plan.outputs.append(value.tensor.name)
+            outputs.append(self.port(name, value))
         self.plan.contract = Contract(tuple(self.ports), tuple(outputs))
         return self.plan
 
     def unknown(self, op: Op) -> None:
-        raise TargetError(f"{op.label}: FINN has no exact form of this operation")
+        raise TargetError(
+            f"{op.label}: the FINN target has no form of this operation: use target 'hls4ml' or "
+            "'rtl' (style 'unrolled')"
+        )
 
     # Inputs: floats until their cast, which the host does.
 
@@ -105,7 +115,7 @@ class _Lowering(Casts):
             self.input_cast(op, self.floats[name])
             return
         value = self.extended(op)
-        if self.is_absorbed(op):
+        if self.is_absorbed(op) and self.rises(value):
             self.values[op.output] = value
             return
         self.values[op.output] = self.cast(op, value)
@@ -119,7 +129,7 @@ class _Lowering(Casts):
         kind = self.fixed(op.output)
         shape = layers.stream_shape(op, kind.shape)
         tensor = self.ranged(op.output, shape, kind)
-        value = Value(tensor, kind, np.arange(kind.shape[0]))
+        value = Value(tensor, kind, self.orders[op.output])
         self.plan.tensors[tensor.name] = tensor
         self.plan.inputs.append(tensor.name)
         port = self.port(source.output, value)
@@ -139,19 +149,28 @@ class _Lowering(Casts):
         elif isinstance(op, Add) and not constants:
             self.add(op)
         else:
-            raise TargetError(f"{op.label}: FINN multiplies by constants only")
+            raise TargetError(
+                f"{op.label}: the FINN target multiplies tensors by constants only: use "
+                "target 'hls4ml' or 'rtl' for products of two"
+            )
 
     # Layers.
 
     def linear(self, op: Linear) -> None:
-        value = self.settled(op.inputs[0])
-        matrix = layers.linear_matrix(op, value.kind, value.order)
-        self.product(op, value.tensor, matrix)
+        value = self.flat(op, self.settled(op.inputs[0]))
+        matrix = layers.linear_matrix(op, value.kind, value.elements)
+        order = self.orders[op.output]
+        self.product(op, value.tensor, matrix if order is None else matrix[:, order])
 
     def conv(self, op: Conv) -> None:
-        value = self.settled(op.inputs[0])
+        value = self.image(op, self.settled(op.inputs[0]))
+        self.convolved(op, value, layers.lacking(value.kind))
+
+    def convolved(self, op: Conv, value: Value, lack: NDArray[np.int64]) -> None:
+        """A convolution whose input channels are shifted left first, by `lack`."""
+        op = layers.trimmed(op, value.kind.shape)
         shape = layers.stream_shape(op, self.fixed(op.output).shape)
-        matrix, depthwise = layers.conv_matrix(op, value.kind, value.order)
+        matrix, depthwise = layers.conv_matrix(op, lack)
         columns = value.tensor
         if not layers.is_pointwise(op.window):
             attributes = layers.window(op.window, value.tensor, depthwise)
@@ -178,7 +197,7 @@ class _Lowering(Casts):
         shape = layers.stream_shape(op, kind.shape)
         tensor = self.ranged(op.output, shape, kind)
         self.plan.add("MatMul", (source.name, name), tensor, node=op.name)
-        self.values[op.output] = Value(tensor, kind, np.arange(kind.shape[0]))
+        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
 
     def add(self, op: Add) -> None:
         left, right = op.inputs
@@ -188,13 +207,17 @@ class _Lowering(Casts):
         sides, shifts = [], []
         for name in op.inputs:
             value = self.settled(name)
-            lack = kind.frac_bits - np.broadcast_to(value.kind.frac_bits, value.order.shape)
+            lack = kind.frac_bits - value.points
             if len(set(lack.tolist())) > 1:
                 value, lack = self.settled(name, kind.frac_bits), lack * 0
             sides.append(value)
             shifts.append(int(lack[0]))
-        if not np.array_equal(sides[0].order, sides[1].order):
-            raise TargetError(f"{op.label}: its operands stream their channels in different order")
+        if not np.array_equal(sides[0].elements, sides[1].elements):
+            raise TargetError(
+                f"{op.label}: FINN streams its two operands in different order, {op.inputs[0]!r} "
+                f"and {op.inputs[1]!r}: add them before they are reshaped"
+            )
+        sides[1] = self.shaped(op, sides[1], sides[0].tensor.shape, sides[0].order)
         source = sides[0].tensor
         tensor = self.ranged(op.output, source.shape, kind)
         self.plan.add(
@@ -211,8 +234,10 @@ class _Lowering(Casts):
 
     def max_pool(self, op: MaxPool) -> None:
         value = self.value(op, op.inputs[0])
-        if value.pending and not self.rises(value):
+        below = op.window.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
+        if value.pending and (below or not self.rises(value)):
             value = self.settled(op.inputs[0])
+        value = self.image(op, value)
         shape = layers.stream_shape(op, self.fixed(op.output).shape)
         attributes = layers.max_pool(op, value.tensor)
         tensor = replace(value.tensor, name=self.fresh(f"{op.output}:pooled"), shape=shape)
@@ -238,57 +263,56 @@ class _Lowering(Casts):
         return bool((signs > 0).all())
 
     def sum_pool(self, op: SumPool | AveragePool) -> None:
-        value = self.settled(op.inputs[0])
+        value = self.image(op, self.settled(op.inputs[0]))
         kind = self.fixed(op.output)
         tensor = self.ranged(op.output, layers.stream_shape(op, kind.shape), kind)
         node, inputs = layers.sum_pool(op, value.tensor), (value.tensor.name,)
+        if node is None or (node.kind != "ReduceSum" and tensor.low >= 0 > value.tensor.low):
+            ones = layers.sum_as_conv(op, value.kind.shape[0])
+            self.convolved(ones, value, np.zeros(value.kind.shape[0], dtype=np.int64))
+            return
         if node.kind == "ReduceSum":
             axes = f"{op.output}:axes"
             self.plan.constants[axes] = np.array([1, 2], dtype=np.int64)
             inputs = (*inputs, axes)
         domain = "" if node.kind == "ReduceSum" else GENERAL
-        if domain and tensor.low >= 0 > value.tensor.low:
-            raise TargetError(f"{op.label}: FINN pools signed to signed only")
         if domain:
             first, last = type_range(datatype(tensor.low, tensor.high, signed=value.tensor.low < 0))
             tensor = replace(tensor, low=min(first, tensor.low), high=max(last, tensor.high))
             node.attributes["obits"] = max(last.bit_length() + (first < 0), node.least_bits)
         self.plan.add(node.kind, inputs, tensor, node=op.name, domain=domain, **node.attributes)
-        self.values[op.output] = Value(tensor, kind, value.order)
+        self.values[op.output] = Value(tensor, kind)
 
     def concat(self, op: Concat) -> None:
-        sides = [self.settled(name) for name in op.inputs]
-        kind = self.fixed(op.output)
+        kind, values = self.fixed(op.output), [self.settled(name) for name in op.inputs]
+        if len(kind.shape) == 1:
+            sides = [self.flat(op, value) for value in values]
+        else:
+            sides = [self.image(op, value) for value in values]
         shape = (*sides[0].tensor.shape[:-1], sum(side.tensor.shape[-1] for side in sides))
-        starts = np.cumsum([0, *(len(side.order) for side in sides)])
-        order = np.concatenate(
-            [s.order + start for s, start in zip(sides, starts[:-1], strict=True)]
-        )
         tensor = self.ranged(op.output, shape, kind)
         names = tuple(side.tensor.name for side in sides)
         self.plan.add("Concat", names, tensor, node=op.name, axis=-1)
-        self.values[op.output] = Value(tensor, kind, order)
+        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
 
-    def reshape(self, op: Reshape) -> None:
+    def move(self, op: Reshape | Transpose) -> None:
+        """Nothing to compute: the stream stays as it is, and means another tensor."""
         (name,) = op.inputs
         if name in self.floats:
+            if isinstance(op, Transpose):
+                raise TargetError(
+                    f"{op.label}: moves the axes of an input in front of its Quant: put the Quant "
+                    "first, or give it one binary point and no other reader beside it"
+                )
             self.floats[op.output] = self.floats[name]
             return
-        kind = self.fixed(op.output)
         points = self.fixed(name).frac_bits.max() if self.mixes_points(op) else None
         whole = None if points is None else np.full(self.fixed(name).shape[0], points)
         value = self.settled(name, whole)
-        shape, order = layers.reshaped(op, value.kind.shape, value.tensor.shape, value.order)
-        if shape == value.tensor.shape:
-            self.values[op.output] = Value(value.tensor, kind, order)
-            return
-        tensor = self.ranged(op.output, shape, kind)
-        target = f"{op.output}:shape"
-        self.plan.constants[target] = np.array([1, *shape], dtype=np.int64)
-        self.plan.add("Reshape", (value.tensor.name, target), tensor, node=op.name)
-        self.values[op.output] = Value(tensor, kind, order)
+        order = moved(op, value.kind.shape, value.order)
+        self.values[op.output] = Value(value.tensor, self.fixed(op.output), order)
 
-    def mixes_points(self, op: Reshape) -> bool:
+    def mixes_points(self, op: Reshape | Transpose) -> bool:
         """Whether channels with different binary points end in one channel."""
         source, result = self.fixed(op.inputs[0]), self.fixed(op.output)
         return not source.uniform and result.frac_bits.size < source.frac_bits.size

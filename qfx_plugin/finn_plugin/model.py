@@ -82,25 +82,24 @@ def execute(
         (batch, *shape) codes by name of the network's output.
 
     Raises:
+        TargetError: FINN cannot execute a node.
         VerificationError: an output is no integer.
     """
     contract = contract or Contract.from_json(model.get_metadata_prop(METADATA_KEY))
     model = as_python(model)
-    run = adapter.module("qonnx.core.onnx_exec").execute_onnx
     streams = contract.encode(values)
     names = [tensor.name for tensor in model.graph.input]
     outputs = [tensor.name for tensor in model.graph.output]
     collected: list[list[NDArray[np.int64]]] = [[] for _ in outputs]
     shapes = [tuple(model.get_tensor_shape(name)) for name in names]
-    with adapter.quiet():
-        for index in range(len(streams[0])):
-            feed = {
-                name: stream[index].astype(np.float32).reshape(shape)
-                for name, stream, shape in zip(names, streams, shapes, strict=True)
-            }
-            context = run(model, feed)
-            for name, parts in zip(outputs, collected, strict=True):
-                parts.append(_codes(name, context[name]))
+    for index in range(len(streams[0])):
+        feed = {
+            name: stream[index].astype(np.float32).reshape(shape)
+            for name, stream, shape in zip(names, streams, shapes, strict=True)
+        }
+        context = _run(model, feed)
+        for name, parts in zip(outputs, collected, strict=True):
+            parts.append(_codes(name, context[name]))
     ports = contract.outputs
     return contract.decode(
         [
@@ -108,6 +107,18 @@ def execute(
             for parts, port in zip(collected, ports, strict=True)
         ]
     )
+
+
+def _run(model: Any, feed: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Every tensor of one sample: qonnx's `execute_onnx`, but for checks of the model each time."""
+    run = adapter.module("qonnx.core.onnx_exec").execute_node
+    versions = {entry.domain: entry.version for entry in model.model.opset_import}
+    context: dict[str, NDArray[Any]] = {**model.make_empty_exec_context(), **feed}
+    for node in model.graph.node:
+        layer = node.doc_string or node.output[0]
+        with adapter.guarded(f"layer {layer!r} ({node.op_type} {node.name!r})"):
+            run(node, context, model.graph, versions.get(node.domain, OPSET))
+    return context
 
 
 def as_python(model: Any) -> Any:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir import Add, Constant, Conv, Graph, Identity, Linear, Op
+from .hoist import hoist
 
 
 def normalise(graph: Graph) -> Graph:
-    """The same function: biases become constant additions, identities and dead ends disappear.
+    """The same function: biases become constant additions, identities and dead ends disappear, and
+    what stands behind a Flatten without need moves in front of it.
 
     A layer's sums keep their own name plus `:sums`; the sum with the bias keeps the layer's name.
     """
@@ -29,7 +31,7 @@ def normalise(graph: Graph) -> Graph:
         if op.output in needed:
             needed.update(op.inputs)
     live = tuple(op for op in ops if op.output in needed)
-    return replace(graph, ops=live, outputs=outputs).verify()
+    return hoist(replace(graph, ops=live, outputs=outputs).verify())
 
 
 def _split_bias(op: Op, graph: Graph) -> Iterator[Op]:

@@ -199,10 +199,12 @@ def _options(effort: int) -> Any:
 
 @cache
 def _make_exact() -> None:
-    """Mend two losses of alkaid 0.8.2, in this process: constants are exact or refused.
+    """Mend four losses of alkaid 0.8.2, in this process: constants are exact or refused.
 
     It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
-    significant bits is wrong; and it cuts a constant that is added to its 32 lowest bits.
+    significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; it takes
+    the bit below the sign of a number that is shifted left for the sign; and where it chooses by
+    the sign of a negated word, it takes the sign of the word.
     """
     from alkaid.trace.fixed_variable import FVariable
 
@@ -219,6 +221,39 @@ def _make_exact() -> None:
 
     FVariable._const_add = add_constant
 
+    mux = FVariable.msb_mux
+
+    def msb_mux(self: Any, a: Any, b: Any, qint: Any = None) -> Any:
+        if self.opr != "wrap" or self._factor > 0 or _is_zero(a) or _is_zero(b):
+            return mux(self, a, b, qint)
+        chosen = mux(self._with(renew_id=False, opr="new"), a, b, qint)  # no look behind the word
+        chosen._from = (self, *chosen._from[1:])
+        return chosen
+
+    FVariable.msb_mux = msb_mux
+    canon = import_module("alkaid.trace.passes.canon")
+    normalise = canon.canonicalize_msb_wraps
+
+    def canonicalize_msb_wraps(program: Any) -> Any:
+        ops = [
+            new if new == old or _is_sign(program, old) else old
+            for old, new in zip(program.ops, normalise(program).ops, strict=True)
+        ]
+        return program if ops == program.ops else program._replace(ops=ops)
+
+    canon.canonicalize_msb_wraps = canonicalize_msb_wraps
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether an operand, a number or a symbol, is the constant 0."""
+    return bool(value == 0 if isinstance(value, int | float) else value.low == value.high == 0)
+
+
+def _is_sign(program: Any, op: Any) -> bool:
+    """Whether a single bit of a shifted number lies above its highest one: then it is the sign."""
+    signed, *_ = program.ops[op.addr[0]].qint.kif
+    return bool(signed) and op.data[0] < 0
+
 
 def _check_constant(total: Any) -> None:
     """Refuse a sum with a constant that lost bits: its distance from the summand is not its own."""
@@ -229,7 +264,10 @@ def _check_constant(total: Any) -> None:
     code = ((total._data & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
     shift = (((total._data >> 32) & 0xFFFF_FFFF) + (1 << 31)) % (1 << 32) - (1 << 31)
     if Fraction(code) * Fraction(2) ** -shift * Fraction(total._factor) != wanted:
-        raise TargetError("a constant that is added needs more than 31 bits")
+        raise TargetError(
+            "a constant that is added needs more than 31 bits: use binary points that are closer "
+            "to each other"
+        )
 
 
 def _lowest_place(value: float) -> int:

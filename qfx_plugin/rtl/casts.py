@@ -112,7 +112,7 @@ def _shortened(x: Symbol, frac_bits: int) -> Symbol:
     """
     if round(-_log2(float(x.step))) - frac_bits <= LONGEST_OFFSET:
         return x
-    low_bits = x.quantize(0, -frac_bits - 1, round(-_log2(float(x.step))))
+    low_bits = _bits(x, 0, -frac_bits - 1, round(-_log2(float(x.step))))
     if is_constant(low_bits) and not low_bits.low:
         return _floor(x, frac_bits + 1)
     anything = (-low_bits).is_negative()
@@ -139,17 +139,32 @@ def _outside(x: Symbol, low: float, high: float) -> Symbol:
 
 
 def _wrap(x: Symbol, fmt: FixedPointFormat) -> Symbol:
-    return x.quantize(int(fmt.signed), fmt.width - fmt.signed - fmt.frac_bits, fmt.frac_bits)
+    return _bits(x, int(fmt.signed), fmt.width - fmt.signed - fmt.frac_bits, fmt.frac_bits)
 
 
 def _floor(x: Symbol, frac_bits: int) -> Symbol:
     sign, integers, _ = x.kif
-    return x.quantize(int(sign), max(int(integers), -frac_bits), frac_bits)
+    return _bits(x, int(sign), max(int(integers), -frac_bits), frac_bits)
+
+
+def _bits(x: Symbol, sign: int, integers: int, fraction: int) -> Symbol:
+    """The bits of weights `2**(integers - 1)` to `2**-fraction`, with a sign bit above or without.
+
+    The compiler's own `quantize` is right on wires; on constants that wrap it is not.
+    """
+    if not is_constant(x):
+        return x.quantize(sign, integers, fraction)
+    value, width = Fraction(0), sign + integers + fraction
+    if width > 0:
+        fmt = FixedPointFormat.from_frac_bits(width, fraction, bool(sign))
+        code = cast_code(Fraction(x.low), fmt, RoundingMode.AP_TRN, OverflowMode.AP_WRAP)
+        value = code * _lsb(fmt)
+    return x.from_const(float(value), hwconf=x.hwconf)
 
 
 def _bit(x: Symbol, place: int) -> Symbol:
     """The bit of weight `2**place` of `x` in two's complement, as 0 or 1."""
-    bit = x.quantize(0, place + 1, -place)
+    bit = _bits(x, 0, place + 1, -place)
     return bit * 2.0**-place
 
 
@@ -159,7 +174,7 @@ def _all_ones_if_negative(x: Symbol, frac_bits: int) -> Symbol:
     if is_constant(negative):
         return negative * (2.0**-frac_bits - float(x.step))
     places = round(-frac_bits - _log2(float(x.step)))
-    return (negative * float(-x.step)).quantize(0, -frac_bits, frac_bits + places)
+    return _bits(negative * float(-x.step), 0, -frac_bits, frac_bits + places)
 
 
 def _log2(power: float) -> int:

@@ -36,6 +36,8 @@ from ..ir import (
     Reshape,
     SumPool,
     TensorType,
+    Transpose,
+    Upsample,
     Weight,
     Window,
 )
@@ -215,6 +217,13 @@ def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) ->
     return symbols[0]
 
 
+def _upsample(op: Upsample, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    (x,) = operands
+    for axis, factor in enumerate(op.factors, start=1):
+        x = np.repeat(x, factor, axis=axis)
+    return x
+
+
 def _binary(op: Any, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
     left, right = (part.reshape(-1) for part in np.broadcast_arrays(*operands))
     if isinstance(op, Add):
@@ -251,6 +260,8 @@ _SIMPLE: Mapping[type[Op], Callable[[Any, Sequence[Symbols], Sequence[TensorType
     ),
     Reshape: lambda op, operands, types: operands[0],
     SumPool: _pool,
+    Transpose: lambda op, operands, types: operands[0].transpose(op.order),
+    Upsample: _upsample,
 }
 
 
@@ -267,7 +278,8 @@ def _check_bias(op: Linear | Conv) -> None:
     bits = max(int(abs(int(code))).bit_length() for code in op.bias.codes)
     if bits > OFFSET_BITS:
         raise TargetError(
-            f"{op.label}: its bias needs {bits} bits; the adder-graph compiler adds {OFFSET_BITS}"
+            f"{op.label}: its bias needs {bits} bits; the adder-graph compiler adds {OFFSET_BITS}: "
+            "use a narrower bias, or fold the layer (style 'streaming')"
         )
 
 

@@ -105,7 +105,7 @@ def build_models(
         if not Path(path).is_file():
             raise TargetError(f"Verilog source {path} does not exist")
     options = [*OPTIONS, "--trace-vcd"] if trace else list(OPTIONS)
-    folder = cache_dir() / "verilator" / _key(sources, [flags, options, harness.read_text()])
+    folder = cache_dir() / "verilator" / library_key(sources, [flags, options, harness.read_text()])
     if not (folder / "model.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
@@ -174,7 +174,7 @@ def _keep_memories(sources: Sequence[Source], work: Path) -> None:
                 shutil.copy(memory, work / str(number))
 
 
-def _key(sources: Sequence[Source], facts: Sequence[object]) -> str:
+def library_key(sources: Sequence[Source], facts: Sequence[object]) -> str:
     """Name of the folder in the cache: a digest of all that the library follows from."""
     digest = hashlib.sha256(repr([verilator.version(), compiler.version(), *facts]).encode())
     for source in sources:

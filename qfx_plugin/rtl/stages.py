@@ -138,7 +138,7 @@ def cut(graph: Graph) -> list[Stage]:
         )
     ops = hardware_ops(graph)
     constants = {op.output: op for op in ops if isinstance(op, Constant)}
-    reads = _reads(ops, graph.outputs[0])
+    reads = _reads(ops)
     cutter = _Cutter(inputs[0].name, inputs[0].kind, reads)
     for op in ops:
         if not isinstance(op, Constant):
@@ -148,16 +148,18 @@ def cut(graph: Graph) -> list[Stage]:
     return cutter.finish()
 
 
-def _reads(ops: Sequence[Op], output: str) -> Counter[str]:
-    """How many operations read each tensor; a Reshape is another name for the same tensor."""
+def _reads(ops: Sequence[Op]) -> Counter[str]:
+    """How many operations read each tensor; a Reshape is another name for the same tensor.
+
+    All of them lead to the one output, which therefore nothing reads.
+    """
     root: dict[str, str] = {}
-    reads = Counter({output: 1})
+    reads: Counter[str] = Counter()
     for op in ops:
         if isinstance(op, Reshape):
             root[op.output] = root.get(op.inputs[0], op.inputs[0])
         else:
             reads.update({root.get(name, name) for name in op.inputs})
-    reads[root.get(output, output)] += output in root
     for name, other in root.items():
         reads[name] = reads[other]
     return reads

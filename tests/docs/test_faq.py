@@ -122,7 +122,7 @@ CASES: dict[str, Callable[[], object]] = {
     "executor must be": lambda: verify_agreement(mlp(), np.zeros((1, 16)), executors=["vivado"]),
     "accum must be": lambda: configured(Precision={"accum": "fixed<8,4>"}),
     "reuse factor must divide": lambda: configured(Strategy="khot", ReuseFactor=7),
-    "FINN multiplies by": product,
+    "the FINN target multiplies": product,
     "cifar10 is read from": lambda: load_dataset("cifar10"),
     "board must be one of": lambda: load_board("ultra69"),
     "target must be one of": lambda: BuildOptions.parse({"target": "vhdl"}, "options"),

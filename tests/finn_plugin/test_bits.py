@@ -7,6 +7,7 @@ import pytest
 
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models
 from tests.qonnx_models import QonnxBuilder, random_inputs
 
@@ -34,6 +35,50 @@ NETWORKS = {
     "one dimension": qonnx_models.conv1d,
     "a binary point per channel": qonnx_models.per_channel_activation,
 }
+
+
+def pooled(kind: str, signed: bool | None = True, **window: object):
+    """A pool that FINN itself has not, behind a cast with a binary point per channel."""
+
+    def make():
+        b = QonnxBuilder((3, 6, 5))
+        x = b.quant("x", "x_q", 8, np.array([6, 5, 7]).reshape(1, 3, 1, 1))
+        if signed is None:
+            x = b.node("Relu", [x], "relu")
+        elif not signed:
+            x = b.activation(x, "relu", 8, 6)
+        x = b.node(kind, [x], "pooled", **window)
+        b.quant(x, "logits", 7, 5)
+        return b.model("logits", tuple(load_qonnx(b.model("logits", (1,))).types()["pooled"].shape))
+
+    return make
+
+
+NETWORKS |= {
+    "oblong mean": pooled("AveragePool", kernel_shape=[2, 4], strides=[2, 1]),
+    "mean with padding": pooled(
+        "AveragePool", kernel_shape=[2, 2], strides=[2, 1], pads=[1, 0, 0, 1], count_include_pad=1
+    ),
+    "mean with gaps": pooled("AveragePool", kernel_shape=[2, 1], strides=[3, 2]),
+    "mean of unsigned": pooled("AveragePool", False, kernel_shape=[1, 2], strides=[1, 2]),
+    "padded maximum behind a ReLU alone": pooled(
+        "MaxPool", None, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
+    ),
+    "one row, kernel of three": lambda: thin((1, 6), (3, 3), [1, 0, 1, 1]),
+    "one row, kernel beside it": lambda: thin((1, 6), (3, 3), [0, 0, 2, 0], dilations=[1, 2]),
+    "one row, dilated kernel": lambda: thin((1, 6), (2, 3), [1, 0, 1, 0], dilations=[2, 1]),
+    "one pixel": lambda: thin((1, 1), (3, 3), [1, 1, 1, 1]),
+    "one pixel, depthwise": lambda: thin((1, 1), (3, 3), [1, 1, 1, 1], group=2),
+}
+
+
+def thin(sides: tuple[int, int], kernel: tuple[int, int], pads: list[int], **more):
+    """A convolution over an image that is one pixel wide."""
+    b = QonnxBuilder((2, *sides))
+    x = b.quant("x", "x_q", 8, 6)
+    weights = (4 // more.get("group", 1), 2 // more.get("group", 1), *kernel)
+    b.conv(x, "conv", weights, 6, pads=pads, output="logits", **more)
+    return b.model("logits", tuple(load_qonnx(b.model("logits", (1,))).types()["logits"].shape))
 
 
 def check(model, samples: int) -> None:

@@ -42,6 +42,12 @@ def test_a_wrong_shape_is_named():
         port.encode(np.zeros((2, 3)))
 
 
+def test_a_missing_input_is_named():
+    contract = lower(load_qonnx(mlp())).contract
+    with pytest.raises(DataError, match="inputs must be x; x missing"):
+        contract.encode({"y": np.zeros((2, 16))})
+
+
 def test_damaged_metadata():
     with pytest.raises(ModelFileError, match="has no 'qfx_contract'"):
         Contract.from_json(None)

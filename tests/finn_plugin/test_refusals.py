@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from qfx_plugin.errors import TargetError
@@ -30,16 +31,18 @@ def test_signed_max_pool_with_padding():
     assert text.startswith("MaxPool 'pooled_node': FINN pads a pool of signed numbers")
 
 
+def test_a_relu_in_front_of_the_pool_mends_that_as_advised():
+    b, x = image()
+    x = b.node("Relu", [x], "positive")
+    b.node("MaxPool", [x], "pooled", kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    plan = lower(load_qonnx(b.model("pooled", (2, 6, 6))))
+    assert [node.kind for node in plan.nodes] == ["QFXRequant", "MaxPoolNHWC"]
+
+
 def test_max_pool_with_gaps():
     b, x = image()
     b.node("MaxPool", [x], "pooled", kernel_shape=[1, 1], strides=[2, 2])
     assert "at least as large as their step, not [1, 1]" in refusal(b, "pooled", (2, 3, 3))
-
-
-def test_oblong_mean():
-    b, x = image(size=8)
-    b.node("AveragePool", [x], "mean", kernel_shape=[2, 4], strides=[2, 4])
-    assert "squares with equal steps, not [2, 4]" in refusal(b, "mean", (2, 4, 2))
 
 
 def test_two_casts_of_the_input():
@@ -62,7 +65,40 @@ def test_a_product_of_two_tensors():
     b = QonnxBuilder((4,))
     x = b.quant("x", "x_q", 8, 6)
     b.node("Mul", [x, x], "square")
-    assert refusal(b, "square", (4,)) == "Multiply 'square_node': FINN multiplies by constants only"
+    text = refusal(b, "square", (4,))
+    assert text.startswith(
+        "Multiply 'square_node': the FINN target multiplies tensors by constants only: use t"
+    )
+
+
+def falling(*, cast_between: bool) -> QonnxBuilder:
+    """A negative factor, then PReLU; with a cast between, or without."""
+    b = QonnxBuilder((4,))
+    x = b.quant("x", "x_q", 8, 6)
+    x = b.node("Mul", [x, b.quant(b.constant("f", -0.75), "f_q", 4, 2)], "scaled")
+    x = b.quant(x, "between", 8, 6) if cast_between else x
+    slope = b.quant(b.constant("slope", np.full((1,), 0.25)), "slope_q", 4, 3)
+    b.quant(b.node("PRelu", [x, slope], "leaky"), "y", 6, 4)
+    return b
+
+
+def test_a_factor_below_zero_in_front_of_thresholds():
+    text = refusal(falling(cast_between=False), "y", (4,))
+    assert text.startswith(
+        "Quantize 'y_node': a negative factor in front makes it fall in channel 0"
+    )
+
+
+def test_what_that_refusal_advises_works():
+    plan = lower(load_qonnx(falling(cast_between=True).model("y", (4,))))
+    assert [node.kind for node in plan.nodes] == ["QFXRequant", "MultiThreshold"]
+
+
+def test_several_steps_along_a_side_of_one_pixel():
+    b = QonnxBuilder((2, 1, 6))
+    b.conv(b.quant("x", "x_q", 8, 6), "conv", (2, 2, 3, 3), 4, pads=[2, 1, 2, 1], output="y")
+    text = refusal(b, "y", (2, 3, 6))
+    assert text.startswith("Conv 'y_node': FINN slides no window along a side of one pixel, here 3")
 
 
 def test_a_network_without_layers():

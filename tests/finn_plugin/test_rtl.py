@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brevitas_quantizers.fixed_point import RoundingMode
 from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import adapter, convert, rtlsim
 from qfx_plugin.finn_plugin.folding import fold
@@ -27,13 +26,15 @@ CHANNELS, PIXELS = 6, 5
 class Unit:
     """One of our units: generated, compiled, streamed with pauses on both sides."""
 
-    def __init__(self, kind: str, folder: Path, inputs: int = 1, outputs: int = 1, **attributes):
+    def __init__(
+        self, kind: str, folder: Path, inputs: int = 1, outputs: int = 1, name="unit", **attributes
+    ):
         adapter.require()
         node = adapter.module("onnx.helper").make_node(
             f"{kind}_rtl",
             [f"in{index}" for index in range(inputs)],
             [f"out{index}" for index in range(outputs)],
-            name="unit",
+            name=name,
             domain=f"{HARDWARE}.rtl",
             backend="fpgadataflow",
             code_gen_dir_ipgen=str(folder),
@@ -106,24 +107,6 @@ def requant(folder: Path, rng, **attributes) -> Unit:
         signedCast=int(signed),
         **attributes,
     )
-
-
-def check_requant(folder: Path, rng, rounding: str, overflow: str) -> None:
-    unit = requant(
-        folder, rng, PE=2, inputDataType="INT9", outputDataType="INT7", shift=5, width=7,
-        rounding=rounding, overflow=overflow,
-    )  # fmt: skip
-    unit.check(codes(rng, "INT9", 1, PIXELS, 1, CHANNELS))
-
-
-def test_requant(tmp_path, rng):
-    check_requant(tmp_path, rng, "AP_RND_CONV", "AP_SAT")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rounding", [mode.value for mode in RoundingMode])
-def test_requant_in_every_rounding(rounding, tmp_path, rng):
-    check_requant(tmp_path, rng, rounding, "AP_WRAP" if rounding == "AP_TRN" else "AP_SAT")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tests.qonnx_models import random_inputs
 
 from .helpers import PART
 from .networks import resnet8
+from .test_flatten import Network, pointwise
 
 
 def sized(model, cycles: int, frames: int = 3):
@@ -63,6 +64,21 @@ def test_residual_network_whole():
 )
 def test_windows_and_pools_whole(make):
     check(make(), 700)
+
+
+def behind_a_flatten():
+    """A cast and a sum per element, then an image again, whose padding is FINN's own unit."""
+    b = Network()
+    x = pointwise("cast per element", b, b.flat())
+    x = b.reshape(pointwise("add per element", b, x), "again", 2, 2, 3)
+    x = b.conv(x, "conv2", (2, 2, 2, 2), 6, pads=[1] * 4)
+    return b.finish(**{b.quant(x, "logits", 6, 1): (2, 3, 4)})
+
+
+@pytest.mark.slow
+def test_constants_per_element_whole():
+    found = sized(behind_a_flatten(), 300)
+    assert found.differing == {"logits": 0}
 
 
 def test_a_wrong_weight_is_found_by_the_stitched_simulation():

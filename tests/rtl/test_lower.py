@@ -16,6 +16,7 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    FixedType,
     Graph,
     Identity,
     Input,
@@ -27,9 +28,12 @@ from qfx_plugin.ir import (
     Relu,
     Reshape,
     SumPool,
+    Transpose,
+    Upsample,
     Window,
     interpret,
 )
+from qfx_plugin.rtl.alkaid_adapter import sources
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.kernel import GraphOptions, Kernel, build_kernel
 from qfx_plugin.rtl.lower import lower
@@ -71,6 +75,9 @@ IMAGE_OPS = {
     "clip below": Clip("n", ("q",), "y", -1, None, 9),
     "identity": Identity("n", ("q",), "y"),
     "reshape": Reshape("n", ("q",), "y", (40,)),
+    "transpose": Transpose("n", ("q",), "y", (2, 0, 1)),
+    "transpose of pixels": Transpose("n", ("q",), "y", (0, 2, 1)),
+    "upsample": Upsample("n", ("q",), "y", (2, 3)),
 }  # fmt: skip
 
 
@@ -78,6 +85,74 @@ IMAGE_OPS = {
 @pytest.mark.parametrize("name", IMAGE_OPS)
 def test_an_operation_on_an_image(name, frac_bits, rng):
     emulated(graph(*source((2, 5, 4), 8, frac_bits), IMAGE_OPS[name]), image(rng))
+
+
+@pytest.mark.parametrize("high", [0, -3, 40])
+def test_prelu_of_numbers_that_are_never_positive_or_may_be(high):
+    network = graph(
+        *source((2,), 7, 3),
+        Clip("c", ("q",), "c", None, high, 3),
+        PRelu("p", ("c",), "y", weight([3, -5], [2, 0])),
+    )
+    emulated(network, np.arange(-64, 64).repeat(2).reshape(-1, 2) / 8)
+
+
+@pytest.mark.parametrize("factor", [1, -1, -4])
+@pytest.mark.parametrize("kind", ["prelu", "relu", "clip", "saturate"])
+def test_what_looks_at_the_sign_of_a_negated_word(kind, factor):
+    """A word that has lost its highest bit, times a weight: the sign is that of the product."""
+    after = {
+        "prelu": PRelu("p", ("s",), "y", weight([1], [4])),
+        "relu": Relu("p", ("s",), "y"),
+        "clip": Clip("p", ("s",), "y", -1, 2, 0),
+        "saturate": Quantize("p", ("s",), "y", 3, 1),
+    }
+    network = graph(
+        *source((1,), 9, 4),
+        Quantize("c", ("q",), "c", 8, 4, True, RoundingMode.AP_TRN, OverflowMode.AP_WRAP),
+        Linear("fc", ("c",), "s", weight([[factor]], 2), None),
+        after[kind],
+    )
+    emulated(network, np.arange(-256, 256)[:, np.newaxis] / 16)
+
+
+def test_a_wire_that_is_finer_than_the_proof_is_found():
+    """Only a wrong proof can be so; then the bits below must not be lost silently."""
+    network = graph(*source((1,), 6, 3), Identity("n", ("q",), "y"))
+    (op,) = hardware_ops(network)
+    kind = network.fixed_type("q")
+    coarse = FixedType(kind.shape, kind.frac_bits - 1, kind.low, kind.high)
+    x = sources(np.array([-4.0]), np.array([3.875]), np.array([0.125]), 2)
+    with pytest.raises(TargetError, match=r"Identity 'n': a wire has an LSB of 0.125, the proof"):
+        lower(op, [x], [kind], coarse, 2)
+
+
+@pytest.mark.parametrize("overflow", list(OverflowMode))
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("width", [4, 1])
+def test_what_becomes_constant_by_rounding_still_overflows(overflow, signed, width):
+    """A narrow range far outside of the format: one code is left, and it wraps."""
+    network = graph(
+        *source((2,), 3, 10),
+        Constant("k", (), "k", weight([1000, -973], 10, width=12)),
+        Add("sum", ("q", "k"), "s"),
+        Quantize("c", ("s",), "y", width, 5, signed, RoundingMode.AP_TRN, overflow),
+    )
+    emulated(network, np.arange(-4, 4).repeat(2).reshape(-1, 2) / 1024)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 8, -4])
+@pytest.mark.parametrize("rounding", ["AP_TRN", "AP_TRN_ZERO", "AP_RND_CONV"])
+def test_single_bits_of_a_shifted_number(factor, rounding):
+    """AP_WRAP_SM asks for the bit above the format, here below the sign or above it."""
+    for frac_bits in (1, 2, 3):
+        modes = True, RoundingMode(rounding), OverflowMode.AP_WRAP_SM
+        network = graph(
+            *source((1,), 9, 4),
+            Linear("fc", ("q",), "s", weight([[factor]], 0), weight([5], 4)),
+            Quantize("c", ("s",), "y", 4, frac_bits - int(np.log2(abs(factor))), *modes),
+        )
+        emulated(network, np.arange(-256, 256)[:, np.newaxis] / 16)
 
 
 @pytest.mark.parametrize("kind", [Add, Multiply])
@@ -134,7 +209,7 @@ def test_two_constants_that_add_up_to_too_many_bits_are_refused():
         Constant("k", (), "k", weight([1], 20)),
         Add("sum", ("y", "k"), "s"),
     )
-    text = "^Add 'sum': a constant that is added needs more than 31 bits$"
+    text = "^Add 'sum': a constant that is added needs more than 31 bits: use binary points that"
     with pytest.raises(TargetError, match=text):
         build_network(network)
 
@@ -177,8 +252,6 @@ def test_ranges_of_a_layer_are_those_of_the_proof(rng):
     (op,) = hardware_ops(network)
     kind, result = network.fixed_type("q"), network.fixed_type("y")
     low, high = (np.ldexp(float(end[0]), -3) * np.ones(9) for end in (kind.low, kind.high))
-    from qfx_plugin.rtl.alkaid_adapter import sources
-
     x = sources(low, high, np.full(9, 2.0**-3), 2)
     for effort in (-1, 0, 2):
         symbols = lower(op, [x], [kind], result, effort)

@@ -20,8 +20,8 @@ from qfx_plugin.rtl import alkaid_adapter
 from qfx_plugin.rtl.names import KEYWORDS, LONGEST, verilog_name
 from qfx_plugin.rtl.project import build_network
 from tests import qonnx_models as models
-from tests.hls4ml_backend.random_networks import lively_network
 from tests.ir.graphs import graph, source, weight
+from tests.random_networks import RTL, random_network
 
 HOSTILE = (
     "wire", "endmodule", "Reg", "8", "", "a b", "x;endmodule", '"; $system("id");//', "..\\..\\x",
@@ -149,7 +149,7 @@ def test_random_networks_as_adder_graphs(number):
     from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
     from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
 
-    network = lively_network(f"adder graph {number}")
+    network = random_network(f"adder graph {number}", RTL)
     inputs, outputs = border(network.graph)
     kernel = build_kernel(
         hardware_ops(network.graph), network.graph.types(), inputs, outputs, "net", GraphOptions()

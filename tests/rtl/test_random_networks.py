@@ -1,4 +1,4 @@
-"""500 random small networks in simulation, code by code, and that a difference would be told."""
+"""600 random small networks in simulation, code by code, and that a difference would be told."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qfx_plugin.ir import Conv, Graph, Linear, Quantize
+from qfx_plugin.ir import Graph, Linear, Quantize
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
-from tests.hls4ml_backend.random_networks import OVERFLOWS, ROUNDINGS
 from tests.ir.graphs import graph, source, weight
+from tests.random_networks import OVERFLOWS, ROUNDINGS
 from tests.rtl.small_networks import BATCH, STYLES, case, compare, simulate
 
-NETWORKS = 500
-MOST_REFUSED = 2
-"""Draws of a batch that have no streaming form, at most; each is drawn anew. None of 500 was so."""
+NETWORKS = 600
+MOST_REFUSED = 5
+"""Draws of a batch that are refused, at most, each for a constant of more than 31 bits or for what
+style 'streaming' has no form of; another one is drawn instead."""
 
 
 @pytest.mark.slow
@@ -32,23 +33,24 @@ def test_random_networks_as_gates(first):
     assert {op.rounding.value for op in casts} == set(ROUNDINGS)
     assert {op.overflow.value for op in casts} == set(OVERFLOWS)
     assert any(op.points.size > 1 for op in casts)
-    assert len({type(op) for op in ops}) >= 14
+    assert len({type(op) for op in ops}) >= 15
+    assert len(set().union(*(one.network.traits for one in cases))) >= 16
     folded = [stage for one in cases for stage in one.rtl.facts.get("stages", ())]
-    assert sum(stage["style"] == "folded" for stage in folded) >= BATCH // 3
+    assert sum(stage["style"] == "folded" for stage in folded) >= BATCH // 4
 
 
 def test_a_difference_tells_the_network_the_inputs_and_both_values():
     """The interpreter gets one weight that the hardware has not."""
-    one = case(3)
-    layer = next(op for op in one.network.graph.ops if isinstance(op, Linear | Conv))
+    one = case(4)
+    layer = next(op for op in reversed(one.network.graph.ops) if isinstance(op, Linear))
     codes = np.array(layer.weight.codes)
-    codes.flat[0] += 1 if codes.flat[0] < codes.max() else -1
+    codes.flat[0] = codes.min() if codes.flat[0] > 0 else codes.max()
     changed = replace(layer, weight=replace(layer.weight, codes=codes, k=None))
     ops = tuple(changed if op is layer else op for op in one.network.graph.ops)
     one.network.graph = Graph(ops, one.network.graph.outputs, "changed").verify()
     text = (
-        r"network 3 \('gates 3.*', unrolled\): \d+ of \d+ codes of 't\d+' differ; first at \(\d+, "
-        r"\d+\): the simulation has -?\d+, the interpreter -?\d+; input codes \{'t1': \[.*\d\]\}"
+        r"network 4 \('gates 4.*', unrolled\): \d+ of \d+ codes of 't\d+' differ; first at \(\d+, "
+        r"\d+\): the simulation has -?\d+, the interpreter -?\d+; input codes \{'t1': \[.*\d\]+\}"
     )
     with pytest.raises(AssertionError, match=text):
         compare(one)

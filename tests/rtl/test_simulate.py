@@ -9,7 +9,7 @@ import pytest
 
 from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationError
 from qfx_plugin.rtl.lanes import Lanes
-from qfx_plugin.rtl.model import build_model
+from qfx_plugin.rtl.model import Source, build_model, library_key
 from qfx_plugin.rtl.simulate import Beats, Expect, compile_module
 
 UNITS = [Path(__file__).parent / "verilog" / "units.sv"]
@@ -141,3 +141,43 @@ def test_errors_of_the_source_name_module_and_place(tmp_path):
         compile_module([source], "broken")
     with pytest.raises(TargetError, match="Verilog source .*none.v does not exist"):
         compile_module([tmp_path / "none.v"], "none")
+
+
+def test_the_cache_knows_all_that_a_library_follows_from(tmp_path):
+    """A change of any of it is another library; a new folder or the same again is not."""
+
+    def source(name: str = "one", **changed: str | int) -> Source:
+        facts = {"top": "unit", "parameter": 3, "define": "a", "sv": "x", "mem": "0", "h": "y"}
+        facts |= changed
+        folder = tmp_path / name
+        (folder / "include").mkdir(parents=True, exist_ok=True)
+        for file, part in (("unit.sv", "sv"), ("w.mem", "mem"), ("include/own.vh", "h")):
+            (folder / file).write_text(str(facts[part]))
+        return Source(
+            [folder / "unit.sv"], str(facts["top"]), {"N": facts["parameter"]},
+            [folder / "include"], {"D": str(facts["define"])}, [folder / "w.mem"],
+        )  # fmt: skip
+
+    base = library_key([source()], ["flags"])
+    assert base == library_key([source("elsewhere")], ["flags"])
+    changes = {"top": "other", "parameter": 4, "define": "b", "sv": "xx", "mem": "1", "h": "yy"}
+    keys = [library_key([source(**{part: value})], ["flags"]) for part, value in changes.items()]
+    keys += [library_key([source()], ["other flags"]), library_key([source(), source()], ["flags"])]
+    assert len({base, *keys}) == 1 + len(keys)
+
+
+def test_a_changed_memory_is_another_model(tmp_path):
+    """What a compiled model reads is the memory of its own sources, not of an older one."""
+    (tmp_path / "rom.sv").write_text(
+        "module rom (input logic a, output logic [7:0] y);\n"
+        "  logic [7:0] words[2];\n"
+        '  initial $readmemh("words.mem", words);\n'
+        "  assign y = words[a];\nendmodule\n"
+    )
+    for words in ("11 22", "33 44"):
+        (tmp_path / "words.mem").write_text(words)
+        sim = compile_module([tmp_path / "rom.sv"], "rom", memories=[tmp_path / "words.mem"])
+        got = sim.pipeline(
+            {"a": Beats(np.array([[0], [1]]), Lanes.uniform(1, 1, False))}, {"y": BYTE}
+        )
+        assert got["y"].ravel().tolist() == [int(word, 16) for word in words.split()]

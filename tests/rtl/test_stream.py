@@ -16,6 +16,7 @@ from qfx_plugin.ir import (
     Conv,
     Graph,
     Identity,
+    Input,
     Linear,
     MaxPool,
     Multiply,
@@ -23,13 +24,17 @@ from qfx_plugin.ir import (
     Quantize,
     Relu,
     Reshape,
+    Transpose,
+    Upsample,
     Window,
+    interpret,
 )
 from qfx_plugin.rtl import compose
+from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
+from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.lanes import Lanes
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.rtl.simulate import Beats, Expect, compile_module
-from qfx_plugin.rtl.stages import cut
 from qfx_plugin.tools import verilator
 from tests.ir.graphs import graph, source, weight
 
@@ -189,36 +194,64 @@ def test_branches_of_a_vector_that_is_still_an_image(rng):
     assert built.check(rng.uniform(-4, 4, size=(20, 2, 2, 3)), backpressure=0.3) == 240
 
 
-def test_what_cannot_stream_is_refused_by_name(rng):
-    branch = graph(
-        *source((2, 4, 4), 5, 3),
+IMAGE = source((2, 4, 4), 5, 3)
+CANNOT_STREAM = {
+    "Concat 'join': style 'streaming' joins two tensors by Add, Multiply or Concat": graph(
+        *IMAGE,
         Relu("left", ("q",), "l"),
         Identity("right", ("q",), "r"),
         Concat("join", ("q", "l", "r"), "y"),
-    )
-    text = (
-        "Concat 'join': style 'streaming' joins two tensors by Add, Mul.* reads q, l, r; use style"
-    )
-    with pytest.raises(TargetError, match=text):
-        cut(branch)
-    spread = graph(
-        *source((2, 4, 4), 5, 3),
+    ),
+    "Multiply 'gate': style 'streaming' joins tensors of one shape, not q of 2 x 4 x 4": graph(
+        *IMAGE,
         MaxPool("pool", ("q",), "p", Window.plain(4, 4)),
         Multiply("gate", ("q", "p"), "y"),
-    )
-    text = (
-        "Multiply 'gate': style 'streaming' joins tensors of one shape, not q of 2 x 4 x 4 and p of"
-    )
-    with pytest.raises(TargetError, match=text):
-        cut(spread)
-    positions = Constant("map", (), "map", weight(np.ones((2, 4, 4), int)))
-    shifted = graph(*source((2, 4, 4), 5, 3), positions, Add("sum", ("q", "map"), "y"))
-    text = r"Add 'sum': style 'streaming' needs constants per channel, not of shape \[2, 4, 4\]"
-    with pytest.raises(TargetError, match=text):
-        cut(shifted)
-    odd = graph(*source((2, 4, 4), 5, 3), Reshape("odd", ("q",), "y", (4, 2, 4)))
-    with pytest.raises(TargetError, match="Reshape 'odd': style 'streaming' flattens images and"):
-        cut(odd)
+    ),
+    "Add 'sum': style 'streaming' needs constants per channel, not of shape [2, 4, 4]": graph(
+        *IMAGE,
+        Constant("map", (), "map", weight(np.arange(32).reshape(2, 4, 4))),
+        Add("sum", ("q", "map"), "y"),
+    ),
+    "Reshape 'odd': style 'streaming' flattens images and nothing else, not to": graph(
+        *IMAGE, Reshape("odd", ("q",), "y", (4, 2, 4))
+    ),
+    "Transpose 'turn': has no streaming form": graph(
+        *IMAGE, Transpose("turn", ("q",), "y", (1, 2, 0))
+    ),
+    "Upsample 'up': has no streaming form": graph(*IMAGE, Upsample("up", ("q",), "y", (2, 3))),
+    "MaxPool 'pool': needs an image, not a vector": graph(
+        *IMAGE,
+        Reshape("flat", ("q",), "f", (32,)),
+        Reshape("line", ("f",), "l", (2, 4, 4)),
+        MaxPool("pool", ("l",), "y", Window.plain(2, 2)),
+    ),
+    "network 'hand': style 'streaming' needs one quantized input and one output, not 2": graph(
+        *IMAGE,
+        Input("x2", (), "x2", (2, 4, 4)),
+        Quantize("q2", ("x2",), "q2", 4, 2),
+        Add("sum", ("q", "q2"), "y"),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", CANNOT_STREAM, ids=lambda text: text.split(":")[0])
+def test_what_cannot_stream_is_refused_by_name_and_can_be_unrolled(text, rng):
+    """The advice is followed: style 'unrolled' computes the interpreter's codes."""
+    network = CANNOT_STREAM[text]
+    with pytest.raises(TargetError) as caught:
+        build_network(network, RtlOptions(style="streaming"))
+    assert str(caught.value).startswith(text), str(caught.value)
+    assert str(caught.value).endswith("use style 'unrolled'")
+    inputs, outputs = border(network)
+    options = GraphOptions()
+    types, ops = network.types(), hardware_ops(network)
+    kernel = build_kernel(ops, types, inputs, outputs, "net", options)
+    x = {op.output: rng.uniform(-3, 3, size=(20, *op.shape)) for op in network.inputs}
+    got = kernel.emulate(entry_codes(network, x))["y"]
+    np.testing.assert_array_equal(got, interpret(network, x)["y"].codes)
+
+
+def test_foldings_are_refused_by_name(rng):
     with pytest.raises(OptionError, match="fold: 'conv9' is no layer that can be folded; there a"):
         options = RtlOptions(style="streaming", fold={"conv9": (1, 1)})
         build_network(small_cnn(rng), options)

@@ -39,7 +39,7 @@ class QFXDuplicate(ElementwiseOp):
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """Copies."""
         for name in self.onnx_node.output:
-            context[name] = context[self.onnx_node.input[0]].copy()
+            context[name] = context[self.onnx_node.input[0]].reshape(context[name].shape)
 
 
 class QFXDuplicate_rtl(QFXDuplicate, RTLOp):  # noqa: N801  FINN's suffix

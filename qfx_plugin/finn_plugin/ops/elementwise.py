@@ -92,7 +92,7 @@ class ElementwiseOp(HWCustomOp):
         return []
 
     def codes(self, context: dict[str, Any], index: int) -> NDArray[np.int64]:
-        """An operand as integers.
+        """An operand as integers, in this unit's shape: a stream has none of its own.
 
         Raises:
             ValueError: it holds none.
@@ -101,7 +101,7 @@ class ElementwiseOp(HWCustomOp):
         values = np.rint(context[name])
         if not np.array_equal(values, context[name]):
             raise ValueError(f"{self.onnx_node.name}: tensor {name!r} must hold integers")
-        return values.astype(np.int64)
+        return values.astype(np.int64).reshape(self.get_normal_input_shape(index))
 
     def store(self, context: dict[str, Any], codes: NDArray[np.int64]) -> None:
         """Write the result as FINN wants it."""

@@ -146,7 +146,7 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             "EXTRAS": f"{8 * len(shifts)}'h{bytes(extras.tolist())[::-1].hex()}",
             "ROUNDING": ROUNDINGS.index(step.rounding),
             "OVERFLOW": OVERFLOWS.index(step.overflow),
-            "RELU": int(kind.signed() and bool((step.low == 0).all())),
+            "RELU": int(kind.signed() and step.signed and bool((step.low == 0).all())),
         }
         return Instance("qfx_stream_cast", parameters,
                         sources=(SOURCES / "qfx_stream_cast.sv", *mvu_sources()))  # fmt: skip

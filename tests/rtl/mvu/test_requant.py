@@ -61,25 +61,29 @@ def test_all_modes_on_all_codes(tmp_path, bits, width, signed, shift):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_a_binary_point_per_channel(tmp_path, rng, relu):
+@pytest.mark.parametrize("rounding", ["AP_RND_CONV", "AP_RND_MIN_INF"])
+def test_a_binary_point_and_a_range_per_channel(tmp_path, relu, rounding):
+    """All codes of each channel's own range: half of them are ties somewhere, few saturate."""
     points = np.array([3, 0, 6, -1, 4, 2])
-    limit = np.array([1 << 11] * 6, dtype=object)
+    limit = np.array([256, 8, 256, 4, 64, 256], dtype=object)
     operand = FixedType((6,), points, -limit, limit - 1)
-    targets = (1, 2, 0, 0, 5, -4)
-    cast = Quantize("act", ("y",), "z", 7, targets, signed=not relu)
+    targets = (1, 2, 4, 3, 5, 1)
+    cast = Quantize("act", ("y",), "z", 9, targets, not relu, RoundingMode(rounding))
     unit = requant(cast, operand, pe=2, relu=relu)
-    codes = rng.integers(-(1 << 11), 1 << 11, size=(200, 6))
+    columns = [np.arange(512) % (2 * size) - size for size in limit.astype(int)]
+    codes = np.stack(columns, axis=1)
     result = compile_module(unit.write(tmp_path), unit.name).stream(
         {"s_axis": Beats(codes.reshape(-1, 2), Lanes.uniform(2, unit.input_bits))},
-        {"m_axis": Expect(600, Lanes.uniform(2, 7, not relu))},
+        {"m_axis": Expect(3 * 512, Lanes.uniform(2, 9, not relu))},
         idle=0.2,
         backpressure=0.3,
     )
     x = np.maximum(codes, 0) if relu else codes
-    wanted = requantize(
-        x, points, np.array(targets), 7, not relu, RoundingMode.AP_RND_CONV, OverflowMode.AP_SAT
-    )
+    modes = 9, not relu, rounding, OverflowMode.AP_SAT
+    wanted = requantize(x, points, np.array(targets), *modes)
     assert np.array_equal(result.outputs["m_axis"].reshape(-1, 6), wanted)
+    other = requantize(x, points, np.array(targets), 9, not relu, "AP_RND", OverflowMode.AP_SAT)
+    assert (wanted != other).any(axis=0).sum() >= 3, "channels with ties that the mode decides"
 
 
 def test_a_word_each_cycle(tmp_path, rng):
