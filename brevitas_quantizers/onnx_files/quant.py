@@ -200,7 +200,7 @@ class QuantSpec:
             raise self.node.refuse(
                 f"initializer {name!r} must hold values that are cast already (the node has "
                 f"qfx_rounding), but {changed.size} of {values.size} are not; the first is "
-                f"{values.reshape(-1)[changed[0]]!r}"
+                f"{float(values.reshape(-1)[changed[0]]):.9g}"
             )
         if self.k is not None and not np.all(is_khot(codes, self.k, self.digits)):
             raise self.node.refuse(f"initializer {name!r} is not {self.k}-hot as qfx_k says")

@@ -107,7 +107,9 @@ def test_shapes_that_are_absurd():
     for attribute in conv.attribute:
         if attribute.name == "strides":
             attribute.ints[:] = [0, 0]
-    refused(model, "Conv 'conv1_acc_node': cannot be built: ")
+    refused(
+        model, "Conv 'conv1_acc_node': its geometry is impossible: kernel [3, 3], strides [0, 0]"
+    )
 
 
 def with_metadata(**entries: object) -> onnx.ModelProto:

@@ -204,8 +204,8 @@ def test_refuses_what_is_no_fixed_point():
         "the file contradicts itself"
     )
     assert refusal(quant_model(source=np.full((3, 2), 0.24), qfx_rounding="AP_TRN")) == (
-        "Quant 'the_node': initializer 'w' must hold values that are cast already by AP_TRN and "
-        "AP_SAT (6 of 6 values differ, the first is 0.125 and not 0.25)"
+        "Quant 'the_node': initializer 'w' must hold values that are cast already (the node has "
+        "qfx_rounding), but 6 of 6 are not; the first is 0.239999995"
     )
 
 
