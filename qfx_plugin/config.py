@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import DataError, OptionError
+from .files import write_file
 
 T = TypeVar("T")
 
@@ -73,7 +74,11 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def save(table: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Write a table as JSON or YAML, by the file's ending; returns the path."""
+    """Write a table as JSON or YAML, by the file's ending; returns the path.
+
+    Raises:
+        DataError: the file has another ending, or cannot be written.
+    """
     path = Path(path)
     if path.suffix == ".json":
         text = json.dumps(table, indent=2) + "\n"
@@ -83,8 +88,7 @@ def save(table: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
         text = yaml.safe_dump(dict(table), sort_keys=False, allow_unicode=True)
     else:
         raise DataError(f"{path}: must be a .json, .yaml or .yml file")
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_file(path, text)
 
 
 def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:

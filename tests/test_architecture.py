@@ -75,7 +75,8 @@ ALLOWED = {
         "qfx_plugin.verify",
     },
     "qfx_plugin.errors": {"brevitas_quantizers.fixed_point"},
-    "qfx_plugin.tools": set(),
+    "qfx_plugin.files": set(),
+    "qfx_plugin.tools": {"qfx_plugin.files"},
     "qfx_plugin.ir": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.qonnx_import": {
         "brevitas_quantizers.fixed_point",
@@ -106,7 +107,7 @@ ALLOWED = {
         "qfx_plugin.rtl",
         "qfx_plugin.tools",
     },
-    "qfx_plugin.config": set(),
+    "qfx_plugin.config": {"qfx_plugin.files"},
     "qfx_plugin.finn_plugin": {
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.ir",
@@ -121,6 +122,7 @@ ALLOWED = {
         "qfx_plugin.boards",
         "qfx_plugin.config",
         "qfx_plugin.driver",
+        "qfx_plugin.files",
         "qfx_plugin.finn_plugin",
         "qfx_plugin.hls4ml_backend",
         "qfx_plugin.ir",
@@ -163,7 +165,7 @@ ALLOWED = {
         "qfx_plugin.qonnx_import",
         "qfx_plugin.torch_host",
     },
-    "qfx_plugin.report": {"brevitas_quantizers.fixed_point"},
+    "qfx_plugin.report": {"brevitas_quantizers.fixed_point", "qfx_plugin.files"},
     "qfx_plugin.fracbnn": {"brevitas_quantizers", "qfx_plugin.ir", "qfx_plugin.rtl"},
     "qfx_plugin.demo": {
         "brevitas_quantizers",
@@ -181,6 +183,7 @@ ALLOWED = {
         "qfx_plugin.config",
         "qfx_plugin.demo",
         "qfx_plugin.executors",
+        "qfx_plugin.files",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
         "qfx_plugin.report",

@@ -130,6 +130,8 @@ def _print_result(result: BuildResult, console: Console) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     say(f"Built for {result.board}: {result.folder} (report.html, report.json)")
+    if result.kept:
+        say(f"Set aside, for it was not the build's: {', '.join(result.kept)}", "yellow")
     if result.missing:
         say(f"Stopped there: {result.missing}", "yellow")
         say(f"To go on where it is installed: {result.command}", "yellow")
