@@ -7,7 +7,7 @@ matrix products use float64 only where every partial sum provably stays below 2*
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,15 @@ CHUNK_ELEMENTS = 1 << 21
 
 def interpret(
     graph: Graph,
-    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike,
     keep: Iterable[str] | None = None,
 ) -> dict[str, FixedTensor]:
     """Run `graph` on float inputs and return integer tensors by name.
 
     Args:
         graph: the network; see `Graph`.
-        inputs: (batch, *shape) float or integer values for each input, by name; a bare array for
-            a network with one input.
+        inputs: (batch, *shape) float or integer values for each input, by name or in the order of
+            the file; a bare array for a network with one input.
         keep: names of the tensors to return, instead of the outputs; `graph.types()` gives all.
 
     Returns:
@@ -47,7 +47,7 @@ def interpret(
     wanted = tuple(graph.outputs if keep is None else keep)
     kinds = {name: graph.fixed_type(name) for name in wanted}
     _check_ranges(graph)
-    arrays = _check_inputs(graph, inputs)
+    arrays = check_inputs(graph, inputs)
     batch = len(next(iter(arrays.values())))
     step = chunk_size(graph)
     parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in wanted}
@@ -98,27 +98,62 @@ def _check_ranges(graph: Graph) -> None:
             )
 
 
-def _check_inputs(
-    graph: Graph, inputs: Mapping[str, ArrayLike] | ArrayLike
-) -> dict[str, NDArray[Any]]:
-    """Inputs as arrays of equal batch and the right shapes."""
+def check_inputs(graph: Graph, inputs: Any) -> dict[str, NDArray[Any]]:
+    """Inputs by name: arrays of equal batch and the right shapes.
+
+    Args:
+        graph: the network.
+        inputs: as for `interpret`.
+
+    Raises:
+        DataError: inputs are missing or unknown, have the wrong shape, or hold no numbers.
+    """
     names = [op.output for op in graph.inputs]
     if not names:
         raise UnsupportedModelError(f"graph {graph.name!r} has no input")
     if not isinstance(inputs, Mapping):
-        if len(names) != 1:
-            raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
-        inputs = {names[0]: inputs}
+        inputs = dict(zip(names, _in_order(graph, inputs), strict=True))
     if set(inputs) != set(names):
-        given = ", ".join(inputs) or "none"
+        given = ", ".join(map(str, inputs)) or "none"
         raise DataError(f"inputs must be exactly {', '.join(names)}, not {given}")
-    arrays = {name: np.asarray(inputs[name]) for name in names}
+    arrays = {name: as_array(inputs[name]) for name in names}
     for op in graph.inputs:
         _check_input(op, arrays[op.output])
     batches = {name: len(array) for name, array in arrays.items()}
     if len(set(batches.values())) != 1:
         raise DataError(f"inputs must have the same number of samples, not {batches}")
     return arrays
+
+
+def as_array(given: Any) -> NDArray[Any]:
+    """An array, or what can be read as one; also a tensor of torch.
+
+    Raises:
+        DataError: its rows have different lengths, or it cannot be read.
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"inputs must be arrays of numbers: {reason}") from error
+
+
+def _in_order(graph: Graph, inputs: Any) -> list[Any]:
+    """One array, or one of each input in the order of the file."""
+    ops = graph.inputs
+    several = isinstance(inputs, list | tuple)
+    fits = several and len(inputs) == len(ops)
+    if fits and len(ops) == 1:  # or is it a batch of one?
+        fits = as_array(inputs[0]).ndim == len(ops[0].shape) + 1
+    if fits:
+        return list(inputs)
+    if len(ops) == 1:
+        return [inputs]
+    names = ", ".join(op.output for op in ops)
+    what = f"{len(inputs)} arrays" if several else "one array"
+    raise DataError(f"inputs must be given by name ({names}), not as {what}")
 
 
 def _check_input(op: Input, array: NDArray[Any]) -> None:
