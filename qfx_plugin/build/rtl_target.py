@@ -16,6 +16,7 @@ from ..boards import Board
 from ..config import setting
 from ..errors import OptionError, TargetError, VerificationError
 from .board_values import check_axis_width
+from .compare import Comparison
 from .implement import implement
 from .model_steps import IMPORT
 from .steps import Facts, Step, StepContext
@@ -151,28 +152,14 @@ def simulate(context: StepContext) -> Facts:
     names = network.graph.outputs
     expected = {name: np.load(source / f"expected_{i}.npy") for i, name in enumerate(names)}
     context.progress(0, len(inputs), "compiling")
-    differing = compared = 0
+    comparison = Comparison("RTL simulation", context.log)
     for start in range(0, len(inputs), CHUNK):
         part = slice(start, start + CHUNK)
-        for name, tensor in network.run(inputs[part], **_pauses(network.style)).items():
-            wrong = tensor.codes != expected[name][part]
-            if wrong.any() and not differing:
-                first = start + int(np.argwhere(wrong)[0, 0])
-                context.log.error("first difference: %r of sample %d", name, first)
-            differing += int(wrong.sum())
-            compared += wrong.size
+        found = network.run(inputs[part], **_pauses(network.style))
+        codes = {name: tensor.codes for name, tensor in found.items()}
+        comparison.add(codes, {name: wanted[part] for name, wanted in expected.items()})
         context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples")
-    if differing:
-        raise VerificationError(
-            f"RTL simulation differs from the interpreter in {differing} of {compared} codes"
-        )
-    context.log.info("%d codes equal", compared)
-    entry = {
-        "executor": "RTL simulation",
-        "samples": len(inputs),
-        "compared": compared,
-        "differing": differing,
-    }
+    entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
     return {"agreement": [entry], **_measured_pace(context, network, inputs)}
 

@@ -207,8 +207,10 @@ class DemoReport:
 
     @property
     def proven(self) -> bool:
-        """Whether something was compared, and nothing differs."""
-        return self.compared > 0 and self.differing == 0
+        """Whether something was compared of every quantized model, and nothing differs."""
+        quantized = [model for model in self.models if not model.is_float or model.agreement]
+        compared = [any(entry.compared for entry in model.agreement) for model in quantized]
+        return bool(compared) and all(compared) and self.differing == 0
 
     def to_json(self) -> str:
         """As JSON text; formats are written as `ap_fixed<w,i>`."""
