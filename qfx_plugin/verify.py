@@ -27,7 +27,8 @@ from .errors import DataError, OptionError, QfxError
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
 from .ir.exact import FLOAT64_EXACT, magnitude
-from .ir.interpreter import as_array, check_inputs, chunk_size
+from .ir.inputs import as_array, as_float32, check_inputs
+from .ir.interpreter import chunk_size
 from .qonnx_import import load_qonnx
 
 __all__ = [
@@ -47,9 +48,6 @@ CHUNK_ELEMENTS = 1 << 26
 
 SHOWN_DIFFERENCES = 5
 REASON_LENGTH = 300
-
-FLOAT32_INTEGERS = 24
-"""Integers of so many bits are floats, all of them."""
 
 
 def verify(
@@ -109,32 +107,6 @@ def verify(
     samples = len(next(iter(arrays.values())))
     results = tuple(trial.result(graph) for trial in trials)
     return Agreement(graph.name, samples, seconds, results)
-
-
-def as_float32(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """Inputs as every executor gets them.
-
-    Raises:
-        DataError: no samples, a value that is not finite, or an integer that float32 rounds.
-    """
-    found = {}
-    for name, array in arrays.items():
-        if not len(array):
-            raise DataError("inputs must hold at least one sample")
-        with np.errstate(over="ignore"):
-            found[name] = array.astype(np.float32)
-        wrong = ~np.isfinite(found[name])
-        rule = "be finite in float32"
-        if array.dtype.kind in "iu" and not wrong.any():
-            wrong = np.abs(array.astype(np.float64)) > 1 << FLOAT32_INTEGERS
-            rule = f"be integers of at most {FLOAT32_INTEGERS} bits, or floats"
-        if wrong.any():
-            first = tuple(int(index) for index in np.argwhere(wrong)[0])
-            raise DataError(
-                f"input {name!r} must {rule}: {int(wrong.sum())} values are not, the first is "
-                f"{array[first]} at {first}"
-            )
-    return found
 
 
 def one_line(error: BaseException) -> str:

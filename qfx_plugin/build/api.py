@@ -110,7 +110,7 @@ def _options(
     table: dict[str, Any] = {"target": target, "board": board} | dict(options or {})
     own = dict(table.get(table["target"]) or {})
     for name, value in settings.items():
-        if name in ("version", "clock_mhz", "samples", "seed"):
+        if name in ("version", "clock_mhz", "samples", "seed", "inputs"):
             table[name] = value
         else:
             own[name] = value

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...driver import Figures, QfxAccelerator
 from ...qonnx_import import load_qonnx
@@ -15,6 +14,7 @@ from ...shell.simulated_board import SimulatedBoard
 from ...shell.wrap import NetworkRtl, Place, Shell, wrap
 from ..board_values import accelerator_address, dma_address
 from ..compare import Comparison
+from ..inputs import Inputs, count_of, load_inputs
 from ..steps import Facts, StepContext
 
 SAMPLES = 64
@@ -77,9 +77,10 @@ def _place(context: StepContext) -> Place:
 
 def _simulate(context: StepContext, shell: Shell) -> tuple[dict[str, Any], dict[str, float]]:
     """Compare every code, with pauses and without; what was compared, and the pace without."""
-    inputs = np.load(context.input("import") / "inputs.npy")[:SAMPLES]
+    inputs = load_inputs(context.input("import"), SAMPLES)
+    samples = count_of(inputs)
     expected = expected_codes(context, context.input("import"))
-    wanted = {name: codes[: len(inputs)] for name, codes in expected.items()}
+    wanted = {name: codes[:samples] for name, codes in expected.items()}
     entries = []
     for pauses in (PAUSES, 0.0):
         codes, figures = _run(context, shell, inputs, pauses)
@@ -91,7 +92,7 @@ def _simulate(context: StepContext, shell: Shell) -> tuple[dict[str, Any], dict[
 
 
 def _run(
-    context: StepContext, shell: Shell, inputs: NDArray[Any], pauses: float
+    context: StepContext, shell: Shell, inputs: Inputs, pauses: float
 ) -> tuple[dict[str, Any], Figures]:
     """Output codes by name, and what the counters say."""
     folders = [context.input("verilog") / "rtl", context.folder / SOURCES]
