@@ -22,9 +22,10 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> Path:
         DataError: it cannot be written; an earlier file is as it was.
     """
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:

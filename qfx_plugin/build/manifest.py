@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import DataError
@@ -92,12 +93,43 @@ class Manifest:
         except FileNotFoundError:
             raise DataError(f"{folder}: is no build folder: it has no {NAME}") from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else f"no JSON: {error}"
+            raise DataError(f"{path}: cannot be read: {reason}") from error
         version = data.get("version") if isinstance(data, dict) else None
         if version != VERSION:
             raise DataError(f"{path}: version must be {VERSION}, not {version!r}")
         try:
             steps = {name: StepRecord(**entry) for name, entry in data["steps"].items()}
-            return cls(**data | {"steps": steps})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: a field is missing or unknown: {error}") from error
+            return cls(**data | {"steps": steps})._checked()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{path}: a field is missing, unknown or wrong: {error}") from error
+
+    def _checked(self) -> Manifest:
+        """The file may have been edited; what is written and removed goes by it."""
+        tables = [self.options, self.failed, *(record.facts for record in self.steps.values())]
+        texts = [self.model, self.name, self.product, self.under_way]
+        texts += [record.key for record in self.steps.values()]
+        for value in tables:
+            _expect(isinstance(value, dict), "a table", value)
+        for text in texts:
+            _expect(isinstance(text, str), "a text", text)
+        if self.failed:
+            _expect({"step", "message"} <= set(self.failed), "a step and its message", self.failed)
+        for name in (*self.steps, *self.left, *filter(None, [self.under_way])):
+            _expect(re.fullmatch(r"[a-z0-9_-]+", name) is not None, "the name of a step", name)
+        for record in self.steps.values():
+            number = isinstance(record.seconds, int | float) and record.seconds >= 0
+            _expect(number, "seconds", record.seconds)
+        versions = [record.versions for record in self.steps.values()]
+        for owned in (*self.left.values(), *(r.outputs for r in self.steps.values()), *versions):
+            _expect(isinstance(owned, dict), "a table of texts", owned)
+            _expect(all(isinstance(text, str) for text in owned.values()), "texts", owned)
+        for owned in (*self.left.values(), *(r.outputs for r in self.steps.values())):
+            for path in map(PurePosixPath, owned):
+                _expect(not path.is_absolute() and ".." not in path.parts, "a path inside", path)
+        return self
+
+
+def _expect(holds: bool, what: str, value: Any) -> None:
+    if not holds:
+        raise ValueError(f"must be {what}, not {str(value)[:60]!r}")

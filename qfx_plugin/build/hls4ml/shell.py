@@ -190,9 +190,13 @@ def _simulate(context: StepContext, objects: Sequence[Path], top: str) -> str:
     """Run the test bench; returns its last line."""
     folder, scratch = context.folder, context.scratch
     program = compiler.link_program(objects, scratch / "testbench")
-    result = subprocess.run(
-        [program, str(folder)], capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-    )
+    try:
+        result = subprocess.run(
+            [program, str(folder)], capture_output=True, text=True, errors="replace",
+            timeout=TIME_LIMIT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise VerificationError(f"test bench of {top} took more than {TIME_LIMIT} s") from None
     lines = [line for line in result.stdout.strip().splitlines() if line] or ["no output"]
     if result.returncode != 0:
         raise VerificationError(
