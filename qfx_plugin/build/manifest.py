@@ -64,7 +64,7 @@ class Manifest:
         """The same with one step done."""
         left = {key: files for key, files in self.left.items() if key != name}
         steps = {**self.steps, name: record}
-        return replace(self, steps=steps, failed={}, left=left, under_way="")
+        return replace(self, steps=steps, left=left, under_way="")
 
     def at_work(self, name: str) -> Manifest:
         """The same with one step under way, and so not done; its files remain the build's."""

@@ -141,6 +141,13 @@ def test_flags_and_seeds_of_builds(two, capsys):
         np.testing.assert_array_equal(np.load("out/import/inputs.npy"), wanted)
 
 
+def test_from_does_a_step_again(two, capsys):
+    command = ["build", "one.onnx", "--target", "rtl", "-o", "out", "--until", "import", "--json"]
+    for flags, status in (([], "done"), ([], "reused"), (["--from", "import"], "done")):
+        assert main([*command, *flags]) == 0
+        assert json.loads(capsys.readouterr().out)["steps"][0]["status"] == status
+
+
 def test_without_inputs_several_are_refused(two):
     with pytest.raises(DataError, match="^2 inputs cannot be drawn at random: use --inputs$"):
         build("two.onnx", out="out", target="rtl", until="import")
