@@ -92,14 +92,14 @@ def test_a_folder_of_an_earlier_version_is_taken(model, out):
 
 
 @pytest.mark.parametrize("name", [".partial", ".old", ".scratch", ".inputs"])
-@pytest.mark.parametrize("kind", ["link", "folder", "file"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "file"])
 def test_names_of_work_folders_that_are_a_users(name, kind, model, out, tmp_path):
     run(model, out)
     target = tmp_path / "elsewhere"
     target.mkdir()
     (target / "mine.txt").write_text("mine")
-    if kind == "link":
-        (out / name).symlink_to(target)
+    if kind.endswith("link"):
+        (out / name).symlink_to(target / "nothing" if kind == "dangling link" else target)
     elif kind == "folder":
         target.rename(out / name)
     else:
@@ -109,7 +109,7 @@ def test_names_of_work_folders_that_are_a_users(name, kind, model, out, tmp_path
         build(model, out=out, target="toy", from_step="second")
     after = contents(tmp_path)
     assert {path: text for path, text in before.items() if text == b"mine"}.items() <= after.items()
-    assert (out / name).is_symlink() == (kind == "link")
+    assert (out / name).is_symlink() == kind.endswith("link")
     assert len(digests(out / "second")) == toy_target.FILES  # what was good before is there
 
 
@@ -164,6 +164,16 @@ def test_a_folder_in_the_place_of_a_step_to_come(model, out):
     assert (out / "kept/second/3.txt").read_text() == "mine too"
     assert (out / "kept/third").read_text() == "a file"
     assert len(Manifest.load(out).steps["second"].outputs) == toy_target.FILES
+
+
+def test_what_is_the_same_is_not_set_aside(model, out, tmp_path):
+    """As after a kill between a step's last rename and its record."""
+    run(model, tmp_path / "other")
+    run(model, out, until="first")
+    (tmp_path / "other" / "second").rename(out / "second")
+    result = build(model, out=out, target="toy")
+    assert result.kept == () and not (out / "kept").exists()
+    assert len(list((out / "second").iterdir())) == toy_target.FILES
 
 
 def test_what_was_written_over_is_set_aside(model, out):
