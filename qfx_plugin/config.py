@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import reprlib
 import tomllib
 import types
 import typing
@@ -24,8 +25,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import DataError, OptionError
+from .files import write_file
 
 T = TypeVar("T")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 
 _KINDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
@@ -61,19 +66,27 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.suffix not in (".toml", ".json", ".yaml", ".yml"):
         raise DataError(f"{path}: must be a .toml, .json, .yaml or .yml file")
     try:
-        table = _parse(path.read_text(encoding="utf-8"), path.suffix)
+        table = _parse(path.read_text(encoding="utf-8-sig"), path.suffix)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise DataError(
+            f"{path}: is not valid {path.suffix[1:].upper()}: it is nested too deeply"
+        ) from error
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: is not valid {path.suffix[1:].upper()}: {reason}") from error
     if not isinstance(table, dict):
-        raise DataError(f"{path}: must hold a table of names and values, not {table!r}")
+        raise DataError(f"{path}: must hold a table of names and values, not {shown(table)}")
     return table
 
 
 def save(table: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Write a table as JSON or YAML, by the file's ending; returns the path."""
+    """Write a table as JSON or YAML, by the file's ending; returns the path.
+
+    Raises:
+        DataError: the file has another ending, or cannot be written.
+    """
     path = Path(path)
     if path.suffix == ".json":
         text = json.dumps(table, indent=2) + "\n"
@@ -83,8 +96,7 @@ def save(table: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
         text = yaml.safe_dump(dict(table), sort_keys=False, allow_unicode=True)
     else:
         raise DataError(f"{path}: must be a .json, .yaml or .yml file")
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_file(path, text)
 
 
 def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:
@@ -152,6 +164,11 @@ def as_table(instance: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(instance)))
 
 
+def shown(value: Any) -> str:
+    """A value of a stranger's file in a message; what is long or nested, in part."""
+    return _SHORT.repr(value)
+
+
 def _parse(text: str, suffix: str) -> Any:
     if suffix == ".toml":
         return tomllib.loads(text)
@@ -182,41 +199,45 @@ def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -
     if isinstance(kind, types.UnionType) and value is None:
         return None
     value = _typed(_plain(kind), value, where)
+    if value == () and field.default is dataclasses.MISSING:
+        raise OptionError(f"{where} must be a list of at least one entry, not []")
     choices = field.metadata.get("choices") or ()
     if choices and value not in choices:
-        raise OptionError(f"{where} must be one of {', '.join(map(str, choices))}, not {value!r}")
+        raise OptionError(
+            f"{where} must be one of {', '.join(map(str, choices))}, not {shown(value)}"
+        )
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
-            raise OptionError(f"{where} must be at least {low}, not {number!r}")
+            raise OptionError(f"{where} must be at least {low}, not {shown(number)}")
         if high is not None and not number <= high:
-            raise OptionError(f"{where} must be at most {high}, not {number!r}")
+            raise OptionError(f"{where} must be at most {high}, not {shown(number)}")
     return value
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
-            raise OptionError(f"{where} must be a table, not {value!r}")
+            raise OptionError(f"{where} must be a table, not {shown(value)}")
         return read(kind, value, where)  # type: ignore[arg-type]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
-        if not isinstance(value, list | tuple) or not value:
-            raise OptionError(f"{where} must be a list, not {value!r}")
+        if not isinstance(value, list | tuple):
+            raise OptionError(f"{where} must be a list, not {shown(value)}")
         return tuple(
             _typed(arguments[0], entry, f"{where}[{index}]") for index, entry in enumerate(value)
         )
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise OptionError(f"{where} must be a table, not {value!r}")
+            raise OptionError(f"{where} must be a table, not {shown(value)}")
         return {str(key): _scalar(entry, f"{where}.{key}") for key, entry in value.items()}
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise OptionError(f"{where} must be {_KINDS[kind]}, not {value!r}")
+        raise OptionError(f"{where} must be {_KINDS[kind]}, not {shown(value)}")
     return float(value) if kind is float else value
 
 
 def _scalar(value: Any, where: str) -> Any:
     if not isinstance(value, str | int | float):
-        raise OptionError(f"{where} must be a text or a number, not {value!r}")
+        raise OptionError(f"{where} must be a text or a number, not {shown(value)}")
     return value

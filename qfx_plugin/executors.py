@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .batching import batched_model
 from .ir import Constant, FixedType, Graph, Quantize
 from .qonnx_import import SUFFIX, reader_of
+from .slips import Slips, float32_ties
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Runner: TypeAlias = Callable[[Arrays], Arrays]
@@ -58,6 +59,8 @@ class Executor:
         samples: at most so many samples, unless the user says otherwise; None for all. For
             simulators that run one sample at a time.
         by_default: whether it runs without being named; one that takes minutes does not.
+        errs: on which samples its own arithmetic is known to be wrong, so that they say nothing
+            about the file; see `slips.py`.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Executor:
     obstacle: Callable[[Job], str | None]
     samples: int | None = None
     by_default: bool = True
+    errs: Slips | None = None
 
     @property
     def version(self) -> str:
@@ -227,6 +231,7 @@ EXECUTORS: dict[str, Executor] = {
             "qonnx",
             _start_qonnx,
             lambda job: _missing("qonnx") or _float32_obstacle(job),
+            errs=float32_ties,
         ),
         Executor(
             "onnxruntime",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.prepare import named_quantizers
 from brevitas_quantizers.qonnx import export_qonnx
 
-from .errors import OptionError
+from .errors import DataError, OptionError
 from .ir import Graph
 from .qonnx_import import CHANNELS_LAST_DOMAIN, SUFFIX
 
@@ -34,12 +35,43 @@ def export(model: object, examples: Sequence[NDArray[Any]], path: Path) -> None:
         OptionError: `model` is no module.
         ExportError: the module has no exact form in QONNX, and why.
     """
-    if not isinstance(model, nn.Module):
-        raise OptionError(
-            "model must be a path, an onnx.ModelProto or a torch.nn.Module, not "
-            f"{type(model).__name__}"
-        )
-    export_qonnx(model, tuple(torch.tensor(array) for array in examples), path)
+    module = _check_module(model)
+    export_qonnx(module, tuple(torch.tensor(array) for array in examples), path)
+
+
+def arguments(model: object) -> list[str]:
+    """Names of the arguments of a module's `forward`, in order."""
+    found = inspect.signature(getattr(model, "forward", model)).parameters.values()
+    return [one.name for one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+
+
+def ordered(model: object, inputs: Any) -> list[Any]:
+    """What `forward` is called with, in its order.
+
+    Args:
+        model: a `torch.nn.Module`.
+        inputs: one array; a sequence of one for each argument that must be given; or arrays by
+            the arguments' names, or by those that the file of the module will have.
+
+    Raises:
+        OptionError: `model` is no module.
+        DataError: names that are neither, or that leave one out.
+    """
+    _check_module(model)
+    names = arguments(model)
+    if isinstance(inputs, Mapping):
+        of_file = ["input"] if len(inputs) == 1 else [f"input_{i}" for i in range(len(inputs))]
+        for order in (names[: len(inputs)], of_file):
+            if inputs and set(order) == set(inputs):
+                return [inputs[name] for name in order]
+        given = ", ".join(map(str, inputs)) or "none"
+        raise DataError(f"inputs must be named {', '.join(names)} as in forward, not {given}")
+    parameters = inspect.signature(model.forward).parameters  # type: ignore[attr-defined]
+    needed = sum(parameters[name].default is inspect.Parameter.empty for name in names)
+    if isinstance(inputs, list | tuple) and len(inputs) == needed > 1:
+        return list(inputs)
+    alone = isinstance(inputs, tuple) and len(inputs) == 1
+    return list(inputs) if alone else [inputs]
 
 
 def start(
@@ -64,14 +96,37 @@ def start(
         operands = [torch.tensor(inputs[op.output], dtype=dtype) for op in graph.inputs]
         with torch.no_grad():
             result = twin(*operands)
-        many = isinstance(result, (tuple, list)) and not hasattr(result, "value")
-        results = list(result) if many else [result]
         tensors = _quantized(seen, places, turned, graph)
-        for name, tensor in zip(graph.outputs, results, strict=True):
-            tensors[name] = getattr(tensor, "value", tensor)
+        results = _flat(result)
+        if len(results) != len(graph.outputs):
+            raise DataError(
+                f"the module returns {len(results)} tensors, the file has {len(graph.outputs)} "
+                "outputs"
+            )
+        tensors |= zip(graph.outputs, results, strict=True)
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
     return run
+
+
+def _check_module(model: object) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise OptionError(
+            "model must be a path, an onnx.ModelProto or a torch.nn.Module, not "
+            f"{type(model).__name__}"
+        )
+    return model
+
+
+def _flat(result: Any) -> list[Tensor]:
+    """The tensors of whatever a module returns, in the order of its file's outputs."""
+    if hasattr(result, "value"):  # with its format; also a tuple
+        return [result.value]
+    if isinstance(result, Mapping):
+        return [tensor for part in result.values() for tensor in _flat(part)]
+    if isinstance(result, list | tuple):
+        return [tensor for part in result for tensor in _flat(part)]
+    return [result] if isinstance(result, Tensor) else []
 
 
 def _watch(model: nn.Module) -> dict[str, list[Tensor]]:

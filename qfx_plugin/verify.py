@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,12 +22,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
-from .errors import DataError, OptionError, QfxError, VerificationError
+from .agreement import Agreement, Difference, ExecutorAgreement, TensorAgreement
+from .errors import DataError, OptionError, QfxError
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
 from .ir.exact import FLOAT64_EXACT, magnitude
+from .ir.inputs import as_array, as_float32, check_inputs
 from .ir.interpreter import chunk_size
 from .qonnx_import import load_qonnx
+
+__all__ = [
+    "Agreement",
+    "Difference",
+    "ExecutorAgreement",
+    "TensorAgreement",
+    "compare_codes",
+    "verify",
+]
 
 MAX_CHUNK = 512
 """Most samples that an executor gets at once."""
@@ -37,163 +47,12 @@ CHUNK_ELEMENTS = 1 << 26
 """Fewer samples at once where all tensors would have more elements (0.25 GiB an executor)."""
 
 SHOWN_DIFFERENCES = 5
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One code that differs from the interpreter's.
-
-    Attributes:
-        tensor: name of the tensor.
-        sample: index of the input.
-        position: index of the element within the sample's tensor.
-        expected: the interpreter's integer code.
-        got: the executor's value in LSBs; fractional if it is no code at all.
-    """
-
-    tensor: str
-    sample: int
-    position: tuple[int, ...]
-    expected: int
-    got: float
-
-    def __str__(self) -> str:
-        index = ", ".join(map(str, self.position))
-        return (
-            f"sample {self.sample}, {self.tensor}[{index}]: expected code {self.expected}, "
-            f"got {self.got:.17g}"
-        )
-
-
-@dataclass(frozen=True)
-class TensorAgreement:
-    """One tensor of one executor.
-
-    Attributes:
-        name: name of the tensor.
-        codes: codes compared.
-        differing: codes that differ.
-        differing_samples: inputs on which at least one code differs.
-    """
-
-    name: str
-    codes: int = 0
-    differing: int = 0
-    differing_samples: int = 0
-
-
-@dataclass(frozen=True)
-class ExecutorAgreement:
-    """One executor against the interpreter.
-
-    Attributes:
-        name: the executor.
-        version: package and version.
-        samples: inputs compared.
-        tensors: the tensors compared, in the order of the network.
-        first: the first differences, earliest tensor first.
-        seconds: time of the executor alone, its preparation included.
-        reason: why it was not run, or None if it was.
-    """
-
-    name: str
-    version: str
-    samples: int = 0
-    tensors: tuple[TensorAgreement, ...] = ()
-    first: tuple[Difference, ...] = ()
-    seconds: float = 0.0
-    reason: str | None = None
-
-    @property
-    def ran(self) -> bool:
-        """Whether anything was compared."""
-        return self.reason is None
-
-    @property
-    def codes(self) -> int:
-        """Codes compared, of all tensors."""
-        return sum(tensor.codes for tensor in self.tensors)
-
-    @property
-    def differing(self) -> int:
-        """Codes that differ, of all tensors."""
-        return sum(tensor.differing for tensor in self.tensors)
-
-    @property
-    def first_tensor(self) -> TensorAgreement | None:
-        """The first tensor of the network that differs: where to look for the cause."""
-        return next((tensor for tensor in self.tensors if tensor.differing), None)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """All executors against the interpreter; index it by an executor's name.
-
-    Attributes:
-        model: name of the network.
-        samples: inputs given.
-        seconds: time of the interpreter.
-        executors: one entry per executor asked for.
-    """
-
-    model: str
-    samples: int
-    seconds: float
-    executors: tuple[ExecutorAgreement, ...] = field(default=())
-
-    def __getitem__(self, name: str) -> ExecutorAgreement:
-        for executor in self.executors:
-            if executor.name == name:
-                return executor
-        raise KeyError(name)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether at least one executor ran, and none differs in any code."""
-        ran = [executor for executor in self.executors if executor.ran]
-        return bool(ran) and not any(executor.differing for executor in ran)
-
-    def raise_if_different(self, required: Sequence[str] = ()) -> Agreement:
-        """Return this object if all agree.
-
-        Args:
-            required: executors that must have run.
-
-        Raises:
-            VerificationError: a code differs, nothing was compared, or one of `required` did not
-                run.
-        """
-        for name in required:
-            if not self[name].ran:
-                raise VerificationError(f"{self.model}: {name} was not run: {self[name].reason}")
-        for executor in self.executors:
-            if executor.differing:
-                raise VerificationError(
-                    f"{self.model}: {executor.name} differs from the interpreter in "
-                    f"{executor.differing} of {executor.codes} codes; first: {executor.first[0]}"
-                )
-        if not self.agrees:
-            raise VerificationError(f"{self.model}: no executor was run, nothing was compared")
-        return self
-
-    def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [
-            ("executor", "version", "samples", "tensors", "codes", "differing", "seconds")
-        ]
-        rows += [_row(executor) for executor in self.executors]
-        full = [row for row in rows if len(row) == len(rows[0])]
-        widths = [
-            max(len(row[i]) for row in (rows if i < 2 else full)) for i in range(len(rows[0]))
-        ]
-        table = [_format_row(row, widths) for row in rows]
-        interpreter = f"{self.model}: interpreter, {self.samples} samples, {self.seconds:.2f} s"
-        shown = [line for executor in self.executors for line in _difference_lines(executor)]
-        return "\n".join([interpreter, *table, *shown])
+REASON_LENGTH = 300
 
 
 def verify(
     model: Any,
-    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike,
     torch_model: Any = None,
     executors: Sequence[str | Executor] | None = None,
     *,
@@ -208,8 +67,9 @@ def verify(
     Args:
         model: path of a QONNX file, an `onnx.ModelProto`, or a trained `torch.nn.Module`, which is
             then exported into a temporary folder.
-        inputs: (samples, *shape) values, by name or as one array; rounded to float32 first, so
-            that all executors see the same numbers.
+        inputs: (samples, *shape) values: one array, several in the order of the file, or by name:
+            the file's, or those of the arguments of the torch model. Rounded to float32 first, so
+            that all executors see the same numbers; integers must be exact there.
         torch_model: the `torch.nn.Module` that a file was exported from; it is copied, not
             changed.
         executors: names in `EXECUTORS`, or `Executor` objects; all of the table that run by
@@ -219,25 +79,27 @@ def verify(
         outputs: see `load_qonnx`.
 
     Returns:
-        What was compared, what differs, and what was not run and why.
+        What was compared, what differs, and what was not run and why. An executor that raises
+        anything at all was not run.
 
     Raises:
+        DataError: inputs with wrong names, shapes or values.
         OptionError: an executor's name is unknown, or `model` is none of the three.
         ExportError: the module has no exact form in QONNX.
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
     """
     usual = [name for name, executor in EXECUTORS.items() if executor.by_default]
     chosen = [_executor(entry) for entry in (usual if executors is None else executors)]
+    limit = _checked_limits(limits or {}, chosen)
     with TemporaryDirectory(prefix="qfx-verify-") as folder:
-        path, torch_model = _as_file(model, inputs, torch_model, Path(folder))
+        path, torch_model, given = _as_file(model, inputs, torch_model, Path(folder))
         source = model if isinstance(model, onnx.ModelProto) else path
         graph = load_qonnx(source, input_formats=input_formats, outputs=outputs)
-        arrays = _as_float32(graph, inputs)
+        arrays = as_float32(check_inputs(graph, _by_name(graph, given, torch_model)))
         for name, fmt in (input_formats or {}).items():
             made = FixedPointFormat.parse(fmt) if isinstance(fmt, str) else fmt
             arrays[name] = np.asarray(made.quantize(arrays[name]), dtype=np.float32)
         job = Job(path, graph, Path(folder), torch_model)
-        limit = dict(limits or {})
         trials = [
             _Trial(executor, job, limit.get(executor.name, executor.samples)) for executor in chosen
         ]
@@ -245,6 +107,13 @@ def verify(
     samples = len(next(iter(arrays.values())))
     results = tuple(trial.result(graph) for trial in trials)
     return Agreement(graph.name, samples, seconds, results)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line; with its type if it is not ours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    parts = [] if lines and isinstance(error, QfxError) else [type(error).__name__]
+    return ": ".join(parts + lines[:1])[:REASON_LENGTH]
 
 
 def compare_codes(
@@ -277,41 +146,51 @@ class _Trial:
 
     def __init__(self, executor: Executor, job: Job, limit: int | None) -> None:
         self.executor, self.job, self.limit = executor, job, limit
-        self.seconds, self.samples = 0.0, 0
+        self.seconds, self.samples, self.erring = 0.0, 0, 0
         self.counts: dict[str, TensorAgreement] = {}
+        self.missing: dict[str, None] = {}
         self.first: list[Difference] = []
         self.runner: Runner | None = None
-        self.reason = executor.obstacle(job)
+        self.failed: str | None = None
+        self.failed = self._guarded(lambda: executor.obstacle(job)) or self.failed
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The executor's tensors for one chunk; none if it cannot run or has run enough."""
         size = len(next(iter(inputs.values())))
-        room = size if self.limit is None else min(size, self.limit - self.samples)
-        if self.reason is not None or room <= 0:
+        room = size if self.limit is None else min(size, self.limit - self.samples - self.erring)
+        if self.failed is not None or room <= 0:
             return {}
         start = time.perf_counter()
-        try:
-            self.runner = self.runner or self.executor.start(self.job)
-            results = self.runner({name: array[:room] for name, array in inputs.items()})
-        except QfxError as error:
-            self.reason = str(error)
+        # Copies: what it may do to its inputs must not reach the others.
+        own = {name: array[:room].copy() for name, array in inputs.items()}
+        results = self._guarded(lambda: self._results(own))
+        self.seconds += time.perf_counter() - start
+        if results is None:
             return {}
-        finally:
-            self.seconds += time.perf_counter() - start
-        for name, got in results.items():
-            if got.shape[:1] != (room,):
-                where = f"shape {got.shape} of {name!r} for {room} samples"
-                raise DataError(f"executor {self.executor.name} returned {where}")
-        return results
+        self.missing |= {name: None for name in self.job.graph.outputs if name not in results}
+        return {name: self._checked(name, got, room) for name, got in results.items()}
 
     def compare(
-        self, results: Mapping[str, NDArray[Any]], expected: dict[str, FixedTensor]
+        self,
+        inputs: dict[str, NDArray[Any]],
+        results: Mapping[str, NDArray[Any]],
+        expected: dict[str, FixedTensor],
     ) -> None:
         """Count what differs in some samples of a chunk; `results` may end before `expected`."""
-        for name, got in results.items():
-            codes = expected[name].codes[: len(got)]
-            self._count(name, FixedTensor(codes, expected[name].frac_bits), got)
-        self.samples += max(map(len, results.values()), default=0)
+        size = max(map(len, results.values()), default=0)
+        pairs = {name: (_some(expected[name], slice(size)), got) for name, got in results.items()}
+        found = {name: compare_codes(*pair) for name, pair in pairs.items()}
+        if self.executor.errs is not None and any(wrong.any() for wrong, _ in found.values()):
+            own = {name: array[:size] for name, array in inputs.items()}
+            exact = {name: _some(tensor, slice(size)) for name, tensor in expected.items()}
+            right = ~self.executor.errs(self.job.graph, own, exact, found)
+            self.erring += int(np.count_nonzero(~right))
+            pairs = {name: (_some(tensor, right), got) for name, (tensor, got) in pairs.items()}
+            found = {name: (wrong[right], got[right]) for name, (wrong, got) in found.items()}
+            size = int(np.count_nonzero(right))
+        for name, (wrong, scaled) in found.items():
+            self._count(name, pairs[name][0], wrong, scaled)
+        self.samples += size
 
     def result(self, graph: Graph) -> ExecutorAgreement:
         """The row of the report, tensors in the graph's order."""
@@ -325,11 +204,63 @@ class _Trial:
             tensors,
             tuple(first[:SHOWN_DIFFERENCES]),
             self.seconds,
-            self.reason,
+            self._reason(),
         )
 
-    def _count(self, name: str, expected: FixedTensor, got: NDArray[Any]) -> None:
-        wrong, scaled = compare_codes(expected, got)
+    def _reason(self) -> str | None:
+        """Why not all that was given is compared, or None."""
+        if self.failed is not None:
+            begun = f"stopped after {self.samples:,} samples: " if self.samples else ""
+            return begun + self.failed
+        if self.limit is not None and self.limit < 1:
+            return f"its limit is {self.limit} samples"
+        if self.missing:
+            return f"it returned nothing of {', '.join(map(repr, self.missing))}"
+        if self.erring:
+            every = self.samples + self.erring
+            return (
+                f"left out {self.erring:,} of {every:,} samples, on which {self.executor.name} "
+                "itself errs: in float32, x + 0.5 becomes a whole number one ULP from a tie"
+            )
+        return None
+
+    def _results(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.runner = self.runner or self.executor.start(self.job)
+        return dict(self.runner(inputs) or {})
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Whatever a foreign program raises is the reason why it does not run."""
+        try:
+            return call()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - panics of native code are no Exception
+            self.failed = one_line(error)
+            return None
+
+    def _checked(self, name: str, got: Any, samples: int) -> NDArray[Any]:
+        """One tensor that was returned.
+
+        Raises:
+            DataError: the network has no such tensor, or it holds no numbers for every sample.
+        """
+        who, kind = f"executor {self.executor.name} returned", self.job.graph.types().get(name)
+        if not isinstance(kind, FixedType):
+            raise DataError(f"{who} {name!r}, which is no tensor of the network")
+        array = np.asarray(got)
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"{who} no numbers for {name!r}, but {array.dtype}")
+        if array.shape[:1] != (samples,):
+            raise DataError(f"{who} shape {array.shape} of {name!r} for {samples} samples")
+        return array
+
+    def _count(
+        self,
+        name: str,
+        expected: FixedTensor,
+        wrong: NDArray[np.bool_],
+        scaled: NDArray[np.float64],
+    ) -> None:
         before, differing = self.counts.get(name, TensorAgreement(name)), np.count_nonzero(wrong)
         samples = wrong.reshape(len(wrong), -1).any(axis=1).sum() if differing else 0
         self.counts[name] = TensorAgreement(
@@ -365,8 +296,8 @@ def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[
             expected = interpret(graph, {n: a[part] for n, a in chunk.items()}, keep=names)
             seconds += time.perf_counter() - start
             for trial, result in zip(trials, results, strict=True):
-                left = {name: array[part] for name, array in result.items() if first < len(array)}
-                trial.compare(left, expected)
+                left = {name: array[part] for name, array in result.items()}
+                trial.compare({n: a[part] for n, a in chunk.items()}, left, expected)
     return seconds
 
 
@@ -378,72 +309,50 @@ def _executor(entry: str | Executor) -> Executor:
     return EXECUTORS[entry]
 
 
-def _as_float32(
-    graph: Graph, inputs: Mapping[str, ArrayLike] | ArrayLike
-) -> dict[str, NDArray[Any]]:
-    if not isinstance(inputs, Mapping):
-        inputs = {op.output: inputs for op in graph.inputs[:1]}
-    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in inputs.items()}
-    if not arrays or min(array.shape[0] if array.ndim else 0 for array in arrays.values()) < 1:
-        raise DataError("inputs must hold at least one sample")
-    return arrays
+def _checked_limits(limits: Mapping[str, int], chosen: Sequence[Executor]) -> dict[str, int]:
+    known = {executor.name: None for executor in (*chosen, *EXECUTORS.values())}
+    for name, limit in limits.items():
+        if name not in known:
+            raise OptionError(f"limits must be of {', '.join(known)}, not {name!r}")
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
+            raise OptionError(f"limits of {name} must be a number of samples, not {limit!r}")
+    return dict(limits)
+
+
+def _some(tensor: FixedTensor, samples: slice | NDArray[np.bool_]) -> FixedTensor:
+    return FixedTensor(tensor.codes[samples], tensor.frac_bits)
+
+
+def _by_name(graph: Graph, inputs: Any, torch_model: Any) -> Any:
+    """Inputs by the file's names, if they were given by those of a module's arguments."""
+    names = [op.output for op in graph.inputs]
+    if not isinstance(inputs, Mapping) or torch_model is None or set(inputs) == set(names):
+        return inputs
+    from . import torch_host
+
+    order = torch_host.arguments(torch_model)[: len(names)]
+    return {names[order.index(n)] if n in order else n: array for n, array in inputs.items()}
 
 
 def _as_file(
-    model: Any, inputs: Mapping[str, ArrayLike] | ArrayLike, torch_model: Any, folder: Path
-) -> tuple[Path, Any]:
-    """A file of the model, and the module that it came from."""
+    model: Any, inputs: Any, torch_model: Any, folder: Path
+) -> tuple[Path, Any, Mapping[str, ArrayLike] | ArrayLike]:
+    """A file of the model, the module that it came from, and its inputs."""
     if isinstance(model, str | PathLike):
-        return Path(model), torch_model
+        return Path(model), torch_model, inputs
     path = folder / f"{type(model).__name__}.onnx"
     if isinstance(model, onnx.ModelProto):
         onnx.save(model, str(path))
-        return path, torch_model
+        return path, torch_model, inputs
     from . import torch_host
 
-    torch_host.export(model, _first_samples(inputs), path)
-    return path, model
+    given = torch_host.ordered(model, inputs)
+    torch_host.export(model, [_first_sample(array) for array in given], path)
+    return path, model, given
 
 
-def _first_samples(
-    inputs: Mapping[str, ArrayLike] | ArrayLike,
-) -> list[NDArray[Any]]:
-    """One sample of each input, in the order given."""
-    given = inputs.values() if isinstance(inputs, Mapping) else [inputs]
-    arrays = [np.asarray(array, dtype=np.float32)[:1] for array in given]
-    if not arrays or any(array.ndim == 0 or not len(array) for array in arrays):
+def _first_sample(given: Any) -> NDArray[Any]:
+    array = as_array(given)
+    if array.ndim == 0 or not len(array):
         raise DataError("inputs must hold at least one sample")
-    return arrays
-
-
-def _difference_lines(executor: ExecutorAgreement) -> list[str]:
-    """Where an executor begins to differ, on how much, and the first values."""
-    first = executor.first_tensor
-    if first is None:
-        return []
-    head = (
-        f"  {executor.name}: {first.name} is the first tensor that differs, in "
-        f"{first.differing:,} of {first.codes:,} codes, on {first.differing_samples:,} of "
-        f"{executor.samples:,} samples"
-    )
-    return [head, *(f"  {executor.name}: {difference}" for difference in executor.first)]
-
-
-def _row(executor: ExecutorAgreement) -> tuple[str, ...]:
-    if executor.reason is not None:
-        return (executor.name, executor.version, f"not run: {executor.reason}")
-    counts = (executor.samples, len(executor.tensors), executor.codes, executor.differing)
-    return (
-        executor.name,
-        executor.version,
-        *(f"{count:,}" for count in counts),
-        f"{executor.seconds:.2f}",
-    )
-
-
-def _format_row(row: tuple[str, ...], widths: list[int]) -> str:
-    names = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
-    if len(row) == 3:
-        return "  ".join([*names, row[2]])
-    numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-    return "  ".join([*names, *numbers])
+    return array[:1].astype(np.float32)

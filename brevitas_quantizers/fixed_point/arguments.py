@@ -29,7 +29,34 @@ def as_values(name: str, x: ArrayLike) -> NDArray[Any]:
             f"{name} must be finite: {int(bad.sum())} of {array.size} values are NaN or infinite, "
             f"the first is {array[bad][0]}{first_index(bad)}"
         )
-    return array.astype(np.float64)
+    return _with_subnormals(array)
+
+
+def _with_subnormals(array: NDArray[Any]) -> NDArray[np.float64]:
+    """As float64, also in a process that flushes subnormals to zero."""
+    values = np.asarray(array.astype(np.float64))
+    if array.dtype == np.float32:
+        tiny, whole = subnormals(array, np.uint32, 23)
+        if tiny.any():
+            values[tiny] = np.copysign(np.ldexp(whole, -149), array[tiny])
+    return values
+
+
+def subnormals(
+    array: NDArray[Any], bits: type[np.unsignedinteger[Any]], mantissa: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Where floats are subnormal, and the whole number of least steps of each that is.
+
+    From their bits: with a processor set to flush subnormals, arithmetic takes them for zero.
+
+    Args:
+        array: float32 or float64.
+        bits: unsigned integers of the same size.
+        mantissa: stored bits of the mantissa.
+    """
+    magnitude = array.view(bits) & bits(np.iinfo(bits).max >> 1)
+    tiny = magnitude - bits(1) < bits((1 << mantissa) - 1)  # zero wraps to the largest
+    return tiny, magnitude[tiny].astype(np.float64)
 
 
 def as_codes(codes: ArrayLike) -> NDArray[Any]:

@@ -26,6 +26,7 @@ from .arguments import (
     as_values,
     check_width,
     first_index,
+    subnormals,
 )
 from .errors import DataError, FormatError
 from .format import FixedPointFormat
@@ -371,7 +372,11 @@ def _scale(x: NDArray[np.float64], frac_bits: NDArray[np.int64]) -> NDArray[np.f
 
     Below 2**-64 only the sign decides; above 2**1000 the low 63 bits are zero in any case.
     """
-    mantissa, exponent = np.frexp(x)
+    mantissa, exponent = map(np.asarray, np.frexp(x))
+    tiny, whole = subnormals(x, np.uint64, 52)
+    if tiny.any():
+        part, shift = np.frexp(whole)
+        mantissa[tiny], exponent[tiny] = np.copysign(part, x[tiny]), shift - 1074
     point = np.clip(frac_bits, -_FAR, _FAR)
     return np.asarray(np.ldexp(mantissa, np.clip(exponent + point, -64, 1000).astype(np.int32)))
 

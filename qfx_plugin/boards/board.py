@@ -181,8 +181,8 @@ class Board:
         """
         _check_text(self.name, r"[a-z0-9]+(-[a-z0-9]+)*", "lower case, digits, hyphens", where,
                     "name")  # fmt: skip
-        _check_text(self.part, r"xc[a-z0-9-]+", "an AMD part such as xc7z020clg400-1", where,
-                    "part")  # fmt: skip
+        _check_text(self.part, r"xc[A-Za-z0-9-]+", "an AMD part such as xc7z020clg400-1",
+                    where, "part")  # fmt: skip
         _check_text(self.board_part, r"[\w.]+:[\w.-]+:[\w.-]+:[\d.]+", "vendor:name:part:version",
                     where, "board_part")  # fmt: skip
         clock = self.clock
@@ -191,6 +191,13 @@ class Board:
                 f"{where}: clock.default_mhz must be {clock.minimum_mhz:g} to "
                 f"{clock.maximum_mhz:g}, not {clock.default_mhz:g}"
             )
+        names = [self.control.name, *(port.name for port in self.memory_ports)]
+        for index, name in enumerate(names[1:]):
+            if name in names[: index + 1]:
+                raise OptionError(
+                    f"{where}: memory_ports[{index}].name must differ from other ports', not "
+                    f"{name!r}"
+                )
         for name, port in (("control", self.control), *_numbered(self.memory_ports)):
             for width in port.widths:
                 if width not in BUS_WIDTHS:

@@ -45,9 +45,10 @@ def load_board(name: str | os.PathLike[str]) -> Board:
     if text.endswith(".toml"):
         return _read(Path(text))
     boards = list_boards()
-    for board in boards:
-        if text.lower() in (board.name, *(alias.lower() for alias in board.aliases)):
-            return board
+    for named in (lambda board: [board.name], lambda board: map(str.lower, board.aliases)):
+        for board in boards:  # a name comes before any alias
+            if text.lower() in named(board):
+                return board
     known = [board.name for board in boards]
     close = get_close_matches(text.lower(), known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""

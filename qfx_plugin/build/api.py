@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from brevitas_quantizers import __version__
 from brevitas_quantizers.onnx_files import read_model
 
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, QfxError
 from ..qonnx_import.load import MAX_NODES
 from ..report.build_html import render_build_html
-from .manifest import Manifest, write_atomically
+from .manifest import Manifest
 from .model_steps import IMPORT
 from .options import BuildOptions
 from .result import BuildResult
 from .runner import Progress, Runner, Span
 from .summary import summarize
-from .workspace import OPTIONS, Workspace, file_digest
+from .workspace import MODEL, OPTIONS, REPORTS, Workspace, file_digest
 
 
 def build(
@@ -66,14 +66,21 @@ def build(
     _check_file(model, chosen)
     workspace = Workspace(out)
     with workspace.locked():
+        earlier = _earlier(workspace)
+        if earlier.under_way:
+            workspace.recover(earlier.under_way, earlier.owned(earlier.under_way))
+        workspace.claim(_given(model, chosen, workspace))
         name = _store_model(model, args, workspace)
-        chosen.save(workspace.root / OPTIONS)
-        manifest = Manifest(
+        if not _holds(workspace, chosen):
+            chosen.save(workspace.root / OPTIONS)
+        manifest = replace(
+            earlier,
             model=file_digest(workspace.model),
             name=name,
             options=chosen.as_table(),
             product=__version__,
-            steps=_earlier_steps(workspace),
+            failed={},
+            under_way="",
         )
         manifest.write(workspace.root)
         try:
@@ -85,8 +92,9 @@ def build(
 def _write_report(workspace: Workspace) -> None:
     """What is known, also after a failure: `report.json` and `report.html`."""
     report = summarize(workspace.root)
-    write_atomically(workspace.root / "report.json", report.to_json())
-    write_atomically(workspace.root / "report.html", render_build_html(report))
+    for name, text in zip(REPORTS, (report.to_json(), render_build_html(report)), strict=True):
+        workspace.put(name, text)
+    workspace.sign()
 
 
 def _options(
@@ -102,19 +110,33 @@ def _options(
     table: dict[str, Any] = {"target": target, "board": board} | dict(options or {})
     own = dict(table.get(table["target"]) or {})
     for name, value in settings.items():
-        if name in ("version", "clock_mhz", "samples", "seed"):
+        if name in ("version", "clock_mhz", "samples", "seed", "inputs"):
             table[name] = value
         else:
             own[name] = value
     return BuildOptions.parse(table | ({table["target"]: own} if own else {}))
 
 
-def _earlier_steps(workspace: Workspace) -> dict[str, Any]:
-    """Steps that an earlier build in this folder did; each is checked before it is used."""
+def _earlier(workspace: Workspace) -> Manifest:
+    """What an earlier build in this folder did; each step is checked before it is used."""
     try:
-        return dict(Manifest.load(workspace.root).steps)
+        return Manifest.load(workspace.root)
     except DataError:
-        return {}
+        return Manifest("", "", {}, __version__)
+
+
+def _given(model: Any, chosen: BuildOptions, workspace: Workspace) -> set[str]:
+    """Files of the folder that this build was told to read."""
+    is_model = isinstance(model, str | os.PathLike) and Path(model).absolute() == workspace.model
+    return ({MODEL} if is_model else set()) | ({OPTIONS} if _holds(workspace, chosen) else set())
+
+
+def _holds(workspace: Workspace, chosen: BuildOptions) -> bool:
+    """Whether the file of options says the same already, in whatever words."""
+    try:
+        return BuildOptions.load(workspace.root / OPTIONS) == chosen
+    except QfxError:
+        return False
 
 
 def _check_file(model: Any, chosen: BuildOptions) -> None:
@@ -125,19 +147,17 @@ def _check_file(model: Any, chosen: BuildOptions) -> None:
 
 def _store_model(model: Any, args: Any, workspace: Workspace) -> str:
     """Put the model into the folder in one move; returns its name."""
-    partial = workspace.root / ".model.part"
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         if path.absolute() != workspace.model:
             try:
-                shutil.copyfile(path, partial)
+                content = path.read_bytes()
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-            partial.replace(workspace.model)
+            workspace.put(MODEL, content)
         return path.stem
     if hasattr(model, "SerializeToString"):
-        partial.write_bytes(model.SerializeToString(deterministic=True))
-        partial.replace(workspace.model)
+        workspace.put(MODEL, model.SerializeToString(deterministic=True))
         return model.graph.name or "model"
     if not hasattr(model, "state_dict"):
         raise OptionError(
@@ -147,6 +167,5 @@ def _store_model(model: Any, args: Any, workspace: Workspace) -> str:
         raise OptionError("args must be an example input of the torch model, not None")
     from brevitas_quantizers.qonnx import export_qonnx
 
-    export_qonnx(model, args=args, path=partial)
-    partial.replace(workspace.model)
+    workspace.put(MODEL, export_qonnx(model, args=args).SerializeToString())
     return type(model).__name__

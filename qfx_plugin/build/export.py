@@ -6,7 +6,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, OptionError
+from ..errors import DataError
+from ..files import write_file
 
 
 def export_state(
@@ -26,8 +27,8 @@ def export_state(
         target: as `export_qonnx` takes it.
 
     Raises:
-        DataError: the weights cannot be read as data, or do not fit the model.
-        OptionError: the file cannot be written.
+        DataError: the weights cannot be read as data, or do not fit the model; or the file cannot
+            be written.
         ExportError, CalibrationError: the model cannot be written exactly.
     """
     import torch
@@ -41,11 +42,8 @@ def export_state(
         except (RuntimeError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{weights}: do not fit the model: {reason}") from error
-    try:
-        export_qonnx(model, args=torch.zeros(1, *input_shape), path=out, target=target)
-    except OSError as error:
-        raise OptionError(f"out must be a file that can be written: {error}") from error
-    return out
+    exported = export_qonnx(model, args=torch.zeros(1, *input_shape), target=target)
+    return write_file(out, exported.SerializeToString())
 
 
 def _read(torch: Any, path: Path) -> Any:

@@ -10,23 +10,29 @@ import numpy as np
 
 from ..ir import Conv, FixedType, Graph, Input, Linear, Quantize, interpret
 from ..qonnx_import import load_qonnx
-from .inputs import random_inputs
+from .inputs import Inputs, count_of, part_of, random_inputs, read_inputs, save_inputs
 from .steps import Facts, Step, StepContext
 
 CHUNK = 256
 
 
 def run_import(context: StepContext) -> Facts:
-    """Read and check the model; write its graph, random inputs and the codes that are expected."""
+    """Read and check the model; write its graph, inputs and the codes that are expected."""
     graph = load_qonnx(context.model)
     (context.folder / "graph.txt").write_text(f"{graph}\n", encoding="utf-8")
-    inputs = random_inputs(graph, context.options.samples, context.options.seed)
-    np.save(context.folder / "inputs.npy", inputs)
+    options = context.options
+    if options.inputs:
+        inputs: Inputs = read_inputs(options.inputs, graph, options.samples)
+    else:
+        inputs = random_inputs(graph, options.samples, options.seed)
+    save_inputs(context.folder, inputs)
+    samples = count_of(inputs)
     expected: dict[str, list[Any]] = {name: [] for name in graph.outputs}
-    for start in range(0, len(inputs), CHUNK):
-        for name, tensor in interpret(graph, inputs[start : start + CHUNK]).items():
+    for start in range(0, samples, CHUNK):
+        part = part_of(inputs, slice(start, start + CHUNK))
+        for name, tensor in interpret(graph, part).items():
             expected[name].append(tensor.codes)
-        context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples interpreted")
+        context.progress(min(start + CHUNK, samples), samples, "samples interpreted")
     for index, name in enumerate(graph.outputs):
         np.save(context.folder / f"expected_{index}.npy", np.concatenate(expected[name]))
     facts = {
@@ -36,7 +42,7 @@ def run_import(context: StepContext) -> Facts:
         "formats": formats(graph),
         "largest": largest(graph),
         "layers": layers(graph),
-        "samples": len(inputs),
+        "samples": samples,
     }
     (context.folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
     context.log.info("%s: %d operations", graph.name, len(graph))
@@ -45,9 +51,9 @@ def run_import(context: StepContext) -> Facts:
 
 IMPORT = Step(
     "import",
-    "read the QONNX file, prove all ranges, interpret random inputs",
+    "read the QONNX file, prove all ranges, interpret random or given inputs",
     run_import,
-    options=("samples", "seed"),
+    options=("samples", "seed", "inputs"),
 )
 """Every target begins with it."""
 

@@ -11,6 +11,7 @@ hls4ml:
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ class CommonOptions:
         minimum=1,
     )
     seed: int = setting(0, "Seed of the random inputs.", minimum=0)
+    inputs: str = setting(
+        "",
+        "Inputs instead of random ones, the first `samples` of them: a .npy file; for networks "
+        "with several inputs a .npz file with an array for each, by name, or "
+        "NAME=FILE.npy,NAME=FILE.npy.",
+    )
 
 
 @dataclass(frozen=True)
@@ -136,16 +143,34 @@ class BuildOptions:
         """Seed of the random inputs."""
         return self.common.seed
 
+    @property
+    def inputs(self) -> str:
+        """Files with inputs instead of random ones; empty for these."""
+        return self.common.inputs
+
     def value(self, name: str) -> Any:
         """The value that decides a step's result, by the name of the option; plain data."""
         if name == "board":
             return as_table(self.load_board())
         if name == "clock_mhz":
             return self.clock_mhz
+        if name == "inputs":
+            return files_digest(self.common.inputs)
         for part in (self.common, self.settings):
             if name in {field.name for field in dataclasses.fields(part)}:
                 return as_table(part)[name]
         raise OptionError(f"target {self.common.target!r} has no option {name!r}")
+
+
+def files_digest(inputs: str) -> str:
+    """What decides the inputs of a build: the bytes of their files, empty for random ones."""
+    if not inputs:
+        return ""
+    digest = hashlib.sha256(inputs.encode())
+    for path in (Path(inputs), *(Path(e.strip().partition("=")[2]) for e in inputs.split(","))):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def parse_assignment(target: str, text: str) -> tuple[str, Any]:

@@ -38,6 +38,7 @@ class BuildResult:
         missing: what a vendor's step waits for, in one sentence; empty if nothing waits.
         command: how to go on where the tool is; empty if nothing waits.
         seconds: of this run.
+        kept: paths of what stood in the way and was not the build's: set aside, within `folder`.
     """
 
     folder: str
@@ -47,6 +48,7 @@ class BuildResult:
     missing: str = ""
     command: str = ""
     seconds: float = 0.0
+    kept: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

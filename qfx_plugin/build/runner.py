@@ -2,7 +2,7 @@
 
 A step is done again when something that decides its result has changed: the model, its options,
 its version, the version of this package or of its tools, the outputs of the steps it reads; or when
-its own files are missing or altered.
+its own files are missing or altered. Other files in its folder change nothing, and stay.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class Runner:
             missing=missing,
             command=command if missing else "",
             seconds=time.monotonic() - began,
+            kept=tuple(self.workspace.kept),
         )
 
     def _bounds(self, span: Span) -> tuple[int | None, int]:
@@ -163,16 +164,16 @@ class Runner:
         return DONE
 
     def _perform(self, step: Step) -> None:
-        self._forget(step)
+        """A killed step must not look done: its record goes before its files change."""
+        self.manifest = self.manifest.at_work(step.name)
+        self.manifest.write(self.workspace.root)
         began = time.monotonic()
-        with self.workspace.fresh() as (folder, scratch), self._log(step) as log:
+        with self._log(step) as log:
             try:
-                facts = step.run(self._context(step, folder, scratch, log)) or {}
-                outputs, facts = digests(folder), _plain(step, facts)
+                outputs, facts = self._outputs(step, log)
             except BaseException as error:
                 self._remember_failure(step, error, log)
                 raise
-            self.workspace.keep(folder, step.name)
         record = StepRecord(
             self._key(step),
             outputs,
@@ -183,16 +184,19 @@ class Runner:
         self.manifest = self.manifest.with_step(step.name, record)
         self.manifest.write(self.workspace.root)
 
-    def _forget(self, step: Step) -> None:
-        """A killed step must not look done: its record goes before its files change."""
-        if step.name in self.manifest.steps:
-            self.manifest = self.manifest.without_step(step.name)
-            self.manifest.write(self.workspace.root)
+    def _outputs(self, step: Step, log: logging.Logger) -> tuple[dict[str, str], Facts]:
+        """Do a step; the digests of its files, and its facts."""
+        with self.workspace.fresh() as (folder, scratch):
+            facts = _plain(step, step.run(self._context(step, folder, scratch, log)) or {})
+            outputs = digests(folder)
+            self.workspace.keep(folder, step.name, self.manifest.owned(step.name))
+        return outputs, facts
 
     def _remember_failure(self, step: Step, error: BaseException, log: logging.Logger) -> None:
         log.error("failed: %s", error, exc_info=not isinstance(error, QfxError))
         message = str(error) or type(error).__name__
-        self.manifest = replace(self.manifest, failed={"step": step.name, "message": message})
+        failed = {"step": step.name, "message": message}
+        self.manifest = replace(self.manifest, failed=failed, under_way="")
         self.manifest.write(self.workspace.root)
 
     def _context(self, step: Step, folder: Path, scratch: Path, log: logging.Logger) -> StepContext:
@@ -203,7 +207,10 @@ class Runner:
             options=self.options,
             folder=folder,
             scratch=scratch,
-            inputs={name: self.workspace.step(name) for name in names},
+            inputs={
+                name: self.workspace.input(name, self.manifest.steps[name].outputs)
+                for name in names
+            },
             known={name: self.manifest.steps[name].facts for name in names},
             log=log,
             progress=self.progress.step,
@@ -223,7 +230,8 @@ class Runner:
             return False
         if record.key != self._key(step):
             return False
-        return digests(self.workspace.step(step.name)) == record.outputs
+        folder = self.workspace.step(step.name)
+        return digests(folder, record.outputs) == record.outputs
 
     def _key(self, step: Step) -> str:
         """Digest of everything that decides the result of a step."""
@@ -253,7 +261,9 @@ class Runner:
     @contextmanager
     def _log(self, step: Step) -> Iterator[logging.Logger]:
         """A logger that writes the step's log file and nothing else."""
-        handler = logging.FileHandler(self.workspace.log(step.name), mode="w", encoding="utf-8")
+        handler = logging.FileHandler(
+            self.workspace.open_log(step.name), mode="w", encoding="utf-8"
+        )
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log = logging.Logger(f"qfx.build.{step.name}", logging.INFO)
         log.addHandler(handler)

@@ -9,9 +9,10 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
+from ..errors import DataError
 from ..report.build_model import BuildReport, ResourceUse, StepRow
 from ..report.model import ExecutorAgreement, LearnedFormat
-from .manifest import Manifest
+from .manifest import NAME, Manifest
 from .needs import find_tool
 from .options import BuildOptions
 from .steps import Facts, Step
@@ -21,11 +22,18 @@ def summarize(folder: str | os.PathLike[str]) -> BuildReport:
     """Everything that the steps of a build have found out.
 
     Raises:
-        DataError: the folder is no build folder.
+        DataError: the folder is no build folder, or its manifest is damaged.
         OptionError: its options are of another version.
     """
     manifest = Manifest.load(Path(folder))
     options = BuildOptions.parse(manifest.options, f"{folder}: options")
+    try:
+        return _report(manifest, options)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder}: the facts of a step in {NAME} are damaged: {error}") from error
+
+
+def _report(manifest: Manifest, options: BuildOptions) -> BuildReport:
     board, steps = options.load_board(), options.target.steps
     done = [step for step in steps if step.name in manifest.steps]
     facts = [manifest.steps[step.name].facts for step in done]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -58,15 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = make_parser()
         settings.read_settings(given, parser)
         options = parser.parse_args(given)
-        return _logged(options)
+        if hasattr(sys.stdout, "reconfigure"):  # names of files and networks may hold anything
+            sys.stdout.reconfigure(errors="backslashreplace")
+        status = _logged(options)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         sys.stderr.write("qfx: interrupted\n")
         return INTERRUPTED
     except QfxError as error:
         if options.verbose:
             raise
-        _tell(options, type(error).__name__, str(error))
+        _tell(options, type(error).__name__, _one_line(str(error)))
         return DISAGREEMENT if isinstance(error, VerificationError) else USER_ERROR
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
+    except OSError as error:  # a full disk, a home that cannot be written, ...
+        if options.verbose:
+            raise
+        _tell(options, "DataError", _of_system(error))
+        return USER_ERROR
     except ModuleNotFoundError as error:
         if options.verbose or _is_ours(error):
             raise
@@ -115,6 +128,22 @@ def _tell(options: argparse.Namespace, kind: str, text: str) -> None:
     if getattr(options, "json", False):
         sys.stdout.write(json.dumps({"error": {"kind": kind, "text": text}}) + "\n")
     sys.stderr.write(f"qfx: {text}\n")
+
+
+def _of_system(error: OSError) -> str:
+    where = [str(error.filename)] if error.filename else []
+    hint = ": set QFX_CACHE to a folder that can be written" if _in_cache(error) else ""
+    return ": ".join([*where, error.strerror or str(error)]) + hint
+
+
+def _in_cache(error: OSError) -> bool:
+    from qfx_plugin.tools.cache import cache_dir
+
+    return str(error.filename or "").startswith(str(cache_dir()))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()) if "\n" in text else text
 
 
 def _without_packages(given: list[str], error: ModuleNotFoundError) -> int:

@@ -50,6 +50,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--seed", type=int, metavar="N", help="of random inputs (default: 0)")
     options.add_argument(
+        "--inputs", metavar="FILE",
+        help="inputs instead of random ones: X.npy; for several inputs X.npz with arrays by their "
+        "names, or NAME=X.npy,NAME=Y.npy; the first N of --samples",
+    )  # fmt: skip
+    options.add_argument(
         "-O", "--option", action="append", default=[], metavar="NAME=VALUE",
         help="an option of the target, as --list shows them; may be repeated",
     )  # fmt: skip
@@ -97,7 +102,7 @@ def chosen_options(options: argparse.Namespace) -> BuildOptions:
     from qfx_plugin.config import load
 
     table = {} if options.config is None else load(options.config)
-    for name in ("target", "board", "clock_mhz", "samples", "seed"):
+    for name in ("target", "board", "clock_mhz", "samples", "seed", "inputs"):
         value = getattr(options, name)
         if value is not None:
             table[name] = value
@@ -130,6 +135,8 @@ def _print_result(result: BuildResult, console: Console) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     say(f"Built for {result.board}: {result.folder} (report.html, report.json)")
+    if result.kept:
+        say(f"Set aside, for it was not the build's: {', '.join(result.kept)}", "yellow")
     if result.missing:
         say(f"Stopped there: {result.missing}", "yellow")
         say(f"To go on where it is installed: {result.command}", "yellow")

@@ -52,12 +52,14 @@ def run(options: argparse.Namespace) -> int:
 
     from qfx_plugin.cli.progress import ConsoleProgress
     from qfx_plugin.demo import run_demo
+    from qfx_plugin.files import write_file
     from qfx_plugin.report import print_report, write_html
 
+    _check_folder(options.out)
     console = Console(stderr=options.json)
     with ConsoleProgress(console) as progress:
         report = run_demo(options.dataset, options.out, options.seed, options.quick, progress)
-    (options.out / "report.json").write_text(report.to_json(), encoding="utf-8")
+    write_file(options.out / "report.json", report.to_json())
     page = write_html(report, options.out / "report.html")
     if options.json:
         sys.stdout.write(report.to_json())
@@ -65,3 +67,19 @@ def run(options: argparse.Namespace) -> int:
         print_report(report, console)
         console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     return 0 if report.proven else 1
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse to write over reports that are no demo's, before hours of training."""
+    from qfx_plugin.errors import DataError
+    from qfx_plugin.report import DemoReport
+
+    found = [name for name in ("report.json", "report.html") if (folder / name).exists()]
+    if not found:
+        return
+    try:
+        DemoReport.load(folder / "report.json")
+    except DataError:
+        raise DataError(
+            f"{folder}: holds a {found[0]} that is no demo's: name another folder with --out"
+        ) from None

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from qfx_plugin.cli import settings
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from qfx_plugin.cli.progress import ConsoleProgress
     from qfx_plugin.executors import Executor
     from qfx_plugin.verify import Agreement
@@ -31,10 +29,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="QONNX file")
     parser.add_argument(
         "--inputs",
-        type=Path,
-        metavar="X.NPY",
-        help="inputs, (samples, ...) floats; default: random ones that reach every code, ties "
-        "and values out of range included",
+        metavar="FILE",
+        help="inputs, (samples, ...): X.npy; for several inputs X.npz with arrays by their names, "
+        "or NAME=X.npy,NAME=Y.npy; default: random ones that reach every code, ties and values "
+        "out of range included",
     )
     parser.add_argument(
         "--samples",
@@ -60,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print, and tell by the exit status."""
     from rich.console import Console
 
-    from qfx_plugin.build.inputs import random_inputs
+    from qfx_plugin.build.inputs import random_inputs, read_inputs
     from qfx_plugin.cli.hosts import silence_hosts
     from qfx_plugin.cli.progress import ConsoleProgress
     from qfx_plugin.qonnx_import import load_qonnx
@@ -68,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
 
     silence_hosts()
     graph = load_qonnx(options.model)
+    inputs: Any
     if options.inputs is not None:
-        inputs = _read_inputs(options.inputs)[: options.samples]
+        inputs = read_inputs(options.inputs, graph, options.samples)
     else:
         inputs = random_inputs(graph, options.samples or 256, options.seed)
     with ConsoleProgress(Console(stderr=True)) as progress:
@@ -92,20 +91,6 @@ def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | E
     if names is None:
         names = [name for name, executor in EXECUTORS.items() if executor.by_default]
     return [watched(EXECUTORS[name]) if name in EXECUTORS else name for name in names]
-
-
-def _read_inputs(path: Path) -> NDArray[Any]:
-    import numpy as np
-
-    from qfx_plugin.errors import DataError
-
-    try:
-        inputs = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy file: {error}") from error
-    if not isinstance(inputs, np.ndarray) or inputs.ndim == 0 or inputs.dtype.kind not in "fiub":
-        raise DataError(f"{path}: must hold one array of numbers, (samples, ...)")
-    return inputs
 
 
 def _as_json(agreement: Agreement) -> str:

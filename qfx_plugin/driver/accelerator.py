@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import weakref
+from contextlib import suppress
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +37,10 @@ class QfxAccelerator:
             logits = run.wait()
             print(accelerator.measure(images))
 
+    Several threads may share it: `run`, `run_codes` and `measure` take turns. A run that is
+    interrupted, or whose `Run` nobody holds any more, is given up as soon as the next one starts;
+    `reset` gives up one that is under way.
+
     Args:
         overlay: path of the `.bit` file, loaded with PYNQ, or a `Backend`.
         description: `accelerator.json` or its path; by default the file beside the `.bit`.
@@ -61,7 +68,9 @@ class QfxAccelerator:
         self._sender = DmaChannel(self._backend.dma, reg.MM2S, "to the accelerator")
         self._receiver = DmaChannel(self._backend.dma, reg.S2MM, "from the accelerator")
         self._buffers: list[tuple[Buffer, Buffer]] = []
-        self._active: Run | None = None
+        self._active: weakref.ref[Run] | None = None
+        self._dirty = False
+        self._turns, self.lock = RLock(), RLock()  # of whole runs, and of the hardware
         self._open = True
         try:
             self.check()
@@ -86,7 +95,8 @@ class QfxAccelerator:
             AcceleratorError: the hardware reports an error.
             AcceleratorTimeoutError: it does not finish.
         """
-        return self.start(x, codes=codes).wait()
+        with self._turns:
+            return self.start(x, codes=codes).wait()
 
     __call__ = run
 
@@ -96,7 +106,8 @@ class QfxAccelerator:
         Raises:
             DataError: wrong shape or type, or a code outside its format.
         """
-        return self.start_codes(codes).wait()
+        with self._turns:
+            return self.start_codes(codes).wait()
 
     def start(self, x: Given, *, codes: bool = False) -> Run:
         """Begin a run and return at once; `Run.wait` gives what `run` does."""
@@ -125,14 +136,15 @@ class QfxAccelerator:
                 f"measure needs a sample and a repeat, not {len(samples)} and {repeats}"
             )
         figures, seen, note = Figures(), [], ""
-        for _ in range(repeats):
-            run = self._start(samples, lambda out: out)
-            try:
-                seen.append(self._backend.watts())
-            except NoPowerSensor as error:
-                note = str(error)
-            run.wait()
-            figures += run.figures
+        with self._turns:
+            for _ in range(repeats):
+                run = self._start(samples, lambda out: out)
+                try:
+                    seen.append(self._backend.watts())
+                except NoPowerSensor as error:
+                    note = str(error)
+                run.wait()
+                figures += run.figures
         rails = seen[0] if seen else {}
         watts = {rail: float(np.mean([one[rail] for one in seen])) for rail in rails}
         return Measurement(figures, self.description.clock_mhz, watts, note)
@@ -165,23 +177,28 @@ class QfxAccelerator:
         Raises:
             AcceleratorTimeoutError: one of them does not come out of its reset.
         """
-        self._abandon("reset")
-        self._sender.reset()
-        self._control.reset()
+        with self.lock:
+            self._abandon("reset")
+            self._dirty = True  # until both have come out of it
+            self._sender.reset()
+            self._control.reset()
+            self._dirty = False
 
     def close(self) -> None:
         """Give memory and board back; a run that is under way is lost."""
-        if not self._open:
-            return
-        self._open = False
-        try:
-            if self._active is not None:  # the DMA must not write into memory that is given back
-                self._abandon("closed")
-                self._sender.reset()
-        finally:
-            for buffer in (buffer for pair in self._buffers for buffer in pair):
-                buffer.free()
-            self._backend.close()
+        with self.lock:
+            if not self._open:
+                return
+            self._open = False
+            try:
+                # The DMA must not write into memory that is given back.
+                if self._active is not None or self._dirty:
+                    self._abandon("closed")
+                    self._sender.reset()
+            finally:
+                for buffer in (buffer for pair in self._buffers for buffer in pair):
+                    buffer.free()
+                self._backend.close()
 
     def __enter__(self) -> QfxAccelerator:
         return self
@@ -243,23 +260,32 @@ class QfxAccelerator:
 
     def release(self, run: Run) -> None:
         """The run is over."""
-        if self._active is run:
+        if self._active is not None and self._active() is run:
             self._active = None
+
+    def recover(self) -> None:
+        """Reset after a failed run; if that fails too, the next run tries again."""
+        with suppress(AcceleratorError, AcceleratorTimeoutError):
+            self.reset()
 
     def _abandon(self, reason: str) -> None:
-        if self._active is not None:
-            self._active.abandon(reason)
-            self._active = None
+        run = self._active() if self._active is not None else None
+        if run is not None:
+            run.abandon(reason)
+        self._active = None
 
     def _start(self, samples: Samples, finish: Any) -> Run:
-        if not self._open:
-            raise AcceleratorError("the accelerator is closed")
-        if self._active is not None:
-            raise AcceleratorError("a run is under way: wait for it before the next one starts")
-        run = Run(self, samples, finish)
-        if not run.ended:
-            self._active = run
-        return run
+        with self.lock:
+            if not self._open:
+                raise AcceleratorError("the accelerator is closed")
+            if self._active is not None and self._active() is not None:
+                raise AcceleratorError("a run is under way: wait for it before the next one starts")
+            if self._active is not None or self._dirty:  # nobody can wait for it any more
+                self.reset()
+            run = Run(self, samples, finish)
+            self._active = weakref.ref(run)
+            run.begin()
+            return run
 
     def _memory(self, place: int) -> tuple[Buffer, Buffer]:
         while len(self._buffers) <= place:

@@ -125,8 +125,9 @@ class Description:
         """
         try:
             table = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DescriptionError(f"{path}: cannot be read: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            raise DescriptionError(f"{path}: cannot be read: {reason}") from error
         return cls.parse(table, str(path))
 
     @classmethod

@@ -27,7 +27,8 @@ class Run:
 
     While a transfer runs, the next one is packed into other memory. `done` and `wait` start it as
     soon as the one before has ended, so a run of several transfers goes on only while one of the
-    two is called.
+    two is called. Any error that leaves them ends the run and resets the accelerator, also
+    Ctrl-C in `wait`: the next run finds it free.
 
     Args:
         owner: the accelerator.
@@ -49,10 +50,13 @@ class Run:
         self._result: Any = None
         self._error: BaseException | None = None
         self._began = 0.0
+
+    def begin(self) -> None:
+        """Start the first transfer; the accelerator calls it once."""
         if self._spans:
             self._guard(self._first)
         else:
-            layout = owner.description.output_layout
+            layout = self._owner.description.output_layout
             self._end(np.zeros((0, layout.positions, layout.values), dtype=np.int64))
 
     @property
@@ -67,11 +71,12 @@ class Run:
             AcceleratorError: the DMA or the accelerator reports an error.
             AcceleratorTimeoutError: a transfer takes longer than the accelerator's `timeout`.
         """
-        if self._error is not None:
-            raise self._error
-        if not self.ended:
-            self._guard(self._poll)
-        return self.ended
+        with self._owner.lock:  # another thread may ask as well
+            if self._error is not None:
+                raise self._error
+            if not self.ended:
+                self._guard(self._poll)
+            return self.ended
 
     def wait(self) -> Any:
         """The results, as soon as they are there.
@@ -80,9 +85,13 @@ class Run:
             AcceleratorError: the DMA or the accelerator reports an error.
             AcceleratorTimeoutError: a transfer takes longer than the accelerator's `timeout`.
         """
-        while not self.done():
-            if time.perf_counter() - self._began > BUSY_SECONDS:
-                time.sleep(PAUSE_SECONDS)
+        try:
+            while not self.done():
+                if time.perf_counter() - self._began > BUSY_SECONDS:
+                    time.sleep(PAUSE_SECONDS)
+        except BaseException as error:
+            self._fail(error)  # Ctrl-C between two questions
+            raise
         return self._result
 
     def abandon(self, reason: str) -> None:
@@ -127,7 +136,15 @@ class Run:
         try:
             step()
         except BaseException as error:
-            self._error = error
-            self._owner.release(self)
-            self._owner.reset()
+            self._fail(error)
             raise
+
+    def _fail(self, error: BaseException) -> None:
+        with self._owner.lock:
+            if self.ended or self._error is not None:
+                return
+            # What interrupts one wait is no answer to the next.
+            ours = isinstance(error, Exception)
+            self._error = error if ours else AcceleratorError("the run was interrupted")
+            self._owner.release(self)
+            self._owner.recover()

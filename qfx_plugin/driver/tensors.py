@@ -24,7 +24,7 @@ Codes: TypeAlias = NDArray[np.int64]
 FLOAT_EXACT = 24
 """Bits of a code that a 32-bit float holds."""
 
-Given: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+Given: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +63,19 @@ class Samples:
 
 
 def check_values(description: Description, given: Given) -> Samples:
-    """Float inputs, checked.
+    """Values of the inputs, checked.
 
     Args:
         description: of the accelerator.
-        given: (samples, *shape) floats, or such arrays by the inputs' names.
+        given: (samples, *shape) values, or such arrays by the inputs' names or in their order:
+            floats, or integers that float32 holds exactly, which are values like 3.0 and no codes.
 
     Raises:
         DataError: wrong names, shape or type, or a value that is not finite.
     """
-    arrays = _arrays(given, [tensor.name for tensor in description.inputs])
+    names = [tensor.name for tensor in description.inputs]
+    arrays = [_as_floats(*pair) for pair in zip(names, _arrays(given, names), strict=True)]
     for tensor, array in zip(description.inputs, arrays, strict=True):
-        if array.dtype.kind != "f":
-            raise DataError(
-                f"{tensor.name} must be float values, not {array.dtype}: scale integers as in "
-                "training, or give codes to run_codes"
-            )
         _check_shape(tensor.name, array, tensor.shape)
         _check_finite(tensor.name, array)
     _check_lengths(description, arrays)
@@ -207,14 +204,30 @@ def _points(formats: Sequence[FixedPointFormat], rank: int) -> NDArray[np.int64]
 
 def _arrays(given: Given, names: list[str]) -> list[NDArray[Any]]:
     if not isinstance(given, Mapping):
-        if len(names) != 1:
-            raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
-        return [np.asarray(given)]
+        if len(names) == 1:
+            return [np.asarray(given)]
+        if isinstance(given, list | tuple) and len(given) == len(names):
+            return [np.asarray(part) for part in given]
+        raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
     if set(given) != set(names):
         raise DataError(
             f"inputs must be {', '.join(names)}, not {', '.join(map(str, given)) or 'nothing'}"
         )
     return [np.asarray(given[name]) for name in names]
+
+
+def _as_floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Integers as floats, if each is one: images of bytes are."""
+    if array.dtype.kind == "f":
+        return array
+    if array.dtype.kind not in "iub":
+        raise DataError(f"{name} must hold numbers, not {array.dtype}")
+    if array.size and max(int(array.max()), -int(array.min())) > 1 << FLOAT_EXACT:
+        raise DataError(
+            f"{name} must be integers of at most {FLOAT_EXACT} bits, or floats: give codes to "
+            "run_codes"
+        )
+    return array.astype(np.float32)
 
 
 def _check_lengths(description: Description, arrays: list[NDArray[Any]]) -> None:

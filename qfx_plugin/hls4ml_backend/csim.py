@@ -195,7 +195,7 @@ def probe(library: Path, function: str, input_size: int, output_size: int) -> No
     """
     arguments = [str(library), function, str(input_size), str(output_size), str(STACK_BYTES)]
     command = [sys.executable, "-I", "-S", "-c", _PROBE, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode == -signal.SIGSEGV:
         raise TargetError(
             f"C simulation of {library.name} ends the process: segmentation fault; the latency "

@@ -48,7 +48,7 @@ def load_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         cause = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: cannot be read as a configuration: {cause}") from error
     if not isinstance(config, dict) or not isinstance(config.get("Model"), dict):

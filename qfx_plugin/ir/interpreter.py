@@ -7,15 +7,15 @@ matrix products use float64 only where every partial sum provably stays below 2*
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError, UnsupportedModelError
 from .exact import INT64_EXACT
 from .graph import Graph
+from .inputs import check_inputs
 from .ops import Input
 from .ops.base import column
 from .types import FixedTensor, FixedType
@@ -26,15 +26,15 @@ CHUNK_ELEMENTS = 1 << 21
 
 def interpret(
     graph: Graph,
-    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike,
     keep: Iterable[str] | None = None,
 ) -> dict[str, FixedTensor]:
     """Run `graph` on float inputs and return integer tensors by name.
 
     Args:
         graph: the network; see `Graph`.
-        inputs: (batch, *shape) float or integer values for each input, by name; a bare array for
-            a network with one input.
+        inputs: (batch, *shape) float or integer values for each input, by name or in the order of
+            the file; a bare array for a network with one input.
         keep: names of the tensors to return, instead of the outputs; `graph.types()` gives all.
 
     Returns:
@@ -47,7 +47,7 @@ def interpret(
     wanted = tuple(graph.outputs if keep is None else keep)
     kinds = {name: graph.fixed_type(name) for name in wanted}
     _check_ranges(graph)
-    arrays = _check_inputs(graph, inputs)
+    arrays = check_inputs(graph, inputs)
     batch = len(next(iter(arrays.values())))
     step = chunk_size(graph)
     parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in wanted}
@@ -96,37 +96,6 @@ def _check_ranges(graph: Graph) -> None:
             raise op.refuse(
                 f"its sums need {kind.storage_bits} bits; the interpreter has 64 (int64)"
             )
-
-
-def _check_inputs(
-    graph: Graph, inputs: Mapping[str, ArrayLike] | ArrayLike
-) -> dict[str, NDArray[Any]]:
-    """Inputs as arrays of equal batch and the right shapes."""
-    names = [op.output for op in graph.inputs]
-    if not names:
-        raise UnsupportedModelError(f"graph {graph.name!r} has no input")
-    if not isinstance(inputs, Mapping):
-        if len(names) != 1:
-            raise DataError(f"inputs must be given by name ({', '.join(names)}), not as one array")
-        inputs = {names[0]: inputs}
-    if set(inputs) != set(names):
-        given = ", ".join(inputs) or "none"
-        raise DataError(f"inputs must be exactly {', '.join(names)}, not {given}")
-    arrays = {name: np.asarray(inputs[name]) for name in names}
-    for op in graph.inputs:
-        _check_input(op, arrays[op.output])
-    batches = {name: len(array) for name, array in arrays.items()}
-    if len(set(batches.values())) != 1:
-        raise DataError(f"inputs must have the same number of samples, not {batches}")
-    return arrays
-
-
-def _check_input(op: Input, array: NDArray[Any]) -> None:
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"input {op.output!r} must hold numbers, not {array.dtype}")
-    if array.ndim != len(op.shape) + 1 or array.shape[1:] != op.shape:
-        shape = ", ".join(map(str, ("samples", *op.shape)))
-        raise DataError(f"input {op.output!r} must have shape ({shape}), not {array.shape}")
 
 
 def chunk_size(graph: Graph) -> int:

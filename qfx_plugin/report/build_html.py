@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import starmap
 from pathlib import Path
 
+from qfx_plugin.files import write_file
 from qfx_plugin.report import build_text, text
 from qfx_plugin.report.build_model import BuildReport, verdict
 from qfx_plugin.report.charts import exponent_range, format_chart, resource_chart
@@ -14,10 +15,12 @@ from qfx_plugin.report.page import document, section, table
 
 
 def write_build_html(report: BuildReport, path: str | Path) -> Path:
-    """Write `report` to `path`; returns the path."""
-    path = Path(path)
-    path.write_text(render_build_html(report), encoding="utf-8")
-    return path
+    """Write `report` to `path`; returns the path.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    return write_file(path, render_build_html(report))
 
 
 def render_build_html(report: BuildReport) -> str:

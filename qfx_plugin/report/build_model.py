@@ -119,5 +119,6 @@ def verdict(report: BuildReport) -> str:
     differing = sum(entry.differing for entry in report.agreement)
     if differing:
         return f"{differing:,} of {report.compared:,} integer codes differ."
-    names = ", ".join(dict.fromkeys(entry.executor for entry in report.agreement))
+    compared = (entry.executor for entry in report.agreement if entry.compared)
+    names = ", ".join(dict.fromkeys(compared))
     return f"{report.compared:,} integer codes compared with the interpreter, 0 differ ({names})."

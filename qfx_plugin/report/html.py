@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from qfx_plugin.files import write_file
 from qfx_plugin.report import text
 from qfx_plugin.report.charts import error_chart, exponent_range, format_chart
 from qfx_plugin.report.markup import Child, Markup, tag
@@ -17,11 +18,11 @@ def write_html(report: DemoReport, path: str | Path) -> Path:
 
     Returns:
         The path written.
+
+    Raises:
+        DataError: it cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_html(report), encoding="utf-8")
-    return path
+    return write_file(path, render_html(report))
 
 
 def render_html(report: DemoReport) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brevitas_quantizers.fixed_point.format import FixedPointFormat
 from qfx_plugin.errors import DataError
+from qfx_plugin.files import parse_json
 
 if TYPE_CHECKING:
     from qfx_plugin.verify import ExecutorAgreement as VerifiedExecutor
@@ -206,8 +207,10 @@ class DemoReport:
 
     @property
     def proven(self) -> bool:
-        """Whether something was compared, and nothing differs."""
-        return self.compared > 0 and self.differing == 0
+        """Whether something was compared of every quantized model, and nothing differs."""
+        quantized = [model for model in self.models if not model.is_float or model.agreement]
+        compared = [any(entry.compared for entry in model.agreement) for model in quantized]
+        return bool(compared) and all(compared) and self.differing == 0
 
     def to_json(self) -> str:
         """As JSON text; formats are written as `ap_fixed<w,i>`."""
@@ -221,21 +224,30 @@ class DemoReport:
             DataError: no JSON, no report, or a report of another version.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise DataError(f"demo report: not JSON: {error}") from error
         version = data.get("version") if isinstance(data, dict) else None
         if version != REPORT_VERSION:
             raise DataError(f"demo report: version must be {REPORT_VERSION}, not {version!r}")
         try:
             return cls(**data | _parts(data))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"demo report: a field is missing or unknown: {error}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> DemoReport:
-        """Read a JSON file."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        """Read a JSON file.
+
+        Raises:
+            DataError: it cannot be read, or holds no report.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:  # no UTF-8
+            raise DataError(f"{path}: is no report: {error}") from error
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any] | str:

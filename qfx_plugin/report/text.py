@@ -70,6 +70,8 @@ def verdict(report: DemoReport) -> str:
         return "No executor was compared: nothing is proven."
     if report.differing:
         return f"{count(report.differing)} of {count(report.compared)} integer codes differ."
+    if not report.proven:
+        return "No executor was compared on some of the networks: these are not proven."
     names = dict.fromkeys(entry.executor for entry in entries if entry.compared)
     sentence = (
         f"{count(report.compared)} integer codes compared with the interpreter, 0 differ "
@@ -79,11 +81,11 @@ def verdict(report: DemoReport) -> str:
 
 
 def left_out(report: DemoReport) -> list[str]:
-    """Why executors were not compared, each reason once: `finn: FINN is not installed ...`."""
+    """Why executors were not compared, or not on all, each reason once: `finn: not installed`."""
     reasons: dict[str, list[str]] = {}
     for model in report.models:
         for entry in model.agreement:
-            if entry.compared == 0:
+            if entry.compared == 0 or entry.note:
                 reason = f"{entry.executor}: {entry.note or 'no reason was given'}"
                 reasons.setdefault(reason, []).append(model.name)
     with_quantizers = sum(bool(model.agreement) for model in report.models)

@@ -64,8 +64,8 @@ class AmdTool:
         path = self._path()
         try:
             result = subprocess.run(
-                [path, "-version"], capture_output=True, text=True, timeout=_VERSION_SECONDS,
-                check=False,
+                [path, "-version"], capture_output=True, text=True, errors="replace",
+                timeout=_VERSION_SECONDS, check=False,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ToolMissingError(f"{path} -version cannot be run: {error}") from error

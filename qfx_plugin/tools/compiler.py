@@ -48,7 +48,9 @@ def version() -> str:
     Raises:
         ToolMissingError: no compiler is installed.
     """
-    result = subprocess.run([require(), "--version"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [require(), "--version"], capture_output=True, text=True, errors="replace", check=False
+    )
     return result.stdout.partition("\n")[0].strip()
 
 
@@ -136,7 +138,7 @@ def _compile(
     command += [f"-I{folder}" for folder in include_dirs]
     command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     command += [*map(str, sources), "-o", str(partial)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode != 0:
         partial.unlink(missing_ok=True)
         raise TargetError(

@@ -63,7 +63,12 @@ def version() -> str:
 
         return f"Tcl {_tkinter.TCL_VERSION}"
     result = subprocess.run(
-        command, input="puts $tcl_version\n", capture_output=True, text=True, check=False
+        command,
+        input="puts $tcl_version\n",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     return f"Tcl {result.stdout.strip()}"
 
@@ -81,10 +86,15 @@ def run(script: Path, *arguments: str, folder: Path, name: str | None = None) ->
         ToolMissingError: there is no Tcl.
         TargetError: the script fails; the text holds Tcl's first message.
     """
-    result = subprocess.run(
-        [*require(), str(script), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=TIME_LIMIT, check=False,
-    )  # fmt: skip
+    try:
+        result = subprocess.run(
+            [*require(), str(script), *arguments], cwd=folder, capture_output=True, text=True,
+            errors="replace", timeout=TIME_LIMIT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TargetError(
+            f"Tcl script {name or script.name} took more than {TIME_LIMIT} s"
+        ) from None
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
         raise TargetError(f"Tcl script {name or script.name} fails: {lines[0]}")

@@ -156,7 +156,9 @@ def _run(arguments: Sequence[str], top: str) -> str:
     tool = require()
     environment = os.environ | {"VERILATOR_ROOT": str(tool.root)}
     command = [str(tool.program), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    result = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=environment
+    )
     if result.returncode != 0:
         raise TargetError(f"Verilator rejects module {top!r}: {_first_problem(result.stderr)}")
     return result.stdout
@@ -198,7 +200,9 @@ def _examine(program: Path) -> Verilator | None:
     texts = []
     for arguments in (["--version"], ["--getenv", "VERILATOR_ROOT"]):
         command = [str(program), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
         texts.append(result.stdout.strip())
     number = re.search(r"(\d+\.\d+)", texts[0])
     root = Path(texts[1] or "/usr/share/verilator")

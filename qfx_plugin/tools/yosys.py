@@ -213,5 +213,5 @@ def _examine(path: str) -> Yosys | None:
 
 
 def _output(command: Sequence[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return result.stdout

@@ -109,6 +109,8 @@ def test_a_folder_that_is_none(tmp_path, monkeypatch):
         ("widths = [32]", "widths = 32", "control: widths must be a list, not 32"),
         ("widths = [32]", "widths = [32, 64]",
          "control.width_parameter is missing: the port has 2 widths"),
+        ("widths = [32]", "widths = []",
+         "control: widths must be a list of at least one entry, not []"),
         ("base_address = 0x40000000", "base_address = 'low'",
          "control: base_address must be an integer, not 'low'"),
     ],
@@ -117,6 +119,36 @@ def test_rules(old, new, message, tmp_path):
     with pytest.raises(OptionError) as error:
         load_board(write(tmp_path, (old, new)))
     assert str(error.value) == f"mine.toml: {message}"
+
+
+def test_parts_and_aliases_as_vendors_write_them(tmp_path):
+    path = write(tmp_path, ("xc7z020clg400-1", "xck26-sfvc784-2LV-c"))
+    text = re.sub(r"^aliases = .*$", "aliases = []", path.read_text(), flags=re.MULTILINE)
+    path.write_text(text)
+    assert load_board(path).part == "xck26-sfvc784-2LV-c" and load_board(path).aliases == ()
+
+
+def test_ports_have_names_of_their_own(tmp_path):
+    path = write(tmp_path, ('name = "pynq-z2"', 'name = "mine"'))
+    ports = load_board(path).memory_ports
+    assert len({port.name for port in ports}) == len(ports) > 1
+    path.write_text(path.read_text().replace(f'"{ports[1].name}"', f'"{ports[0].name}"'))
+    with pytest.raises(OptionError) as error:
+        load_board(path)
+    assert str(error.value) == (
+        f"mine.toml: memory_ports[1].name must differ from other ports', not {ports[0].name!r}"
+    )
+    path.write_text(path.read_text().replace(f'"{ports[0].name}"', '"M_AXI_GP0"'))
+    with pytest.raises(OptionError, match=r"memory_ports\[0\].name must differ from other ports'"):
+        load_board(path)
+
+
+def test_a_name_comes_before_an_alias(tmp_path, monkeypatch):
+    path = write(tmp_path, ('name = "pynq-z2"', 'name = "mine"'))
+    text = re.sub(r"^aliases = .*$", 'aliases = ["ultra96-v2"]', path.read_text(), flags=re.M)
+    path.write_text(text)
+    monkeypatch.setattr("qfx_plugin.boards.load._files", lambda: [path, *OWN_FOLDER.glob("*.toml")])
+    assert load_board("Ultra96-V2").name == "ultra96-v2"
 
 
 def test_damaged_and_missing_files(tmp_path):

@@ -54,6 +54,8 @@ def start(command: Sequence[str], out: Path, **environment: str) -> subprocess.P
     return subprocess.Popen(
         [sys.executable, "-m", *command, str(out)],
         cwd=ROOT, env=os.environ | environment, start_new_session=True,
+        # Where SIGINT is ignored (a job in the background), a child would ignore it as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -99,7 +99,38 @@ def test_a_changed_version_of_a_step(model, out, steps):
     assert statuses(build(model, out=out, target="toy")) == "reused done reused reused"
 
 
-@pytest.mark.parametrize("damage", ["delete", "alter", "add", "remove folder", "executable"])
+def test_a_changed_version_of_the_product(model, out, monkeypatch):
+    build(model, out=out, target="toy")
+    monkeypatch.setattr("qfx_plugin.build.api.__version__", "9.9")
+    assert statuses(build(model, out=out, target="toy")) == ALL
+    assert Manifest.load(out).product == "9.9"
+
+
+def test_changed_facts_of_a_step_redo_what_reads_it(model, out, monkeypatch):
+    build(model, out=out, target="toy")
+    work = toy_target._work
+
+    def more(context, name, *earlier):
+        return work(context, name, *earlier) | ({"more": 1} if name == "first" else {})
+
+    monkeypatch.setattr(toy_target, "_work", more)
+    assert statuses(build(model, out=out, target="toy", from_step="first")) == (
+        "done done reused done"
+    )  # its files are the same, and third does not read it
+    assert statuses(build(model, out=out, target="toy")) == REUSED
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_manifest_of_another_version(version, model, out):
+    build(model, out=out, target="toy")
+    table = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps(table | {"version": version}))
+    with pytest.raises(DataError, match=f"manifest.json: version must be 1, not {version!r}$"):
+        Manifest.load(out)
+    assert statuses(build(model, out=out, target="toy")) == ALL
+
+
+@pytest.mark.parametrize("damage", ["delete", "alter", "remove folder", "executable"])
 def test_altered_outputs_are_made_again(damage, model, out):
     build(model, out=out, target="toy")
     expected = digests(out / "second")
@@ -110,8 +141,6 @@ def test_altered_outputs_are_made_again(damage, model, out):
         path.write_text("x")
     elif damage == "executable":
         path.chmod(0o755)
-    elif damage == "add":
-        (out / "second" / "more.txt").write_text("x")
     else:
         (out / "second").rename(out / "elsewhere")
     assert statuses(build(model, out=out, target="toy")) == "reused done reused reused"

@@ -61,8 +61,8 @@ def test_progress_on_a_terminal_keeps_only_finished_stages():
         progress.stage("[one]")
         progress.step(1, 3)
         progress.stage("two")
-    assert "[one]  0.00 s\n" in file.getvalue()
-    assert "two  0.00 s\n" in file.getvalue()
+    assert re.search(r"\[one\]  \d\.\d\d s\n", file.getvalue())
+    assert re.search(r"two  \d\.\d\d s\n", file.getvalue())
 
 
 def test_progress_does_not_call_a_broken_stage_finished():
@@ -78,3 +78,22 @@ def test_json_has_standard_output_for_itself(demo, tmp_path, capsys):
     captured = capsys.readouterr()
     assert DemoReport.from_json(captured.out) == make_report()
     assert "MLP, float: training" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("report.html", "mine"), ("report.json", "{}"), ("report.json", "\xff"),
+     ("report.json", "[" * 100_000)],
+)  # fmt: skip
+def test_reports_that_are_no_demos_are_not_written_over(name, content, demo, tmp_path, capsys):
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    assert main(["demo", "--out", str(tmp_path)]) == 2 and demo == []
+    assert capsys.readouterr().err == (
+        f"qfx: {tmp_path}: holds a {name} that is no demo's: name another folder with --out\n"
+    )
+    assert (tmp_path / name).read_text(encoding="latin-1") == content
+
+
+def test_a_demo_goes_over_an_earlier_one(demo, tmp_path, capsys):
+    for _ in range(2):
+        assert main(["demo", "--out", str(tmp_path)]) == 0

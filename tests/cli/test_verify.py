@@ -144,3 +144,32 @@ def test_each_executor_is_a_stage_with_its_time(model, capsys):
     captured = capsys.readouterr()
     assert json.loads(captured.out)["agrees"]
     assert re.fullmatch(r"  qonnx \(qonnx [\d.]+\)  [\d.]+ s\n", captured.err)
+
+
+def test_the_seed_decides_the_inputs(model, capsys, monkeypatch):
+    seen = []
+    real = qfx_plugin.verify.verify
+
+    def look(path, inputs, **options):
+        seen.append(inputs)
+        return real(path, inputs, **options)
+
+    monkeypatch.setattr(qfx_plugin.verify, "verify", look)
+    for flags in ([], ["--seed", "0"], ["--seed", "3"]):
+        assert main(["verify", model, "--samples", "5", "--executors", "qonnx", *flags]) == 0
+    for found, seed in zip(seen, (0, 0, 3), strict=True):
+        np.testing.assert_array_equal(found, random_inputs(load_qonnx(model), 5, seed))
+    assert (seen[0] != seen[2]).any()
+
+
+def test_a_wrong_shape_is_one_line(model, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((3, 5), np.uint8))
+    assert fails(capsys, model, "--inputs", str(tmp_path / "x.npy")) == (
+        "qfx: input 'x' must have shape (samples, 16), not (3, 5)\n"
+    )
+
+
+def test_bytes_of_images_are_values(model, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.arange(48, dtype=np.uint8).reshape(3, 16))
+    command = ["verify", model, "--inputs", str(tmp_path / "x.npy"), "--executors", "qonnx"]
+    assert main(command) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -68,6 +69,88 @@ def test_a_reset_loses_the_run_that_is_under_way(case, accelerator):
     with pytest.raises(AcceleratorError) as error:
         run.wait()
     assert str(error.value) == "the accelerator was reset during this run"
+    np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_wait_gives_the_run_up(case, accelerator, monkeypatch):
+    kept = []
+    for where in ("qfx_plugin.driver.run.time.sleep", None):
+        run = accelerator.start(case.x)
+        kept.append(run)  # as a traceback in a notebook does
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            if where:
+                patch.setattr("qfx_plugin.driver.run.BUSY_SECONDS", -1)
+                patch.setattr(where, interrupt)
+            else:  # inside a question to the hardware
+                patch.setattr(type(accelerator._control), "finished", interrupt)
+            run.wait()
+        with pytest.raises(AcceleratorError, match="^the run was interrupted$"):
+            run.wait()
+        np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
+
+
+@pytest.mark.parametrize("call", ["run", "measure", "run_codes"])
+def test_after_an_interrupted_call_the_next_one_works(call, case, accelerator, monkeypatch):
+    cast = case.shell.description.inputs[0].cast[0]
+    codes = cast.format.to_codes(case.x, cast.rounding, cast.overflow)
+    with monkeypatch.context() as patch:
+        patch.setattr("qfx_plugin.driver.run.BUSY_SECONDS", -1)
+        patch.setattr("qfx_plugin.driver.run.time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:  # which holds every frame
+            getattr(accelerator, call)(codes if call == "run_codes" else case.x)
+    np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
+    assert caught is not None
+
+
+def test_a_run_that_nobody_holds_is_given_up(case, accelerator):
+    accelerator.start(case.x)
+    np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
+    accelerator.start(case.x)
+    accelerator.close()
+
+
+def test_a_reset_that_fails_is_tried_again(case, accelerator, monkeypatch):
+    def stuck(*_):
+        raise AcceleratorTimeoutError("does not come out of reset")
+
+    run = accelerator.start(case.x)
+    with monkeypatch.context() as patch:
+        patch.setattr(accelerator._sender, "reset", stuck)
+        patch.setattr(type(accelerator._control), "finished", interrupt)
+        with pytest.raises(KeyboardInterrupt):  # and not what follows from it
+            run.wait()
+        with pytest.raises(AcceleratorTimeoutError, match="does not come out of reset"):
+            accelerator.run(case.x)
+    np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
+
+
+def test_threads_take_turns(case, accelerator):
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(accelerator.run, case.x[:40], codes=True) for _ in range(6)]
+        for call in calls:
+            np.testing.assert_array_equal(call.result(), case.expected.codes[:40])
+
+
+def test_threads_that_wait_for_the_same_run(case, accelerator):
+    run = accelerator.start(case.x)
+    with ThreadPoolExecutor(3) as pool:
+        for call in [pool.submit(run.wait) for _ in range(3)]:
+            np.testing.assert_array_equal(call.result(), case.expected.values)
+
+
+def test_another_thread_may_reset(case, accelerator, monkeypatch):
+    monkeypatch.setattr(type(accelerator._control), "finished", lambda *_: False)
+    run = accelerator.start(case.x)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run.wait)
+        accelerator.reset()
+        with pytest.raises(AcceleratorError, match="^the accelerator was reset during this run$"):
+            waiting.result(20)
+    monkeypatch.undo()
     np.testing.assert_array_equal(accelerator.run(case.x), case.expected.values)
 
 

@@ -75,6 +75,8 @@ def test_several_inputs_and_outputs(rng):
     )
     a, b = rng.integers(-9, 9, size=(4, 2)), rng.integers(-9, 9, size=(4, 3))
     codes = encode_codes(two, {"b": b, "a": a})
+    for given in ([a, b], (a, b)):
+        np.testing.assert_array_equal(encode_codes(two, given), codes)
     np.testing.assert_array_equal(codes[:, 0], np.concatenate([a, b], axis=1))
     found = values_of(two, decode_codes(two, codes))
     np.testing.assert_array_equal(found["p"], a.reshape(4, 1, 2))
@@ -90,16 +92,25 @@ def test_several_inputs_and_outputs(rng):
     assert str(error.value) == "a, b must have the same number of samples, not [2, 4]"
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i8", "?", "f2"])
+def test_whole_numbers_are_values(dtype, rng):
+    """As `verify` takes them: bytes of an image are values, and no codes."""
+    x = (rng.integers(0, 2, size=(5, 3, 2, 2)) * 7).astype(dtype)
+    np.testing.assert_array_equal(encode(DESCRIPTION, x), encode(DESCRIPTION, x.astype(np.float64)))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (np.zeros((3, 2, 2)), "x must have shape (samples, 3, 2, 2), not (3, 2, 2)"),
         (np.zeros((5, 12)), "x must have shape (samples, 3, 2, 2), not (5, 12)"),
         (np.float32(1), "x must have shape (samples, 3, 2, 2), not ()"),
-        (np.zeros((1, 3, 2, 2), np.uint8), "x must be float values, not uint8: scale integers as "
-         "in training, or give codes to run_codes"),
-        (np.array(["a"]), "x must be float values, not <U1: scale integers as in training, or "
+        (np.full((1, 3, 2, 2), 2**24 + 1), "x must be integers of at most 24 bits, or floats: "
          "give codes to run_codes"),
+        (np.full((1, 3, 2, 2), -(2**63)), "x must be integers of at most 24 bits, or floats: "
+         "give codes to run_codes"),
+        (np.zeros((1, 3, 2), np.uint8), "x must have shape (samples, 3, 2, 2), not (1, 3, 2)"),
+        (np.array(["a"]), "x must hold numbers, not <U1"),
         (np.full((2, 3, 2, 2), np.nan), "x must be finite: 24 values are not, the first is nan at "
          "(0, 0, 0, 0)"),
         ({"z": np.zeros((1, 3, 2, 2))}, "inputs must be x, not z"),

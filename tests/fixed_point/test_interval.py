@@ -172,3 +172,15 @@ def test_errors(call: Any, text: str) -> None:
         call()
     assert isinstance(caught.value, QfxError)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("bits", [20, 21, 22, 23])
+def test_dot_around_64_bits(bits: int) -> None:
+    """Products that fit into int64, and whose sum does or does not."""
+    weights = np.full(3, 1 << bits)
+    interval = Interval(-(1 << 40), (1 << 40) - 1).dot(weights)
+    assert (int(interval.min_code), int(interval.max_code)) == (
+        -(3 << (bits + 40)), (3 << (bits + 40)) - (3 << bits),
+    )  # fmt: skip
+    partial = Interval(0, 1 << 40).dot_partial(np.array([1 << bits, 1 << bits, -(1 << bits)]))
+    assert (int(partial.min_code), int(partial.max_code)) == (-(1 << (bits + 40)), 2 << (bits + 40))

@@ -48,6 +48,30 @@ def test_no_float32_accident() -> None:
     assert to_codes(below_half, FixedPointFormat(8, 8), "AP_RND") == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("flush", [False, True])
+def test_subnormals_are_no_zeros(dtype: Any, flush: bool) -> None:
+    """Also where another library has told the processor to take them for zero."""
+    torch = pytest.importorskip("torch")
+    least = np.finfo(dtype).smallest_subnormal
+    x = np.array([0.0, least, -least, 7 * least, -7 * least, -0.0, np.finfo(dtype).tiny])
+    x = x.astype(dtype)
+    lsb = 2 * least
+    bits = -round(float(np.log2(float(lsb)))) if dtype == np.float32 else 1073
+    halved = [0, 0, -1, 3, -4, 0, 63]  # in units of two of the least steps
+    torch.set_flush_denormal(flush)
+    try:
+        down = cast_codes(x, 4, 7, True, "AP_TRN", "AP_SAT")
+        up = cast_codes(x, 4, 7, True, "AP_RND_INF", "AP_SAT")
+        near = cast_codes(x, bits, 7, True, "AP_TRN", "AP_SAT")
+        one = cast_codes(x[2], 4, 7, True, "AP_TRN", "AP_SAT")
+    finally:
+        torch.set_flush_denormal(False)
+    assert down.tolist() == [0, 0, -1, 0, -1, 0, 0] and int(one) == -1
+    assert up.tolist() == [0] * 7
+    assert near.tolist() == halved
+
+
 def test_float32_keeps_its_bits_under_many_fractional_bits() -> None:
     x = np.array([0.1, -0.1], dtype=np.float32)
     fmt = FixedPointFormat(40, 2)

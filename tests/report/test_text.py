@@ -43,6 +43,27 @@ def test_verdict():
     assert text.verdict(unproven) == "No executor was compared: nothing is proven."
 
 
+def test_a_network_without_a_comparison_is_not_proven():
+    report = make_report()
+    last = report.models[-1]
+    nothing = tuple(replace(entry, compared=0, note="broken") for entry in last.agreement)
+    for agreement in (nothing, ()):
+        unproven = replace(report, models=(*report.models[:-1], replace(last, agreement=agreement)))
+        assert not unproven.proven
+        assert text.verdict(unproven) == (
+            "No executor was compared on some of the networks: these are not proven."
+        )
+
+
+def test_an_executor_that_stopped_is_said():
+    report = make_report()
+    stopped = tuple(replace(entry, note="stopped") for entry in report.models[-1].agreement)
+    models = (*report.models[:-1], replace(report.models[-1], agreement=stopped))
+    assert f"torch: stopped ({report.models[-1].name})" in text.left_out(
+        replace(report, models=models)
+    )
+
+
 def test_groups_begin_with_float():
     groups = text.groups(make_report())
     assert [len(group) for group in groups] == [5, 5]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 
 import brevitas.nn as qnn
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from brevitas_quantizers import QFXFixedPoint, calibrate, export_qonnx
 from brevitas_quantizers.nn import QuantAdd
 from qfx_plugin import verify_agreement
-from qfx_plugin.errors import DataError, ExportError, OptionError
+from qfx_plugin.errors import DataError, ExportError, OptionError, VerificationError
+from qfx_plugin.executors import EXECUTORS, Job
 from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.verify import verify
 from tests import qonnx_models as models
@@ -129,3 +131,189 @@ def test_a_module_that_cannot_be_exported_says_why(torch_seed):
     text = "model must be a path, an onnx.ModelProto or a torch.nn.Module, not dict"
     with pytest.raises(OptionError, match=f"^{text}$"):
         verify({}, np.zeros((3, 4)))
+
+
+class Two(nn.Module):
+    """Inputs that are not commutative, of which one may be left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
+        self.entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=5)
+        self.fc1, self.fc2 = qnn.QuantLinear(6, 3, **weight), qnn.QuantLinear(6, 3, **weight)
+        self.add = QuantAdd(QFXFixedPoint)
+
+    def forward(self, u: Tensor, a: Tensor, scale: float | None = None) -> Tensor:
+        return self.add(self.fc1(self.entry(u)), self.fc2(self.entry(a)))
+
+
+@pytest.fixture
+def two(tmp_path, torch_seed):
+    model = Two().train()
+    u, a = torch.randn(2, 40, 6)
+    model(u, a)
+    export_qonnx(model.eval(), (u[:1], a[:1]), tmp_path / "two.onnx")
+    return model, tmp_path / "two.onnx", u, a
+
+
+def test_several_inputs_in_order_and_by_every_name(two):
+    model, path, u, a = two
+    forms = [
+        {"a": a, "u": u}, {"input_1": a.numpy(), "input_0": u}, [u, a.numpy()], (u, a),
+    ]  # fmt: skip
+    for inputs in forms:
+        for source, twin in ((path, model), (model, None)):
+            result = verify(source, inputs, twin, executors=["torch", "qonnx"])
+            result.raise_if_different(required=["torch", "qonnx"])
+            assert result["torch"].samples == 40
+
+
+@pytest.mark.parametrize(
+    ("names", "of_file", "of_module"),
+    [
+        ("ua ", "inputs must be exactly input_0, input_1, not input_0, input_1,  ",
+         "inputs must be named u, a, scale as in forward, not u, a,  "),
+        ("u", "inputs must be exactly input_0, input_1, not input_0", None),
+        ("ux", "inputs must be exactly input_0, input_1, not input_0, x",
+         "inputs must be named u, a, scale as in forward, not u, x"),
+        ("", "inputs must be exactly input_0, input_1, not none",
+         "inputs must be named u, a, scale as in forward, not none"),
+    ],
+)  # fmt: skip
+def test_wrong_names_of_inputs(names, of_file, of_module, two):
+    model, path, u, _ = two
+    with pytest.raises(DataError) as error:
+        verify(path, dict.fromkeys(names, u), model)
+    assert str(error.value) == of_file
+    with pytest.raises((DataError, ExportError)) as error:
+        verify(model, dict.fromkeys(names, u))
+    if of_module is not None:
+        assert str(error.value) == of_module
+
+
+def test_several_inputs_that_do_not_fit(two):
+    _, path, u, a = two
+    for inputs, text in (
+        ([u, a, a], "inputs must be given by name (input_0, input_1), not as 3 arrays"),
+        (u, "inputs must be given by name (input_0, input_1), not as one array"),
+        (
+            [u, a[:3]],
+            "inputs must have the same number of samples, not {'input_0': 40, 'input_1': 3}",
+        ),
+    ):
+        with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+            verify(path, inputs)
+
+
+def test_a_name_that_no_input_has(tmp_path, torch_seed):
+    model = trained("prelu", 4)
+    x = batch(model, 5)
+    export_qonnx(model, x[:1], tmp_path / "m.onnx")
+    with pytest.raises(DataError, match="^inputs must be exactly input, not other$"):
+        verify(tmp_path / "m.onnx", {"other": x}, model)
+    for one in ({"input": x}, (x,), [x], x):
+        verify(tmp_path / "m.onnx", one, model, executors=["torch"]).raise_if_different()
+
+
+class Nested(nn.Module):
+    """Outputs in a dictionary, nested, of different sizes; and a quantizer that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
+        self.entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=5)
+        self.z, self.a, self.m = (qnn.QuantLinear(6, n, **weight) for n in (2, 3, 4))
+        self.unused = qnn.QuantReLU(act_quant=QFXFixedPoint)
+
+    def forward(self, x: Tensor) -> dict[str, object]:
+        if self.training:
+            self.unused(x)
+        x = self.entry(x)
+        return {"z": self.z(x), "a": [self.a(x), (self.m(x), {})]}
+
+
+def test_outputs_in_dictionaries_and_quantizers_that_are_not_called(tmp_path, torch_seed):
+    model = Nested().train()
+    x = torch.randn(40, 6)
+    model(x)
+    export_qonnx(model.eval(), x[:1], tmp_path / "m.onnx")
+    result = verify(tmp_path / "m.onnx", x, model, executors=ALL)
+    result.raise_if_different(required=ALL)
+    sizes = [tensor.codes for tensor in result["torch"].tensors]
+    assert sizes == [40 * 6, 40 * 2, 40 * 3, 40 * 4]
+
+
+def test_a_module_with_other_outputs_than_the_file(tmp_path, torch_seed):
+    model = Nested().train()
+    x = torch.randn(4, 6)
+    model(x)
+    export_qonnx(model.eval(), x[:1], tmp_path / "m.onnx")
+    model.forward = lambda x: model.z(model.entry(x))
+    result = verify(tmp_path / "m.onnx", x, model, executors=["torch"])
+    assert result["torch"].reason == "the module returns 1 tensors, the file has 3 outputs"
+    assert not result.agrees
+
+
+@pytest.mark.parametrize("rounding", ["AP_RND", "AP_RND_INF", "AP_RND_MIN_INF", "AP_RND_ZERO"])
+def test_one_ulp_from_a_tie_qonnx_errs_and_the_file_does_not(rounding, torch_seed):
+    weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
+    entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=8, rounding=rounding)
+    model = nn.Sequential(entry, qnn.QuantLinear(6, 3, **weight)).train()
+    model(torch.randn(40, 6))
+    (bits,) = {op.frac_bits for op in models_graph(model) if hasattr(op, "frac_bits")}
+    ties = (torch.randint(-20, 20, (200, 6)).float() + 0.5) / 2.0**bits
+    near = torch.cat([torch.nextafter(ties, ties + side) for side in (-1, 1)])
+    result = verify(model, near, executors=ALL)
+    assert (result["torch"].differing, result["torch"].samples) == (0, 400)
+    qonnx = result["qonnx"]
+    assert qonnx.differing == 0 and result.agrees
+    if rounding == "AP_RND_ZERO":
+        assert qonnx.ran
+        return
+    assert 0 < qonnx.samples < 400 and not qonnx.ran
+    assert qonnx.reason == (
+        f"left out {400 - qonnx.samples} of 400 samples, on which qonnx itself errs: in float32, "
+        "x + 0.5 becomes a whole number one ULP from a tie"
+    )
+    assert f"  qonnx: {qonnx.reason}" in str(result).splitlines()
+    alone = verify(model, near, executors=["qonnx"])
+    assert not alone.agrees  # what it errs on is no agreement
+    with pytest.raises(VerificationError, match="qonnx was not run: left out"):
+        result.raise_if_different(required=["qonnx"])
+
+
+def models_graph(model: nn.Module):
+    return load_qonnx(export_qonnx(model.eval(), torch.zeros(1, 6)))
+
+
+def test_a_true_difference_beside_a_known_error_stays_one(tmp_path, torch_seed):
+    weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
+    entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=8, rounding="AP_RND_INF")
+    model = nn.Sequential(entry, qnn.QuantLinear(6, 3, **weight)).train()
+    model(torch.randn(40, 6))
+    bits = next(op.frac_bits for op in models_graph(model) if hasattr(op, "frac_bits"))
+    half = torch.tensor(0.5 / 2.0**bits)
+    x = torch.randn(8, 6)
+    x[2, 1] = torch.nextafter(half, torch.tensor(0.0))
+
+    def spoilt(change):
+        def start(job: Job):
+            run = EXECUTORS["qonnx"].start(job)
+            return lambda inputs: change(run(inputs))
+
+        return replace(EXECUTORS["qonnx"], start=start)
+
+    def elsewhere(results):  # in another sample
+        results["output"][5, 0] += 2.0**-20
+        return results
+
+    def same_place(results):  # by more than one code, at the cast itself
+        name = next(name for name, values in results.items() if values.shape == (8, 6))
+        results[name][2, 1] += 3 / 2.0**bits
+        return results
+
+    for change, differing in ((lambda results: results, 0), (elsewhere, 1)):
+        result = verify(model, x, executors=[spoilt(change)])["qonnx"]
+        assert (result.samples, result.differing) == (7, differing)
+    result = verify(model, x, executors=[spoilt(same_place)])["qonnx"]
+    assert (result.samples, result.first[0].sample) == (8, 2)

@@ -15,7 +15,7 @@ from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationE
 from qfx_plugin.executors import EXECUTORS, Executor, Job
 from qfx_plugin.ir import FixedTensor, interpret
 from qfx_plugin.qonnx_import import load_qonnx
-from qfx_plugin.verify import compare_codes, verify
+from qfx_plugin.verify import Agreement, ExecutorAgreement, compare_codes, verify
 from tests import qonnx_models as models
 
 
@@ -138,6 +138,223 @@ def test_an_error_of_the_target_is_a_reason():
     result = verify(model, models.random_inputs(model, 4), executors=["qonnx", broken])
     assert result["broken"].reason == "Conv 'c': too deep for this target"
     assert result["qonnx"].differing == 0
+
+
+def returning(*chunks, name: str = "fake") -> Executor:
+    """An executor that gives one thing after the other: arrays, nothing, or an exception."""
+
+    def start(job: Job):
+        left = iter(chunks)
+
+        def run(inputs):
+            found = next(left)
+            if isinstance(found, BaseException):
+                raise found
+            exact = interpret(job.graph, inputs)["logits"].values
+            return {"logits": exact} if found == "right" else found(exact) if found else found
+
+        return run
+
+    return Executor(name, "numpy", start, lambda job: None)
+
+
+NOTHING = "it returned nothing of 'logits'"
+
+
+@pytest.mark.parametrize(
+    ("executor", "limit", "reason"),
+    [
+        (returning({}, {}), None, NOTHING),
+        (returning(None, None), None, NOTHING),
+        (returning("right", {}), None, NOTHING),
+        (returning("right", TargetError("too far")), None,
+         "stopped after 512 samples: too far"),
+        (returning(TargetError("no")), None, "no"),
+        (returning("right", "right"), 0, "its limit is 0 samples"),
+        (returning("right", "right"), -3, "its limit is -3 samples"),
+    ],
+)  # fmt: skip
+def test_nothing_compared_is_never_agreement(executor, limit, reason):
+    model = models.mlp()
+    limits = {} if limit is None else {"fake": limit}
+    result = verify(
+        model, models.random_inputs(model, 600), executors=[executor, "qonnx"], limits=limits
+    )
+    entry = result["fake"]
+    assert not entry.ran and entry.reason == entry.why == reason
+    assert result.agrees  # qonnx was compared
+    alone = replace(result, executors=(entry,))
+    assert not alone.agrees
+    with pytest.raises(VerificationError, match=re.escape(f"fake was not run: {reason}")):
+        result.raise_if_different(required=["fake"])
+    with pytest.raises(VerificationError):
+        alone.raise_if_different()
+    word = "" if entry.codes else "not run: "
+    assert f"{word}{reason}" in str(result)
+
+
+def test_an_executor_without_codes_did_not_run():
+    assert not ExecutorAgreement("fake", "1", samples=3).ran
+    assert ExecutorAgreement("fake", "1", samples=3).why == "it returned nothing to compare"
+    empty = Agreement("net", 3, 0.0, (ExecutorAgreement("fake", "1", samples=3),))
+    assert not empty.agrees and "not run: it returned nothing to compare" in str(empty)
+    assert not Agreement("net", 3, 0.0, ()).agrees
+
+
+@pytest.mark.parametrize("end", [TargetError("cut"), {}, None])
+def test_what_differed_stays_a_difference(end):
+    model = models.mlp()
+    wrong = returning(lambda exact: {"logits": exact + 1}, end)
+    result = verify(model, models.random_inputs(model, 600), executors=[wrong, "qonnx"])
+    assert result["fake"].differing == 5120 and not result.agrees
+    with pytest.raises(VerificationError, match="fake differs from the interpreter in 5120 of"):
+        result.raise_if_different()
+    assert "fake: logits is the first tensor that differs" in str(result)
+
+
+class Panic(BaseException):
+    """As native code raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError("\n  first\nsecond"), "ValueError: first"),
+        (RuntimeError("first\nsecond"), "RuntimeError: first"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (MemoryError(), "MemoryError"),
+        (RecursionError("deep"), "RecursionError: deep"),
+        (SystemExit(3), "SystemExit: 3"),
+        (Panic("lost"), "Panic: lost"),
+        (UserWarning("w" * 999), f"UserWarning: {'w' * 287}"),
+        (DataError(""), "DataError"),
+    ],
+)
+@pytest.mark.parametrize("place", ["obstacle", "start", "run"])
+def test_whatever_an_executor_raises_is_a_reason(place, error, reason):
+    def fail(*_):
+        raise error
+
+    model = models.mlp()
+    starts = {"run": lambda job: fail}
+    broken = Executor(
+        "broken", "numpy", starts.get(place, fail),
+        fail if place == "obstacle" else lambda job: None,
+    )  # fmt: skip
+    result = verify(model, models.random_inputs(model, 4), executors=[broken, fake(same)])
+    assert (result["broken"].reason, result["broken"].ran) == (reason, False)
+    assert result["fake"].codes == 40 and result.agrees
+
+
+def test_an_interrupt_goes_through():
+    model = models.mlp()
+    with pytest.raises(KeyboardInterrupt):
+        verify(model, models.random_inputs(model, 4), executors=[returning(KeyboardInterrupt())])
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        ({"nonsense": np.zeros((4, 10))}, "'nonsense', which is no tensor of the network"),
+        ({"x": np.zeros((4, 16))}, "'x', which is no tensor of the network"),
+        ({"logits": None}, "no numbers for 'logits', but object"),
+        ({"logits": np.zeros((4, 10), complex)}, "no numbers for 'logits', but complex128"),
+        ({"logits": np.float32(1)}, "shape () of 'logits' for 4 samples"),
+    ],
+)
+def test_results_that_are_none(returned, text):
+    model = models.mlp()
+    executor = returning(lambda exact: returned)
+    with pytest.raises(DataError, match=f"^executor fake returned {re.escape(text)}$"):
+        verify(model, models.random_inputs(model, 4), executors=[executor])
+
+
+def test_every_part_of_a_chunk_is_compared(monkeypatch):
+    """The interpreter runs in smaller pieces than the executors."""
+    monkeypatch.setattr("qfx_plugin.verify.chunk_size", lambda graph: 100)
+    model = models.mlp()
+    x = models.random_inputs(model, 700)
+
+    def spoil(exact):
+        exact[[0, 99, 100, 250, 511]] += 1
+        return {"logits": exact}
+
+    result = verify(model, x, executors=[returning(spoil, "right"), "qonnx"], limits={"qonnx": 650})
+    assert [tensor.codes for tensor in result["fake"].tensors] == [7000]
+    assert [d.sample for d in result["fake"].first] == [0] * 5
+    assert result["fake"].tensors[0].differing_samples == 5
+    assert (result["qonnx"].samples, result["qonnx"].codes) == (650, 650 * 122)
+    assert result["qonnx"].ran and result["qonnx"].differing == 0
+
+
+def test_executors_cannot_change_each_others_inputs():
+    model = models.mlp()
+    x = models.random_inputs(model, 30)
+
+    def start(job: Job):
+        def run(inputs):
+            inputs["x"] *= 0
+            return {"logits": interpret(job.graph, inputs)["logits"].values}
+
+        return run
+
+    cheat = Executor("cheat", "numpy", start, lambda job: None)
+    result = verify(model, x, executors=[cheat, "qonnx"])
+    assert result["cheat"].differing and not result["qonnx"].differing
+    np.testing.assert_array_equal(x, models.random_inputs(model, 30))
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [({"qonx": 3}, "limits must be of qonnx, torch, onnxruntime, hls4ml, finn, rtl, not 'qonx'"),
+     ({"qonnx": 2.5}, "limits of qonnx must be a number of samples, not 2.5"),
+     ({"qonnx": True}, "limits of qonnx must be a number of samples, not True")],
+)  # fmt: skip
+def test_limits_that_are_none(limits, text):
+    model = models.mlp()
+    with pytest.raises(OptionError, match=f"^{re.escape(text)}$"):
+        verify(model, models.random_inputs(model, 4), executors=["qonnx"], limits=limits)
+
+
+def test_required_executors_must_exist():
+    model = models.mlp()
+    result = verify(model, models.random_inputs(model, 4), executors=["qonnx"])
+    text = "required must be executors compared (qonnx), not 'qonx'"
+    with pytest.raises(OptionError, match=f"^{re.escape(text)}$"):
+        result.raise_if_different(required=["qonx"])
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (np.zeros((3, 4)), "input 'x' must have shape (samples, 16), not (3, 4)"),
+        (np.zeros(16), "input 'x' must have shape (samples, 16), not (16,)"),
+        (np.array("x"), "input 'x' must hold numbers, not <U1"),
+        (np.full((1, 16), np.nan), "input 'x' must be finite in float32: 16 values are not, the "
+         "first is nan at (0, 0)"),
+        (np.full((1, 16), 1e39), "input 'x' must be finite in float32: 16 values are not, the "
+         "first is 1e+39 at (0, 0)"),
+        (np.full((1, 16), 2**24 + 1), "input 'x' must be integers of at most 24 bits, or floats: "
+         "16 values are not, the first is 16777217 at (0, 0)"),
+        ([[1, 2], [3]], "inputs must be arrays of numbers: setting an array element with a "
+         "sequence. The requested array has an inhomogeneous shape after 1 dimensions. The "
+         "detected shape was (2,) + inhomogeneous part."),
+        ({"y": np.zeros((3, 16))}, "inputs must be exactly x, not y"),
+    ],
+)  # fmt: skip
+def test_inputs_that_do_not_fit(x, text):
+    with pytest.raises(DataError) as error:
+        verify(models.mlp(), x, executors=["qonnx"])
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i4", "?", "f2", "f8"])
+def test_numbers_of_every_kind(dtype):
+    model = models.mlp()
+    x = (models.random_inputs(model, 20) * 8).astype(dtype)
+    result = verify(model, x, executors=["qonnx", fake(same)])
+    result.raise_if_different(required=["qonnx", "fake"])
 
 
 def test_the_report_prints_as_a_table():

@@ -126,7 +126,7 @@ def check_finn_driver(overlay: Path) -> str:
 def _check_import(overlay: Path, package: str, text: str) -> str:
     result = subprocess.run(
         [sys.executable, "-I", "-B", "-c", _HEAD + text + _TAIL % package, str(overlay)],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or ["no message"]
@@ -149,6 +149,8 @@ def check_shell_script(path: Path) -> None:
     Raises:
         TargetError: it does not.
     """
-    result = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["bash", "-n", str(path)], capture_output=True, text=True, errors="replace", check=False
+    )
     if result.returncode != 0:
         raise TargetError(f"{path.name} does not parse: {result.stderr.strip()}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import VerificationError
+from ..inputs import count_of, load_inputs
 from ..steps import Facts, StepContext
 
 PYTHON_SAMPLES = 8
@@ -53,19 +54,21 @@ def compare(context: StepContext, dataflow: Any, model: Any, what: str, most: in
     samples = most or PYTHON_SAMPLES
     inputs = samples_of(context, samples)
     differing = dataflow.differences(inputs, model)
-    compared = sum(int(np.prod(port.shape)) * len(inputs) for port in dataflow.contract.outputs)
+    compared = sum(
+        int(np.prod(port.shape)) * count_of(inputs) for port in dataflow.contract.outputs
+    )
     count = sum(differing.values())
     if count:
         raise VerificationError(
             f"{what}: {count} of {compared} codes differ from the interpreter's"
         )
     context.log.info("%s: %d codes equal", what, compared)
-    return {"executor": what, "samples": len(inputs), "compared": compared, "differing": count}
+    return {"executor": what, "samples": count_of(inputs), "compared": compared, "differing": count}
 
 
 def samples_of(context: StepContext, count: int) -> Any:
     """The first of the build's inputs."""
-    return np.load(context.input("import") / "inputs.npy")[:count]
+    return load_inputs(context.input("import"), count)
 
 
 def save(model: Any, path: Any) -> None:

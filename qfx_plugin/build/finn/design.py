@@ -73,9 +73,10 @@ def stitch(context: StepContext) -> Facts:
     model = load(context, context.input("fold") / "folded.onnx")
     model = assemble(model, context.board.part, 1000.0 / clock)
     inputs = samples_of(context, context.options.settings.frames)
-    names = [op.output for op in dataflow.graph.inputs]
+    if not isinstance(inputs, dict):
+        inputs = {dataflow.graph.inputs[0].output: inputs}
     context.progress(0, 1, "simulating")
-    sized = size_fifos(model, dataflow.graph, dataflow.contract, {names[0]: inputs}, simulate)
+    sized = size_fifos(model, dataflow.graph, dataflow.contract, inputs, simulate)
     (context.folder / "fifo_depths.json").write_text(json.dumps(sized.depths, indent=2) + "\n")
     outputs = sum(int(_size(port.shape)) for port in dataflow.contract.outputs)
     used = total(sized.model)

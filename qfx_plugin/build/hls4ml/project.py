@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...driver import Description
-from ...errors import TargetError, VerificationError
+from ...errors import TargetError
+from ..compare import Comparison
 from ..steps import Facts, StepContext
 from ..workspace import digests
 
@@ -64,27 +65,14 @@ def simulate(context: StepContext) -> Facts:
     inputs, expected = np.load(source / "inputs.npy"), np.load(source / "expected_0.npy")
     (output,) = context.facts("import")["outputs"]
     points = np.asarray(output["frac_bits"]).reshape(-1, *[1] * (len(output["shape"]) - 1))
-    differing = 0
+    comparison = Comparison("hls4ml C simulation", context.log)
     for start in range(0, len(inputs), CHUNK):
         values = np.asarray(model.predict(inputs[start : start + CHUNK]))
         codes = np.ldexp(values.reshape(len(values), *output["shape"]), points)
-        wrong = codes != expected[start : start + CHUNK]
-        if wrong.any() and not differing:
-            context.log.error("first difference: sample %d", start + int(np.argwhere(wrong)[0, 0]))
-        differing += int(wrong.sum())
+        wanted = expected[start : start + CHUNK]
+        comparison.add({output["name"]: codes}, {output["name"]: wanted})
         context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples")
-    if differing:
-        raise VerificationError(
-            f"hls4ml C simulation differs from the interpreter in {differing} of {expected.size} "
-            "codes"
-        )
-    context.log.info("%d codes equal", expected.size)
-    entry = {
-        "executor": "hls4ml C simulation",
-        "samples": len(inputs),
-        "compared": int(expected.size),
-        "differing": differing,
-    }
+    entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
     return {"agreement": [entry]}
 

@@ -21,6 +21,7 @@ from ...shell.simulated_hls import SimulatedHls, compile_hls
 from ...shell.wrap import DMA_LENGTH_BITS, network_id
 from ...tools import compiler
 from ..board_values import accelerator_address, dma_address
+from ..compare import Comparison
 from ..render import render
 from ..steps import Facts, StepContext
 from .project import copy_sources
@@ -190,9 +191,13 @@ def _simulate(context: StepContext, objects: Sequence[Path], top: str) -> str:
     """Run the test bench; returns its last line."""
     folder, scratch = context.folder, context.scratch
     program = compiler.link_program(objects, scratch / "testbench")
-    result = subprocess.run(
-        [program, str(folder)], capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-    )
+    try:
+        result = subprocess.run(
+            [program, str(folder)], capture_output=True, text=True, errors="replace",
+            timeout=TIME_LIMIT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise VerificationError(f"test bench of {top} took more than {TIME_LIMIT} s") from None
     lines = [line for line in result.stdout.strip().splitlines() if line] or ["no output"]
     if result.returncode != 0:
         raise VerificationError(
@@ -216,19 +221,11 @@ def _drive(context: StepContext, description: Description, objects: Sequence[Pat
     expected = np.load(context.folder / "expected_0.npy")
     with QfxAccelerator(SimulatedHls(library, description), description) as accelerator:
         codes = accelerator.run(inputs, codes=True)
-    differing = int((codes != expected).sum())
-    if differing:
-        raise VerificationError(
-            f"the driver gets {differing} of {codes.size} codes from the compiled accelerator that "
-            "differ from the interpreter's"
-        )
+    comparison = Comparison("driver and AXI-Stream top, C++", context.log)
+    name = description.outputs[0].name
+    comparison.add({name: codes}, {name: expected})
     context.progress(4, 4, "driver")
-    return {
-        "executor": "driver and AXI-Stream top, C++",
-        "samples": len(inputs),
-        "compared": codes.size,
-        "differing": differing,
-    }
+    return comparison.entry()
 
 
 def describe(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...config import save
 from ..board_values import RTL_CELL, board_values
+from ..inputs import load_inputs, save_inputs
 from ..overlay import copy_driver, list_overlay, write_run_script
 from ..render import render
 from ..steps import Facts, StepContext
@@ -58,7 +59,7 @@ def _write_overlay(context: StepContext, overlay: Path) -> None:
     overlay.mkdir()
     shutil.copyfile(context.input("shell") / "accelerator.json", overlay / "accelerator.json")
     source = context.input("import")
-    np.save(overlay / "inputs.npy", np.load(source / "inputs.npy")[:SAMPLES])
+    save_inputs(overlay, load_inputs(source, SAMPLES))
     for index, codes in enumerate(expected_codes(context, source).values()):
         np.save(overlay / f"expected_{index}.npy", codes[:SAMPLES])
     write_run_script(overlay, context.facts("shell")["top"])

@@ -1,0 +1,108 @@
+"""A network's inputs as they are given: by name, in order, of any type; checked before use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UnsupportedModelError
+from .graph import Graph
+from .ops import Input
+
+FLOAT32_INTEGERS = 24
+"""Integers of so many bits are floats, all of them."""
+
+
+def check_inputs(graph: Graph, inputs: Any) -> dict[str, NDArray[Any]]:
+    """Inputs by name: arrays of equal batch and the right shapes.
+
+    Args:
+        graph: the network.
+        inputs: as for `interpret`.
+
+    Raises:
+        DataError: inputs are missing or unknown, have the wrong shape, or hold no numbers.
+    """
+    names = [op.output for op in graph.inputs]
+    if not names:
+        raise UnsupportedModelError(f"graph {graph.name!r} has no input")
+    if not isinstance(inputs, Mapping):
+        inputs = dict(zip(names, _in_order(graph, inputs), strict=True))
+    if set(inputs) != set(names):
+        given = ", ".join(map(str, inputs)) or "none"
+        raise DataError(f"inputs must be exactly {', '.join(names)}, not {given}")
+    arrays = {name: as_array(inputs[name]) for name in names}
+    for op in graph.inputs:
+        _check_input(op, arrays[op.output])
+    batches = {name: len(array) for name, array in arrays.items()}
+    if len(set(batches.values())) != 1:
+        raise DataError(f"inputs must have the same number of samples, not {batches}")
+    return arrays
+
+
+def as_array(given: Any) -> NDArray[Any]:
+    """An array, or what can be read as one; also a tensor of torch.
+
+    Raises:
+        DataError: its rows have different lengths, or it cannot be read.
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"inputs must be arrays of numbers: {reason}") from error
+
+
+def _in_order(graph: Graph, inputs: Any) -> list[Any]:
+    """One array, or one of each input in the order of the file."""
+    ops = graph.inputs
+    several = isinstance(inputs, list | tuple)
+    fits = several and len(inputs) == len(ops)
+    if fits and len(ops) == 1:  # or is it a batch of one?
+        fits = as_array(inputs[0]).ndim == len(ops[0].shape) + 1
+    if fits:
+        return list(inputs)
+    if len(ops) == 1:
+        return [inputs]
+    names = ", ".join(op.output for op in ops)
+    what = f"{len(inputs)} arrays" if several else "one array"
+    raise DataError(f"inputs must be given by name ({names}), not as {what}")
+
+
+def _check_input(op: Input, array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"input {op.output!r} must hold numbers, not {array.dtype}")
+    if array.ndim != len(op.shape) + 1 or array.shape[1:] != op.shape:
+        shape = ", ".join(map(str, ("samples", *op.shape)))
+        raise DataError(f"input {op.output!r} must have shape ({shape}), not {array.shape}")
+
+
+def as_float32(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Inputs as every executor gets them.
+
+    Raises:
+        DataError: no samples, a value that is not finite, or an integer that float32 rounds.
+    """
+    found = {}
+    for name, array in arrays.items():
+        if not len(array):
+            raise DataError("inputs must hold at least one sample")
+        with np.errstate(over="ignore"):
+            found[name] = array.astype(np.float32)
+        wrong = ~np.isfinite(found[name])
+        rule = "be finite in float32"
+        if array.dtype.kind in "iu" and not wrong.any():
+            wrong = np.abs(array.astype(np.float64)) > 1 << FLOAT32_INTEGERS
+            rule = f"be integers of at most {FLOAT32_INTEGERS} bits, or floats"
+        if wrong.any():
+            first = tuple(int(index) for index in np.argwhere(wrong)[0])
+            raise DataError(
+                f"input {name!r} must {rule}: {int(wrong.sum())} values are not, the first is "
+                f"{array[first]} at {first}"
+            )
+    return found
