@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .fixed_point import CalibrationError, FixedPointFormat
-from .injectors.proxies import _QFXProxy
+from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
 
@@ -21,13 +21,28 @@ def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantize
     """Yield `(name, quantizer)` for every QFX quantizer, in the order of `model.modules()`.
 
     The name is the layer's and the slot's: `conv1.weight`, `conv1.bias`, `relu1.act`,
-    `conv1.input`, `conv1.output`. A quantizer shared by several slots is yielded once.
+    `conv1.input`, `conv1.output`. A quantizer shared by several slots is yielded once. Before
+    training, binary points of parameters are brought up to date first.
     """
     for name, module in model.named_modules():
         if isinstance(module, _QFXProxy) and module.quantizer is not None:
             layer, _, slot = name.rpartition(".")
             slot = slot.removesuffix("_quant")
-            yield (f"{layer}.{slot}" if layer else slot), module.quantizer
+            name = f"{layer}.{slot}" if layer else slot
+            quantizer = module.quantizer
+            quantizer.label = max(quantizer.label, name, key=len)
+            if isinstance(module, _QFXParameterProxy) and not quantizer.is_settled:
+                module.follow()
+            yield name, quantizer
+
+
+def report_drift(model: nn.Module) -> None:
+    """Warn, once and by name, of parameters that have left the format that training has found."""
+    for _ in named_quantizers(model):  # for their names
+        pass
+    for module in model.modules():
+        if isinstance(module, _QFXParameterProxy):
+            module.follow()
 
 
 def learned_formats(
@@ -42,6 +57,7 @@ def learned_formats(
     Raises:
         CalibrationError: a quantizer has not seen data yet.
     """
+    report_drift(model)
     formats = {}
     for name, quantizer in named_quantizers(model):
         quantizer.require_initialized(name)
@@ -108,6 +124,8 @@ def replicate_formats(model: nn.Module) -> set[nn.Parameter]:
         for state in (*quantizer.parameters(recurse=False), quantizer.initialized):
             state.copy_(of_first_rank(state))
         quantizer._is_initialized = bool(quantizer.initialized)
+        if not quantizer.is_settled:
+            quantizer.remember()
     for latent in latents:
         if latent.requires_grad:
             latent.register_post_accumulate_grad_hook(_average_gradient)
@@ -147,6 +165,9 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     device = next((parameter.device for parameter in model.parameters()), None)
     training = model.training
     model.eval()
+    for module in model.modules():
+        if isinstance(module, _QFXParameterProxy):
+            module.mend()
     batches = 0
     with _observing(observers):
         for batch in loader:

@@ -104,7 +104,8 @@ class _FixedPointCast(torch.autograd.Function):
         # Behind a ReLU stands a layer with weights, which keeps `y` in any case. Elsewhere (a
         # shortcut) it would be kept for the backward pass alone: there it is computed again.
         kept = y if relu else None
-        ctx.save_for_backward(x, frac_bits, bits if isinstance(bits, Tensor) else None, kept)
+        # The rounded point, and not the latent: that may move before the backward pass.
+        ctx.save_for_backward(x, point, bits if isinstance(bits, Tensor) else None, kept)
         ctx.width = None if isinstance(bits, Tensor) else bits
         ctx.relu, ctx.learns_from_rounding = relu, learns_from_rounding
         return y
@@ -112,8 +113,7 @@ class _FixedPointCast(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, frac_bits, learned_width, y = ctx.saved_tensors
-        point = torch.round(frac_bits)
+        x, point, learned_width, y = ctx.saved_tensors
         bits = ctx.width if learned_width is None else learned_width
         signed, rounding, overflow = ctx.modes
         lo, hi = code_bounds(bits, signed, overflow)
@@ -125,9 +125,9 @@ class _FixedPointCast(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             y = _cast(x, point, bits, ctx.modes) if y is None else y
             if ctx.learns_from_rounding:
-                grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)
+                grad_point = binary_point_gradient(grad, grad_x, x, y, point.shape)
             else:
-                grad_point = LN2 * sum_to_shape((grad_x - grad) * y, frac_bits.shape)
+                grad_point = LN2 * sum_to_shape((grad_x - grad) * y, point.shape)
         if ctx.needs_input_grad[2]:
             stopped = (grad - grad_x) * exact_exp2(-point)
             grad_width = _width_gradient(stopped, x * exact_exp2(point), lo, hi, signed, overflow)

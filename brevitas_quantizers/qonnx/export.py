@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import ExportError, QfxError
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
+from brevitas_quantizers.prepare import named_quantizers, report_drift
 
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
@@ -82,6 +83,7 @@ def export_qonnx(
         DataError: NaN or infinity in a parameter.
     """
     target = Target.parse(target)
+    report_drift(model)
     twin = copy.deepcopy(model).cpu().eval()
     check_model(twin, target)
     metadata, trained = describe_model(twin), trained_floats(twin)
@@ -130,6 +132,8 @@ def _run_exporter(twin: nn.Module, args: tuple[Tensor, ...], dynamo: bool) -> on
 
 def _store_quantized_parameters(twin: nn.Module) -> None:
     """Overwrite parameters by their quantized values; casting those again changes nothing."""
+    for _, quantizer in named_quantizers(twin):
+        quantizer.settle()  # before training, binary points would follow the new values
     for module in twin.modules():
         if isinstance(module, DerivedConstants):
             module.store_constants()
