@@ -139,13 +139,24 @@ def _cast(
 ) -> Tensor:
     signed, rounding, overflow = modes
     lo, hi = code_bounds(width, signed, overflow)
-    codes = cast_codes_(x * exact_exp2(point), rounding, lo, hi, signed, overflow)
+    r = x * exact_exp2(point)
+    if rounding is RoundingMode.AP_TRN or overflow is OverflowMode.AP_WRAP_SM:
+        r = _with_sign_of(r, x, point)
+    codes = cast_codes_(r, rounding, lo, hi, signed, overflow)
     lsb = exact_exp2(-point)
     if torch.compiler.is_compiling():
         # Fused in any case. A result that was changed in place gets zero gradients from the
         # compiler of PyTorch 2.11, without a word.
         return codes * lsb
     return codes.mul_(lsb)
+
+
+def _with_sign_of(r: Tensor, x: Tensor, point: Tensor) -> Tensor:
+    """`r = x * 2**point`; negative also where the product underflowed: it is rounded down."""
+    is_number = point.ndim == 0 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if is_number and point.item() >= 0:  # nothing underflows
+        return r
+    return r.masked_fill((r == 0) & (x < 0), -0.25)
 
 
 def binary_point_gradient(
@@ -183,7 +194,9 @@ def _pass_inside(grad: Tensor, x: Tensor, point: Tensor, limits: RangeLimits) ->
     """
     is_number = point.ndim == 0 and isinstance(limits.lower, (int, float))
     if not is_number or x.device.type != "cpu" or torch.compiler.is_compiling():
-        return grad * limits.contains(x * exact_exp2(point))
+        step = exact_exp2(-point)  # limits in units of `x`, which cannot underflow as `r` can
+        limits = replace(limits, lower=limits.lower * step, upper=limits.upper * step)
+        return grad * limits.contains(x)
     lsb = 2.0 ** -float(point)
     number = np.float32 if x.dtype == torch.float32 else np.float64
     lower, upper = number(limits.lower * lsb), number(limits.upper * lsb)

@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.injectors import QFXFixedPoint
 
+from .accumulators import tie_accumulators
 from .errors import Problems
 from .fold import fold_batchnorm as fold
 from .normalise import normalise
@@ -78,6 +79,7 @@ def quantize(
     rules.check(list(sites.values()))
     with _double_if(next(model.parameters(), None)):
         replace_modules(traced, rules, sites)
+    tie_accumulators(traced)
     return _finish(model, traced)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.autograd import exact_exp2, fixed_point_cast, khot_cast
-from brevitas_quantizers.autograd.modes import code_bounds
+from brevitas_quantizers.autograd.modes import code_bounds, needs_float64
 from brevitas_quantizers.fixed_point import (
     CalibrationError,
     DataError,
@@ -91,6 +91,12 @@ class FixedPointQuantizer(Provisional):
         return self.bit_width_latent.clamp(MIN_BIT_WIDTH, self.options.max_bit_width)
 
     @property
+    def rounded_width(self) -> int:
+        """Word length in bits, as used."""
+        width = self.width
+        return int(width.detach().round()) if isinstance(width, Tensor) else width
+
+    @property
     def format(self) -> FixedPointFormat | tuple[FixedPointFormat, ...]:
         """The learned format; a tuple of one format per channel where binary points differ.
 
@@ -98,8 +104,7 @@ class FixedPointQuantizer(Provisional):
             CalibrationError: the binary point has not seen data yet.
         """
         self.require_initialized()
-        width = self.width
-        width = int(width.round()) if isinstance(width, Tensor) else width
+        width = self.rounded_width
         points = [int(point) for point in self.binary_point.detach().round().flatten()]
         formats = tuple(FixedPointFormat.from_frac_bits(width, p, self.signed) for p in points)
         return formats if self.binary_point.ndim else formats[0]
@@ -116,23 +121,30 @@ class FixedPointQuantizer(Provisional):
             dither: round up with the probability of the fraction, instead of as configured.
 
         Returns:
-            Quantized values, of the shape of `x`.
+            Quantized values, of the shape and dtype of `x`. Words of more bits than a float32 has
+            are cast in float64; of their values only bounds, and what wraps, may not fit a float32
+            and are rounded to it. In a float64 model nothing is.
         """
-        options = self.options
+        options, width, dtype = self.options, self.width, x.dtype
         rounding = options.rounding
         if dither:
             x, relu = _dithered(torch.relu(x) if relu else x, frac_bits), False
             rounding = RoundingMode.AP_RND
-        return fixed_point_cast(
+        largest = options.max_bit_width if isinstance(width, Tensor) else width
+        if needs_float64(dtype, largest, self.signed):
+            x, frac_bits = x.double(), frac_bits.double()
+            width = width.double() if isinstance(width, Tensor) else width
+        y = fixed_point_cast(
             x,
             frac_bits,
-            self.width,
+            width,
             self.signed,
             rounding,
             options.overflow,
             relu,
             learns_from_rounding=options.binary_point_gradient is BinaryPointGradient.LSQ,
         )
+        return y if y.dtype == dtype else y.to(dtype)
 
     def forward(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize `x`.

@@ -19,6 +19,7 @@ from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
 from brevitas_quantizers.prepare import named_quantizers, report_drift
 
+from .accumulators import check_accumulators
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
 from .handlers import QFX_HANDLERS
@@ -102,6 +103,7 @@ def export_qonnx(
     _check_inputs_quantized(exported)
     _name_parameters(exported, metadata["shared"])
     canonicalise(exported)
+    check_accumulators(twin, exported.graph)
     metadata |= describe_places(twin, marks, exported.graph)
     exported = _REWRITINGS.get(target, lambda model: model)(exported)
     if target is Target.FINN:

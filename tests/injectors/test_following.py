@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 
 import brevitas.nn as qnn
 import pytest
@@ -291,7 +291,7 @@ def test_brevitas_recurrent_layers(kind, quant, torch_seed):
     slots = ["weight_quant", "bias_quant", "io_quant", "gate_acc_quant"]
     if kind is qnn.QuantLSTM:
         slots += ["sigmoid_quant", "tanh_quant", "cell_state_quant"]
-    options = {slot: QFXFixedPoint for slot in slots} | {"weight_quant": quant}
+    options = dict.fromkeys(slots, QFXFixedPoint) | {"weight_quant": quant}
     layer = kind(4, 8, batch_first=True, **options)
     x = torch.randn(4, 5, 4)
     layer(x)

@@ -1,4 +1,4 @@
-"""Binary points and word lengths that went where no float32 follows: an error that names the layer."""
+"""Binary points and word lengths that no float32 can follow: an error that names the layer."""
 
 from __future__ import annotations
 
