@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .fixed_point import CalibrationError, FixedPointFormat
+from .fixed_point import CalibrationError, DataError, FixedPointFormat
 from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
@@ -148,14 +149,17 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
 
     Args:
         model: a model with QFX quantizers; changed in place.
-        loader: batches: tensors, or sequences whose first element is the input.
+        loader: batches: tensors; sequences of the inputs that `forward` requires, with a label or
+            other things behind them or not, also as `((a, b), label)`; or inputs by the names of
+            `forward`'s arguments, `{"a": a, "b": b}`, where other names are labels. Of arguments
+            with defaults only those count that are given by name.
 
     Returns:
         The model.
 
     Raises:
         CalibrationError: the loader is empty.
-        DataError: an activation is NaN or infinite.
+        DataError: an activation is NaN or infinite, or a batch does not say what the inputs are.
     """
     observers = [
         _Observer(quantizer)
@@ -171,7 +175,8 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     batches = 0
     with _observing(observers):
         for batch in loader:
-            model(batch if isinstance(batch, Tensor) else batch[0])
+            args, kwargs = forward_arguments(model, batch)
+            model(*args, **kwargs)
             batches += 1
     model.train(training)
     seen = all_max(torch.tensor([batches, *(len(o.samples) for o in observers)], device=device))
@@ -180,7 +185,77 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     for observer, samples in zip(observers, seen[1:].tolist(), strict=True):
         if samples:
             observer.finish()
+        observer.quantizer.is_unreached = not samples
     return model
+
+
+def uninitialized_quantizers(model: nn.Module) -> list[str]:
+    """Names of the quantizers whose binary points no data has set: `forward` never called them."""
+    return [name for name, quantizer in named_quantizers(model) if not quantizer.initialized]
+
+
+def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What of a loader's batch `model` is called with; see `calibrate`.
+
+    Raises:
+        DataError: the batch holds too little, or more than `forward` and a label explain.
+    """
+    if isinstance(batch, Tensor):
+        return (batch,), {}
+    parameters = _signature(model).parameters.values()
+    required = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind not in _VARIADIC
+    ]
+    if isinstance(batch, Mapping):
+        return (), _by_name(batch, required, parameters)
+    if isinstance(batch, str) or not isinstance(batch, Sequence) or len(batch) == 0:
+        kind = type(batch).__name__
+        raise DataError(
+            "calibrate: a batch must be a tensor, a sequence that begins with the inputs, or a "
+            f"mapping of argument names to inputs, not {kind if batch is not None else None}"
+        )
+    if isinstance(batch[0], Mapping):
+        return (), _by_name(batch[0], required, parameters)
+    if len(required) <= 1:
+        return (batch[0],), {}
+    inputs = batch
+    if isinstance(batch[0], Sequence):  # ((a, b), label)
+        inputs = batch[0]
+    extra = len(inputs) - len(required)
+    if extra < 0 or extra > (inputs is batch):
+        raise DataError(
+            f"calibrate: a batch must hold the {len(required)} inputs {', '.join(required)} of "
+            f"forward, and at most a label behind them, not {len(inputs)} elements; give "
+            f"(({', '.join(required)}), label) or a mapping of names to inputs"
+        )
+    return tuple(inputs[: len(required)]), {}
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _signature(model: nn.Module) -> inspect.Signature:
+    """Of `forward`; of the model inside, where DDP or `torch.compile` have wrapped it."""
+    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+    signature = inspect.signature(model.forward)
+    wraps = any(parameter.kind in _VARIADIC for parameter in signature.parameters.values())
+    return _signature(inner) if wraps and isinstance(inner, nn.Module) else signature
+
+
+def _by_name(
+    batch: Mapping[str, Any], required: list[str], parameters: Iterable[inspect.Parameter]
+) -> dict[str, Any]:
+    missing = [name for name in required if name not in batch]
+    if missing:
+        raise DataError(
+            f"calibrate: a batch by names must have the inputs {', '.join(required)} of forward, "
+            f"not only {', '.join(map(str, batch))}"
+        )
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(batch)
+    return {p.name: batch[p.name] for p in parameters if p.name in batch}
 
 
 class _Observer:

@@ -74,6 +74,7 @@ class FixedPointQuantizer(Provisional):
         self.register_buffer("_bit_width", torch.tensor(float(options.bit_width)), persistent=False)
         self._fixed_by_user = fixed is not None
         self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
+        self.is_unreached = False  # by the last calibration
         self._is_check_due = True  # of the latents, see `train`
         self._shift: Tensor | None = None  # of the binary point, inside `at`
         self.remember()
@@ -276,6 +277,12 @@ class FixedPointQuantizer(Provisional):
         Raises:
             CalibrationError: no data has set the binary point yet.
         """
+        if not self._is_initialized and self.is_unreached:
+            raise CalibrationError(
+                f"{who or self.name}: the binary point has not been initialised, because forward "
+                "did not call the layer in calibrate; remove the layer, or call it and calibrate "
+                "again"
+            )
         if not self._is_initialized:
             raise CalibrationError(
                 f"{who or self.who}: the binary point has not been initialised; run "

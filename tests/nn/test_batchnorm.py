@@ -7,6 +7,7 @@ import functools
 
 import brevitas.nn as qnn
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -317,3 +318,38 @@ def test_gradients_of_both_calls_are_those_of_two_layers(torch_seed):
     for name, parameter in one.named_parameters():
         parts = [dict(layer.named_parameters())[name].grad for layer in (a, two)]
         torch.testing.assert_close(parameter.grad, sum(parts), msg=name)
+
+
+def test_loaded_statistics_keep_the_points_that_came_with_them(torch_seed):
+    """A layer without statistics starts its points from the first batch; this one has some."""
+    layer = QuantBatchNorm2d(4)
+    layer(torch.randn(32, 4, 5, 5)).sum().backward()
+    with torch.no_grad():
+        for slot in (layer.weight_quant, layer.bias_quant):
+            slot.quantizer.binary_point.sub_(0.375)
+    twin = QuantBatchNorm2d(4)
+    twin.load_state_dict(layer.state_dict())
+    before = twin.weight_quant.quantizer.binary_point.item()
+    twin.train()(torch.randn(32, 4, 5, 5))
+    after = twin.weight_quant.quantizer.binary_point.item()
+    assert after == before != round(before)
+
+
+@pytest.mark.parametrize("eps", [1e-5, 0.5, 3.0])
+def test_epsilon_counts_in_training_and_deployed(eps, torch_seed):
+    plain = nn.BatchNorm2d(4, eps=eps)
+    layer = QuantBatchNorm2d(4, eps=eps, weight_bit_width=16, bias_bit_width=16)
+    x = torch.randn(64, 4, 5, 5) * torch.tensor([0.1, 0.5, 1.0, 3.0]).view(1, -1, 1, 1) + 1
+    for mode in (True, True, False):
+        y, expected = layer.train(mode)(x), plain.train(mode)(x)
+        torch.testing.assert_close(y, expected, rtol=1e-3, atol=1e-3)
+    expected = layer.weight / torch.sqrt(layer.running_var + eps)
+    torch.testing.assert_close(layer.constant("weight").flatten(), expected)
+    model = nn.Sequential(qnn.QuantIdentity(act_quant=QFXFixedPoint), layer)
+    model.eval()[0].train()(x)
+    model.eval()
+    exported = export_qonnx(model, x[:1])
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in exported.graph.initializer}
+    np.testing.assert_allclose(
+        stored["1.weight"].flatten(), expected.detach().numpy(), rtol=0, atol=5e-4
+    )
