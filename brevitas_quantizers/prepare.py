@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .fixed_point import CalibrationError, FixedPointFormat
-from .injectors.proxies import _QFXProxy
+from .fixed_point import CalibrationError, DataError, FixedPointFormat
+from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
 
@@ -21,13 +22,28 @@ def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantize
     """Yield `(name, quantizer)` for every QFX quantizer, in the order of `model.modules()`.
 
     The name is the layer's and the slot's: `conv1.weight`, `conv1.bias`, `relu1.act`,
-    `conv1.input`, `conv1.output`. A quantizer shared by several slots is yielded once.
+    `conv1.input`, `conv1.output`. A quantizer shared by several slots is yielded once. Before
+    training, binary points of parameters are brought up to date first.
     """
     for name, module in model.named_modules():
         if isinstance(module, _QFXProxy) and module.quantizer is not None:
             layer, _, slot = name.rpartition(".")
             slot = slot.removesuffix("_quant")
-            yield (f"{layer}.{slot}" if layer else slot), module.quantizer
+            name = f"{layer}.{slot}" if layer else slot
+            quantizer = module.quantizer
+            quantizer.label = max(quantizer.label, name, key=len)
+            if isinstance(module, _QFXParameterProxy) and not quantizer.is_settled:
+                module.follow()
+            yield name, quantizer
+
+
+def report_drift(model: nn.Module) -> None:
+    """Warn, once and by name, of parameters that have left the format that training has found."""
+    for _ in named_quantizers(model):  # for their names
+        pass
+    for module in model.modules():
+        if isinstance(module, _QFXParameterProxy):
+            module.follow()
 
 
 def learned_formats(
@@ -42,6 +58,7 @@ def learned_formats(
     Raises:
         CalibrationError: a quantizer has not seen data yet.
     """
+    report_drift(model)
     formats = {}
     for name, quantizer in named_quantizers(model):
         quantizer.require_initialized(name)
@@ -108,6 +125,8 @@ def replicate_formats(model: nn.Module) -> set[nn.Parameter]:
         for state in (*quantizer.parameters(recurse=False), quantizer.initialized):
             state.copy_(of_first_rank(state))
         quantizer._is_initialized = bool(quantizer.initialized)
+        if not quantizer.is_settled:
+            quantizer.remember()
     for latent in latents:
         if latent.requires_grad:
             latent.register_post_accumulate_grad_hook(_average_gradient)
@@ -130,14 +149,17 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
 
     Args:
         model: a model with QFX quantizers; changed in place.
-        loader: batches: tensors, or sequences whose first element is the input.
+        loader: batches: tensors; sequences of the inputs that `forward` requires, with a label or
+            other things behind them or not, also as `((a, b), label)`; or inputs by the names of
+            `forward`'s arguments, `{"a": a, "b": b}`, where other names are labels. Of arguments
+            with defaults only those count that are given by name.
 
     Returns:
         The model.
 
     Raises:
         CalibrationError: the loader is empty.
-        DataError: an activation is NaN or infinite.
+        DataError: an activation is NaN or infinite, or a batch does not say what the inputs are.
     """
     observers = [
         _Observer(quantizer)
@@ -147,10 +169,14 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     device = next((parameter.device for parameter in model.parameters()), None)
     training = model.training
     model.eval()
+    for module in model.modules():
+        if isinstance(module, _QFXParameterProxy):
+            module.mend()
     batches = 0
     with _observing(observers):
         for batch in loader:
-            model(batch if isinstance(batch, Tensor) else batch[0])
+            args, kwargs = forward_arguments(model, batch)
+            model(*args, **kwargs)
             batches += 1
     model.train(training)
     seen = all_max(torch.tensor([batches, *(len(o.samples) for o in observers)], device=device))
@@ -159,7 +185,77 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     for observer, samples in zip(observers, seen[1:].tolist(), strict=True):
         if samples:
             observer.finish()
+        observer.quantizer.is_unreached = not samples
     return model
+
+
+def uninitialized_quantizers(model: nn.Module) -> list[str]:
+    """Names of the quantizers whose binary points no data has set: `forward` never called them."""
+    return [name for name, quantizer in named_quantizers(model) if not quantizer.initialized]
+
+
+def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What of a loader's batch `model` is called with; see `calibrate`.
+
+    Raises:
+        DataError: the batch holds too little, or more than `forward` and a label explain.
+    """
+    if isinstance(batch, Tensor):
+        return (batch,), {}
+    parameters = _signature(model).parameters.values()
+    required = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind not in _VARIADIC
+    ]
+    if isinstance(batch, Mapping):
+        return (), _by_name(batch, required, parameters)
+    if isinstance(batch, str) or not isinstance(batch, Sequence) or len(batch) == 0:
+        kind = type(batch).__name__
+        raise DataError(
+            "calibrate: a batch must be a tensor, a sequence that begins with the inputs, or a "
+            f"mapping of argument names to inputs, not {kind if batch is not None else None}"
+        )
+    if isinstance(batch[0], Mapping):
+        return (), _by_name(batch[0], required, parameters)
+    if len(required) <= 1:
+        return (batch[0],), {}
+    inputs = batch
+    if isinstance(batch[0], Sequence):  # ((a, b), label)
+        inputs = batch[0]
+    extra = len(inputs) - len(required)
+    if extra < 0 or extra > (inputs is batch):
+        raise DataError(
+            f"calibrate: a batch must hold the {len(required)} inputs {', '.join(required)} of "
+            f"forward, and at most a label behind them, not {len(inputs)} elements; give "
+            f"(({', '.join(required)}), label) or a mapping of names to inputs"
+        )
+    return tuple(inputs[: len(required)]), {}
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _signature(model: nn.Module) -> inspect.Signature:
+    """Of `forward`; of the model inside, where DDP or `torch.compile` have wrapped it."""
+    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+    signature = inspect.signature(model.forward)
+    wraps = any(parameter.kind in _VARIADIC for parameter in signature.parameters.values())
+    return _signature(inner) if wraps and isinstance(inner, nn.Module) else signature
+
+
+def _by_name(
+    batch: Mapping[str, Any], required: list[str], parameters: Iterable[inspect.Parameter]
+) -> dict[str, Any]:
+    missing = [name for name in required if name not in batch]
+    if missing:
+        raise DataError(
+            f"calibrate: a batch by names must have the inputs {', '.join(required)} of forward, "
+            f"not only {', '.join(map(str, batch))}"
+        )
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(batch)
+    return {p.name: batch[p.name] for p in parameters if p.name in batch}
 
 
 class _Observer:

@@ -31,6 +31,7 @@ def freeze_binary_points(model: nn.Module) -> nn.Module:
         for latent in quantizer.parameters(recurse=False):
             latent.round_()
             latent.requires_grad_(False)
+        quantizer.settle()
     return model
 
 

@@ -104,7 +104,8 @@ class _FixedPointCast(torch.autograd.Function):
         # Behind a ReLU stands a layer with weights, which keeps `y` in any case. Elsewhere (a
         # shortcut) it would be kept for the backward pass alone: there it is computed again.
         kept = y if relu else None
-        ctx.save_for_backward(x, frac_bits, bits if isinstance(bits, Tensor) else None, kept)
+        # The rounded point, and not the latent: that may move before the backward pass.
+        ctx.save_for_backward(x, point, bits if isinstance(bits, Tensor) else None, kept)
         ctx.width = None if isinstance(bits, Tensor) else bits
         ctx.relu, ctx.learns_from_rounding = relu, learns_from_rounding
         return y
@@ -112,8 +113,7 @@ class _FixedPointCast(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, frac_bits, learned_width, y = ctx.saved_tensors
-        point = torch.round(frac_bits)
+        x, point, learned_width, y = ctx.saved_tensors
         bits = ctx.width if learned_width is None else learned_width
         signed, rounding, overflow = ctx.modes
         lo, hi = code_bounds(bits, signed, overflow)
@@ -125,9 +125,9 @@ class _FixedPointCast(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             y = _cast(x, point, bits, ctx.modes) if y is None else y
             if ctx.learns_from_rounding:
-                grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)
+                grad_point = binary_point_gradient(grad, grad_x, x, y, point.shape)
             else:
-                grad_point = LN2 * sum_to_shape((grad_x - grad) * y, frac_bits.shape)
+                grad_point = LN2 * sum_to_shape((grad_x - grad) * y, point.shape)
         if ctx.needs_input_grad[2]:
             stopped = (grad - grad_x) * exact_exp2(-point)
             grad_width = _width_gradient(stopped, x * exact_exp2(point), lo, hi, signed, overflow)
@@ -139,13 +139,24 @@ def _cast(
 ) -> Tensor:
     signed, rounding, overflow = modes
     lo, hi = code_bounds(width, signed, overflow)
-    codes = cast_codes_(x * exact_exp2(point), rounding, lo, hi, signed, overflow)
+    r = x * exact_exp2(point)
+    if rounding is RoundingMode.AP_TRN or overflow is OverflowMode.AP_WRAP_SM:
+        r = _with_sign_of(r, x, point)
+    codes = cast_codes_(r, rounding, lo, hi, signed, overflow)
     lsb = exact_exp2(-point)
     if torch.compiler.is_compiling():
         # Fused in any case. A result that was changed in place gets zero gradients from the
         # compiler of PyTorch 2.11, without a word.
         return codes * lsb
     return codes.mul_(lsb)
+
+
+def _with_sign_of(r: Tensor, x: Tensor, point: Tensor) -> Tensor:
+    """`r = x * 2**point`; negative also where the product underflowed: it is rounded down."""
+    is_number = point.ndim == 0 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if is_number and point.item() >= 0:  # nothing underflows
+        return r
+    return r.masked_fill((r == 0) & (x < 0), -0.25)
 
 
 def binary_point_gradient(
@@ -183,7 +194,9 @@ def _pass_inside(grad: Tensor, x: Tensor, point: Tensor, limits: RangeLimits) ->
     """
     is_number = point.ndim == 0 and isinstance(limits.lower, (int, float))
     if not is_number or x.device.type != "cpu" or torch.compiler.is_compiling():
-        return grad * limits.contains(x * exact_exp2(point))
+        step = exact_exp2(-point)  # limits in units of `x`, which cannot underflow as `r` can
+        limits = replace(limits, lower=limits.lower * step, upper=limits.upper * step)
+        return grad * limits.contains(x)
     lsb = 2.0 ** -float(point)
     number = np.float32 if x.dtype == torch.float32 else np.float64
     lower, upper = number(limits.lower * lsb), number(limits.upper * lsb)

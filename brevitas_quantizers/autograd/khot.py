@@ -35,18 +35,18 @@ class _KHotCast(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, frac_bits: Tensor, codes: Tensor) -> Tensor:
         point = torch.round(frac_bits)
         y = nearest_code(x * exact_exp2(point), codes) * exact_exp2(-point)
-        ctx.save_for_backward(x, y, frac_bits, codes)
+        ctx.save_for_backward(x, y, point, codes)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, frac_bits, codes = ctx.saved_tensors
-        r = x * exact_exp2(torch.round(frac_bits))
+        x, y, point, codes = ctx.saved_tensors
+        r = x * exact_exp2(point)
         grad_x = grad * ((r >= codes[0] - 0.5) & (r <= codes[-1] + 0.5))
         grad_point = None
         if ctx.needs_input_grad[1]:
-            grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)
+            grad_point = binary_point_gradient(grad, grad_x, x, y, point.shape)
         return grad_x, grad_point, None
 
 

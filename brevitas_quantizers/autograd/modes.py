@@ -40,6 +40,11 @@ def exact_exp2(exponent: Tensor) -> Tensor:
     return ((exponent.to(integer) + bias) << mantissa_bits).view(exponent.dtype)
 
 
+def needs_float64(dtype: torch.dtype, width: int, signed: bool) -> bool:
+    """Whether float32 cannot hold each code of a word length, and float64 can."""
+    return dtype == torch.float32 and width - int(signed) > _MANTISSA_BITS[dtype]
+
+
 def check_float_holds_codes(dtype: torch.dtype, width: int, signed: bool) -> None:
     """Refuse a word length whose codes `dtype` cannot hold one by one.
 

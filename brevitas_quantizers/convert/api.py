@@ -12,13 +12,14 @@ from torch import fx, nn
 
 from brevitas_quantizers.injectors import QFXFixedPoint
 
+from .accumulators import tie_accumulators
 from .errors import Problems
 from .fold import fold_batchnorm as fold
 from .normalise import normalise
 from .places import place_quantizers
 from .replace import find_sites, replace_modules
 from .rules import Rules
-from .trace import trace
+from .trace import guard_constants, trace
 
 
 def quantize(
@@ -30,6 +31,7 @@ def quantize(
     last_layer: Mapping[str, Any] | None = None,
     overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
     fold_batchnorm: bool = False,
+    example_inputs: Any = None,
     **options: Any,
 ) -> fx.GraphModule:
     """Make a QFX network of a float one: every weight, bias and activation in fixed point.
@@ -49,6 +51,10 @@ def quantize(
             type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
             them over `first_layer` and `last_layer`.
         fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
+        example_inputs: what forward is called with, where that is more than its required
+            arguments: a tensor, a tuple by position or a mapping by name. Tensors stay inputs of
+            the network; other values (a flag) are what it is converted for. An argument that is
+            not given takes its default.
         options: further `QuantizerOptions` for all quantizers (`rounding="AP_TRN"`), or with the
             prefix `weight_`, `bias_`, `act_` or `input_` for some (`weight_bit_width=4`). The same
             names, and `quant` itself, are valid in the dictionaries above.
@@ -66,7 +72,7 @@ def quantize(
         last_layer or {},
         overrides or {},
     )
-    traced = trace(model)
+    traced = trace(model, example_inputs)
     _warn_of_unused(model, traced)
     problems = Problems(type(model).__name__)
     normalise(traced, problems)
@@ -78,6 +84,7 @@ def quantize(
     rules.check(list(sites.values()))
     with _double_if(next(model.parameters(), None)):
         replace_modules(traced, rules, sites)
+    tie_accumulators(traced)
     return _finish(model, traced)
 
 
@@ -105,6 +112,7 @@ def _double_if(parameter: torch.Tensor | None) -> Iterator[None]:
 
 def _finish(model: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:
     """Mode, device and float type of the original; the graph holds what it calls, nothing else."""
+    guard_constants(traced)
     result = fx.GraphModule(traced, traced.graph, class_name=type(model).__name__)
     parameter: torch.Tensor | None = next(model.parameters(), None)
     if parameter is not None:

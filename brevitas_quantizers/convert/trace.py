@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
+from collections.abc import Mapping
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
-from brevitas_quantizers.fixed_point import ConversionError
+from brevitas_quantizers.fixed_point import ConversionError, DataError
 
 from .errors import raise_site
 from .kinds import HANDLED, base_type
 
 NAME = "qfx_name"
+CONSTANT = "qfx_constant"
 _PLAIN_NAMES = {operator.iadd: "add", operator.imul: "mul"}
 _QUANTIZED_HOMES = ("brevitas.", "brevitas_quantizers.")
 
@@ -33,6 +37,21 @@ class _Tracer(fx.Tracer):
 
     record_stack_traces = True
 
+    def __init__(self, constants: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._constants = constants
+
+    def create_args_for_root(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
+        """Placeholders for inputs, and values for arguments that are none."""
+        function, arguments = super().create_args_for_root(*args, **kwargs)
+        for index, argument in enumerate(arguments):
+            if isinstance(argument, fx.Proxy) and argument.node.target in self._constants:
+                constant = self._constants[argument.node.target]
+                argument.node.meta[CONSTANT] = arguments[index] = constant
+                if argument.node.args:  # may be left out, and then is what it was traced with
+                    argument.node.args = (constant,)
+        return function, arguments
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether `m` becomes one call instead of the calls inside its forward."""
         return (
@@ -46,8 +65,12 @@ class _Tracer(fx.Tracer):
         return _Proxy(node, self)
 
 
-def trace(model: nn.Module) -> fx.GraphModule:
+def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
     """Trace a copy of `model` in evaluation mode.
+
+    Args:
+        model: the float network.
+        example_inputs: as of `quantize`.
 
     Returns:
         The graph; `node.meta[NAME]` is the qualified name of each call: the module's own, or for
@@ -63,8 +86,9 @@ def trace(model: nn.Module) -> fx.GraphModule:
             "nn.Sequential"
         )
     root = copy.deepcopy(model).eval()
+    constants = _constants(model, example_inputs)
     try:
-        graph = _Tracer().trace(root)
+        graph = _Tracer(constants).trace(root)
     except Exception as error:  # whatever a user's forward() raises when it is given proxies
         site = raise_site(error.__traceback__)
         cause = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -75,6 +99,58 @@ def trace(model: nn.Module) -> fx.GraphModule:
     traced = fx.GraphModule(root, graph, class_name=who)
     _name_calls(traced)
     return traced
+
+
+def _constants(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
+    """Arguments of forward that are no inputs: defaults, and what is given but holds no tensor."""
+    positional, named = (), {}
+    if isinstance(example_inputs, Mapping):
+        named = dict(example_inputs)
+    elif example_inputs is not None:
+        single = isinstance(example_inputs, Tensor)
+        positional = (example_inputs,) if single else tuple(example_inputs)
+    signature = inspect.signature(model.forward)
+    try:
+        given = signature.bind_partial(*positional, **named).arguments
+    except TypeError as error:
+        raise ConversionError(
+            f"{type(model).__name__}: example_inputs must fit forward{signature}: {error}"
+        ) from None
+    constants = {}
+    for name, parameter in signature.parameters.items():
+        value = given.get(name, parameter.default)
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if not variadic and value is not parameter.empty and not _holds_tensor(value):
+            constants[name] = value
+    return constants
+
+
+def _holds_tensor(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in tree_leaves(value))
+
+
+def guard_constants(traced: fx.GraphModule) -> None:
+    """Refuse, when the network is called, other values of arguments than those it is made for."""
+    placeholders = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    for node in placeholders:
+        if CONSTANT in node.meta:
+            with traced.graph.inserting_after(placeholders[-1]):
+                arguments = (node, str(node.target), node.meta[CONSTANT])
+                traced.graph.call_function(require_constant, arguments)
+
+
+def require_constant(value: Any, name: str, constant: Any) -> None:
+    """Check one argument.
+
+    Raises:
+        DataError: `value` is another than the network was converted with.
+    """
+    if value is not constant and (isinstance(value, Tensor) or value != constant):
+        kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
+        raise DataError(
+            f"forward: {name} must be {constant!r}, as when the network was quantized, not {kind}; "
+            f"give quantize(..., example_inputs={{{name!r}: ...}}) what it is called with"
+        )
 
 
 def _name_calls(traced: fx.GraphModule) -> None:

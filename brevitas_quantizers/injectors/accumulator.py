@@ -8,10 +8,13 @@ toward zero, which cannot raise it again. So the bound is a guarantee, not a pen
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from brevitas_quantizers.autograd import exact_exp2
+from brevitas_quantizers.fixed_point import OptionError
 
 from .options import QuantizerOptions
 from .quantizers import FixedPointQuantizer
@@ -22,28 +25,67 @@ _MARGIN = 1.0 - 2.0**-20  # what rounding of the scaled weights could add, many 
 class AccumulatorBoundQuantizer(FixedPointQuantizer):
     """Casts weights so that sums of products fit `options.accumulator_bit_width` signed bits.
 
+    Width and sign of the layer's input are those of its quantizer, where that is known: the layer's
+    own `input_quant`, or what `quantize` has found in the graph (`inputs`). Elsewhere they are the
+    options `accumulator_input_bit_width` and `accumulator_input_signed`, which the export checks.
+
     Args:
         who: name for errors.
         options: validated options with `accumulator_bit_width`.
         shape: shape of the binary points.
         channel_axis: axis of the output channels in the weight.
+        layers: the layers whose weights these are.
     """
 
     def __init__(
-        self, who: str, options: QuantizerOptions, shape: tuple[int, ...], channel_axis: int
+        self,
+        who: str,
+        options: QuantizerOptions,
+        shape: tuple[int, ...],
+        channel_axis: int,
+        layers: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__(who, options, shape)
         self.channel_axis = channel_axis
+        self._layers = list(layers)  # lists: these are no submodules
+        self.inputs: list[FixedPointQuantizer] = []
+
+    @property
+    def largest_input(self) -> int:
+        """Largest magnitude of an input code."""
+        own = [
+            quantizer
+            for layer in self._layers
+            if isinstance(
+                quantizer := getattr(getattr(layer, "input_quant", None), "quantizer", None),
+                FixedPointQuantizer,
+            )
+        ]
+        options = self.options
+        formats = [(options.accumulator_input_bit_width, options.accumulator_input_signed)]
+        if own or self.inputs:
+            formats = [(q.rounded_width, q.signed) for q in own or self.inputs]
+        return max(2 ** (bits - 1) if signed else 2**bits - 1 for bits, signed in formats)
 
     @property
     def largest_norm(self) -> int:
-        """Largest L1 norm of an output channel's codes."""
-        bits, signed = (
-            self.options.accumulator_input_bit_width,
-            self.options.accumulator_input_signed,
-        )
-        largest_input = 2 ** (bits - 1) if signed else 2**bits - 1
-        return (2 ** (self.options.accumulator_bit_width - 1) - 1) // largest_input
+        """Largest L1 norm of an output channel's codes.
+
+        Raises:
+            OptionError: a single product would need more bits.
+        """
+        norm = self.largest_sum // self.largest_input
+        if norm < 1:
+            raise OptionError(
+                f"{self.name}: accumulator_bit_width must hold the layer's input times one, whose "
+                f"magnitude reaches {self.largest_input}, not {self.options.accumulator_bit_width}"
+            )
+        return norm
+
+    @property
+    def largest_sum(self) -> int:
+        """Largest magnitude that the guaranteed width holds with either sign."""
+        return int(2 ** (self.options.accumulator_bit_width - 1) - 1)
 
     def cast(self, x: Tensor, frac_bits: Tensor, **options: bool) -> Tensor:
         """Project channels into the bound, then cast toward zero."""

@@ -18,6 +18,9 @@ class DerivedConstants(ABC):
     output_channel_dim: int
     """Axis of the channels in every constant."""
 
+    constants_follow_batches: bool = False
+    """Whether training casts constants of the batch at hand, and not those of `constant`."""
+
     @abstractmethod
     def constant(self, slot: str) -> Tensor:
         """What the quantizer of `slot` (`"weight"` or `"bias"`) is applied to in evaluation."""

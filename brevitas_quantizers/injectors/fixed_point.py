@@ -145,8 +145,9 @@ def _solve_tensor_quant(
     module: Any = None,
 ) -> FixedPointQuantizer:
     if options.accumulator_bit_width is not None:
-        layer = module[0] if isinstance(module, tuple) else module
-        return AccumulatorBoundQuantizer(who, options, shape, layer.output_channel_dim)
+        layers = module if isinstance(module, tuple) else (module,)
+        axis = layers[0].output_channel_dim
+        return AccumulatorBoundQuantizer(who, options, shape, axis, layers)
     kind = quantizer_class if slot is Slot.WEIGHT else FixedPointQuantizer
     return kind(who, options, shape)
 

@@ -11,6 +11,7 @@ from .options import BinaryPointInit
 from .ranks import all_max, all_sum, of_first_rank
 
 MAX_FRAC_BITS = 64
+_FLOAT32_CODES = 1 << 23  # where adding a half, float32 rounds
 _OVERFLOW_SHARE = 1e-3
 _PERCENTILE_STEPS = 24  # outliers up to 2**24 times the bulk
 _MSE_STEPS = (0, 1, 2, 3, -1)  # of equal errors the first wins: keep the whole range if possible
@@ -48,7 +49,8 @@ def initial_frac_bits(
     largest = _reduce(magnitude, shape, torch.amax)
     if across_ranks:
         largest = all_max(largest)
-    covering = torch.floor(torch.log2((max_code + 0.5) / largest))
+    exact = largest.double() if max_code >= _FLOAT32_CODES else largest
+    covering = torch.floor(torch.log2((max_code + 0.5) / exact)).to(largest.dtype)
     unit = torch.full_like(largest, float(max_code.bit_length()))
     covering = torch.where(largest > 0, covering, unit).clamp(-MAX_FRAC_BITS, MAX_FRAC_BITS)
     if init is BinaryPointInit.MAX:

@@ -8,7 +8,7 @@ types are what the QONNX export handlers match.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from brevitas.core.function_wrapper.misc import Identity
@@ -21,6 +21,7 @@ from brevitas.proxy import (
 from torch import Tensor, nn
 
 from .constants import DerivedConstants
+from .provisional import Followed, is_sharded, widest
 from .quantizers import FixedPointQuantizer, has_state
 
 
@@ -88,25 +89,113 @@ class _QFXParameterProxy(_QFXProxy):
         ]
         return [tensor for tensor in found if tensor is not None]
 
+    _is_check_due = False
+    """Whether the next run looks for a drift of learned binary points; see `train`."""
+    _has_trained = False
+    _stamp: tuple[int, int] | None = None
+
     def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
-        """Build the quantizer once; afterwards only move its binary point to the data."""
+        """Build the quantizer once; afterwards, until training begins, move it to the data.
+
+        Brevitas calls this whenever a parameter is registered. Learned points stay.
+        """
         if self.tensor_quant is None:
             super().init_tensor_quant()
-        if self.tensor_quant is not None and not preserve_state_dict:
-            self._start_from_parameters()
+        if self.tensor_quant is None or preserve_state_dict:
+            return
+        if self.tensor_quant.is_settled:
+            self._is_check_due = True
+        else:
+            self.restart()
 
-    def _start_from_parameters(self) -> None:
+    def restart(self) -> None:
+        """Set the binary point to what suits the parameters now, as if training had not begun."""
         parameters = self.tracked_parameter_list
-        values = max(parameters, key=lambda parameter: float(parameter.detach().abs().max()))
+        values = widest(parameters)
         self.tensor_quant.to(values.device, values.dtype)
         self.tensor_quant.initialize_from(values)
+        Followed.count += 1
+        self.tensor_quant.remember(parameters)
+
+    def forward(self, x: Tensor, *rest: Any) -> Any:
+        """Cast a parameter, by a binary point that suits it; see `injectors.provisional`."""
+        if self.is_quant_enabled:
+            if torch.compiler.is_compiling():
+                self._follow_while_compiling()
+            elif not torch.jit.is_tracing():
+                self._before_run(x)
+        return super().forward(x, *rest)
+
+    def _before_run(self, x: Tensor) -> None:
+        if not self.training:
+            stamp = (x.data_ptr(), x._version)  # steps of training do not change it here
+            self._is_check_due |= stamp != self._stamp
+            self._stamp = stamp
+        if self._is_check_due or not self.tensor_quant.is_settled:
+            self.follow()
+        self._has_trained |= self.training
+
+    def follow(self) -> None:
+        """Before training, move the binary point to the parameters; later, report a drift."""
+        if self._computes_from_batches or not self.is_quant_enabled:
+            return
+        self._is_check_due = False
+        if not self.tensor_quant.is_settled:
+            self.tensor_quant.follow(self.tracked_parameter_list)
+        elif (values := self._drifted()) is not None:
+            self.tensor_quant.warn_of_drift(values)
+
+    def mend(self) -> None:
+        """As `follow`, but where the parameters have left the format, set it anew."""
+        if not self.is_quant_enabled:
+            return
+        self._is_check_due = False
+        if not self.tensor_quant.is_settled:
+            self.follow()
+        elif (values := self._drifted()) is not None:
+            self.tensor_quant.initialize_from(values)
+
+    def train(self, mode: bool = True) -> Self:
+        """A change of mode is where a drift is looked for: not in every step."""
+        self._is_check_due = True
+        return super().train(mode)
+
+    @property
+    def _computes_from_batches(self) -> bool:
+        """Whether the parameters are not what is cast, as in a batch norm that trains."""
+        return self.training and any(
+            isinstance(layer, DerivedConstants) and layer.constants_follow_batches
+            for layer in self.tracked_module_list
+        )
+
+    def _drifted(self) -> Tensor | None:
+        """The parameter that has left the format, if one has."""
+        parameters = self.tracked_parameter_list
+        if any(is_sharded(values) for values in parameters):
+            return None
+        point = self.tensor_quant.binary_point
+        values = widest(parameters).detach().to(point.device, point.dtype)
+        has_trained, self._has_trained = self._has_trained, False
+        return values if self.tensor_quant.has_drifted(values, has_trained) else None
+
+    @torch._dynamo.assume_constant_result
+    def _follow_while_compiling(self) -> int:
+        """The compiler runs this once, while it traces: no graph break, nothing in the graph."""
+        if not self.tensor_quant.is_settled:
+            self.follow()
+        return 0
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        if self.tensor_quant is not None and not has_state(state_dict, prefix):
-            self._start_from_parameters()
+        if self.tensor_quant is None:
+            return
+        self._is_check_due, self._has_trained = True, False
+        if has_state(state_dict, prefix):
+            self.tensor_quant.trust(self.tracked_parameter_list)
+        else:
+            self.restart()
 
 
 class QFXWeightProxy(_QFXParameterProxy, WeightQuantProxyFromInjector):

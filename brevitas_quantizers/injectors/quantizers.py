@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.autograd import exact_exp2, fixed_point_cast, khot_cast
-from brevitas_quantizers.autograd.modes import code_bounds
+from brevitas_quantizers.autograd.modes import code_bounds, needs_float64
 from brevitas_quantizers.fixed_point import (
     CalibrationError,
     DataError,
     FixedPointFormat,
+    FormatError,
     RoundingMode,
     khot_codes,
 )
 
 from .initialise import initial_frac_bits
-from .options import MIN_BIT_WIDTH, BinaryPointGradient, BinaryPointInit, QuantizerOptions
+from .options import (
+    MAX_BIT_WIDTH,
+    MIN_BIT_WIDTH,
+    BinaryPointGradient,
+    BinaryPointInit,
+    QuantizerOptions,
+)
+from .provisional import Provisional
 from .ranks import all_max, rank_count
 
+_MAX_EXPONENT = 127  # of a float32
+_MAX_FRAC_BITS = 126  # the LSB, and what it divides by, are normal float32
+_SURELY_VALID = _MAX_EXPONENT - MAX_BIT_WIDTH
 _HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
-class FixedPointQuantizer(nn.Module):
+class FixedPointQuantizer(Provisional):
     """Casts a tensor to fixed point with a learned binary point, per tensor or per channel.
 
     State: `binary_point`, the latent fractional bits, of `shape`; with `learn_bit_width` also
@@ -41,6 +54,8 @@ class FixedPointQuantizer(nn.Module):
         super().__init__()
         self.who = who
         self.options = options
+        # Whether each rank sees its own values; parameters are the same on all of them.
+        self._quantizes_data = not who.endswith(("weight_quant", "bias_quant"))
         self.signed = bool(options.signed)
         fixed = options.frac_bits
         if options.integer_bits is not None:
@@ -59,6 +74,10 @@ class FixedPointQuantizer(nn.Module):
         self.register_buffer("_bit_width", torch.tensor(float(options.bit_width)), persistent=False)
         self._fixed_by_user = fixed is not None
         self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
+        self.is_unreached = False  # by the last calibration
+        self._is_check_due = True  # of the latents, see `train`
+        self._shift: Tensor | None = None  # of the binary point, inside `at`
+        self.remember()
 
     @property
     def is_fixed_by_user(self) -> bool:
@@ -73,6 +92,12 @@ class FixedPointQuantizer(nn.Module):
         return self.bit_width_latent.clamp(MIN_BIT_WIDTH, self.options.max_bit_width)
 
     @property
+    def rounded_width(self) -> int:
+        """Word length in bits, as used."""
+        width = self.width
+        return int(width.detach().round()) if isinstance(width, Tensor) else width
+
+    @property
     def format(self) -> FixedPointFormat | tuple[FixedPointFormat, ...]:
         """The learned format; a tuple of one format per channel where binary points differ.
 
@@ -80,8 +105,7 @@ class FixedPointQuantizer(nn.Module):
             CalibrationError: the binary point has not seen data yet.
         """
         self.require_initialized()
-        width = self.width
-        width = int(width.round()) if isinstance(width, Tensor) else width
+        width = self.rounded_width
         points = [int(point) for point in self.binary_point.detach().round().flatten()]
         formats = tuple(FixedPointFormat.from_frac_bits(width, p, self.signed) for p in points)
         return formats if self.binary_point.ndim else formats[0]
@@ -98,23 +122,30 @@ class FixedPointQuantizer(nn.Module):
             dither: round up with the probability of the fraction, instead of as configured.
 
         Returns:
-            Quantized values, of the shape of `x`.
+            Quantized values, of the shape and dtype of `x`. Words of more bits than a float32 has
+            are cast in float64; of their values only bounds, and what wraps, may not fit a float32
+            and are rounded to it. In a float64 model nothing is.
         """
-        options = self.options
+        options, width, dtype = self.options, self.width, x.dtype
         rounding = options.rounding
         if dither:
             x, relu = _dithered(torch.relu(x) if relu else x, frac_bits), False
             rounding = RoundingMode.AP_RND
-        return fixed_point_cast(
+        largest = options.max_bit_width if isinstance(width, Tensor) else width
+        if needs_float64(dtype, largest, self.signed):
+            x, frac_bits = x.double(), frac_bits.double()
+            width = width.double() if isinstance(width, Tensor) else width
+        y = fixed_point_cast(
             x,
             frac_bits,
-            self.width,
+            width,
             self.signed,
             rounding,
             options.overflow,
             relu,
             learns_from_rounding=options.binary_point_gradient is BinaryPointGradient.LSQ,
         )
+        return y if y.dtype == dtype else y.to(dtype)
 
     def forward(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize `x`.
@@ -136,14 +167,23 @@ class FixedPointQuantizer(nn.Module):
             self._initialize_on_first_batch(torch.relu(x) if relu else x)
         if x.dtype in _HALF_PRECISION:
             x = x.to(self.binary_point.dtype)
-        point = self.binary_point
+        if torch.compiler.is_compiling():
+            if self.training and torch.is_grad_enabled():
+                self._start = None  # as `settle`, in words that the compiler knows
+        elif not torch.jit.is_tracing():
+            if not self.is_settled and self._quantizes_data:
+                self.watch(torch.relu(x) if relu else x)
+            self._check_latents_cheaply()
+        point = self.binary_point if self._shift is None else self.binary_point + self._shift
         if self.training and self.options.binary_point_grad_scale != 1.0:
             point = _scale_gradient(point, self._grad_scale(x))
         options = {"relu": True} if relu else {}
         if self.training and self.options.stochastic_rounding:
             options["dither"] = True
         y = self.cast(x, point, **options)
-        scale = exact_exp2(-torch.round(self.binary_point.detach()))
+        if not torch.compiler.is_compiling():
+            self.begin_with(y)
+        scale = exact_exp2(-torch.round(point.detach()))
         bit_width = self.width if self.bit_width_latent is not None else self._bit_width
         return y, scale, self._zero_point, bit_width
 
@@ -161,25 +201,43 @@ class FixedPointQuantizer(nn.Module):
         """
         if self._fixed_by_user:
             return
-        values = values.detach().to(self.binary_point.dtype)
         if across_ranks:
             check_finite_on_all_ranks(self.who, values)
         else:
             check_finite(self.who, values)
+        if not self._is_initialized:
+            self._undo_before_first_data()
+        self.binary_point.copy_(self.suitable_point(values, across_ranks))
+        self.initialized.fill_(True)
+        self._is_initialized = True
+        self._has_warned = self._drifted = False
+        if not self.is_settled:
+            self.remember()
+
+    @torch.no_grad()
+    def suitable_point(
+        self,
+        values: Tensor,
+        across_ranks: bool = False,
+        init: BinaryPointInit | None = None,
+    ) -> Tensor:
+        """The binary point that suits `values`, by the option `binary_point_init`.
+
+        Args:
+            values: data to quantize, any shape.
+            across_ranks: as of `initialize_from`.
+            init: instead of the option.
+        """
         _, hi = code_bounds(self.options.bit_width, self.signed, self.options.overflow)
-        shape = tuple(self.binary_point.shape)
-        start = initial_frac_bits(
-            values,
-            shape,
+        return initial_frac_bits(
+            values.detach().to(self.binary_point.dtype),
+            tuple(self.binary_point.shape),
             int(hi),
             self.signed,
-            self.options.binary_point_init,
+            init or self.options.binary_point_init,
             self.cast,
             across_ranks,
         )
-        self.binary_point.copy_(start)
-        self.initialized.fill_(True)
-        self._is_initialized = True
 
     @torch.no_grad()
     def keep_near(self, values: Tensor, below: int, above: int, across_ranks: bool = False) -> None:
@@ -198,17 +256,17 @@ class FixedPointQuantizer(nn.Module):
         point = self.binary_point
         if self._fixed_by_user or not point.requires_grad:
             return
-        _, hi = code_bounds(self.options.bit_width, self.signed, self.options.overflow)
-        cover = initial_frac_bits(
-            values,
-            tuple(point.shape),
-            int(hi),
-            self.signed,
-            BinaryPointInit.MAX,
-            self.cast,
-            across_ranks,
-        )
+        cover = self.suitable_point(values, across_ranks, BinaryPointInit.MAX)
         point.copy_(torch.clamp(point, cover - below, cover + above))
+
+    @contextmanager
+    def at(self, point: Tensor) -> Iterator[None]:
+        """Inside, the binary point has the value `point`, and gets its gradient."""
+        self._shift = point - self.binary_point.detach()
+        try:
+            yield
+        finally:
+            self._shift = None
 
     def require_initialized(self, who: str | None = None) -> None:
         """Refuse to go on without a binary point.
@@ -219,16 +277,67 @@ class FixedPointQuantizer(nn.Module):
         Raises:
             CalibrationError: no data has set the binary point yet.
         """
+        if not self._is_initialized and self.is_unreached:
+            raise CalibrationError(
+                f"{who or self.name}: the binary point has not been initialised, because forward "
+                "did not call the layer in calibrate; remove the layer, or call it and calibrate "
+                "again"
+            )
         if not self._is_initialized:
             raise CalibrationError(
                 f"{who or self.who}: the binary point has not been initialised; run "
                 "calibrate(model, loader) or one batch in training mode first"
             )
+        self.check_latents(who)
 
-    @property
-    def _quantizes_data(self) -> bool:
-        """Whether each rank sees its own values; parameters are the same on all of them."""
-        return not self.who.endswith(("weight_quant", "bias_quant"))
+    def check_latents(self, who: str | None = None) -> None:
+        """Refuse a format that training has driven where no float32 can follow.
+
+        Args:
+            who: as of `require_initialized`.
+
+        Raises:
+            FormatError: a binary point or word length is not a number, or so far out that the LSB
+                or the largest value is no normal float32.
+        """
+        self._is_check_due = False
+        fault = self._fault()
+        if fault is not None:
+            raise FormatError(
+                f"{who or self.name}: {fault}; training has diverged, or something has overwritten "
+                "it: load an earlier state, or lower the learning rate of binary points"
+            )
+
+    def _fault(self) -> str | None:
+        width = self.width
+        if isinstance(width, Tensor):
+            width = float(width.detach())
+            if not math.isfinite(width):
+                return f"the word length must be a number of bits, not {width}"
+        lowest = round(width) - int(self.signed) - _MAX_EXPONENT
+        points = torch.round(self.binary_point.detach()).flatten()
+        valid = (points >= lowest) & (points <= _MAX_FRAC_BITS)  # false of NaN
+        if bool(valid.all()):
+            return None
+        return (
+            f"the binary point must be from {lowest} to {_MAX_FRAC_BITS} fractional bits, "
+            f"not {points[~valid][0].item():g}"
+        )
+
+    def _check_latents_cheaply(self) -> None:
+        """In every run what is a number at hand, and the rest after each change of mode."""
+        point = self.binary_point
+        if self._is_check_due or (
+            point.ndim == 0
+            and point.device.type == "cpu"
+            and not abs(point.item()) <= _SURELY_VALID
+        ):
+            self.check_latents()
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; the latents are checked in the next run."""
+        self._is_check_due = True
+        return super().train(mode)
 
     def _initialize_on_first_batch(self, x: Tensor) -> None:
         if bool(self.initialized):  # by another rank: DistributedDataParallel copies rank 0's state
@@ -255,6 +364,9 @@ class FixedPointQuantizer(nn.Module):
             return
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._is_initialized = bool(self.initialized)
+        self._is_check_due = True
+        if self._is_initialized:
+            self.settle()
 
     def extra_repr(self) -> str:
         """Format and modes, as shown by `print(model)`."""

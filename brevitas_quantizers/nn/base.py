@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DerivedConstants
+from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
 from brevitas_quantizers.injectors.slots import Slot, check_prefixes
 
 QuantType: TypeAlias = type[ExtendedInjector] | nn.Module | None
@@ -109,7 +110,9 @@ class QuantLayer(QuantLayerMixin):
         """Move the binary points of the constants to what suits their present values."""
         for slot in self.slots:
             if slot.is_parameter:
-                getattr(self, f"{slot.value}_quant").init_tensor_quant()
+                proxy = getattr(self, f"{slot.value}_quant")
+                if isinstance(proxy, _QFXParameterProxy) and proxy.is_quant_enabled:
+                    proxy.restart()
 
     def receive(self, x: Tensor | QuantTensor) -> Tensor:
         """An operand as a plain tensor, through the input quantizer where the layer has one."""

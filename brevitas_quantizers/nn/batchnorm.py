@@ -12,6 +12,8 @@ computed with the scale *after* its cast: the mean is removed exactly, however c
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Self
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import DataError, OptionError
 from brevitas_quantizers.injectors import DerivedConstants, QFXFixedPoint
 from brevitas_quantizers.injectors.proxies import _QFXProxy
+from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
 from brevitas_quantizers.injectors.slots import Slot
 
 from .base import QuantLayer, QuantType, plain
@@ -28,6 +31,10 @@ from .normalise import batch_statistics, normalise
 
 _BITS_BELOW, _BITS_ABOVE = 1, 1
 """How far a learned binary point may be from the finest one that covers the constants."""
+
+
+_CALLS = 64
+"""Calls, of scale and offset each, whose binary points are known to a checkpoint's second run."""
 
 
 class _QuantBatchNorm(DerivedConstants, QuantLayer):
@@ -53,6 +60,7 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
 
     slots = (Slot.WEIGHT, Slot.BIAS, Slot.INPUT, Slot.OUTPUT)
     output_channel_dim = 1
+    constants_follow_batches = True
     _float_layer: ClassVar[type[nn.Module]]
     _constant_shape: ClassVar[tuple[int, ...]]
 
@@ -73,6 +81,7 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
     ) -> None:
         self._float_layer.__init__(self, num_features, eps, momentum, device=device, dtype=dtype)
         self._has_statistics = False
+        self._calls: deque[tuple[FixedPointQuantizer, Tensor, Tensor]] = deque(maxlen=_CALLS)
         self._frozen = False
         self._stored = False
         self.fill_slots(
@@ -177,29 +186,51 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
                 f"input of shape {tuple(x.shape)}"
             )
         mean, variance = batch_statistics(x)
-        self._update_statistics(mean, variance, count)
+        is_repeated = _runs_backward()  # a checkpoint computes again what it has computed
+        if not is_repeated:
+            self._update_statistics(mean, variance, count)
         inverse = torch.rsqrt(variance + self.eps)
         scale = (self.weight * inverse).view(self._constant_shape)
-        self._follow(self.weight_quant, scale)
-        scale = plain(self.weight_quant(scale)).flatten()
+        with self._near(self.weight_quant, scale, mean, is_repeated):
+            scale = plain(self.weight_quant(scale)).flatten()
         offset = (self.bias - mean * scale.detach()).view(self._constant_shape)
-        self._follow(self.bias_quant, offset)
-        offset = plain(self.bias_quant(offset)).flatten()
+        with self._near(self.bias_quant, offset, mean, is_repeated):
+            offset = plain(self.bias_quant(offset)).flatten()
         self._has_statistics = True
         return normalise(x, scale, offset, mean, inverse)
 
-    def _follow(self, proxy: nn.Module, values: Tensor) -> None:
+    def _near(
+        self, proxy: nn.Module, values: Tensor, mean: Tensor, is_repeated: bool
+    ) -> AbstractContextManager[None]:
         """Start a binary point from the first batch; later keep it near the batch's constants.
 
         The statistics of construction say nothing about the scale to come, and scales change with
         the weights in front faster than a binary point learns. Each rank has its own batch, and
-        all have the same binary points.
+        all have the same binary points. A call that is repeated in a backward pass gets the binary
+        point that it had: another call, with other constants, may have moved it since.
         """
         if not (isinstance(proxy, _QFXProxy) and proxy.is_quant_enabled):
-            return
+            return nullcontext()
+        quantizer = proxy.quantizer
+        if is_repeated:
+            return self._as_before(quantizer, mean)
+        if not torch.compiler.is_compiling():
+            quantizer.undo_overwriting()
         if not self._has_statistics:
-            proxy.quantizer.initialize_from(values, across_ranks=True)
-        proxy.quantizer.keep_near(values, _BITS_BELOW, _BITS_ABOVE, across_ranks=True)
+            quantizer.initialize_from(values, across_ranks=True)
+        quantizer.keep_near(values, _BITS_BELOW, _BITS_ABOVE, across_ranks=True)
+        if not torch.compiler.is_compiling():
+            quantizer.settle()  # batches have set it: it follows them, and no stored constant
+            self._calls.append((quantizer, mean, quantizer.binary_point.detach().clone()))
+        return nullcontext()
+
+    def _as_before(
+        self, quantizer: FixedPointQuantizer, mean: Tensor
+    ) -> AbstractContextManager[None]:
+        for known, statistic, point in reversed(self._calls):
+            if known is quantizer and torch.equal(statistic, mean):
+                return quantizer.at(point)
+        return nullcontext()
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -216,6 +247,11 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._has_statistics = bool((self.running_mean != 0).any() or (self.running_var != 1).any())
+
+
+def _runs_backward() -> bool:
+    """Whether this is a forward pass inside a backward pass."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 class QuantBatchNorm2d(_QuantBatchNorm, nn.BatchNorm2d):

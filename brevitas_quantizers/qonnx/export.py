@@ -21,7 +21,9 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
     QfxWarning,
 )
+from brevitas_quantizers.prepare import report_drift
 
+from .accumulators import check_accumulators
 from .calls import Call, Flat, Results
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
@@ -94,6 +96,7 @@ def export_qonnx(
         DataError: NaN or infinity in a parameter.
     """
     target = Target.parse(target)
+    report_drift(model)
     call = Call(args, kwargs)
     twin = plain_copy(model)
     drop_uncalled(twin, *call.arguments)
@@ -113,6 +116,7 @@ def export_qonnx(
     _check_inputs_quantized(exported)
     _name_parameters(exported, metadata["shared"])
     canonicalise(exported, results.names)
+    check_accumulators(twin, exported.graph)
     if results.structure is not None:
         metadata["outputs"] = results.structure
     metadata |= describe_places(twin, marks, exported.graph)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -35,7 +35,9 @@ def plain_copy(model: nn.Module) -> nn.Module:
             if isinstance(value, Tensor) and not value.is_leaf:
                 computed[id(value)] = value.detach().clone()
     twin = copy.deepcopy(model, computed).cpu().eval()
-    with _formats_kept(twin), torch.no_grad():
+    for _, quantizer in named_quantizers(twin):
+        quantizer.settle()  # before training, binary points would follow what is written below
+    with torch.no_grad():
         for module in list(twin.modules()):
             _bake(module)
     return twin
@@ -55,21 +57,6 @@ def _bake(module: nn.Module) -> None:
         else:
             continue
         del module._forward_pre_hooks[key]
-
-
-@contextmanager
-def _formats_kept(model: nn.Module) -> Iterator[None]:
-    """Brevitas starts a format again where a parameter is registered; here nothing has changed."""
-    kept = [
-        (quantizer, {key: value.clone() for key, value in quantizer.state_dict().items()})
-        for _, quantizer in named_quantizers(model)
-    ]
-    flags = [quantizer._is_initialized for quantizer, _ in kept]
-    yield
-    for (quantizer, state), flag in zip(kept, flags, strict=True):
-        for key, value in quantizer.state_dict().items():
-            value.copy_(state[key])
-        quantizer._is_initialized = flag
 
 
 @torch.no_grad()

@@ -118,6 +118,26 @@ def train_batch_norm(rank: int) -> dict[str, Any]:
     return train(DistributedDataParallel(model), *share(rank, *data()), steps=2)
 
 
+class SharedNorm(nn.Module):
+    """One batch norm on two inputs of a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = qnn.QuantConv2d(1, 4, 3, weight_quant=QFXFixedPoint, bias=False)
+        self.norm = QuantBatchNorm2d(4, quant=QFXFixedPoint)
+        self.head = qnn.QuantLinear(144, CLASSES, weight_quant=QFXFixedPoint, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = self.norm(self.conv(x)) + self.norm(self.conv(x * 40))
+        return self.head(both.flatten(1))
+
+
+def train_shared_batch_norm(rank: int) -> dict[str, Any]:
+    """Two calls of a layer whose binary points move, in one step on each rank."""
+    torch.manual_seed(rank)
+    return train(DistributedDataParallel(SharedNorm()), *share(rank, *data()), steps=3)
+
+
 def refusals(rank: int) -> list[str]:
     """Errors are raised on every rank: no data anywhere, NaN on one rank."""
     texts = []
@@ -150,4 +170,5 @@ def every_scenario(rank: int, ddp_options: list[dict[str, Any]]) -> dict[str, An
         "state of rank 0": state_of_rank_0(rank),
         "sharded": train_fsdp(rank),
         "batch norm": train_batch_norm(rank),
+        "shared batch norm": train_shared_batch_norm(rank),
     }

@@ -90,6 +90,7 @@ def test_state_that_ddp_copies_from_rank_0_is_not_initialised_again(ranks):
     assert first["points"]["0.act"] == pytest.approx(3.0, abs=0.5)
 
 
-def test_batch_norm_has_one_format_on_all_ranks(ranks):
-    first, second = (rank["batch norm"] for rank in ranks)
+@pytest.mark.parametrize("scenario", ["batch norm", "shared batch norm"])
+def test_batch_norm_has_one_format_on_all_ranks(ranks, scenario):
+    first, second = (rank[scenario] for rank in ranks)
     assert_same(first, second)

@@ -19,6 +19,7 @@ from brevitas_quantizers import (
     export_qonnx,
     quantize,
 )
+from brevitas_quantizers.autograd import fixed_point_cast
 from brevitas_quantizers.fixed_point import QfxError
 from qfx_plugin import interpret, load_qonnx, verify_agreement
 from qfx_plugin.boards import load_board
@@ -106,7 +107,7 @@ CASES: dict[str, Callable[[], object]] = {
     "bit_width must be at least 2": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint, bit_width=1),
     "rounding mode must be": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint, rounding="ROUND"),
     "casts run in float32": lambda: ready(quantize(network())).half()(X.half()),
-    "24-bit mantissa": lambda: quantize(network(), bit_width=30)(X),
+    "24-bit mantissa": lambda: fixed_point_cast(X, torch.tensor(0.0), 30),
     "cannot be converted": lambda: quantize(nn.Sequential(nn.Linear(4, 4), nn.GELU())),
     "computes in floating point": float_norm,
     "every parameter needs": lambda: export_qonnx(ready(first(nn.Linear(16, 4))), X[:1]),

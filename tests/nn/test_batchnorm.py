@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import brevitas.nn as qnn
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from brevitas_quantizers import QFXFixedPoint, QFXKHot, export_qonnx, learned_formats
 from brevitas_quantizers.fixed_point import (
@@ -119,7 +122,7 @@ def test_a_checkpoint_of_its_own_restores_every_bit(torch_seed):
     _, layer, shape = pair("2d", bits=4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     for _ in range(3):
-        layer(torch.randn(shape) * 5).square().sum().backward()
+        layer(torch.randn(shape) * 5).square().mean().backward()
         optimizer.step()
     twin = QuantBatchNorm2d(5, weight_bit_width=4, bias_bit_width=4)
     parameters = list(twin.parameters())
@@ -257,3 +260,96 @@ def test_a_float_batch_norm_without_parameters_is_refused_at_export(torch_seed):
     model(torch.randn(4, 3, 5, 5))
     with pytest.raises(ExportError, match=r"^1: BatchNorm2d computes in floating point; use"):
         export_qonnx(model.eval(), torch.randn(1, 3, 5, 5))
+
+
+class Shared(nn.Module):
+    """One convolution and batch norm on two inputs whose scales are far apart."""
+
+    def __init__(self, checkpointed: bool | None = None) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), QuantBatchNorm2d(4, weight_bit_width=4)
+        self.checkpointed = checkpointed
+
+    def head(self, x):
+        return self.norm(self.conv(x)).square()
+
+    def forward(self, x, y):
+        if self.checkpointed is None:
+            return self.head(x) + self.head(y)
+        run = functools.partial(checkpoint, self.head, use_reentrant=self.checkpointed)
+        return run(x) + run(y)
+
+
+def shared_step(model, frozen):
+    torch.manual_seed(5)
+    x, y = torch.randn(8, 3, 6, 6), torch.randn(8, 3, 6, 6) * 60
+    model.norm.freeze_statistics(frozen)
+    for _ in range(2):
+        model.zero_grad()
+        model(x.requires_grad_(), y.requires_grad_()).mean().backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_called_twice_in_a_step_with_and_without_checkpoint(frozen, reentrant, torch_seed):
+    plain = Shared()
+    again = copy.deepcopy(plain)
+    again.checkpointed = reentrant
+    expected, found = shared_step(plain, frozen), shared_step(again, frozen)
+    for name, gradient in expected.items():
+        assert gradient.abs().max() > 0 or name.endswith("binary_point"), name
+        torch.testing.assert_close(found[name], gradient, msg=name)
+    for (name, buffer), other in zip(plain.named_buffers(), again.buffers(), strict=True):
+        assert torch.equal(buffer, other), name
+
+
+def test_gradients_of_both_calls_are_those_of_two_layers(torch_seed):
+    """Each call's binary points are those that it had, though the other has moved them since."""
+    one = QuantBatchNorm2d(4, weight_bit_width=4)
+    x, y = torch.randn(8, 4, 5, 5), torch.randn(8, 4, 5, 5) * 60
+    first = one(x)
+    two = copy.deepcopy(one)
+    second = one(y)
+    (first.square() + second.square()).mean().backward()
+    a = QuantBatchNorm2d(4, weight_bit_width=4)
+    a(x).square().mean().backward()
+    two(y).square().mean().backward()
+    for name, parameter in one.named_parameters():
+        parts = [dict(layer.named_parameters())[name].grad for layer in (a, two)]
+        torch.testing.assert_close(parameter.grad, sum(parts), msg=name)
+
+
+def test_loaded_statistics_keep_the_points_that_came_with_them(torch_seed):
+    """A layer without statistics starts its points from the first batch; this one has some."""
+    layer = QuantBatchNorm2d(4)
+    layer(torch.randn(32, 4, 5, 5)).sum().backward()
+    with torch.no_grad():
+        for slot in (layer.weight_quant, layer.bias_quant):
+            slot.quantizer.binary_point.sub_(0.375)
+    twin = QuantBatchNorm2d(4)
+    twin.load_state_dict(layer.state_dict())
+    before = twin.weight_quant.quantizer.binary_point.item()
+    twin.train()(torch.randn(32, 4, 5, 5))
+    after = twin.weight_quant.quantizer.binary_point.item()
+    assert after == before != round(before)
+
+
+@pytest.mark.parametrize("eps", [1e-5, 0.5, 3.0])
+def test_epsilon_counts_in_training_and_deployed(eps, torch_seed):
+    plain = nn.BatchNorm2d(4, eps=eps)
+    layer = QuantBatchNorm2d(4, eps=eps, weight_bit_width=16, bias_bit_width=16)
+    x = torch.randn(64, 4, 5, 5) * torch.tensor([0.1, 0.5, 1.0, 3.0]).view(1, -1, 1, 1) + 1
+    for mode in (True, True, False):
+        y, expected = layer.train(mode)(x), plain.train(mode)(x)
+        torch.testing.assert_close(y, expected, rtol=1e-3, atol=1e-3)
+    expected = layer.weight / torch.sqrt(layer.running_var + eps)
+    torch.testing.assert_close(layer.constant("weight").flatten(), expected)
+    model = nn.Sequential(qnn.QuantIdentity(act_quant=QFXFixedPoint), layer)
+    model.eval()[0].train()(x)
+    model.eval()
+    exported = export_qonnx(model, x[:1])
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in exported.graph.initializer}
+    np.testing.assert_allclose(
+        stored["1.weight"].flatten(), expected.detach().numpy(), rtol=0, atol=5e-4
+    )

@@ -133,6 +133,7 @@ class Quantizers:
         target.copy_(file if latent is None else latent)
         quantizer.initialized.fill_(True)
         quantizer._is_initialized = True
+        quantizer.settle()
         if quantizer.bit_width_latent is not None:
             bits = known.get("bit_width_latent", known.get("bit_width"))
             if isinstance(bits, (int, float)) and np.isfinite(bits):
