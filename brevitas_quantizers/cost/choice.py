@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .statistics import FormatErrors
+from .statistics import INTEGERS_BELOW, FormatErrors
 
 MIN_BITS = 2
 
@@ -42,6 +42,9 @@ def choose_format(
     clipping = 0.5 * errors.curvature * errors.clipping
     if one_point:
         rounding, clipping = rounding.sum(1, keepdim=True), clipping.sum(1, keepdim=True)
+    else:  # of a channel that nothing reads, the range of the largest value
+        rounding, clipping = rounding * (digits > 0), clipping * (digits > 0)
+        clipping[:INTEGERS_BELOW, digits <= 0] = 1.0
     integers = torch.arange(len(clipping), device=clipping.device)
     least, best = float("inf"), Choice(bits, clipping.new_zeros(()))
     per_bit = price * float(digits.sum())

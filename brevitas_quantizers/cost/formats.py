@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from brevitas_quantizers.autograd import exact_exp2
 from brevitas_quantizers.fixed_point import RoundingMode
 from brevitas_quantizers.injectors import FixedPointQuantizer
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import has_state
+
+from .network import Activation, Layer
+
+MAX_BIAS_BITS = 24
+_BIAS_BITS = 2
+_LAST_BIAS_BITS = 3
 
 
 class BudgetedQuantizer(FixedPointQuantizer):
@@ -110,3 +118,38 @@ def take_over(proxy: _QFXProxy, shape: tuple[int, ...]) -> BudgetedQuantizer:
     (proxy if fused is None else fused).tensor_quant = quantizer
     quantizer._follow_state()
     return quantizer
+
+
+def fit_bias(layer: Layer) -> None:
+    """Put the bias on a grid a little finer than what reads the sums."""
+    quantizer, bias = layer.bias_quantizer, layer.module.bias
+    if not isinstance(quantizer, BudgetedQuantizer):
+        return
+    reader, finer = layer.sink, _BIAS_BITS
+    if reader is None:
+        reader, finer = layer, _LAST_BIAS_BITS
+    points = torch.round(reader.quantizer.binary_point.detach()).flatten() + finer
+    points = points.expand(len(bias))
+    quantizer.set_format(_width_of(bias, points), points)
+
+
+def fold_half_lsb(layer: Layer, cast: Activation) -> None:
+    """Let the only cast of a layer's sums truncate, with half an LSB in the bias before it.
+
+    `floor(x / LSB + 1/2)` either way, also of `relu(x)` and where it saturates.
+    """
+    quantizer, bias = cast.quantizer, layer.bias_quantizer
+    rounds = isinstance(quantizer, BudgetedQuantizer) and not bool(quantizer.truncates)
+    if not (rounds and cast.is_plain and isinstance(bias, BudgetedQuantizer)):
+        return
+    half = 0.5 * exact_exp2(-torch.round(quantizer.binary_point)).flatten()
+    values = bias(layer.module.bias)[0] + half
+    layer.module.bias.copy_(values)
+    bias.set_format(_width_of(values, bias.binary_point))
+    quantizer.truncate()
+
+
+def _width_of(values: Tensor, points: Tensor) -> int:
+    """Word length that holds signed values, in bits, and leaves them room to train."""
+    codes = float((values.detach().abs() * exact_exp2(points)).max())
+    return min(max(math.ceil(math.log2(codes + 2)) + 2, 2), MAX_BIAS_BITS)

@@ -127,7 +127,9 @@ def channel_digits(activation: Activation, digits: Mapping[str, Tensor]) -> list
     return found
 
 
-def layer_cost(layer: Layer, digits: Mapping[str, Tensor], positions: Mapping[str, int]) -> LayerCost:
+def layer_cost(
+    layer: Layer, digits: Mapping[str, Tensor], positions: Mapping[str, int]
+) -> LayerCost:
     """Cost of a layer and of the cast of its sums.
 
     Args:

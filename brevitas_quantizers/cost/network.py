@@ -67,6 +67,18 @@ class Activation:
         return isinstance(self.proxy.fused_activation_quant_proxy.activation_impl, nn.ReLU)
 
     @property
+    def is_free(self) -> bool:
+        """Whether a budget may choose the format: only layers read it, and no user fixed it."""
+        quantizer = self.quantizer
+        return (
+            self.only_weighted
+            and bool(self.readers)
+            and (self.is_input or self.producer is not None)
+            and not quantizer.is_fixed_by_user
+            and not quantizer.options.learn_bit_width
+        )
+
+    @property
     def is_plain(self) -> bool:
         """Whether it casts `x` or `relu(x)` and no other function."""
         impl = self.proxy.fused_activation_quant_proxy.activation_impl

@@ -26,7 +26,11 @@ class HardwareCost:
     """
 
     def __init__(
-        self, model: nn.Module, layers: Sequence[LayerCost], lut_per_bit: float, example: Tensor | None
+        self,
+        model: nn.Module,
+        layers: Sequence[LayerCost],
+        lut_per_bit: float,
+        example: Tensor | None,
     ) -> None:
         self._model, self._example = model, example
         self.layers = tuple(layers)
@@ -86,7 +90,14 @@ class HardwareCost:
             for c in self.layers
         ]  # fmt: skip
         weights, nonzero = (sum(getattr(c, k) for c in self.layers) for k in ("weights", "nonzero"))
-        total = ("total", f"{weights:,}", f"{nonzero:,}", f"{self.digits:,}", "", f"{self.lut:,.0f}")
+        total = (
+            "total",
+            f"{weights:,}",
+            f"{nonzero:,}",
+            f"{self.digits:,}",
+            "",
+            f"{self.lut:,.0f}",
+        )
         table = [_COLUMNS, *rows, total]
         widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
         return "\n".join(

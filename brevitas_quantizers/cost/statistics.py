@@ -8,6 +8,7 @@ Of a weight it is `Var(input) * E[gradient of the sum ** 2]`: the bias takes the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ TASKS = ("classification", "regression")
 
 _MEMORY = 0.98
 _SAMPLES = 2048  # of a channel, for the errors of formats
-_INTEGERS_BELOW = 8
+INTEGERS_BELOW = 8
+"""Candidates of integer bits below those that hold the largest value."""
 _INTEGERS_ABOVE = 4
 
 
@@ -87,8 +89,18 @@ class FormatErrors:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is averaged over batches."""
-        names = ("curvature", "variance", "rounding", "clipping")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all of it."""
+        return vars(self) | {name: value.clone() for name, value in self.tensors().items()}
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> FormatErrors:
+        """From a `state_dict`."""
+        errors = cls(**state)
+        vars(errors).update(errors.state_dict())
+        return errors
 
 
 def sampled_loss(output: Tensor, task: str, generator: torch.Generator) -> Tensor:
@@ -159,11 +171,11 @@ def format_errors(
     power = slopes.float().square().sum(1) / len(x)
     rows = rows[:, :: max(1, rows.shape[1] // _SAMPLES) | 1]
     top = _top(rows)
-    if start is not None and top <= start.first_integer + _INTEGERS_BELOW + _INTEGERS_ABOVE:
+    if start is not None and top <= start.first_integer + INTEGERS_BELOW + _INTEGERS_ABOVE:
         first = start.first_integer
     else:
-        first = top - _INTEGERS_BELOW
-    integers = range(first, first + _INTEGERS_BELOW + _INTEGERS_ABOVE + 1)
+        first = top - INTEGERS_BELOW
+    integers = range(first, first + INTEGERS_BELOW + _INTEGERS_ABOVE + 1)
     fractions = range(1 - integers[-1], bits - first + 1)
     edges, scales = _powers(rows, integers), _powers(rows, fractions)
     return FormatErrors(

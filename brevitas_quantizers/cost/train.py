@@ -152,7 +152,7 @@ class _Run:
             group["lr"] = self.lr * (_FINAL_RATE + (1 - _FINAL_RATE) * phase)
         if self.step == self.freeze_at:
             self.budget.freeze()
-        elif self.step in self.recounts and self.step > self.budget.warmup:
+        elif self.step in self.recounts:
             self.budget.rescale()
         output = self.model(x)
         self.budget.observe(output)

@@ -42,11 +42,14 @@ class DigitsQuantizer(KHotQuantizer):
         self.register_buffer("_bounds", table.bounds, persistent=False)
         self.register_buffer("_nearest", table.codes, persistent=False)
 
+    def make_room(self, curvature: Tensor, price: Tensor) -> None:
+        """Take these shapes for `curvature` and `price`, unless that was done before."""
+        if self.curvature.ndim == 0:
+            self.curvature, self.price = curvature, price
+
     def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
         """Values of the codes, for any binary point."""
-        return digits_cast(
-            x, frac_bits, self._bounds, self._nearest, self.curvature, self.price
-        )
+        return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
 
     @torch.no_grad()
     def count(self, x: Tensor, price: Tensor | None = None) -> Tensor:

@@ -215,7 +215,7 @@ def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     width = quantizer.width
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": float(width.detach()) if isinstance(width, Tensor) else width,
+        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,
