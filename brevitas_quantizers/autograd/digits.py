@@ -83,12 +83,29 @@ def best_codes(
     Returns:
         The codes, and how many digits each was allowed.
     """
+    losses, candidates = losses_by_digits(r, bounds, codes, weight)
+    digits = cheapest(losses, price)
+    return candidates.gather(-1, digits.unsqueeze(-1)).squeeze(-1), digits
+
+
+def losses_by_digits(
+    r: Tensor, bounds: Tensor, codes: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Expected losses with at most 0, 1, ... digits, and the codes; (..., digits + 1) each."""
     place = torch.bucketize(r.abs(), bounds) + (r < 0) * (bounds.numel() + 1)
     candidates = codes[place]
-    digits = torch.arange(codes.shape[1], device=r.device, dtype=r.dtype)
-    loss = (r.unsqueeze(-1) - candidates).square() * weight.unsqueeze(-1)
-    chosen = (loss + price.unsqueeze(-1) * digits).argmin(-1, keepdim=True)
-    return candidates.gather(-1, chosen).squeeze(-1), chosen.squeeze(-1)
+    return (r.unsqueeze(-1) - candidates).square() * weight.unsqueeze(-1), candidates
+
+
+def cheapest(losses: Tensor, price: Tensor) -> Tensor:
+    """How many digits have the least loss and price.
+
+    Args:
+        losses: (..., digits + 1), of `losses_by_digits`.
+        price: of a digit, broadcastable to the shape without the last axis.
+    """
+    digits = torch.arange(losses.shape[-1], device=losses.device, dtype=losses.dtype)
+    return (losses + price.unsqueeze(-1) * digits).argmin(-1)
 
 
 class _DigitsCast(torch.autograd.Function):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT
+from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
@@ -166,9 +166,6 @@ class HardwareBudget:
         active = self.steps_done >= self._control.warmup
         if measured and not self.frozen:
             self._decide()
-            if active:
-                target = self.lut / self.lut_per_bit
-                self._control.move(self.steps_done, self._bits, target, self._digit_bits)
         if active and self.steps_done % EVERY == 0:
             self._decay_zeros()
         self.steps_done += 1
@@ -244,11 +241,10 @@ class HardwareBudget:
                 take_over(layer.module.bias_quant, tuple(layer.module.bias.shape))
 
     def _decide(self) -> None:
-        """Formats and prices from what was measured, then the cost."""
-        prices = {layer.name: self._price_of(layer) for layer in self.layers}
+        """Formats and prices from what was measured, then the cost and the next price."""
+        losses = {layer.name: layer.quantizer.losses(layer.weight) for layer in self.layers}
         known = {
-            layer.name: layer.quantizer.count(layer.weight, prices[layer.name])
-            for layer in self.layers
+            layer.name: cheapest(losses[layer.name], self._price_of(layer)) for layer in self.layers
         }
         digits = all_digits(self.network, known)
         for cast in self.casts:
@@ -264,6 +260,13 @@ class HardwareBudget:
             fit_bias(layer)
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
+        if self.steps_done >= self._control.warmup:
+            self._control.move(
+                self.steps_done,
+                self._bits,
+                self.lut / self.lut_per_bit,
+                lambda price: self._digit_bits(losses, price),
+            )
 
     def _bits_of_digit(self, layer: Layer) -> int:
         """As many bits of adder as its input has, and some, at every position."""
@@ -274,9 +277,10 @@ class HardwareBudget:
         price = self.price if price is None else price
         return layer.quantizer.price.new_tensor(price * self._bits_of_digit(layer))
 
-    def _digit_bits(self, price: float) -> float:
+    def _digit_bits(self, losses: dict[str, Tensor], price: float) -> float:
+        """Bits of adder of all digits at a price, with today's formats."""
         return sum(
-            float(layer.quantizer.count(layer.weight, self._price_of(layer, price)).sum())
+            float(cheapest(losses[layer.name], self._price_of(layer, price)).sum())
             * self._bits_of_digit(layer)
             for layer in self.layers
         )
@@ -294,7 +298,8 @@ class HardwareBudget:
         elif self.price > 0 and cast.channels is not None:
             gone = not_worth(errors, self.price, GROWTH_BITS * load)
             self._gone[cast.name] = gone
-            load = torch.where(gone, 0.0, load + CAST_BITS * positions[cast.name])
+            unread = gone | (load == 0)
+            load = torch.where(unread, 0.0, load + CAST_BITS * positions[cast.name])
         choice = choose_format(
             errors,
             self.price,

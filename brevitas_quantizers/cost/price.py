@@ -9,11 +9,11 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import OptionError
 
-_GAIN = 45.0  # of the log price, over all measurements between start and target
-_MAX_GAIN = 0.5
-_LOWEST = 1e-30
-_FIRST_SHARE = 0.95
-_HALVINGS = 30
+_LOWEST = 1e-18
+_FIRST_SHARE = 0.95  # of the first cost: where the price begins
+_HALVINGS = 16
+_MOVES = 8  # in which a wrong price is mended, of those between start and target
+_LEAST_PART, _MOST_PART = 0.15, 0.6
 
 
 @dataclass
@@ -54,18 +54,19 @@ class PriceControl:
             step: training steps done.
             cost: of the network.
             target: of the budget, in the same unit.
-            digits: cost of the digits alone at another price, for the first one.
+            digits: cost of the digits alone at another price.
         """
         cost = max(cost, 1.0)
         if not self.start:
-            self.start, self.price = cost, _first_price(digits)
-            return
+            self.start, self.price = cost, _LOWEST
         share = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
         now = max(self.start ** (1 - share) * target**share, target)
-        error = math.log(cost / now)
+        now = min(now, _FIRST_SHARE * self.start)
+        wanted = _solve(digits, digits(self.price) * now / cost)
         moves = max(1, (self.steps - self.warmup) // self.every)
-        gain = min(_GAIN / moves, _MAX_GAIN)
-        self.price = max(self.price * math.exp(gain * max(-1.0, min(1.0, error))), _LOWEST)
+        part = min(max(_MOVES / moves, _LEAST_PART), _MOST_PART)
+        known = self.price > _LOWEST
+        self.price = self.price ** (1 - part) * wanted**part if known else wanted
 
     def state_dict(self) -> dict[str, Any]:
         """All of it."""
@@ -76,14 +77,13 @@ class PriceControl:
         vars(self).update(state)
 
 
-def _first_price(digits: Callable[[float], float]) -> float:
-    """The price at which the cost of the digits falls by a twentieth."""
+def _solve(digits: Callable[[float], float], goal: float) -> float:
+    """The price at which the digits cost no more than `goal`."""
     low, high = math.log(_LOWEST), -math.log(_LOWEST)
-    goal = _FIRST_SHARE * digits(0.0)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if digits(math.exp(middle)) > goal:
             low = middle
         else:
             high = middle
-    return math.exp(low)
+    return math.exp(high)

@@ -133,8 +133,8 @@ def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
     convolutions = [layer.name for layer in network.layers if layer.weight.ndim > 2]
     if convolutions and args is None:
         raise OptionError(
-            f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example input: "
-            "hardware_cost(model, x)"
+            f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example "
+            "input: hardware_cost(model, x)"
         )
     positions = {} if args is None else _positions(model, network, args)
     return report_of(model, network, positions, LUT_PER_BIT, args)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import digits_cast, exact_exp2
-from brevitas_quantizers.autograd.digits import DigitTable, best_codes
+from brevitas_quantizers.autograd.digits import DigitTable, cheapest, losses_by_digits
 from brevitas_quantizers.fixed_point import khot_codes
 
 from .options import QuantizerOptions
@@ -52,19 +52,17 @@ class DigitsQuantizer(KHotQuantizer):
         return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
 
     @torch.no_grad()
-    def count(self, x: Tensor, price: Tensor | None = None) -> Tensor:
-        """Digits of each weight, int64 in the shape of `x`.
-
-        Args:
-            x: latent weights.
-            price: instead of the quantizer's own.
-        """
-        price = self.price if price is None else price
+    def losses(self, x: Tensor) -> Tensor:
+        """Expected losses of `x` with at most 0, 1, ... digits: (*x.shape, max_digits + 1)."""
         point = torch.round(self.binary_point)
         lsb = exact_exp2(-point)
         weight = 0.5 * self.curvature * lsb * lsb
         r = x.detach().to(point.dtype) * exact_exp2(point)
-        return best_codes(r, self._bounds, self._nearest, weight, price)[1]
+        return losses_by_digits(r, self._bounds, self._nearest, weight)[0]
+
+    def count(self, x: Tensor) -> Tensor:
+        """Digits of each weight, int64 in the shape of `x`."""
+        return cheapest(self.losses(x), self.price)
 
     @property
     def largest(self) -> Tensor:
