@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .convert import quantize
+    from .cost import HardwareBudget, hardware_cost, train_to_budget
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
-    from .injectors import QFXFixedPoint, QFXKHot
+    from .injectors import QFXDigits, QFXFixedPoint, QFXKHot
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -27,7 +28,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "BitBudget": "training",
     "FixedPointFormat": "fixed_point",
+    "HardwareBudget": "cost",
     "OverflowMode": "fixed_point",
+    "QFXDigits": "injectors",
     "QFXFixedPoint": "injectors",
     "QFXKHot": "injectors",
     "QfxError": "fixed_point",
@@ -37,16 +40,20 @@ _HOMES = {
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
     "freeze_statistics": "training",
+    "hardware_cost": "cost",
     "import_qonnx": "qonnx",
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
     "quantize": "convert",
+    "train_to_budget": "cost",
 }
 
 __all__ = [
     "BitBudget",
     "FixedPointFormat",
+    "HardwareBudget",
     "OverflowMode",
+    "QFXDigits",
     "QFXFixedPoint",
     "QFXKHot",
     "QfxError",
@@ -57,10 +64,12 @@ __all__ = [
     "export_qonnx",
     "freeze_binary_points",
     "freeze_statistics",
+    "hardware_cost",
     "import_qonnx",
     "learned_formats",
     "parameter_groups",
     "quantize",
+    "train_to_budget",
 ]
 
 

@@ -21,6 +21,7 @@ ALLOWED = {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.autograd",
         "brevitas_quantizers.convert",
+        "brevitas_quantizers.cost",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
@@ -57,6 +58,15 @@ ALLOWED = {
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
+    },
+    # What only the plugin knows it asks of it by name, where it is installed: `cost.deployment`.
+    "brevitas_quantizers.cost": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.autograd",
+        "brevitas_quantizers.convert",
+        "brevitas_quantizers.injectors",
+        "brevitas_quantizers.nn",
+        "brevitas_quantizers.qonnx",
     },
     "brevitas_quantizers.qonnx": {
         "brevitas_quantizers.fixed_point",
@@ -201,6 +211,7 @@ HOSTS = {
     "torch": {
         "brevitas_quantizers.autograd",
         "brevitas_quantizers.convert",
+        "brevitas_quantizers.cost",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
@@ -213,6 +224,7 @@ HOSTS = {
     },
     "brevitas": {
         "brevitas_quantizers.convert",
+        "brevitas_quantizers.cost",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",

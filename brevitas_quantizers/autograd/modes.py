@@ -118,6 +118,8 @@ def cast_codes_(
     if overflow is OverflowMode.AP_SAT_ZERO:
         return code.masked_fill_((code < lo) | (code > hi), 0.0)
     if not is_wrapping(signed, overflow):  # all that is left saturates
+        if isinstance(hi, Tensor):  # together with a number it would be read as one
+            return code.clamp_(min=lo).clamp_(max=hi)
         return code.clamp_(lo, hi)
     # A float beyond 2**(mantissa + width) is a multiple of the period: its code is zero, and so
     # is that of an `r` which overflowed to infinity.

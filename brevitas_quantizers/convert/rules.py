@@ -17,7 +17,7 @@ Key: TypeAlias = str | type
 
 ROLES = ("weight", "bias", "act", "input")
 _FALLBACK = {"input": "act"}  # an input quantizer is an activation quantizer with more options
-_WEIGHT_ONLY = frozenset({"k", "digits"})
+_WEIGHT_ONLY = frozenset({"k", "digits", "max_digits"})
 _ACT_ONLY = frozenset({"per_channel_broadcastable_shape"})
 _WILDCARDS = frozenset("*?[")
 _NAMES_SHOWN = 5
@@ -136,7 +136,8 @@ def _check_options(who: str, options: Options) -> None:
         check_names(who, [base], [*QuantizerOptions.names(), "quant"])
         if base == "quant" and not (isinstance(value, type) and issubclass(value, QFXFixedPoint)):
             raise OptionError(
-                f"{who}: {name} must be QFXFixedPoint, QFXKHot or a subclass, not {value!r}"
+                f"{who}: {name} must be QFXFixedPoint, QFXKHot, QFXDigits or a subclass, not "
+                f"{value!r}"
             )
 
 

@@ -28,7 +28,15 @@ from .errors import (
 )
 from .format import FixedPointCast, FixedPointFormat
 from .interval import Interval, minimal_format
-from .khot import KHotDigits, KHotEncoding, encode_khot, is_khot, khot_codes, project_khot
+from .khot import (
+    KHotDigits,
+    KHotEncoding,
+    count_digits,
+    encode_khot,
+    is_khot,
+    khot_codes,
+    project_khot,
+)
 from .modes import OverflowMode, RoundingMode, forgotten
 from .quantize import (
     cast_codes,
@@ -65,6 +73,7 @@ __all__ = [
     "cast_code",
     "cast_codes",
     "code_range",
+    "count_digits",
     "encode_khot",
     "forgotten",
     "from_codes",

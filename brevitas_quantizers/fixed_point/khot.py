@@ -116,6 +116,21 @@ def is_khot(
     return np.asarray(_weight(magnitude, KHotDigits.parse(digits)) <= _check_k(k))
 
 
+def count_digits(
+    codes: ArrayLike, digits: KHotDigits | str = KHotDigits.SIGNED
+) -> NDArray[np.int64]:
+    """How many digits of each code are not zero, at the fewest.
+
+    Args:
+        codes: (...) integer codes.
+        digits: alphabet of the digits.
+
+    >>> count_digits([0, -8, 7, 11]).tolist()
+    [0, 1, 2, 3]
+    """
+    return _weight(_magnitude(as_int64("codes", codes)), KHotDigits.parse(digits))
+
+
 def project_khot(
     r: ArrayLike,
     width: int,

@@ -1,15 +1,18 @@
 """QFX as Brevitas quant injectors."""
 
 from .constants import DerivedConstants
-from .fixed_point import QFXFixedPoint, QFXKHot
+from .digits import DigitsQuantizer
+from .fixed_point import QFXDigits, QFXFixedPoint, QFXKHot
 from .options import BinaryPointInit, QuantizerOptions
 from .quantizers import FixedPointQuantizer, KHotQuantizer
 
 __all__ = [
     "BinaryPointInit",
     "DerivedConstants",
+    "DigitsQuantizer",
     "FixedPointQuantizer",
     "KHotQuantizer",
+    "QFXDigits",
     "QFXFixedPoint",
     "QFXKHot",
     "QuantizerOptions",

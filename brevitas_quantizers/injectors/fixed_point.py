@@ -1,4 +1,4 @@
-"""`QFXFixedPoint` and `QFXKHot`: QFX as Brevitas quantizers, one name for every slot."""
+"""`QFXFixedPoint`, `QFXKHot`, `QFXDigits`: QFX as Brevitas quantizers for every slot."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 from brevitas.inject import ExtendedInjector, value
 from torch import Tensor, nn
 
-from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.fixed_point import KHotDigits, OptionError
 
 from .accumulator import AccumulatorBoundQuantizer
 from .constants import DerivedConstants
+from .digits import DigitsQuantizer
 from .options import QuantizerOptions, check_names
 from .proxies import QFXActProxy, QFXBiasProxy, QFXWeightProxy
 from .quantizers import FixedPointQuantizer, KHotQuantizer
@@ -24,6 +25,7 @@ _PROXIES = {
     Slot.ACT: QFXActProxy,
 }
 _KHOT_OPTIONS = frozenset({"k", "digits"})
+_DIGITS_OPTIONS = frozenset({"max_digits"})
 _ACCUMULATOR_OPTIONS = frozenset(
     {"accumulator_bit_width", "accumulator_input_bit_width", "accumulator_input_signed"}
 )
@@ -46,8 +48,11 @@ def _proxy_for_slot(layer: nn.Module, injector: type[ExtendedInjector]) -> nn.Mo
     """Build the proxy of the slot that Brevitas is filling; stands in for a proxy class."""
     call = calling_slot()
     valid = set(QuantizerOptions.names())
-    if injector.quantizer_class is not KHotQuantizer or call.slot is not Slot.WEIGHT:
+    kind = injector.quantizer_class if call.slot is Slot.WEIGHT else FixedPointQuantizer
+    if kind is not KHotQuantizer:
         valid -= _KHOT_OPTIONS
+    if kind is not DigitsQuantizer:
+        valid -= _DIGITS_OPTIONS
     if call.slot is not Slot.WEIGHT:
         valid -= _ACCUMULATOR_OPTIONS
     if call.slot.is_parameter:
@@ -92,13 +97,21 @@ def _solve_options(
     per_channel_broadcastable_shape: Any,
     k: Any,
     digits: Any,
+    max_digits: Any,
     act_impl: Any = None,
+    module: Any = None,
 ) -> QuantizerOptions:
     given = dict(locals())
-    khot = quantizer_class is KHotQuantizer and slot is Slot.WEIGHT
+    kind = quantizer_class if slot is Slot.WEIGHT else FixedPointQuantizer
     values = {name: given[name] for name in QuantizerOptions.names()}
-    if not khot:
-        values.update(k=None, digits=None)
+    if kind is DigitsQuantizer:
+        values.update(k=max_digits, digits=KHotDigits.SIGNED)
+        if learn_binary_point is None and not isinstance(module, DerivedConstants):
+            values.update(learn_binary_point=False)
+    elif kind is KHotQuantizer:
+        values.update(max_digits=None)
+    else:
+        values.update(k=None, digits=None, max_digits=None)
     if slot is not Slot.WEIGHT:
         values.update(accumulator_bit_width=None)
     if signed is None:
@@ -187,6 +200,7 @@ class QFXFixedPoint(ExtendedInjector):
     per_channel_broadcastable_shape = QuantizerOptions.per_channel_broadcastable_shape
     k = QuantizerOptions.k
     digits = QuantizerOptions.digits
+    max_digits = QuantizerOptions.max_digits
 
     proxy_class = _proxy_for_slot
     quantizer_class = FixedPointQuantizer
@@ -210,3 +224,21 @@ class QFXKHot(QFXFixedPoint):
     quantizer_class = KHotQuantizer
     k = 2
     digits = "signed"
+
+
+class QFXDigits(QFXFixedPoint):
+    """`QFXFixedPoint` whose weights have a learned number of signed digits, from 0 to `max_digits`.
+
+    A digit is a signed power of two: an addition in an unrolled network. Each weight takes the
+    code for which half the loss's curvature times the squared error, plus a price for each digit,
+    is least. `HardwareBudget` measures the curvature and sets the price; without it the price is
+    0, and weights are K-hot with K = `max_digits`. The binary point stays where the first weights
+    put it. Other slots are plain fixed point; `weight_max_digits` (default 3) is its option.
+
+    Example:
+        >>> import brevitas.nn as qnn
+        >>> layer = qnn.QuantLinear(64, 10, weight_quant=QFXDigits, weight_bit_width=8)
+    """
+
+    quantizer_class = DigitsQuantizer
+    max_digits = 3

@@ -19,6 +19,7 @@ from brevitas_quantizers.fixed_point import (
 MIN_BIT_WIDTH = 2
 MAX_BIT_WIDTH = 32
 MAX_KHOT_BIT_WIDTH = 16
+MAX_DIGITS = 8
 
 _INSTEAD = {
     "narrow_range": "use overflow='AP_SAT_SYM'",
@@ -81,6 +82,7 @@ class QuantizerOptions:
             `(1, 16, 1, 1)`; needed because an activation does not know its channels.
         k: K-hot weights: at most this many signed powers of two in a code.
         digits: K-hot weights: `"signed"`, or `"binary"` (a magnitude with at most K ones).
+        max_digits: weights with a learned number of signed digits: at most this many in a code.
     """
 
     bit_width: int = 8
@@ -103,6 +105,7 @@ class QuantizerOptions:
     per_channel_broadcastable_shape: tuple[int, ...] | None = None
     k: int | None = None
     digits: KHotDigits | None = None
+    max_digits: int | None = None
 
     @classmethod
     def names(cls) -> list[str]:
@@ -195,6 +198,10 @@ class QuantizerOptions:
             )
 
     def _check_khot(self, who: str) -> None:
+        if self.max_digits is not None:
+            rule = f"an integer from 1 to {MAX_DIGITS}"
+            valid = _is_int(self.max_digits) and 1 <= self.max_digits <= MAX_DIGITS
+            _require(valid, who, "max_digits", rule, self.max_digits)
         _require(_is_int(self.k) and self.k >= 1, who, "k", "an integer of at least 1", self.k)
         if self.bit_width > MAX_KHOT_BIT_WIDTH:
             raise OptionError(

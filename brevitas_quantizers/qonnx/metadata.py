@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers import nn as qfx_nn
-from brevitas_quantizers.injectors import DerivedConstants
+from brevitas_quantizers.injectors import DerivedConstants, DigitsQuantizer
 from brevitas_quantizers.injectors.options import QuantizerOptions
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
@@ -139,7 +139,11 @@ def describe_state(model: nn.Module, latents: dict[str, Tensor], everything: boo
 
 
 def trained_floats(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of the parameters and statistics that training changes, but not of quantizers."""
+    """Copies of the parameters and statistics that training changes, but not of quantizers.
+
+    Weights with a learned number of digits as cast: their codes follow from curvature and price,
+    which no file holds, so that training goes on from the codes.
+    """
     inside = tuple(
         f"{name}." for name, module in model.named_modules() if isinstance(module, _QFXProxy)
     )
@@ -147,6 +151,9 @@ def trained_floats(model: nn.Module) -> dict[str, Tensor]:
         name: value for name, value in model.named_buffers() if _is_derived(model, name)
     }
     kept = set(model.state_dict())
+    for name, quantizer in named_quantizers(model):
+        if isinstance(quantizer, DigitsQuantizer) and name in state:
+            state[name] = quantizer(state[name].detach())[0]
     return {
         name: value.detach().clone()
         for name, value in state.items()
@@ -195,9 +202,14 @@ def _layer(module: nn.Module) -> dict[str, Any]:
 
 
 def _options(options: QuantizerOptions) -> dict[str, Any]:
-    """The options that differ from their defaults."""
+    """The options that differ from their defaults.
+
+    A learned number of digits belongs to training: in the file such weights are K-hot.
+    """
     values = ((f.name, getattr(options, f.name), f.default) for f in fields(options))
-    return {name: _plain(value) for name, value, default in values if value != default}
+    differing = {name: _plain(value) for name, value, default in values if value != default}
+    differing.pop("max_digits", None)
+    return differing
 
 
 def _plain(value: object) -> object:
@@ -211,7 +223,7 @@ def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     width = quantizer.width
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": float(width.detach()) if isinstance(width, Tensor) else width,
+        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,

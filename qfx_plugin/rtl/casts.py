@@ -100,9 +100,24 @@ def bring_into_range(
         case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_WRAP_SM:
             if rounded.low < low:
                 rounded = rounded.max_of(low)
-            return rounded.min_of(high) if rounded.high > high else rounded
+            return _at_most(rounded, high, fmt) if rounded.high > high else rounded
         case _:
             forgotten(overflow)
+
+
+def _at_most(x: Symbol, high: float, fmt: FixedPointFormat) -> Symbol:
+    """The smaller of `x` and `high`.
+
+    If `x` is not negative and `high` is all ones, what lies above them is one OR, and each bit of
+    the result another: no comparison.
+    """
+    magnitude_bits = fmt.width - fmt.signed
+    if x.low < 0 or high != float((2**magnitude_bits - 1) * _lsb(fmt)):
+        return x.min_of(high)
+    top = magnitude_bits - fmt.frac_bits
+    above = x.quantize(0, int(x.kif[1]), -top).unary_bit_op("any")
+    below = x.quantize(0, top, min(int(x.kif[2]), fmt.frac_bits))
+    return above.msb_mux(high, below)
 
 
 def _shortened(x: Symbol, frac_bits: int) -> Symbol:

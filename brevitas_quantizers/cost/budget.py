@@ -1,0 +1,336 @@
+"""`HardwareBudget`: one price for a bit of adder decides digits, pruning and word lengths."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest
+from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.injectors import DigitsQuantizer
+
+from .choice import choose_format, not_worth
+from .deployment import luts_of_board
+from .formats import fit_bias, fold_half_lsb, take_over
+from .measure import Measurements
+from .model import (
+    CAST_BITS,
+    GROWTH_BITS,
+    LUT_PER_BIT,
+    all_digits,
+    channel_digits,
+    cost_of,
+    live_digits,
+    width_of,
+)
+from .network import Activation, Layer, read_network
+from .price import PriceControl
+from .report import HardwareCost, report_of
+from .statistics import check_output, check_task
+
+EVERY = 4
+"""Training steps from one measurement of curvature, and choice of formats, to the next."""
+
+_OFTEN = 20  # first steps, of which each one is measured
+_ZERO_DECAY = 0.01  # of a step
+
+
+class HardwareBudget:
+    """Trains a network down to a number of LUTs.
+
+    Weights with `QFXDigits`, and the activations between layers, cost what their adders cost; one
+    price, in loss for a bit of adder, is raised until the network costs what is asked for. Use::
+
+        budget = HardwareBudget(model, lut=3500, steps=2000)
+        for x, y in batches:
+            output = model(x)
+            budget.observe(output)
+            loss(output, y).backward()
+            optimizer.step()
+            budget.step()
+        budget.freeze()
+
+    Make it before the optimizer, before `DistributedDataParallel` and before a checkpoint is
+    loaded: it replaces the quantizers of activations and biases by ones whose format it sets.
+    A user's own format (`frac_bits`, `integer_bits`) stays as it is. Activations round by `AP_RND`
+    until `freeze`, unless by `AP_TRN`. A signed input that was never negative in the warm-up
+    becomes unsigned: a sign costs like any other bit.
+
+    Args:
+        model: a QFX network with `QFXDigits` weights; changed in place.
+        lut: LUTs that the network may cost.
+        board: or the board whose LUTs it may take, by name.
+        fraction: share of `lut` or of the board's LUTs.
+        steps: training steps until the cost has come down to the budget; after them it is held.
+        warmup: training steps before the price begins, by default a sixth of `steps`.
+        task: `"classification"` (outputs are logits of a softmax over dimension 1) or
+            `"regression"` (squared error).
+        seed: of the sampled targets.
+
+    Attributes:
+        lut: LUTs that the network may cost.
+        lut_per_bit: LUTs for a bit of adder in the estimate.
+        steps_done: training steps so far.
+        frozen: whether price and formats stay.
+
+    Raises:
+        OptionError: a value breaks its rule, or the network has nothing to decide about.
+        ConversionError: torch.fx cannot trace the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lut: float | None = None,
+        *,
+        board: str | None = None,
+        fraction: float = 1.0,
+        steps: int = 2000,
+        warmup: int | None = None,
+        task: str = "classification",
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.lut = _target(lut, board, fraction)
+        self.task = check_task(task)
+        self.network = read_network(model)
+        self.layers = [
+            layer for layer in self.network.layers if isinstance(layer.quantizer, DigitsQuantizer)
+        ]
+        if not self.layers:
+            raise OptionError(
+                f"HardwareBudget: {self.network.name} must have a linear layer or convolution with "
+                "weight_quant=QFXDigits, not 0"
+            )
+        self.casts = [cast for cast in self.network.activations if cast.is_free]
+        longest = {cast.name: round(float(cast.quantizer.width)) for cast in self.casts}
+        self._control = PriceControl(0, 0, EVERY)
+        self.plan(steps, warmup)
+        self._take_over()
+        self._measurements = Measurements(self.layers, self.casts, longest, task, seed)
+        self.lut_per_bit = LUT_PER_BIT
+        self.steps_done = 0
+        self.frozen = False
+        self._bits = math.nan
+        self._gone: dict[str, Tensor] = {}
+        self._digits: dict[str, Tensor] = {}
+        self._measured = False
+        self._measurements.listen(self.due)
+
+    def plan(self, steps: int, warmup: int | None = None) -> None:
+        """Set when the cost is to be met; see the constructor.
+
+        Raises:
+            OptionError: impossible numbers.
+        """
+        self._control.plan(steps, warmup)
+
+    @property
+    def due(self) -> bool:
+        """Whether the next forward pass is measured: it must not run compiled."""
+        early = self.steps_done < _OFTEN
+        return not self.frozen and (early or self.steps_done % EVERY == 0)
+
+    @property
+    def price(self) -> float:
+        """Loss that a bit of adder has to save; 0 in the warm-up."""
+        return self._control.price
+
+    @property
+    def cost(self) -> float:
+        """Estimated LUTs of the network, as of the last measurement."""
+        return self._bits * self.lut_per_bit
+
+    def observe(self, output: Tensor) -> None:
+        """Measure curvature and formats, where a measurement is due.
+
+        Args:
+            output: what the model returned in this training step, before `loss.backward()`.
+
+        Raises:
+            OptionError: the output is not that of a forward pass that can be measured.
+            DataError: no output of the task.
+        """
+        if self.due:
+            check_output(output, self.task)
+            self._measurements.take(output, self._gone)
+            self._measured = True
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Once after every `optimizer.step()`: decide digits and formats, move the price."""
+        measured, self._measured = self._measured, False
+        active = self.steps_done >= self._control.warmup
+        if measured and not self.frozen:
+            self._decide()
+        if active and self.steps_done % EVERY == 0:
+            self._decay_zeros()
+        self.steps_done += 1
+        self._measurements.listen(self.due)
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Keep price, curvature and formats from now on; codes still follow their weights.
+
+        Half an LSB of the casts that round goes into the bias in front of them: they truncate,
+        which gives the same values for fewer LUTs. The network computes the same before and after.
+        """
+        if self.frozen:
+            return
+        self.frozen = True
+        self._measurements.stop()
+        for cast in self.casts:
+            if cast.producer is not None and cast.producer.sink is cast:
+                fold_half_lsb(cast.producer, cast)
+
+    def rescale(self, *args: Tensor) -> float:
+        """Let alkaid count the LUTs of the present network, and correct the estimate by that.
+
+        Args:
+            args: example input, needed unless the network begins with a linear layer.
+
+        Returns:
+            The LUTs counted.
+        """
+        cost = self.hardware_cost()
+        exact = cost.exact(*args)
+        self.lut_per_bit = cost.lut_per_bit
+        return exact
+
+    def hardware_cost(self) -> HardwareCost:
+        """The cost of the present network; see `brevitas_quantizers.hardware_cost`."""
+        positions = self._measurements.positions
+        return report_of(self.model, self.network, positions, self.lut_per_bit)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that is resumed needs besides the model's and the optimizer's state."""
+        return {
+            "bits": self._bits,
+            "control": self._control.state_dict(),
+            "frozen": self.frozen,
+            "gone": {name: gone.clone() for name, gone in self._gone.items()},
+            "lut_per_bit": self.lut_per_bit,
+            "measurements": self._measurements.state_dict(),
+            "steps_done": self.steps_done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was called; the model's own state is loaded by itself."""
+        self._bits, self.lut_per_bit = state["bits"], state["lut_per_bit"]
+        self._control.load_state_dict(state["control"])
+        self._gone = {name: gone.clone() for name, gone in state["gone"].items()}
+        self._measurements.load_state_dict(state["measurements"])
+        self.steps_done = state["steps_done"]
+        if state["frozen"] and not self.frozen:
+            self.frozen = True  # the model's state has the folded biases already
+            self._measurements.stop()
+        self._measurements.listen(self.due)
+
+    def _take_over(self) -> None:
+        for cast in self.casts:
+            take_over(cast.proxy, () if cast.is_input else cast.shape)
+        for layer in self.layers:
+            weight = layer.weight.detach()
+            prices = layer.over_inputs(weight.new_zeros(layer.inputs))
+            layer.quantizer.make_room(torch.ones_like(weight), prices)
+            bias = layer.bias_quantizer
+            if bias is not None and not bias.is_fixed_by_user:
+                take_over(layer.module.bias_quant, tuple(layer.module.bias.shape))
+
+    def _decide(self) -> None:
+        """Formats and prices from what was measured, then the cost and the next price."""
+        losses = {layer.name: layer.quantizer.losses(layer.weight) for layer in self.layers}
+        known = {
+            layer.name: cheapest(losses[layer.name], self._price_of(layer)) for layer in self.layers
+        }
+        digits = all_digits(self.network, known)
+        for cast in self.casts:
+            self._decide_format(cast, digits)
+        for layer in self.layers:
+            price = self._price_of(layer)
+            gone = self._gone.get(layer.source.name) if layer.source is not None else None
+            if gone is not None:
+                each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
+                price = torch.where(each, NO_DIGIT, price)
+                digits[layer.name] = digits[layer.name] * ~each
+            layer.quantizer.price.copy_(price.expand_as(layer.quantizer.price))
+            fit_bias(layer)
+        self._digits = live_digits(self.network, digits)
+        self._bits = cost_of(self.network, self._digits, self._measurements.positions)
+        if self.steps_done >= self._control.warmup:
+            self._control.move(
+                self.steps_done,
+                self._bits,
+                self.lut / self.lut_per_bit,
+                lambda price: self._digit_bits(losses, price),
+            )
+
+    def _bits_of_digit(self, layer: Layer) -> int:
+        """As many bits of adder as its input has, and some, at every position."""
+        positions = self._measurements.positions.get(layer.name, 1)
+        return (width_of(layer.source) + GROWTH_BITS) * positions
+
+    def _price_of(self, layer: Layer, price: float | None = None) -> Tensor:
+        price = self.price if price is None else price
+        return layer.quantizer.price.new_tensor(price * self._bits_of_digit(layer))
+
+    def _digit_bits(self, losses: dict[str, Tensor], price: float) -> float:
+        """Bits of adder of all digits at a price, with today's formats."""
+        return sum(
+            float(cheapest(losses[layer.name], self._price_of(layer, price)).sum())
+            * self._bits_of_digit(layer)
+            for layer in self.layers
+        )
+
+    def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
+        errors, quantizer = self._measurements.errors[cast.name], cast.quantizer
+        positions = self._measurements.positions
+        readers = zip(cast.readers, channel_digits(cast, digits), strict=True)
+        load = sum(count * positions.get(layer.name, 1) for layer, count in readers)
+        load = load.to(errors.curvature.dtype)
+        if cast.is_input:
+            first = not self._control.start and self.steps_done >= self._control.warmup
+            if quantizer.signed and first and errors.lowest >= 0:
+                quantizer.set_unsigned()
+        elif self.price > 0 and cast.channels is not None:
+            gone = not_worth(errors, self.price, GROWTH_BITS * load)
+            self._gone[cast.name] = gone
+            unread = gone | (load == 0)
+            load = torch.where(unread, 0.0, load + CAST_BITS * positions[cast.name])
+        choice = choose_format(
+            errors,
+            self.price,
+            load,
+            self._measurements.longest[cast.name],
+            quantizer.signed,
+            one_point=quantizer.binary_point.ndim == 0,
+        )
+        quantizer.set_format(choice.width, choice.points)
+
+    def _decay_zeros(self) -> None:
+        """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
+        for layer in self.layers:
+            weight, limit = layer.weight, layer.quantizer.largest
+            digits = self._digits.get(layer.name)
+            if digits is None or self.frozen:
+                digits = layer.quantizer.count(weight)
+            weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** EVERY) * (digits == 0))
+            weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))
+
+
+def _target(lut: float | None, board: str | None, fraction: float) -> float:
+    if (lut is None) == (board is None):
+        raise OptionError(
+            f"HardwareBudget: give lut or board, one of them, not lut={lut!r} and board={board!r}"
+        )
+    if isinstance(fraction, bool) or not 0 < fraction <= 1:
+        raise OptionError(
+            f"HardwareBudget: fraction must be above 0 and at most 1, not {fraction!r}"
+        )
+    found = luts_of_board(board) if lut is None else lut
+    if isinstance(found, bool) or not 0 < found < math.inf:
+        raise OptionError(f"HardwareBudget: lut must be a positive number of LUTs, not {lut!r}")
+    return float(found) * fraction

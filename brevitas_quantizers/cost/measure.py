@@ -1,0 +1,155 @@
+"""The statistics step of a budget: one backward pass more, every few training steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brevitas_quantizers.fixed_point import OptionError
+
+from .network import Activation, Layer
+from .statistics import (
+    FormatErrors,
+    Tap,
+    averaged,
+    format_errors,
+    gradients,
+    merge,
+    sampled_loss,
+    weight_curvature,
+)
+
+
+class Measurements:
+    """What has been measured of a network so far.
+
+    Curvatures of weights live in their quantizers.
+
+    Attributes:
+        errors: of the formats of each cast, by name.
+        positions: how often layers and casts stand side by side, by name.
+
+    Args:
+        layers: layers with a price on digits.
+        casts: casts whose format is free.
+        longest: longest word of each cast, by name.
+        task: `"classification"` or `"regression"`.
+        seed: of the sampled targets.
+    """
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        casts: list[Activation],
+        longest: dict[str, int],
+        task: str,
+        seed: int,
+    ) -> None:
+        self.layers, self.casts, self.longest = layers, casts, longest
+        self.task, self.seed = task, seed
+        self.errors: dict[str, FormatErrors] = {}
+        self.positions: dict[str, int] = {}
+        modules = {layer.name: layer.module for layer in layers}
+        modules |= {activation.name: activation.layer for activation in casts}
+        self._taps = {name: Tap(module) for name, module in modules.items()}
+        self._generators: dict[torch.device, torch.Generator] = {}
+        self._is_first = True
+
+    def listen(self, open_: bool) -> None:
+        """Whether the next forward pass is to be kept."""
+        for tap in self._taps.values():
+            tap.open = open_
+
+    def stop(self) -> None:
+        """Take everything off the network."""
+        for tap in self._taps.values():
+            tap.handle.remove()
+            tap.clear()
+
+    def take(self, output: Tensor, gone: dict[str, Tensor]) -> None:
+        """Measure the forward pass that gave `output`.
+
+        Args:
+            output: of the network, with its graph.
+            gone: channels of casts that nothing reads any more, by name.
+
+        Raises:
+            OptionError: the pass was not seen, or does not reach a layer.
+        """
+        for name, tap in self._taps.items():
+            if tap.y is None:
+                raise OptionError(
+                    f"HardwareBudget.observe: {name} was not seen in this step: run the network "
+                    "itself in training mode, not a compiled or copied form, where budget.due"
+                )
+        loss = sampled_loss(output, self.task, self._generator(output.device))
+        slopes = gradients(loss, [tap.y for tap in self._taps.values()])
+        found = dict(zip(self._taps, slopes, strict=True))
+        self._keep_curvature(found)
+        for activation in self.casts:
+            slope = found[activation.name]
+            tap = self._taps[activation.name]
+            slope = torch.zeros_like(tap.y) if slope is None else slope
+            self._keep_errors(activation, tap.x, slope, gone.get(activation.name))
+        for tap in self._taps.values():
+            tap.clear()
+        self._is_first = False
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[device]
+
+    def _keep_curvature(self, found: dict[str, Tensor | None]) -> None:
+        measured = {}
+        for layer in self.layers:
+            slope = found[layer.name]
+            if slope is None:
+                raise OptionError(
+                    f"HardwareBudget.observe: {layer.name} has no influence on the output; give it "
+                    "another weight_quant than QFXDigits, or remove it"
+                )
+            measured[layer.name] = weight_curvature(layer, self._taps[layer.name].x, slope)
+            self.positions[layer.name] = slope[0].numel() // layer.weight.shape[0]
+        kept = {layer.name: layer.quantizer.curvature for layer in self.layers}
+        if not self._is_first:
+            merge(kept, measured)
+            return
+        for name, values in averaged(measured).items():
+            kept[name].copy_(values)
+
+    def _keep_errors(
+        self, activation: Activation, x: Tensor, slope: Tensor, gone: Tensor | None
+    ) -> None:
+        name = activation.name
+        before = self.errors.get(name)
+        new = format_errors(activation, x, slope, before, self.longest[name])
+        if before is None or before.first_integer != new.first_integer:
+            for key, values in averaged(new.tensors()).items():
+                setattr(new, key, values)
+            self.errors[name] = new
+        else:
+            if gone is not None:  # their slope is zero only because nothing reads them
+                new.curvature = torch.where(gone, before.curvature, new.curvature)
+            merge(before.tensors(), new.tensors())
+            before.lowest = min(before.lowest, new.lowest)
+        if activation.channels is not None:
+            self.positions[name] = slope[0].numel() // activation.channels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the curvatures, which the model's own state has."""
+        return {
+            "errors": {name: errors.state_dict() for name, errors in self.errors.items()},
+            "generators": {str(d): g.get_state() for d, g in self._generators.items()},
+            "positions": dict(self.positions),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.errors = {name: FormatErrors.of(item) for name, item in state["errors"].items()}
+        self.positions = dict(state["positions"])
+        self._is_first = not self.positions
+        for device, generator in state["generators"].items():
+            self._generator(torch.device(device)).set_state(generator)

@@ -1,0 +1,89 @@
+"""The price of a bit of adder: raised until the network costs what is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from brevitas_quantizers.fixed_point import OptionError
+
+_LOWEST = 1e-18
+_FIRST_SHARE = 0.95  # of the first cost: where the price begins
+_HALVINGS = 16
+_MOVES = 8  # in which a wrong price is mended, of those between start and target
+_LEAST_PART, _MOST_PART = 0.15, 0.6
+
+
+@dataclass
+class PriceControl:
+    """Follows a target that falls exponentially from the first cost to the budget.
+
+    Attributes:
+        steps: training steps until the target is the budget.
+        warmup: training steps before there is a price.
+        every: training steps between two moves.
+        price: loss that a bit of adder has to save; 0 in the warm-up.
+        start: cost at the end of the warm-up; 0 before it.
+    """
+
+    steps: int
+    warmup: int
+    every: int
+    price: float = 0.0
+    start: float = 0.0
+
+    def plan(self, steps: int, warmup: int | None) -> None:
+        """Set when the budget is to be met.
+
+        Raises:
+            OptionError: impossible numbers.
+        """
+        warmup = steps // 6 if warmup is None else warmup
+        if not 0 <= warmup < steps:
+            raise OptionError(
+                f"HardwareBudget: warmup must be from 0 to less than steps={steps}, not {warmup}"
+            )
+        self.steps, self.warmup = steps, warmup
+
+    def move(self, step: int, cost: float, target: float, digits: Callable[[float], float]) -> None:
+        """Take the next price.
+
+        Args:
+            step: training steps done.
+            cost: of the network.
+            target: of the budget, in the same unit.
+            digits: cost of the digits alone at another price.
+        """
+        cost = max(cost, 1.0)
+        if not self.start:
+            self.start, self.price = cost, _LOWEST
+        share = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
+        now = max(self.start ** (1 - share) * target**share, target)
+        now = min(now, _FIRST_SHARE * self.start)
+        wanted = _solve(digits, digits(self.price) * now / cost)
+        moves = max(1, (self.steps - self.warmup) // self.every)
+        part = min(max(_MOVES / moves, _LEAST_PART), _MOST_PART)
+        known = self.price > _LOWEST
+        self.price = self.price ** (1 - part) * wanted**part if known else wanted
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        vars(self).update(state)
+
+
+def _solve(digits: Callable[[float], float], goal: float) -> float:
+    """The price at which the digits cost no more than `goal`."""
+    low, high = math.log(_LOWEST), -math.log(_LOWEST)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if digits(math.exp(middle)) > goal:
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)

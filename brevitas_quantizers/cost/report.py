@@ -1,0 +1,187 @@
+"""`hardware_cost`: what an unrolled network costs, layer by layer, estimated or counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.qonnx import export_qonnx
+
+from .deployment import count_luts
+from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
+from .network import Network, read_network
+
+_COLUMNS = ("layer", "weights", "nonzero", "digits", "input bits", "LUT")
+
+
+class HardwareCost:
+    """Cost of a network as one adder graph; prints as a table.
+
+    Attributes:
+        layers: costs of the layers, each with the cast of its sums.
+        lut_per_bit: LUTs for a bit of adder, an average until `exact` has counted.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[LayerCost],
+        lut_per_bit: float,
+        example: Tensor | None,
+    ) -> None:
+        self._model, self._example = model, example
+        self.layers = tuple(layers)
+        self.lut_per_bit = lut_per_bit
+
+    @property
+    def has_example(self) -> bool:
+        """Whether `exact` needs no example input."""
+        return self._example is not None
+
+    @property
+    def bits(self) -> float:
+        """Bits of adders, from which LUTs are estimated."""
+        return sum(layer.bits for layer in self.layers)
+
+    @property
+    def digits(self) -> int:
+        """Signed digits of all weights."""
+        return sum(layer.digits for layer in self.layers)
+
+    @property
+    def lut(self) -> float:
+        """LUTs: estimated, or as `exact` has counted them."""
+        return self.bits * self.lut_per_bit
+
+    def lut_of(self, layer: LayerCost) -> float:
+        """The share of one layer in `lut`."""
+        return layer.bits * self.lut_per_bit
+
+    def exact(self, *args: Tensor) -> float:
+        """Build the adder graph with alkaid, and rescale the estimates to its LUTs.
+
+        Args:
+            args: example input of the model; not needed if it begins with a linear layer.
+
+        Returns:
+            LUTs of the whole network by alkaid's own count, before synthesis.
+
+        Raises:
+            OptionError: an example input is needed, or `qfx_plugin` is not installed.
+            QfxError: the network cannot be exported or built.
+        """
+        if not args and self._example is None:
+            raise OptionError(
+                "HardwareCost.exact: a network that does not begin with a linear layer needs an "
+                "example input: exact(x)"
+            )
+        exported = export_qonnx(self._model, args or (self._example,), latents=False)
+        luts = count_luts(exported)
+        self.lut_per_bit = luts / max(self.bits, 1.0)
+        return luts
+
+    def __str__(self) -> str:
+        rows = [
+            (c.name, f"{c.weights:,}", f"{c.nonzero:,}", f"{c.digits:,}", str(c.input_bits),
+             f"{self.lut_of(c):,.0f}")
+            for c in self.layers
+        ]  # fmt: skip
+        weights, nonzero = (sum(getattr(c, k) for c in self.layers) for k in ("weights", "nonzero"))
+        total = (
+            "total",
+            f"{weights:,}",
+            f"{nonzero:,}",
+            f"{self.digits:,}",
+            "",
+            f"{self.lut:,.0f}",
+        )
+        table = [_COLUMNS, *rows, total]
+        widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in table
+        )
+
+
+def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
+    """What the network costs as one adder graph, with all its layers side by side.
+
+    Args:
+        model: a trained or calibrated network with QFX weights.
+        args: example input (batch, ...), which tells how many positions convolutions have; not
+            needed without convolutions.
+
+    Returns:
+        The cost: `.lut`, `.layers`, `.exact()`; prints as a table.
+
+    Raises:
+        OptionError: a convolution without example input, or no layer with QFX weights.
+        ConversionError: torch.fx cannot trace the model.
+    """
+    network = read_network(model)
+    if not network.layers:
+        raise OptionError(
+            f"hardware_cost: {network.name} must have a linear layer or convolution with QFX "
+            "weights, not 0"
+        )
+    convolutions = [layer.name for layer in network.layers if layer.weight.ndim > 2]
+    if convolutions and args is None:
+        raise OptionError(
+            f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example "
+            "input: hardware_cost(model, x)"
+        )
+    positions = {} if args is None else _positions(model, network, args)
+    return report_of(model, network, positions, LUT_PER_BIT, args)
+
+
+def report_of(
+    model: nn.Module,
+    network: Network,
+    positions: Mapping[str, int],
+    lut_per_bit: float,
+    args: Tensor | None = None,
+) -> HardwareCost:
+    """The cost of a network that has been read already."""
+    digits = live_digits(network, all_digits(network, {}))
+    costs = [layer_cost(layer, digits, positions) for layer in network.layers]
+    example = args[:1] if args is not None else _example(network)
+    return HardwareCost(model, costs, lut_per_bit, example)
+
+
+def _example(network: Network) -> Tensor | None:
+    first = network.layers[0]
+    source = first.source
+    direct = first.weight.ndim == 2 and (source is None or source.is_input)
+    if not direct:
+        return None
+    return torch.zeros(1, first.inputs, dtype=first.weight.dtype, device=first.weight.device)
+
+
+@torch.no_grad()
+def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, int]:
+    found: dict[str, int] = {}
+    hooks = []
+    for part, module, channels in (
+        *((layer, layer.module, int(layer.weight.shape[0])) for layer in network.layers),
+        *((a, a.layer, a.channels) for a in network.activations if a.channels is not None),
+    ):
+
+        def note(_: nn.Module, __: object, y: Tensor, name=part.name, channels=channels) -> None:
+            found[name] = y[0].numel() // channels
+
+        hooks.append(module.register_forward_hook(note))
+    training = model.training
+    model.eval()
+    try:
+        model(args[:1])
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return found

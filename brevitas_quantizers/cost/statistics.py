@@ -1,0 +1,260 @@
+"""How much the loss minds an error of each weight and activation, measured in training.
+
+The curvature is the Fisher information: the mean squared gradient of a loss whose targets are drawn
+from the model's own output distribution. It orders weights even when the loss itself is near zero.
+Of a weight it is `Var(input) * E[gradient of the sum ** 2]`: the bias takes the input's mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brevitas_quantizers.fixed_point import DataError, OptionError
+from brevitas_quantizers.injectors.ranks import all_max, all_sum, rank_count
+from brevitas_quantizers.nn.base import plain
+
+from .network import Activation, Layer
+
+TASKS = ("classification", "regression")
+
+_MEMORY = 0.98
+_SAMPLES = 2048  # of a channel, for the errors of formats
+INTEGERS_BELOW = 8
+"""Candidates of integer bits below those that hold the largest value."""
+_INTEGERS_ABOVE = 4
+
+
+class Tap:
+    """What went through a module in its last call in training: `x` and `y`, as in the graph.
+
+    A copy of the module gets a tap of its own, with nothing in it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.open = False
+        self.x: Tensor | None = None
+        self.y: Tensor | None = None
+        self.handle = module.register_forward_hook(self)
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() or not self.open or not torch.is_grad_enabled():
+            return output
+        self.x, self.y = plain(args[0]), plain(output)
+        if not self.y.requires_grad:  # behind the network's input
+            self.y = self.y.detach().requires_grad_()
+            return self.y
+        return output
+
+    def clear(self) -> None:
+        """Forget the tensors."""
+        self.x = self.y = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Closed:
+        return _Closed()
+
+
+class _Closed:
+    """A tap in a copied module: nobody reads it."""
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output
+
+
+@dataclass
+class FormatErrors:
+    """Expected squared errors of one activation's formats, by channel.
+
+    Attributes:
+        curvature: (channels,) of the activation, summed over positions.
+        variance: (channels,) of the values before the cast.
+        rounding: (fractions, channels) variance of the rounding error at `fractions`.
+        clipping: (integers, channels) variance of what is cut off at `integers`.
+        first_integer: integer bits, without the sign, of `clipping[0]`.
+        first_fraction: fraction bits of `rounding[0]`.
+        lowest: the most negative value seen.
+    """
+
+    curvature: Tensor
+    variance: Tensor
+    rounding: Tensor
+    clipping: Tensor
+    first_integer: int
+    first_fraction: int
+    lowest: float
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is averaged over batches."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all of it."""
+        return vars(self) | {name: value.clone() for name, value in self.tensors().items()}
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> FormatErrors:
+        """From a `state_dict`."""
+        errors = cls(**state)
+        vars(errors).update(errors.state_dict())
+        return errors
+
+
+def sampled_loss(output: Tensor, task: str, generator: torch.Generator) -> Tensor:
+    """A loss, summed over samples, whose targets come from the model's own distribution.
+
+    Args:
+        output: (batch, classes, ...) logits, or (batch, ...) values.
+        task: `"classification"` or `"regression"`.
+        generator: of the targets.
+    """
+    output = output.float()
+    if task == "regression":
+        noise = torch.randn(output.shape, generator=generator, device=output.device)
+        return (output * noise.to(output.dtype)).sum()
+    logits = output.movedim(1, -1).flatten(0, -2)
+    with torch.no_grad():
+        drawn = torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)
+    return F.cross_entropy(logits, drawn[:, 0], reduction="sum")
+
+
+def gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
+    """Gradients of each sample by intermediate results; nothing is added to any `.grad`."""
+    try:
+        found = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        raise OptionError(
+            "HardwareBudget.observe: must be called with the output of a forward pass in training "
+            f"mode, before loss.backward(): {str(error).partition('.')[0]}"
+        ) from error
+    return list(found)
+
+
+@torch.no_grad()
+def weight_curvature(layer: Layer, x: Tensor, gradient: Tensor) -> Tensor:
+    """The curvature of each weight, over this batch.
+
+    Args:
+        layer: linear or convolution.
+        x: its input, (batch, channels, ...).
+        gradient: of its sums.
+    """
+    axis = -1 if layer.weight.ndim == 2 else 1
+    inputs = x.float().movedim(axis, 0).flatten(1)
+    variance = inputs.var(1, unbiased=False) + 1e-6 * inputs.square().mean()
+    return layer.over_inputs(variance) * layer.over_outputs(_power(gradient, axis))
+
+
+def _power(gradient: Tensor, axis: int) -> Tensor:
+    """Mean over samples of the squared gradient, summed over positions: (channels,)."""
+    return gradient.float().square().movedim(axis, 0).flatten(1).sum(1) / len(gradient)
+
+
+@torch.no_grad()
+def format_errors(
+    activation: Activation, x: Tensor, gradient: Tensor, start: FormatErrors | None, bits: int
+) -> FormatErrors:
+    """Errors of all formats of up to `bits` bits, over this batch.
+
+    Args:
+        activation: the cast.
+        x: what it casts, before any ReLU.
+        gradient: of its result.
+        start: earlier errors, whose candidates are kept while they cover the values.
+        bits: longest word.
+    """
+    rows, slopes = by_channel(activation, x.detach().float()), by_channel(activation, gradient)
+    rows = torch.relu(rows) if activation.is_relu else rows
+    power = slopes.float().square().sum(1) / len(x)
+    rows = rows[:, :: max(1, rows.shape[1] // _SAMPLES) | 1]
+    top = _top(rows)
+    if start is not None and top <= start.first_integer + INTEGERS_BELOW + _INTEGERS_ABOVE:
+        first = start.first_integer
+    else:
+        first = top - INTEGERS_BELOW
+    integers = range(first, first + INTEGERS_BELOW + _INTEGERS_ABOVE + 1)
+    fractions = range(1 - integers[-1], bits - first + 1)
+    edges, scales = _powers(rows, integers), _powers(rows, fractions)
+    return FormatErrors(
+        curvature=power,
+        variance=_variance(rows),
+        rounding=_variance(torch.floor(rows * scales + 0.5) / scales - rows),
+        clipping=_variance(F.relu(rows.abs() - edges)),
+        first_integer=first,
+        first_fraction=fractions[0],
+        lowest=-float(all_max(-rows.min())),
+    )
+
+
+def by_channel(activation: Activation, x: Tensor) -> Tensor:
+    """(batch, ...) to (channels, values).
+
+    Channels are those of the layer that makes the values; of an input, those that a layer reads.
+    """
+    if activation.producer is not None:
+        return x.movedim(-1 if activation.is_linear else 1, 0).flatten(1)
+    inputs = activation.readers[0].inputs
+    if x[0].numel() == inputs:
+        return x.reshape(len(x), -1).T
+    axis = -1 if activation.readers[0].weight.ndim == 2 else 1
+    return x.movedim(axis, 0).flatten(1)
+
+
+def _powers(rows: Tensor, exponents: range) -> Tensor:
+    return torch.tensor([2.0**n for n in exponents], device=rows.device)[:, None, None]
+
+
+def _variance(rows: Tensor) -> Tensor:
+    return rows.var(-1, unbiased=False)
+
+
+def _top(rows: Tensor) -> int:
+    """Integer bits that hold the largest magnitude, of all ranks."""
+    largest = all_max(rows.abs().max())
+    return int(torch.ceil(torch.log2(largest.clamp(min=2.0**-24))))
+
+
+def merge(old: dict[str, Tensor], new: dict[str, Tensor]) -> None:
+    """Move running means towards the values of this batch, of all ranks, in place."""
+    for name, values in averaged(new).items():
+        old[name].lerp_(values.to(old[name].dtype), 1 - _MEMORY)
+
+
+def averaged(new: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Means over ranks, in one exchange."""
+    ranks = rank_count()
+    if ranks == 1 or not new:
+        return new
+    flat = all_sum(torch.cat([values.flatten().float() for values in new.values()])) / ranks
+    parts = flat.split([values.numel() for values in new.values()])
+    return {
+        name: part.reshape(values.shape)
+        for (name, values), part in zip(new.items(), parts, strict=True)
+    }
+
+
+def check_task(task: str) -> str:
+    """`task` itself.
+
+    Raises:
+        OptionError: unknown.
+    """
+    if task not in TASKS:
+        raise OptionError(f"HardwareBudget: task must be one of {', '.join(TASKS)}, not {task!r}")
+    return task
+
+
+def check_output(output: Tensor, task: str) -> None:
+    """Refuse what no distribution of the task can be read from.
+
+    Raises:
+        DataError: shape or kind.
+    """
+    if not isinstance(output, Tensor) or output.ndim < 2 - (task == "regression"):
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise DataError(
+            f"HardwareBudget.observe: output must be (batch, classes, ...) logits, not {shape}"
+        )

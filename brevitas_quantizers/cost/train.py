@@ -1,0 +1,219 @@
+"""`train_to_budget`: a ready-made training loop that ends at a number of LUTs."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brevitas_quantizers.fixed_point import CalibrationError, OptionError
+
+from .budget import HardwareBudget
+
+WARMUP, HOLD, FREEZE = 0.1, 0.6, 0.85
+"""Shares of the steps: the price begins, the budget is met, price and formats freeze."""
+
+_FINAL_RATE = 0.02
+_RECOUNTS = (0.5, 0.65, 0.8)
+_TEMPERATURE = 3.0
+
+
+@dataclass
+class History:
+    """What a training to a budget went through; lists with one item for each epoch.
+
+    Attributes:
+        loss: mean training loss.
+        accuracy: of the validation data, or of training batches where none are given: share of
+            right classes, or for regression minus the mean squared error.
+        cost: estimated LUTs.
+        price: loss that a bit of adder has to save.
+        lut: LUTs that alkaid counted at the end, or the estimate where it is not installed.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    cost: list[float] = field(default_factory=list)
+    price: list[float] = field(default_factory=list)
+    lut: float = math.nan
+
+
+Progress = Callable[[int, int, History], None]
+"""Called after each epoch with (epochs done, epochs, history)."""
+
+
+def train_to_budget(
+    model: nn.Module,
+    loader: Iterable[Any],
+    budget: HardwareBudget,
+    epochs: int = 300,
+    teacher: nn.Module | None = None,
+    *,
+    validation: Iterable[Any] | None = None,
+    lr: float = 5e-3,
+    distillation: float = 0.5,
+    exact: bool | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Train `model` with Adam and a cosine learning rate until it costs what `budget` allows.
+
+    Args:
+        model: the network that `budget` was made for, fresh or trained; changed in place.
+        loader: batches `(inputs, targets)`, with a length; gone through once an epoch.
+        budget: the budget; frozen at the end.
+        epochs: passes over `loader`.
+        teacher: a float network; its outputs become targets too.
+        validation: batches for the history's accuracy; nothing is decided by it.
+        lr: first learning rate.
+        distillation: share of the teacher in the loss.
+        exact: count LUTs with alkaid three times on the way, and correct the estimate; by default
+            where it is installed and the network is linear from the beginning.
+        progress: instead of the bar on a terminal.
+
+    Returns:
+        The history.
+
+    Raises:
+        OptionError: a value breaks its rule.
+        CalibrationError: the loader is empty.
+    """
+    run = _Run(model, loader, budget, epochs, teacher, lr, distillation, exact)
+    history = History()
+    model.train()
+    for epoch in range(epochs):
+        loss, accuracy = run.epoch(loader)
+        history.loss.append(loss)
+        history.accuracy.append(accuracy if validation is None else run.evaluate(validation))
+        history.cost.append(budget.cost)
+        history.price.append(budget.price)
+        (progress or _bar)(epoch + 1, epochs, history)
+    budget.freeze()
+    model.eval()
+    history.lut = run.count()
+    return history
+
+
+class _Run:
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: Iterable[Any],
+        budget: HardwareBudget,
+        epochs: int,
+        teacher: nn.Module | None,
+        lr: float,
+        distillation: float,
+        exact: bool | None,
+    ) -> None:
+        if budget.model is not model:
+            raise OptionError("train_to_budget: budget must have been made for this model")
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise OptionError(f"train_to_budget: epochs must be at least 1, not {epochs!r}")
+        if not 0 <= distillation <= 1:
+            raise OptionError(
+                f"train_to_budget: distillation must be from 0 to 1, not {distillation!r}"
+            )
+        if not isinstance(loader, Sized):
+            raise OptionError(
+                "train_to_budget: loader must have a length: a DataLoader or a list of batches"
+            )
+        if len(loader) == 0:
+            raise CalibrationError("train_to_budget: the loader must yield a batch, not 0")
+        self.model, self.budget, self.lr = model, budget, lr
+        self.total = epochs * len(loader)
+        budget.plan(max(2, int(HOLD * self.total)), int(WARMUP * self.total))
+        self.freeze_at = int(FREEZE * self.total)
+        self.teacher = None if teacher is None else teacher.eval()
+        self.share = distillation
+        self.optimizer = torch.optim.Adam(
+            [p for p in model.parameters() if p.requires_grad], lr=lr, betas=(0.9, 0.99)
+        )
+        self.exact = _can_count(budget) if exact is None else exact
+        self.recounts = {int(share * self.total) for share in _RECOUNTS} if self.exact else set()
+        self.step = 0
+
+    def epoch(self, loader: Iterable[Any]) -> tuple[float, float]:
+        """Mean loss and accuracy of a pass."""
+        losses, scores, samples = 0.0, 0.0, 0
+        for x, y in loader:
+            loss, score = self._step(x, y)
+            losses, scores, samples = losses + loss * len(x), scores + score, samples + len(x)
+        return losses / max(samples, 1), scores / max(samples, 1)
+
+    def _step(self, x: Tensor, y: Tensor) -> tuple[float, float]:
+        phase = 0.5 * (1 + math.cos(math.pi * self.step / self.total))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * (_FINAL_RATE + (1 - _FINAL_RATE) * phase)
+        if self.step == self.freeze_at:
+            self.budget.freeze()
+        elif self.step in self.recounts:
+            self.budget.rescale()
+        output = self.model(x)
+        self.budget.observe(output)
+        loss = self._loss(x, y, output)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.budget.step()
+        self.step += 1
+        return float(loss.detach()), self._score(output.detach(), y)
+
+    def _loss(self, x: Tensor, y: Tensor, output: Tensor) -> Tensor:
+        regression = self.budget.task == "regression"
+        loss = F.mse_loss(output, y) if regression else F.cross_entropy(output, y)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad():
+            wanted = self.teacher(x)
+        if regression:
+            return (1 - self.share) * loss + self.share * F.mse_loss(output, wanted)
+        soft = F.cross_entropy(output / _TEMPERATURE, torch.softmax(wanted / _TEMPERATURE, 1))
+        return (1 - self.share) * loss + self.share * _TEMPERATURE**2 * soft
+
+    def _score(self, output: Tensor, y: Tensor) -> float:
+        if self.budget.task == "regression":
+            return -float(F.mse_loss(output, y)) * len(y)
+        right = (output.argmax(1) == y).float()
+        return float(right.sum()) * len(y) / right.numel()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Any]) -> float:
+        """Accuracy in evaluation mode."""
+        self.model.eval()
+        score, samples = 0.0, 0
+        for x, y in batches:
+            score, samples = score + self._score(self.model(x), y), samples + len(x)
+        self.model.train()
+        return score / max(samples, 1)
+
+    def count(self) -> float:
+        """LUTs in the end."""
+        if self.exact:
+            return self.budget.rescale()
+        return self.budget.hardware_cost().lut
+
+
+def _can_count(budget: HardwareBudget) -> bool:
+    from importlib.util import find_spec
+
+    cost = budget.hardware_cost()
+    return cost.has_example and all(find_spec(name) for name in ("alkaid", "qfx_plugin"))
+
+
+def _bar(done: int, epochs: int, history: History) -> None:
+    if not sys.stderr.isatty():
+        return
+    filled = 24 * done // epochs
+    text = (
+        f"\r[{'=' * filled}{' ' * (24 - filled)}] {done}/{epochs} "
+        f"accuracy {history.accuracy[-1]:.3f}  {history.cost[-1]:,.0f} LUT  "
+        f"price {history.price[-1]:.1e} "
+    )
+    sys.stderr.write(text + ("\n" if done == epochs else ""))
+    sys.stderr.flush()

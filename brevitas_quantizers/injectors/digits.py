@@ -1,0 +1,95 @@
+"""The quantizer of weights with a learned number of signed digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brevitas_quantizers.autograd import digits_cast, exact_exp2
+from brevitas_quantizers.autograd.digits import DigitTable, cheapest, losses_by_digits
+from brevitas_quantizers.fixed_point import khot_codes
+
+from .options import QuantizerOptions
+from .quantizers import FixedPointQuantizer, KHotQuantizer
+
+_HEADROOM_BITS = 4
+"""How far first weights may grow, as a power of two: a layer's first ones are small."""
+_UNIT_INTEGER_BITS = 2
+"""Of weights that reach -2 to 2: more headroom than that is not given."""
+
+
+class DigitsQuantizer(KHotQuantizer):
+    """Casts weights to the codes of least expected loss and price; see `autograd.digits_cast`.
+
+    State besides the binary point: `curvature`, of the weight's shape once it is measured, and
+    `price`, broadcastable to the weight. Codes are a function of latent weights and this state, so
+    a checkpoint holds them.
+
+    Args:
+        who: name for errors, for example `QuantLinear.weight_quant`.
+        options: validated options; `k` is `max_digits`.
+        shape: shape of the binary points.
+    """
+
+    def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
+        super().__init__(who, options, shape)
+        self.register_buffer("curvature", torch.ones(()))
+        self.register_buffer("price", torch.zeros(()))
+        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
+        table = DigitTable(codes)
+        self.register_buffer("_bounds", table.bounds, persistent=False)
+        self.register_buffer("_nearest", table.codes, persistent=False)
+
+    def make_room(self, curvature: Tensor, price: Tensor) -> None:
+        """Take these shapes for `curvature` and `price`, unless that was done before."""
+        if self.curvature.ndim == 0:
+            self.curvature, self.price = curvature, price
+
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+        """Values of the codes, for any binary point."""
+        return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
+
+    @torch.no_grad()
+    def losses(self, x: Tensor) -> Tensor:
+        """Expected losses of `x` with at most 0, 1, ... digits: (*x.shape, max_digits + 1)."""
+        point = torch.round(self.binary_point)
+        lsb = exact_exp2(-point)
+        weight = 0.5 * self.curvature * lsb * lsb
+        r = x.detach().to(point.dtype) * exact_exp2(point)
+        return losses_by_digits(r, self._bounds, self._nearest, weight)[0]
+
+    def count(self, x: Tensor) -> Tensor:
+        """Digits of each weight, int64 in the shape of `x`."""
+        return cheapest(self.losses(x), self.price)
+
+    @property
+    def largest(self) -> Tensor:
+        """The largest value, in the shape of the binary points."""
+        return self._codes[-1] * exact_exp2(-torch.round(self.binary_point.detach()))
+
+    @torch.no_grad()
+    def initialize_from(self, values: Tensor, across_ranks: bool = False) -> None:
+        """Set the binary point to cover `values` and what they may become.
+
+        Digits cost, bits do not: the range has headroom of a few bits, at most up to 2.
+        """
+        if self.is_fixed_by_user:
+            return
+        FixedPointQuantizer.initialize_from(self, values, across_ranks)
+        wanted = self.binary_point - _HEADROOM_BITS
+        wanted.clamp_(min=self.options.bit_width - _UNIT_INTEGER_BITS)
+        self.binary_point.copy_(torch.minimum(self.binary_point, wanted))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for name in ("curvature", "price"):  # their shapes follow what was measured
+            if (value := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, getattr(self, name).new_empty(value.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def extra_repr(self) -> str:
+        """Format and most digits, as shown by `print(model)`."""
+        return f"{FixedPointQuantizer.extra_repr(self)}, max_digits={self.options.max_digits}"
