@@ -200,11 +200,15 @@ def test_branches_of_a_vector_that_is_still_an_image(rng):
 
 
 def test_zeros_of_the_padding_lie_outside_of_the_range_of_the_pixels(rng):
-    window = Window((2, 2), (1, 1), ((1, 0), (0, 1)), (1, 1))
-    layer = Conv("n", ("c",), "y", weight(rng.integers(-9, 9, size=(2, 1, 2, 2))), None, window)
-    network = graph(*source((1, 3, 3), 6, 2), Clip("clip", ("q",), "c", 9, 30, 2), layer)
+    """Above it here: a sum with one of them is larger than any of two pixels."""
+    window = Window((2, 1), (1, 1), ((1, 0), (0, 0)), (1, 1))
+    layer = Conv("n", ("c",), "s", weight(np.ones((1, 1, 2, 1), int)), weight([20], 2), window)
+    network = graph(
+        *source((1, 3, 3), 7, 2), Clip("clip", ("q",), "c", -30, -9, 2), layer,
+        Relu("relu", ("s",), "y"),
+    )  # fmt: skip
     built = build_network(network, RtlOptions(style="streaming"))
-    assert built.check(rng.uniform(-2, 9, size=(20, 1, 3, 3))) == 360
+    assert built.check(rng.uniform(-9, 0, size=(20, 1, 3, 3))) == 180
 
 
 IMAGE = source((2, 4, 4), 5, 3)
