@@ -11,6 +11,7 @@ from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import (
     Add,
     AveragePool,
+    Clip,
     Concat,
     Constant,
     Conv,
@@ -184,14 +185,30 @@ def test_branches(fold_above, rng):
 
 
 def test_branches_of_a_vector_that_is_still_an_image(rng):
+    """Behind a stage that the Relu must not join, because the sum reads what it gives."""
+    layer = Conv("n", ("q",), "c", weight([[[[3]], [[1]]], [[[-2]], [[1]]]]), None,
+                 Window.plain(1, 1))  # fmt: skip
     network = graph(
         *source((2, 2, 3), 5, 3),
-        Reshape("flatten", ("q",), "f", (12,)),
+        layer,
+        Reshape("flatten", ("c",), "f", (12,)),
         Relu("relu", ("f",), "r"),
         Add("sum", ("f", "r"), "y"),
     )
     built = build_network(network, RtlOptions(style="streaming"))
     assert built.check(rng.uniform(-4, 4, size=(20, 2, 2, 3)), backpressure=0.3) == 240
+
+
+def test_zeros_of_the_padding_lie_outside_of_the_range_of_the_pixels(rng):
+    """Above it here: a sum with one of them is larger than any of two pixels."""
+    window = Window((2, 1), (1, 1), ((1, 0), (0, 0)), (1, 1))
+    layer = Conv("n", ("c",), "s", weight(np.ones((1, 1, 2, 1), int)), weight([20], 2), window)
+    network = graph(
+        *source((1, 3, 3), 7, 2), Clip("clip", ("q",), "c", -30, -9, 2), layer,
+        Relu("relu", ("s",), "y"),
+    )  # fmt: skip
+    built = build_network(network, RtlOptions(style="streaming"))
+    assert built.check(rng.uniform(-9, 0, size=(20, 1, 3, 3))) == 180
 
 
 IMAGE = source((2, 4, 4), 5, 3)
