@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized
 
+from brevitas_quantizers.nn.prelu import bound_problems
+
 from .kinds import NORMS, WEIGHTED
 
 
@@ -30,6 +32,8 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield from _avg_pool_problems(module)
     if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1), [1, 1]):
         yield f"output_size must be 1, not {module.output_size!r}"
+    if isinstance(module, nn.Hardtanh):
+        yield from bound_problems(module)
     if isinstance(module, nn.Flatten) and module.start_dim != 1:
         yield f"start_dim must be 1, not {module.start_dim}"
 

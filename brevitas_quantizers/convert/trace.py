@@ -77,7 +77,8 @@ def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
         functions that of the module around them with the function's name behind it.
 
     Raises:
-        ConversionError: the graph depends on the data, or `model` is a single layer.
+        ConversionError: torch.fx cannot follow forward, as where it decides by data or by shapes,
+            or `model` is a single layer.
     """
     who = type(model).__name__
     if base_type(model) is not None:
@@ -93,8 +94,9 @@ def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
         site = raise_site(error.__traceback__)
         cause = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConversionError(
-            f"{who}: forward must run the same operations for every input, but torch.fx cannot "
-            f"trace it{f' at {site}' if site else ''}: {cause}"
+            f"{who}: torch.fx cannot follow forward{f' at {site}' if site else ''}: {cause}; it "
+            "must run the same operations for every input, and decide by shapes before, in "
+            "__init__ or by an argument with a default"
         ) from error
     traced = fx.GraphModule(root, graph, class_name=who)
     _name_calls(traced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
@@ -211,6 +212,14 @@ class QuantRPReLU(QuantLayer, nn.Module):
         return self.deliver(self.shift_out(self.prelu(self.shift_in(input))))
 
 
+def bound_problems(module: nn.Hardtanh) -> Iterator[str]:
+    """Bounds that are no short binary fractions."""
+    for name in ("min_val", "max_val"):
+        value = getattr(module, name)
+        if not float(value * 2**_MAX_BOUND_BITS).is_integer():
+            yield f"{name} must be a multiple of 2**-{_MAX_BOUND_BITS}, not {value!r}"
+
+
 class QuantHardtanh(QuantLayer, nn.Hardtanh):
     """`nn.Hardtanh`: values clipped to `[min_val, max_val]`, which must be short binary fractions.
 
@@ -232,13 +241,9 @@ class QuantHardtanh(QuantLayer, nn.Hardtanh):
         return_quant_tensor: bool = False,
         **options: Any,
     ) -> None:
-        for name, value in (("min_val", min_val), ("max_val", max_val)):
-            if not float(value * 2**_MAX_BOUND_BITS).is_integer():
-                raise OptionError(
-                    f"QuantHardtanh: {name} must be a multiple of 2**-{_MAX_BOUND_BITS}, "
-                    f"not {value!r}"
-                )
         nn.Hardtanh.__init__(self, min_val, max_val)
+        for problem in bound_problems(self):
+            raise OptionError(f"QuantHardtanh: {problem}")
         self.fill_slots(quant, options, return_quant_tensor, output_quant=output_quant)
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:

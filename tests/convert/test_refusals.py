@@ -84,14 +84,31 @@ class Length(nn.Module):
         return sum(x[i] for i in range(int(x.max())))
 
 
-@pytest.mark.parametrize(("kind", "code"), [(Branch, "if x.sum"), (Length, "int(x.max")])
-def test_control_flow_that_depends_on_data(kind, code):
+class Shape(nn.Module):
+    def forward(self, x):
+        return x + x if x.shape[1] > 3 else x
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(Branch, "if x.sum"), (Length, "int(x.max"), (Shape, "x.shape[1] > 3")],
+)
+def test_control_flow_that_torch_fx_cannot_follow(kind, code):
     text = refused(kind())
     assert text.startswith(
-        f"{kind.__name__}: forward must run the same operations for every input, but torch.fx "
-        f"cannot trace it at {line_of(code, kind)}: "
+        f"{kind.__name__}: torch.fx cannot follow forward at {line_of(code, kind)}: "
+    )
+    assert text.endswith(
+        "; it must run the same operations for every input, and decide by shapes before, in "
+        "__init__ or by an argument with a default"
     )
     assert "\n" not in text
+
+
+def test_bounds_of_a_hardtanh_stand_in_the_joint_list():
+    text = refused(nn.Sequential(nn.Linear(4, 4), nn.Hardtanh(-0.1, 0.5), nn.GELU()))
+    assert "1: Hardtanh: min_val must be a multiple of 2**-16, not -0.1" in text
+    assert "2: GELU has no fixed-point form" in text
 
 
 def test_a_single_layer():

@@ -1,0 +1,191 @@
+"""The tables of README.md and docs/ that show figures, from `benchmarks/results/`.
+
+    python benchmarks/tables.py            # print them
+    python benchmarks/tables.py --write    # put them between their marks, <!-- table: NAME -->
+    python benchmarks/tables.py --report digits build/demo/report.json
+
+The last keeps what the tables show of a report of `qfx demo`, as `results/demo_digits.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, parser, write_results
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->\n)", re.DOTALL)
+Row = dict[str, Any]
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    for line in (head, ("---",) * len(head), *rows):
+        yield f"| {' | '.join(line)} |"
+
+
+def accuracy() -> Iterator[str]:
+    """Networks of the demo: digits as means of seeds, MNIST as one run."""
+    columns = {
+        "float": "float", "QFX 8-bit": "QFX 8 bit", "QFX 6-bit": "QFX 6 bit",
+        "QFX 4-bit": "QFX 4 bit", "QFX 4-bit, frozen points": "4 bit, frozen",
+        "QFX 8-bit K=2": "8 bit, K-hot K=2",
+    }  # fmt: skip
+    digits, mnist = _rows("digits_accuracy"), _demo("mnist")["accuracy"]
+    found = {("digits", row["network"].upper(), row["recipe"]): row["mean"] for row in digits}
+    found |= {("MNIST", *name.split(", ", 1)): value for name, value in mnist.items()}
+    lines = []
+    for data, network in dict.fromkeys(key[:2] for key in found):
+        values = [found.get((data, network, recipe)) for recipe in columns]
+        cells = ("" if value is None else f"{value:.2f}" for value in values)
+        lines.append((f"{data} {network}", *cells))
+    return table(("network", *columns.values()), lines)
+
+
+def codes() -> Iterator[str]:
+    """What `make demo` compares, one line an executor."""
+    lines = [
+        (f"{title}, eight networks: {_TITLES[executor]}", f"{count:,}", f"{differing:,}")
+        for data, title in (("digits", "digits"), ("mnist", "MNIST"))
+        for executor, (count, differing) in _demo(data)["codes"].items()
+    ]
+    cast = "the cast itself against the open `ap_fixed` header, all 35 mode pairs"
+    lines.append((cast, f"{_CAST_CASES:,}", "0"))
+    return table(("compared with the interpreter, as integer codes", "codes", "different"), lines)
+
+
+_CAST_CASES = 6_563_312  # printed by `pytest tests/fixed_point/test_oracle.py`
+_TITLES = {
+    "torch": "PyTorch, at every quantizer",
+    "qonnx": "QONNX executor",
+    "onnxruntime": "onnxruntime",
+    "hls4ml": "hls4ml C simulation",
+    "finn": "FINN",
+    "rtl": "RTL",
+}
+
+
+def train_step() -> Iterator[str]:
+    """A training step in times of a float one."""
+    rows = {row["network"]: row["vs_float"] for row in _rows("train_step")}
+    networks = {
+        "conv": "convolutions, every weight and activation",
+        "resnet 1": "ResNet-20 blocks, one activation quantizer each",
+        "resnet 3": "the same with three",
+    }
+    kinds = ("qfx", "brevitas", "brevitas, collecting")
+    head = ("step, processor time in times of float", "QFX", "Brevitas, steady state",
+            "Brevitas, first 300 steps")  # fmt: skip
+    return table(
+        head,
+        [(text, *(f"{rows[f'{n}/{kind}']:.2f}" for kind in kinds)) for n, text in networks.items()],
+    )
+
+
+def cifar_elementwise() -> Iterator[str]:
+    """ResNet-20, element-wise layers at few bits."""
+    rows = _rows("cifar_elementwise")
+    rows = sorted(rows, key=lambda row: -row["bits"])
+    head = ("element-wise layers", *(f"{row['bits']} bit" for row in rows))
+    lines = [("rounded after training", *(f"{row['ptq']:.2f}" for row in rows))]
+    return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
+
+
+def costs() -> Iterator[str]:
+    """One table a network, one line a recipe; an empty cell was not built or makes no sense."""
+    results = json.loads((RESULTS / "rtl_cost.json").read_text(encoding="utf-8"))["networks"]
+    for name in dict.fromkeys(row["network"] for row in results):
+        yield from _network_costs(name, [row for row in results if row["network"] == name])
+        yield ""
+
+
+def _network_costs(name: str, rows: list[Row]) -> Iterator[str]:
+    cycles = max(row["cycles"] for row in rows if row["hardware"].startswith("folded"))
+    lanes = next(row["note"] for row in rows if row["hardware"].startswith("folded"))
+    lines = []
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        found = {row["hardware"]: row for row in rows if row["recipe"] == recipe}
+        own = found.get("folded, K-hot") or found.get("folded, radix 4")
+        lines.append(
+            (
+                recipe,
+                f"{next(iter(found.values()))['accuracy']:.1f} %",
+                _cell(found.get("unrolled adder graph"), "lut", "ff"),
+                _cell(own, "lut", "ff", "depth"),
+                _cell(found.get("folded, LUT multipliers"), "lut", "ff", "depth"),
+                _cell(found.get("folded, DSP"), "lut", "ff", "dsp", "depth"),
+                _cell(own, "weight_bits"),
+            )
+        )
+    head = (f"{name}: folded, {cycles:,} cycles a sample, {lanes}", "accuracy",
+            "unrolled: LUT / FF", "K-hot, or radix 4: LUT / FF / depth",
+            "LUT multipliers: LUT / FF / depth", "DSP slices: LUT / FF / DSP / depth",
+            "weight memory, bits")  # fmt: skip
+    yield from table(head, lines)
+
+
+def _cell(row: Row | None, *columns: str) -> str:
+    if row is None or row["lut"] is None:
+        return ""
+    return " / ".join(f"{row[column]:,}" for column in columns)
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    make.__name__: make for make in (accuracy, codes, train_step, cifar_elementwise, costs)
+}
+"""What fills each mark."""
+
+
+def filled(page: str) -> str:
+    """A page with its tables as the results have them now."""
+    return _MARKED.sub(lambda m: m[1] + "\n".join(TABLES[m[2]]()).rstrip() + "\n" + m[3], page)
+
+
+def keep_report(data: str, path: Path) -> Path:
+    """What the tables show of a report of `qfx demo`."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    codes: dict[str, list[int]] = {}
+    for model in report["models"]:
+        for entry in model["agreement"]:
+            if entry["compared"]:
+                total = codes.setdefault(entry["executor"], [0, 0])
+                total[0] += entry["compared"]
+                total[1] += entry["differing"]
+    kept = {"accuracy": {model["name"]: model["accuracy"] for model in report["models"]}}
+    return write_results(
+        f"demo_{data}", kept | {"codes": codes, "environment": report["environment"]}
+    )
+
+
+def _rows(name: str) -> list[Row]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+
+
+def _demo(data: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"demo_{data}.json").read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Print the tables, write them, or keep a report."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--write", action="store_true", help="into README.md and docs/")
+    arguments.add_argument("--report", nargs=2, metavar=("DATA", "FILE"), help="keep its figures")
+    options = arguments.parse_args()
+    if options.report:
+        print(keep_report(options.report[0], Path(options.report[1])))
+    for page in PAGES if options.write else []:
+        text = page.read_text(encoding="utf-8")
+        if filled(text) != text:
+            page.write_text(filled(text), encoding="utf-8")
+            print(page.name)
+    for make in TABLES.values() if not (options.write or options.report) else []:
+        print("\n".join(make()), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
