@@ -5,7 +5,10 @@
     #   images, held out: for choosing settings
     python benchmarks/cost_front.py --no-teacher        # without distillation
     python benchmarks/cost_front.py --verify            # each network on every executor, code by
-    #   code; --yosys also maps it to LUTs
+    #   code, and its simulated Verilog; --yosys also maps it to LUTs
+
+Every network's file is run by the integer interpreter on all test images and compared with PyTorch:
+`different` counts the outputs that are not the same.
 
 LUTs are alkaid's own count of the whole network as one adder graph, at solver effort 2; the cast of
 the input is the host's. The teacher is a float MLP 64-256-256-10 with dropout, trained on the same
@@ -32,8 +35,9 @@ from brevitas_quantizers import (
     quantize,
     train_to_budget,
 )
-from qfx_plugin import RtlOptions, compile_rtl, verify_agreement
+from qfx_plugin import RtlOptions, compile_rtl, interpret, load_qonnx, verify_agreement
 from qfx_plugin.demo.data import load_dataset
+from qfx_plugin.rtl.synthesis import estimate
 
 BATCH = 128
 TEACHER_EPOCHS = 100
@@ -134,7 +138,7 @@ def run(
     with torch.no_grad():
         accuracy = float((model(x_test).argmax(1) == y_test).float().mean())
     cost = budget.hardware_cost()
-    row = {
+    row: dict[str, Any] = {
         "budget": lut,
         "seed": seed,
         "accuracy": round(100 * accuracy, 2),
@@ -144,29 +148,28 @@ def run(
         "bits": " ".join(str(layer.input_bits) for layer in cost.layers),
         "processor seconds": round(seconds, 1),
     }
-    if options.verify or options.yosys:
-        row |= check(model, x_test, options.yosys)
-    return row
-
-
-def check(model: nn.Module, x: Tensor, yosys: bool) -> dict[str, Any]:
-    """Codes that differ on any executor, the simulated Verilog included; LUTs by Yosys."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        export_qonnx(model, x[:1], path)
-        agreement = verify_agreement(path, x.numpy(), torch_model=model)
-        network = compile_rtl(path, Path(folder) / "rtl", options=RtlOptions(style="unrolled"))
-        compared = network.check(x.numpy())
-        row: dict[str, Any] = {
-            "executors": {e.name: e.differing for e in agreement.executors if e.ran},
-            "codes compared in Verilog": compared,
-        }
-        if yosys:
-            from qfx_plugin.rtl.synthesis import estimate
-
-            sources = network.write(Path(folder) / "sources")
-            row["yosys"] = estimate(sources, network.name).total.lut
+        export_qonnx(model, x_test[:1], path)
+        (outputs,) = interpret(load_qonnx(path), x_test.numpy()).values()
+        row["different"] = int((outputs.values != model(x_test).detach().numpy()).sum())
+        if options.verify or options.yosys:
+            row |= check(model, path, x_test, options)
     return row
+
+
+def check(model: nn.Module, path: Path, x: Tensor, options: Any) -> dict[str, Any]:
+    """Codes that differ on any executor, the simulated Verilog included; LUTs by Yosys."""
+    network = compile_rtl(path, path.parent / "rtl", options=RtlOptions(style="unrolled"))
+    found: dict[str, Any] = {}
+    if options.verify:
+        agreement = verify_agreement(path, x.numpy(), torch_model=model)
+        found["executors"] = {e.name: e.differing for e in agreement.executors if e.ran}
+        found["codes compared in Verilog"] = network.check(x.numpy())
+    if options.yosys:
+        sources = network.write(path.parent / "sources")
+        found["yosys"] = estimate(sources, network.name).total.lut
+    return found
 
 
 def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

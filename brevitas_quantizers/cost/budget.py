@@ -12,7 +12,7 @@ from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
-from .choice import choose_format, not_worth
+from .choice import choose_format, first_format, not_worth
 from .deployment import luts_of_board
 from .formats import fit_bias, fold_half_lsb, take_over
 from .measure import Measurements
@@ -291,11 +291,16 @@ class HardwareBudget:
         readers = zip(cast.readers, channel_digits(cast, digits), strict=True)
         load = sum(count * positions.get(layer.name, 1) for layer, count in readers)
         load = load.to(errors.curvature.dtype)
+        longest = self._measurements.longest[cast.name]
         if cast.is_input:
             first = not self._control.start and self.steps_done >= self._control.warmup
             if quantizer.signed and first and errors.lowest >= 0:
                 quantizer.set_unsigned()
-        elif self.price > 0 and cast.channels is not None:
+        elif self.price == 0:
+            choice = first_format(errors, longest, quantizer.signed)
+            quantizer.set_format(choice.width, choice.points.expand_as(quantizer.binary_point))
+            return
+        elif cast.channels is not None:
             gone = not_worth(errors, self.price, GROWTH_BITS * load)
             self._gone[cast.name] = gone
             unread = gone | (load == 0)
@@ -304,7 +309,7 @@ class HardwareBudget:
             errors,
             self.price,
             load,
-            self._measurements.longest[cast.name],
+            longest,
             quantizer.signed,
             one_point=quantizer.binary_point.ndim == 0,
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from .statistics import INTEGERS_BELOW, FormatErrors
 
 MIN_BITS = 2
+_FIRST_BITS = 6
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ def choose_format(
             points = fraction[choice].to(clipping.dtype)
             least, best = total, Choice(width, points.reshape(()) if one_point else points)
     return best
+
+
+def first_format(errors: FormatErrors, bits: int, signed: bool) -> Choice:
+    """The format before there is a price: up to 1, or to what the first batch needs.
+
+    A network that begins within narrow bounds stays within them: fresh ones learn better so.
+    """
+    width = min(bits, _FIRST_BITS)
+    integer_bits = max(0, errors.first_integer + INTEGERS_BELOW)
+    return Choice(width, errors.variance.new_tensor(float(width - int(signed) - integer_bits)))
 
 
 def not_worth(errors: FormatErrors, price: float, digits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import brevitas.nn as qnn
@@ -177,6 +178,12 @@ class _Reader:
         self.graph = trace(model).graph
         self.layers: dict[str, Layer] = {}
         self.activations: dict[str, Activation] = {}
+        self.shared = self._shared()
+
+    def _shared(self) -> set[str]:
+        """Modules that are called more than once: what one call needs may not suit the other."""
+        calls = Counter(str(node.target) for node in self.graph.nodes if node.op == "call_module")
+        return {name for name, count in calls.items() if count > 1}
 
     def read(self) -> Network:
         for node in self.graph.nodes:
@@ -202,15 +209,15 @@ class _Reader:
         name = str(node.target)
         found = Activation(name, module, module.act_quant)
         activation = self.activations.setdefault(name, found)
-        activation.only_weighted &= self._reaches_only_layers(node)
+        activation.only_weighted &= self._reaches_only_layers(node) and name not in self.shared
         start = self._moved_from(node.args[0])
         activation.is_input |= start.op == "placeholder"
         producer = self.layers.get(str(start.target)) if start.op == "call_module" else None
-        if producer is None:
+        if producer is None or name in self.shared:
             return
         activation.channels = int(producer.weight.shape[0])
         activation.producer = producer
-        if len(start.users) == 1 and start is node.args[0]:
+        if len(start.users) == 1 and start is node.args[0] and producer.name not in self.shared:
             producer.sink = activation
 
     def _module(self, node: fx.Node) -> nn.Module | None:

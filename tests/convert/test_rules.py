@@ -221,7 +221,7 @@ REFUSALS = {
     ),
     "no quantizer": (
         {"quant": nn.ReLU},
-        "quantize: quant must be QFXFixedPoint, QFXKHot or a subclass, not <class 'torch.nn.",
+        "quantize: quant must be QFXFixedPoint, QFXKHot, QFXDigits or a subclass, not <class ",
     ),
     "no such name": (
         {"overrides": {"conv2": {"bit_width": 4}}},

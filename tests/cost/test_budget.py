@@ -166,6 +166,7 @@ def test_observing_after_the_backward_pass_is_refused():
         budget.observe(output)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo
 def test_compiled_steps_between_measurements_give_the_same_network():
     x, _ = data()
@@ -239,6 +240,38 @@ def test_a_users_own_formats_stay():
     budget.freeze()
     formats = learned_formats(model)
     assert str(formats["0.act"]) == str(formats["2.act"]) == "ap_ufixed<5,1>"
+
+
+class Twice(nn.Module):
+    """A layer that is called twice, and a ReLU, of which `quantize` makes two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(12, 8), nn.Linear(8, 8)
+        self.last, self.relu, self.other = nn.Linear(8, 4), nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.first(x))
+        x = self.relu(self.second(x))
+        return self.last(self.other(self.second(x)))
+
+
+def test_the_bias_of_a_layer_that_is_called_twice_takes_no_half(tmp_path):
+    torch.manual_seed(0)
+    model = quantize(Twice(), weight_quant=QFXDigits, bit_width=6)
+    budget = HardwareBudget(model, lut=300, steps=20)
+    train(model, budget, 24)
+    model.eval()
+    x = data()[0]
+    before = model(x)
+    budget.freeze()
+    assert torch.equal(model(x), before)
+    casts = {name: q.options.rounding for name, q in named_quantizers(model) if "act" in name}
+    assert casts["relu.act"] is RoundingMode.AP_TRN
+    assert casts["relu_1.act"] is casts["other.act"] is RoundingMode.AP_RND
+    export_qonnx(model, x[:1], tmp_path / "m.onnx")
+    (out,) = interpret(load_qonnx(tmp_path / "m.onnx"), x.numpy()).values()
+    assert np.array_equal(out.values, before.detach().numpy())
 
 
 def test_a_board_gives_its_luts():

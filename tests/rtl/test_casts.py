@@ -46,7 +46,18 @@ CASES = (
     ((5, 3, True), (1, 0, True)),
     ((5, 3, True), (1, 1, False)),
     ((6, 2, True), (3, 4, True)),
+    ((4, -4, False), (3, 0, False)),
+    ((5, -2, True), (3, 0, False)),
 )
+
+
+def test_saturation_of_what_is_never_negative_needs_no_comparison():
+    ops = [Input("x", (), "x", (1,)), Quantize("q", ("x",), "q", 9, 0, False)]
+    ops.append(Quantize("c", ("q",), "c", 4, 0, False, RoundingMode.AP_TRN, OverflowMode.AP_SAT))
+    graph = Graph(tuple(ops), ("c",), "saturation").verify()
+    network = build_network(graph, RtlOptions(name="saturation"))
+    assert network.facts["adders"] == 0
+    assert network.check(np.arange(512.0).reshape(-1, 1)) == 512
 
 
 @pytest.mark.parametrize(("source", "target"), CASES)

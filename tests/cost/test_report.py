@@ -1,0 +1,75 @@
+"""`hardware_cost`: the table, the estimate against alkaid's count, and what it asks for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from brevitas_quantizers import QFXKHot, calibrate, hardware_cost, quantize
+from brevitas_quantizers.cost import deployment
+from brevitas_quantizers.fixed_point import OptionError, count_digits
+from tests.cost.networks import cnn, data, images
+
+
+def small(**options) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
+    return calibrate(quantize(network, bit_width=4, **options), [data()[0]])
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_quant": QFXKHot, "weight_k": 1}])
+def test_any_network_has_a_cost(options):
+    model = small(**options)
+    cost = hardware_cost(model)
+    first, last = cost.layers
+    assert (first.name, last.name) == ("0", "2")
+    for layer, name in ((first, "0"), (last, "2")):
+        module = model.get_submodule(name)
+        quantizer = module.weight_quant.quantizer
+        codes = quantizer(module.weight)[0] * 2.0 ** quantizer.binary_point.round()
+        assert layer.digits == int(count_digits(codes.detach().long().numpy()).sum())
+        assert layer.nonzero == int((codes != 0).sum()) and layer.weights == codes.numel()
+        assert layer.input_bits == 4 and layer.positions == 1
+    estimate = cost.lut
+    counted = cost.exact()
+    assert estimate == pytest.approx(counted, rel=0.35)
+    assert cost.lut == pytest.approx(counted)
+    assert sum(map(cost.lut_of, cost.layers)) == pytest.approx(counted)
+
+
+def test_the_table_names_layers_and_totals():
+    lines = str(hardware_cost(small())).splitlines()
+    assert lines[0].split() == ["layer", "weights", "nonzero", "digits", "input", "bits", "LUT"]
+    assert [line.split()[0] for line in lines[1:]] == ["0", "2", "total"]
+    assert lines[-1].split()[1] == "256"
+
+
+def test_layers_of_which_nothing_is_read_cost_nothing():
+    model = small()
+    with torch.no_grad():
+        model.get_submodule("2").weight[:, :15] = 0
+    first = hardware_cost(model).layers[0]
+    only = model.get_submodule("0")
+    assert 0 < first.digits < 3 * only.in_features  # those of one row, of three digits at most
+
+
+def test_convolutions_need_an_example():
+    model = calibrate(cnn(), [images()[0]])
+    with pytest.raises(OptionError, match=r"0 is a convolution.*hardware_cost\(model, x\)"):
+        hardware_cost(model)
+    cost = hardware_cost(model, images()[0])
+    assert [layer.positions for layer in cost.layers] == [36, 36, 1]
+    assert cost.exact() == pytest.approx(cost.lut)
+
+
+def test_networks_without_layers_are_refused():
+    network = nn.Sequential(nn.Conv1d(2, 2, 1), nn.ReLU())
+    with pytest.raises(OptionError, match="must have a linear layer or convolution with QFX weig"):
+        hardware_cost(network)
+
+
+def test_without_the_plugin_the_error_says_so(monkeypatch):
+    monkeypatch.setattr(deployment, "_COUNT_LUTS", "no_such_package.cost:count_luts")
+    with pytest.raises(OptionError, match="HardwareCost.exact needs the package qfx_plugin"):
+        hardware_cost(small()).exact()
