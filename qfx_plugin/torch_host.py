@@ -164,7 +164,7 @@ def _quantized(
     for who, calls in seen.items():
         if len(calls) != len(places.get(who, ())):
             continue
-        for name, tensor in zip(places[who], calls, strict=True):
+        for name, tensor in zip(places.get(who, ()), calls, strict=True):
             first = f"{name}{SUFFIX}"
             if first in known:  # the graph's axes; the module has them, or has those of the file
                 found[first] = tensor if turned else tensor.movedim(-1, 1)

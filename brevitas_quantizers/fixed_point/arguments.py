@@ -55,7 +55,7 @@ def subnormals(
         mantissa: stored bits of the mantissa.
     """
     magnitude = array.view(bits) & bits(np.iinfo(bits).max >> 1)
-    tiny = magnitude - bits(1) < bits((1 << mantissa) - 1)  # zero wraps to the largest
+    tiny = (magnitude != 0) & (magnitude < bits(1 << mantissa))
     return tiny, magnitude[tiny].astype(np.float64)
 
 

@@ -358,8 +358,9 @@ def _wrap_sign_magnitude(
     return np.where((word < 0) == (sign == 1), word, mirrored)
 
 
-def code_range(width: int, signed: bool, overflow: OverflowMode) -> tuple[int, int]:
+def code_range(width: int, signed: bool, overflow: OverflowMode | str) -> tuple[int, int]:
     """Smallest and largest code that `overflow` leaves alone."""
+    overflow = OverflowMode.parse(overflow)
     h = 1 << (width - 1)
     if not signed:
         return 0, 2 * h - 1

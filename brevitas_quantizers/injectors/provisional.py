@@ -132,11 +132,9 @@ class Provisional(nn.Module):
             if self.is_fixed_by_user or not (self._is_near_start() or self._casts_better(values)):
                 self._put_back()
             self.remember()
-        if start.event != Followed.count and not self.is_fixed_by_user and values.numel():
-            if self.training and self.is_far_from(values):
+        if self.training and start.event != Followed.count and values.numel():
+            if self.is_far_from(values):
                 self.initialize_from(values)
-            elif self.is_far_from(values):
-                self.warn_of_drift(values)
             self.remember()
 
     def trust(self, parameters: Sequence[Tensor]) -> None:
@@ -153,7 +151,7 @@ class Provisional(nn.Module):
         fresh, point = self.suitable_point(values), self.binary_point
         if self._fault() is not None:
             return True
-        if float((fresh - torch.round(point)).abs().max()) < bits:
+        if self._move(torch.round(point) - fresh) < bits:
             return False
         return self._error(values, point) > 4.0**bits * self._error(values, fresh)
 
@@ -172,10 +170,17 @@ class Provisional(nn.Module):
         cover, before = self._cover_of(values), self._cover
         self._cover = cover
         if before is not None and cover is not None:
-            jump = float((cover - before.to(cover.device)).abs().max())
+            jump = self._move(before.to(cover.device) - cover)
             bits = _NEAR + int(has_trained)
             self._drifted = self._drifted or (jump >= bits and self.is_far_from(values, bits))
         return self._drifted
+
+    def _move(self, coarser: Tensor) -> float:
+        """Bits that a change of the point comes to, of which `coarser` is positive for growth.
+
+        A bias that shrinks is none: it is as fine as the sums that it is added to.
+        """
+        return float((coarser if self.who.endswith("bias_quant") else coarser.abs()).max())
 
     def warn_of_drift(self, values: Tensor) -> None:
         """Say, once, that the values have left the format."""

@@ -7,6 +7,7 @@ hls4ml). Tensors are channels-last here, as hls4ml wants them.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +93,7 @@ class Plan:
 
     def flat_input(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """(samples, *input shape) as users give it; returns (samples, numbers) for hls4ml."""
-        given = self.cast_on_host(x).reshape(len(x), -1)
+        given = self.cast_on_host(x).reshape(len(x), math.prod(self.input_shape))
         return given[:, np.argsort(self.input_index, axis=None)]
 
     def cast_on_host(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -204,7 +204,8 @@ def _make_exact() -> None:
     It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
     significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; it takes
     the bit below the sign of a number that is shifted left for the sign; and where it chooses by
-    the sign of a negated word, it takes the sign of the word.
+    a word's highest bit, it takes that of what the word was cut from, which has another sign if
+    negated, and may be wider in Verilog if it is never negative.
     """
     from alkaid.trace.fixed_variable import FVariable
 
@@ -224,7 +225,8 @@ def _make_exact() -> None:
     mux = FVariable.msb_mux
 
     def msb_mux(self: Any, a: Any, b: Any, qint: Any = None) -> Any:
-        if self.opr != "wrap" or self._factor > 0 or _is_zero(a) or _is_zero(b):
+        is_sign = self.opr == "wrap" and self._factor > 0 and self._from[0].low < 0
+        if self.opr != "wrap" or is_sign or _is_zero(a) or _is_zero(b):
             return mux(self, a, b, qint)
         chosen = mux(self._with(renew_id=False, opr="new"), a, b, qint)  # no look behind the word
         chosen._from = (self, *chosen._from[1:])

@@ -232,6 +232,7 @@ class Nested(nn.Module):
         return {"z": self.z(x), "a": [self.a(x), (self.m(x), {})]}
 
 
+@pytest.mark.filterwarnings("ignore:export_qonnx. forward does not call unused")
 def test_outputs_in_dictionaries_and_quantizers_that_are_not_called(tmp_path, torch_seed):
     model = Nested().train()
     x = torch.randn(40, 6)
@@ -243,6 +244,7 @@ def test_outputs_in_dictionaries_and_quantizers_that_are_not_called(tmp_path, to
     assert sizes == [40 * 6, 40 * 2, 40 * 3, 40 * 4]
 
 
+@pytest.mark.filterwarnings("ignore:export_qonnx. forward does not call unused")
 def test_a_module_with_other_outputs_than_the_file(tmp_path, torch_seed):
     model = Nested().train()
     x = torch.randn(4, 6)

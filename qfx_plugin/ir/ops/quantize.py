@@ -44,6 +44,11 @@ class Quantize(Op):
     rounding: RoundingMode = RoundingMode.AP_RND_CONV
     overflow: OverflowMode = OverflowMode.AP_SAT
 
+    def __post_init__(self) -> None:
+        """Take modes by name too: whoever asks for a mode by `is` must find a member."""
+        object.__setattr__(self, "rounding", RoundingMode.parse(self.rounding))
+        object.__setattr__(self, "overflow", OverflowMode.parse(self.overflow))
+
     @property
     def points(self) -> NDArray[np.int64]:
         """(1,) or (channels,) int64: the binary points."""
