@@ -309,7 +309,6 @@ class HardwareBudget:
             errors,
             self.price,
             load,
-            longest,
             quantizer.signed,
             one_point=quantizer.binary_point.ndim == 0,
         )

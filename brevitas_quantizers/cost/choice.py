@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .statistics import INTEGERS_BELOW, FormatErrors
+from .statistics import INTEGERS_BELOW, MIN_BITS, FormatErrors
 
-MIN_BITS = 2
 _FIRST_BITS = 6
 
 
@@ -27,7 +26,7 @@ class Choice:
 
 
 def choose_format(
-    errors: FormatErrors, price: float, digits: Tensor, bits: int, signed: bool, one_point: bool
+    errors: FormatErrors, price: float, digits: Tensor, signed: bool, one_point: bool
 ) -> Choice:
     """The word length, and the binary points, of least expected loss and price.
 
@@ -35,29 +34,22 @@ def choose_format(
         errors: measured errors.
         price: loss that a bit of an adder has to save.
         digits: (channels,) adders that each channel is read by, and what its cast counts.
-        bits: longest word.
         signed: whether a bit of the word is the sign.
         one_point: whether all channels share the binary point.
     """
-    rounding = 0.5 * errors.curvature * errors.rounding
-    clipping = 0.5 * errors.curvature * errors.clipping
+    losses = 0.5 * errors.curvature * errors.casting
     if one_point:
-        rounding, clipping = rounding.sum(1, keepdim=True), clipping.sum(1, keepdim=True)
+        losses = losses.sum(2, keepdim=True)
     else:  # of a channel that nothing reads, the range of the largest value
-        rounding, clipping = rounding * (digits > 0), clipping * (digits > 0)
-        clipping[:INTEGERS_BELOW, digits <= 0] = 1.0
-    integers = torch.arange(len(clipping), device=clipping.device)
-    least, best = float("inf"), Choice(bits, clipping.new_zeros(()))
-    per_bit = price * float(digits.sum())
-    for width in range(MIN_BITS, bits + 1):
-        fraction = width - int(signed) - errors.first_integer - integers
-        index = (fraction - errors.first_fraction).clamp(0, len(rounding) - 1)
-        loss, choice = (rounding[index] + clipping).min(0)
-        total = float(loss.sum()) + per_bit * width
-        if total < least:
-            points = fraction[choice].to(clipping.dtype)
-            least, best = total, Choice(width, points.reshape(()) if one_point else points)
-    return best
+        losses = losses * (digits > 0)
+        losses[:, :INTEGERS_BELOW, digits <= 0] = 1.0
+    loss, integers = losses.min(1)
+    widths = torch.arange(MIN_BITS, MIN_BITS + len(losses), device=losses.device)
+    best = int((loss.sum(1) + price * digits.sum() * widths).argmin())
+    width = MIN_BITS + best
+    points = width - int(signed) - errors.first_integer - integers[best]
+    points = points.to(losses.dtype)
+    return Choice(width, points.reshape(()) if one_point else points)
 
 
 def first_format(errors: FormatErrors, bits: int, signed: bool) -> Choice:

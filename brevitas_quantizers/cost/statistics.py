@@ -23,10 +23,12 @@ from .network import Activation, Layer
 TASKS = ("classification", "regression")
 
 _MEMORY = 0.98
-_SAMPLES = 2048  # of a channel, for the errors of formats
-INTEGERS_BELOW = 8
+_SAMPLES = 512  # of a channel, for the errors of formats
+MIN_BITS = 2
+"""Shortest word: one bit is bipolar in QONNX."""
+INTEGERS_BELOW = 6
 """Candidates of integer bits below those that hold the largest value."""
-_INTEGERS_ABOVE = 4
+_INTEGERS_ABOVE = 3
 
 
 class Tap:
@@ -72,19 +74,16 @@ class FormatErrors:
     Attributes:
         curvature: (channels,) of the activation, summed over positions.
         variance: (channels,) of the values before the cast.
-        rounding: (fractions, channels) variance of the rounding error at `fractions`.
-        clipping: (integers, channels) variance of what is cut off at `integers`.
-        first_integer: integer bits, without the sign, of `clipping[0]`.
-        first_fraction: fraction bits of `rounding[0]`.
+        casting: (widths, integers, channels) variance of the error of the cast, for words of
+            `MIN_BITS` bits and more, of which `first_integer` and more are integer bits.
+        first_integer: integer bits, without the sign, of `casting[:, 0]`.
         lowest: the most negative value seen.
     """
 
     curvature: Tensor
     variance: Tensor
-    rounding: Tensor
-    clipping: Tensor
+    casting: Tensor
     first_integer: int
-    first_fraction: int
     lowest: float
 
     def tensors(self) -> dict[str, Tensor]:
@@ -176,15 +175,13 @@ def format_errors(
     else:
         first = top - INTEGERS_BELOW
     integers = range(first, first + INTEGERS_BELOW + _INTEGERS_ABOVE + 1)
-    fractions = range(1 - integers[-1], bits - first + 1)
-    edges, scales = _powers(rows, integers), _powers(rows, fractions)
+    signed = activation.quantizer.signed
+    casting = [_cast_errors(rows, n - signed, integers, signed) for n in range(MIN_BITS, bits + 1)]
     return FormatErrors(
         curvature=power,
         variance=_variance(rows),
-        rounding=_variance(torch.floor(rows * scales + 0.5) / scales - rows),
-        clipping=_variance(F.relu(rows.abs() - edges)),
+        casting=torch.stack(casting),
         first_integer=first,
-        first_fraction=fractions[0],
         lowest=-float(all_max(-rows.min())),
     )
 
@@ -203,8 +200,13 @@ def by_channel(activation: Activation, x: Tensor) -> Tensor:
     return x.movedim(axis, 0).flatten(1)
 
 
-def _powers(rows: Tensor, exponents: range) -> Tensor:
-    return torch.tensor([2.0**n for n in exponents], device=rows.device)[:, None, None]
+def _cast_errors(rows: Tensor, magnitude_bits: int, integers: range, signed: bool) -> Tensor:
+    """(integers, channels) variance of the error of saturating casts that round to nearest."""
+    scales = [2.0 ** (magnitude_bits - i) for i in integers]
+    scale = torch.tensor(scales, device=rows.device)[:, None, None]
+    top = 2.0**magnitude_bits - 1
+    codes = torch.floor(rows * scale + 0.5).clamp_(-top - 1 if signed else 0.0, top)
+    return _variance(codes / scale - rows)
 
 
 def _variance(rows: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ def train_to_budget(
         lr: first learning rate.
         distillation: share of the teacher in the loss.
         exact: count LUTs with alkaid three times on the way, and correct the estimate; by default
-            where it is installed and the network is linear from the beginning.
+            where it is installed and the network begins with a linear layer. An adder graph with
+            all positions of large convolutions takes long to build.
         progress: instead of the bar on a terminal.
 
     Returns:
@@ -153,7 +154,8 @@ class _Run:
         if self.step == self.freeze_at:
             self.budget.freeze()
         elif self.step in self.recounts:
-            self.budget.rescale()
+            self.budget.rescale(x[:1])
+        self.example = x[:1]
         output = self.model(x)
         self.budget.observe(output)
         loss = self._loss(x, y, output)
@@ -195,7 +197,7 @@ class _Run:
     def count(self) -> float:
         """LUTs in the end."""
         if self.exact:
-            return self.budget.rescale()
+            return self.budget.rescale(self.example)
         return self.budget.hardware_cost().lut
 
 

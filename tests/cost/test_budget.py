@@ -181,14 +181,15 @@ def test_compiled_steps_between_measurements_give_the_same_network():
     assert torch.equal(*results)
 
 
+@pytest.mark.slow
 def test_convolutions_are_priced_by_position(tmp_path):
     x, y = images()
     model = cnn()
     budget = HardwareBudget(model, lut=1500)
-    train_to_budget(model, batches(x, y, 32), budget, epochs=30)
+    history = train_to_budget(model, batches(x, y, 16), budget, epochs=35, exact=True)
     cost = hardware_cost(model, x)
     assert [layer.positions for layer in cost.layers] == [36, 36, 1]
-    assert budget.cost == pytest.approx(1500, rel=0.2)
+    assert cost.exact() == cost.exact(x[:1]) == history.lut == pytest.approx(1500, rel=0.25)
     exported = export_qonnx(model, x[:1], tmp_path / "m.onnx")
     (out,) = interpret(load_qonnx(tmp_path / "m.onnx"), x.numpy()).values()
     assert np.array_equal(out.values, model(x).detach().numpy())
@@ -217,12 +218,12 @@ def test_from_a_trained_float_network_with_itself_as_teacher():
         nn.functional.cross_entropy(network(x), y).backward()
         optimizer.step()
     model = quantize(network, weight_quant=QFXDigits)
-    budget = HardwareBudget(model, lut=400, fraction=0.75)
+    budget = HardwareBudget(model, lut=800, fraction=0.75)
     history = train_to_budget(
-        model, batches(x, y), budget, epochs=25, teacher=network, validation=batches(x, y),
-        exact=False,
+        model, batches(x, y), budget, epochs=25, lr=1e-2, teacher=network,
+        validation=batches(x, y), exact=False,
     )  # fmt: skip
-    assert budget.lut == 300 and budget.cost == pytest.approx(300, rel=0.1)
+    assert budget.lut == 600 and budget.cost == pytest.approx(600, rel=0.25)
     assert history.accuracy[-1] > 0.75
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -36,6 +37,7 @@ def train_rank(rank: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_ranks_agree_on_every_digit_and_format():
     first, second = run_ranks(train_rank)
     assert first["formats"] == second["formats"]

@@ -60,7 +60,6 @@ def test_convolutions_need_an_example():
         hardware_cost(model)
     cost = hardware_cost(model, images()[0])
     assert [layer.positions for layer in cost.layers] == [36, 36, 1]
-    assert cost.exact() == pytest.approx(cost.lut)
 
 
 def test_networks_without_layers_are_refused():
