@@ -96,6 +96,24 @@ def cifar_elementwise() -> Iterator[str]:
     return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
 
 
+def cost_front() -> Iterator[str]:
+    """Budgets, and what the networks trained to them reach; means of seeds."""
+    results = json.loads((RESULTS / "cost_front.json").read_text(encoding="utf-8"))["points"]
+    head = ("budget", "test images right", "LUT", "signed digits of 3,392 weights")
+    return table(
+        head,
+        [
+            (
+                f"{point['budget']:,.0f}",
+                f"{point['accuracy']:.1f} %",
+                f"{point['alkaid']:,.0f}",
+                f"{point['digits']:,}",
+            )
+            for point in results
+        ],
+    )
+
+
 def costs() -> Iterator[str]:
     """One table a network, one line a recipe; an empty cell was not built or makes no sense."""
     results = json.loads((RESULTS / "rtl_cost.json").read_text(encoding="utf-8"))["networks"]
@@ -136,7 +154,8 @@ def _cell(row: Row | None, *columns: str) -> str:
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
-    make.__name__: make for make in (accuracy, codes, train_step, cifar_elementwise, costs)
+    make.__name__: make
+    for make in (accuracy, codes, train_step, cifar_elementwise, cost_front, costs)
 }
 """What fills each mark."""
 
