@@ -27,7 +27,7 @@ from brevitas_quantizers.nn.tables import _rounds_up
 from brevitas_quantizers.qonnx.exact_nodes import NodeChain, append_cast
 from qfx_plugin.ir import Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.casts import bring_into_range, round_to
-from qfx_plugin.rtl.mvu_requant import OVERFLOWS, ROUNDINGS
+from qfx_plugin.rtl.mvu_requant import overflow_number, rounding_number
 
 FMT = FixedPointFormat(4, 4)
 TRN, SAT = RoundingMode.AP_TRN, OverflowMode.AP_SAT
@@ -72,7 +72,7 @@ ROUNDING_CONSUMERS = {
     "ONNX nodes": nodes,
     "interpreter": graph,
     "adder graphs": lambda mode: round_to(Symbol(), 0, mode),
-    "SystemVerilog": ROUNDINGS.index,
+    "SystemVerilog": rounding_number,
     "names": lambda mode: rounding_name(mode, "hls4ml"),
 }
 OVERFLOW_CONSUMERS = {
@@ -88,7 +88,7 @@ OVERFLOW_CONSUMERS = {
     "ONNX nodes": lambda mode: nodes(TRN, mode),
     "interpreter": lambda mode: graph(TRN, mode),
     "adder graphs": lambda mode: bring_into_range(Symbol(), Symbol(), FMT, mode),
-    "SystemVerilog": OVERFLOWS.index,
+    "SystemVerilog": overflow_number,
     "names": lambda mode: overflow_name(mode, "qonnx"),
     "wraps": lambda mode: mode.wraps,
     "saturates": lambda mode: mode.saturates,
@@ -116,7 +116,7 @@ def added(monkeypatch):
 def test_rounding_mode(consumer, added):
     consumer(RoundingMode.AP_TRN)
     mode = added(RoundingMode, modes._ROUNDINGS, "AP_RND_ODD")
-    with pytest.raises((ValueError, KeyError), match="AP_RND_ODD|not in tuple"):
+    with pytest.raises((ValueError, KeyError), match="AP_RND_ODD"):
         consumer(mode)
 
 
@@ -125,5 +125,5 @@ def test_overflow_mode(consumer, added):
     if consumer is not OVERFLOW_CONSUMERS["adder graphs"]:  # its symbol cannot be wrapped
         consumer(OverflowMode.AP_WRAP)
     mode = added(OverflowMode, modes._OVERFLOWS, "AP_MIRROR")
-    with pytest.raises((ValueError, KeyError), match="AP_MIRROR|not in tuple"):
+    with pytest.raises((ValueError, KeyError), match="AP_MIRROR"):
         consumer(mode)

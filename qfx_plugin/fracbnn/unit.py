@@ -20,7 +20,7 @@ from qfx_plugin.ir import Graph, Quantize
 from qfx_plugin.rtl.lanes import Lanes
 from qfx_plugin.rtl.mvu import mvu_sources
 from qfx_plugin.rtl.mvu_digits import Digits, khot_digits
-from qfx_plugin.rtl.mvu_requant import OVERFLOWS, ROUNDINGS
+from qfx_plugin.rtl.mvu_requant import overflow_number, rounding_number
 from qfx_plugin.rtl.simulate import Beats, compile_module
 
 from .stage import SHORTCUT, SUMS
@@ -215,7 +215,7 @@ class _Writer:
         self._instance(
             "qfx_cast", f".en(1'b1), .x({self.x}), .extra(1'b0), .y({y})",
             IW=step.width, OW=step.result, SHIFT=step.shift,
-            ROUNDING=ROUNDINGS.index(step.op.rounding), OVERFLOW=OVERFLOWS.index(step.op.overflow),
+            ROUNDING=rounding_number(step.op.rounding), OVERFLOW=overflow_number(step.op.overflow),
         )  # fmt: skip
         self.x, self.cycle = y, self.cycle + 2
 

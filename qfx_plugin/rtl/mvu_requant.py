@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, forgotten
 
 from ..errors import TargetError
 from ..ir import FixedType, Quantize
@@ -34,6 +34,16 @@ OVERFLOWS = (
     OverflowMode.AP_WRAP_SM,
 )
 """By the value of the parameter OVERFLOW."""
+
+
+def rounding_number(mode: RoundingMode) -> int:
+    """The value of the parameter ROUNDING."""
+    return ROUNDINGS.index(mode) if mode in ROUNDINGS else forgotten(mode)
+
+
+def overflow_number(mode: OverflowMode) -> int:
+    """The value of the parameter OVERFLOW."""
+    return OVERFLOWS.index(mode) if mode in OVERFLOWS else forgotten(mode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +81,8 @@ class Requant:
             "SHIFT": low,
             "EXTRA": int(extras.max()),
             "EXTRAS": f"{8 * self.channels}'h{bytes(extras.tolist())[::-1].hex()}",
-            "ROUNDING": ROUNDINGS.index(self.cast.rounding),
-            "OVERFLOW": OVERFLOWS.index(self.cast.overflow),
+            "ROUNDING": rounding_number(self.cast.rounding),
+            "OVERFLOW": overflow_number(self.cast.overflow),
             "RELU": f"1'b{int(self.relu)}",
         }
         text = _WRAPPER.format(

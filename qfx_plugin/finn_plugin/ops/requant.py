@@ -12,7 +12,7 @@ from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requanti
 from ...errors import TargetError
 from ...rtl.mvu import mvu_sources
 from ...rtl.mvu_digits import signed_bits
-from ...rtl.mvu_requant import OVERFLOWS, ROUNDINGS
+from ...rtl.mvu_requant import overflow_number, rounding_number
 from ..affine import Requant, saturating
 from .elementwise import ElementwiseOp
 from .rtl import SOURCES, Instance, RTLOp, packed
@@ -144,8 +144,8 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             "SHIFT": int(shifts.min()),
             "EXTRA": int(extras.max()),
             "EXTRAS": f"{8 * len(shifts)}'h{bytes(extras.tolist())[::-1].hex()}",
-            "ROUNDING": ROUNDINGS.index(step.rounding),
-            "OVERFLOW": OVERFLOWS.index(step.overflow),
+            "ROUNDING": rounding_number(step.rounding),
+            "OVERFLOW": overflow_number(step.overflow),
             "RELU": int(kind.signed() and step.signed and bool((step.low == 0).all())),
         }
         return Instance("qfx_stream_cast", parameters,
@@ -166,7 +166,7 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             "SUM_BITS": bits,
             "MULT_BITS": self.mult_bits(),
             "SHIFT": self.get_nodeattr("shift"),
-            "ROUNDING": ROUNDINGS.index(RoundingMode(self.get_nodeattr("rounding"))),
+            "ROUNDING": rounding_number(RoundingMode(self.get_nodeattr("rounding"))),
             "OVERFLOW": _OVERFLOWS[overflow],
             "CAST_BITS": min(self.get_nodeattr("width"), bits),
             "CAST_SIGNED": self.get_nodeattr("signedCast"),
