@@ -73,6 +73,7 @@ def test_round_trip_of_the_other_exporter_for_more(name, torch_seed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*no longer suit its binary point")  # two very large steps
 @pytest.mark.parametrize("name", LARGE)
 def test_round_trip_of_large_networks(name, torch_seed):
     model, batch = LARGE[name].trained()
