@@ -110,11 +110,5 @@ RTL_STREAMING = Target(
     frozenset({"transposed activation", "upsampling", "reshaped image"}),
     sizes=SMALL,
 )
-FINN = Target(
-    "FINN",
-    frozenset({"transposed activation", "upsampling", "reshaped image"}),
-    widths=(2, 17),
-    overflows=FILE.overflows,
-    sizes=SMALL,
-)
+FINN = Target("FINN", frozenset({"upsampling"}), widths=(2, 17), weight_widths=(2, 9), sizes=SMALL)
 TARGETS = (ANY, FILE, HLS4ML, RTL, RTL_STREAMING, FINN)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brevitas_quantizers.fixed_point import (
-    FixedPointCast,
     FixedPointFormat,
     cast_codes,
     code_range,
@@ -254,16 +253,12 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
 
 
 def _check_range(tensor: InputTensor, array: NDArray[Any]) -> None:
-    low, high = _code_range(tensor.cast[0])
+    cast = tensor.cast[0]  # all channels have the same width
+    low, high = code_range(cast.format.width, cast.format.signed, cast.overflow)
     wrong = (array < low) | (array > high)
     if wrong.any():
         first = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise DataError(
-            f"codes of {tensor.name} must lie in [{low}, {high}], as {tensor.cast[0]} has them, "
+            f"codes of {tensor.name} must lie in [{low}, {high}], as {cast} has them, "
             f"not {array[first]} at {first}"
         )
-
-
-def _code_range(cast: FixedPointCast) -> tuple[int, int]:
-    """Codes that the cast can give: all channels have the same width."""
-    return code_range(cast.format.width, cast.format.signed, cast.overflow)

@@ -12,16 +12,12 @@ from qfx_plugin.finn_plugin.hardware import to_hardware
 from qfx_plugin.finn_plugin.integers import require_integers
 from qfx_plugin.finn_plugin.lowering import lower
 from qfx_plugin.finn_plugin.network import compare
-from tests.random_networks import OVERFLOWS, SMALL, Target, random_network
+from tests.random_networks import FINN, random_network
 
 NETWORKS, BATCH = 300, 30
 SAMPLES = 2, 12
 """Of the converted graph, whose standard nodes take 100 times as long, and of the hardware."""
 
-FINN = Target(
-    "FINN", frozenset({"upsampling"}), widths=(2, 17), weight_widths=(2, 9), overflows=OVERFLOWS,
-    sizes=SMALL,
-)  # fmt: skip
 MOST_REFUSED = 0.55
 """Of all draws: words that need more than FINN's 24 bits, PReLU or products that it has no form of,
 pools whose padding or steps it has not; casts that may wrap behind them."""

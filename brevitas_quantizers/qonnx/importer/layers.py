@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import (
     DataError,
     ModelImportError,
-    OverflowMode,
     QfxError,
     cast_codes,
+    code_range,
     round_to_integer,
 )
 from brevitas_quantizers.injectors import DerivedConstants
@@ -338,11 +338,8 @@ def snapping_change(constant: Constant) -> float:
     """How far the new scale of `constant`, as it was read, moved one of its values."""
     spec, values = constant.spec, constant.values
     scales = spec.scales.reshape(constant.frac_bits.shape)
-    high = (1 << (spec.width - spec.signed)) - 1
-    low = -high if spec.saturation is OverflowMode.AP_SAT_SYM else -high - 1
-    codes = np.clip(
-        round_to_integer(values / scales, spec.executed), low if spec.signed else 0, high
-    )
+    bounds = code_range(spec.width, spec.signed, spec.saturation)
+    codes = np.clip(round_to_integer(values / scales, spec.executed), *bounds)
     return float(np.abs(codes * scales - executed_values(constant)).max())
 
 
