@@ -37,7 +37,7 @@ from brevitas_quantizers import (
 )
 from qfx_plugin import RtlOptions, compile_rtl, interpret, load_qonnx, verify_agreement
 from qfx_plugin.demo.data import load_dataset
-from qfx_plugin.rtl.synthesis import estimate
+from qfx_plugin.synthesis.estimate import estimate
 
 BATCH = 128
 TEACHER_EPOCHS = 100

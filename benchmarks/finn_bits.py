@@ -20,11 +20,12 @@ import common
 import finn_networks
 import finn_units
 
-from qfx_plugin.finn_plugin import adapter, rtlsim
-from qfx_plugin.finn_plugin.fifos import set_depths, size_fifos
+from qfx_plugin.finn_plugin import adapter
 from qfx_plugin.finn_plugin.fit import total
-from qfx_plugin.finn_plugin.stitch import assemble, fifos
-from qfx_plugin.rtl import simulate
+from qfx_plugin.finn_plugin.hardware import rtlsim
+from qfx_plugin.finn_plugin.hardware.fifos import set_depths, size_fifos
+from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
+from qfx_plugin.simulation import simulate
 from tests.qonnx_models import random_inputs
 
 CLOCK_MHZ = 200.0

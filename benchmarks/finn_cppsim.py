@@ -17,7 +17,8 @@ import common
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the builders of networks of the tests
 
 from qfx_plugin.boards import load_board
-from qfx_plugin.finn_plugin import convert, cppsim
+from qfx_plugin.finn_plugin import convert
+from qfx_plugin.finn_plugin.hardware import cppsim
 from tests import qonnx_models
 from tests.finn_plugin.test_bits import scaled
 from tests.qonnx_models import random_inputs

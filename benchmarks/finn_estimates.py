@@ -25,13 +25,13 @@ import numpy as np
 from scipy.optimize import nnls
 
 from qfx_plugin.errors import TargetError
-from qfx_plugin.finn_plugin import estimate as estimates
-from qfx_plugin.finn_plugin.features import FEATURES, PRODUCT_PARTS
-from qfx_plugin.finn_plugin.fifos import set_depths
-from qfx_plugin.finn_plugin.folding import operations
-from qfx_plugin.finn_plugin.measure import measure
-from qfx_plugin.finn_plugin.stitch import assemble, fifos
-from qfx_plugin.rtl.synthesis import ResourceEstimate
+from qfx_plugin.finn_plugin.hardware import estimate as estimates
+from qfx_plugin.finn_plugin.hardware.features import FEATURES, PRODUCT_PARTS
+from qfx_plugin.finn_plugin.hardware.fifos import set_depths
+from qfx_plugin.finn_plugin.hardware.folding import operations
+from qfx_plugin.finn_plugin.hardware.measure import measure
+from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
+from qfx_plugin.synthesis.estimate import ResourceEstimate
 
 WEIGHTS = Path(estimates.__file__).parent / "templates" / "estimates.json"
 CLOCK_MHZ = 200.0

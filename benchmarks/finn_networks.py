@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the builders of networks o
 from qfx_plugin.boards import load_board
 from qfx_plugin.finn_plugin import convert
 from qfx_plugin.finn_plugin.fit import Fit, fit
-from qfx_plugin.finn_plugin.hardware import specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
 from tests import qonnx_models
 from tests.finn_plugin.networks import resnet8
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from brevitas_quantizers import QFXFixedPoint, QFXKHot, calibrate, export_qonnx, quantize
 from qfx_plugin import interpret
 from qfx_plugin.finn_plugin import adapter, convert
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 
 STOCK = ("step_qonnx_to_finn", "step_tidy_up", "step_streamline", "step_convert_to_hw")
 CLASSES = 10

@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 
 from brevitas_quantizers.fixed_point import project_khot
 from qfx_plugin.finn_plugin import adapter
-from qfx_plugin.finn_plugin.folding import ram_style, window_style
-from qfx_plugin.finn_plugin.measure import measure
+from qfx_plugin.finn_plugin.hardware.folding import ram_style, window_style
+from qfx_plugin.finn_plugin.hardware.measure import measure
 
 PART = "xczu3eg-sbva484-1-i"
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"

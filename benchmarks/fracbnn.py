@@ -44,7 +44,7 @@ from qfx_plugin.fracbnn import (
     load_parameters,
     stage_tensors,
 )
-from qfx_plugin.rtl.synthesis import ResourceEstimate, estimate
+from qfx_plugin.synthesis.estimate import ResourceEstimate, estimate
 
 SCHEDULE = Schedule()
 TRAINING_IMAGES, CALIBRATION_IMAGES = 12_000, 256

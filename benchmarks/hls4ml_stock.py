@@ -26,8 +26,8 @@ from common import environment, parser, print_table, write_results
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from qfx_plugin.hls4ml_backend import csim
 from qfx_plugin.hls4ml_backend.adapter import silent
+from qfx_plugin.hls4ml_backend.simulation import csim
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models

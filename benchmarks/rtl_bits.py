@@ -39,7 +39,7 @@ from qfx_plugin.demo.run import as_input
 from qfx_plugin.demo.train import train
 from qfx_plugin.errors import VerificationError
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
-from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from qfx_plugin.ir import Conv, Graph, Linear
-from qfx_plugin.rtl.mvu import MatrixProduct, Mvu, fold, matrix_product
 from qfx_plugin.rtl.project import UNROLLED_TERMS, RtlOptions, build_network
-from qfx_plugin.rtl.synthesis import ResourceEstimate, estimate
+from qfx_plugin.synthesis.estimate import ResourceEstimate, estimate
+from qfx_plugin.units.mvu import MatrixProduct, Mvu, fold, matrix_product
 
 COLUMNS = (
     "hardware", "cycles", "lut", "ff", "dsp", "bram18", "depth", "weight_bits", "counted_by",

@@ -11,9 +11,9 @@ import numpy as np
 import rtl_finn
 
 from brevitas_quantizers.fixed_point import project_khot
-from qfx_plugin.rtl.mvu import MatrixProduct, Mvu, fold
-from qfx_plugin.rtl.mvu_digits import signed_bits
-from qfx_plugin.rtl.synthesis import ResourceEstimate, estimate
+from qfx_plugin.synthesis.estimate import ResourceEstimate, estimate
+from qfx_plugin.units.digits import signed_bits
+from qfx_plugin.units.mvu import MatrixProduct, Mvu, fold
 
 ROWS, COLUMNS, PE, SIMD = 32, 64, 4, 8
 LANES = PE * SIMD

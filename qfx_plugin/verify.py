@@ -328,7 +328,7 @@ def _by_name(graph: Graph, inputs: Any, torch_model: Any) -> Any:
     names = [op.output for op in graph.inputs]
     if not isinstance(inputs, Mapping) or torch_model is None or set(inputs) == set(names):
         return inputs
-    from . import torch_host
+    from .executors import torch as torch_host
 
     order = torch_host.arguments(torch_model)[: len(names)]
     return {names[order.index(n)] if n in order else n: array for n, array in inputs.items()}
@@ -344,7 +344,7 @@ def _as_file(
     if isinstance(model, onnx.ModelProto):
         onnx.save(model, str(path))
         return path, torch_model, inputs
-    from . import torch_host
+    from .executors import torch as torch_host
 
     given = torch_host.ordered(model, inputs)
     torch_host.export(model, [_first_sample(array) for array in given], path)

@@ -26,8 +26,8 @@ from brevitas_quantizers.fixed_point import (
 from brevitas_quantizers.nn.tables import _rounds_up
 from brevitas_quantizers.qonnx.exact_nodes import NodeChain, append_cast
 from qfx_plugin.ir import Graph, Input, Quantize, interpret
-from qfx_plugin.rtl.casts import bring_into_range, round_to
-from qfx_plugin.rtl.mvu_requant import overflow_number, rounding_number
+from qfx_plugin.rtl.graph.casts import bring_into_range, round_to
+from qfx_plugin.units.requant import overflow_number, rounding_number
 
 FMT = FixedPointFormat(4, 4)
 TRN, SAT = RoundingMode.AP_TRN, OverflowMode.AP_SAT

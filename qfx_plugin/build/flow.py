@@ -9,9 +9,9 @@ from ..errors import OptionError
 from .steps import Step
 
 TARGETS = {
-    "finn": "finn_target",
-    "hls4ml": "hls4ml_target",
-    "rtl": "rtl_target",
+    "finn": "targets.finn.target",
+    "hls4ml": "targets.hls4ml.target",
+    "rtl": "targets.rtl.target",
 }
 """Name of a target, and the module of this package that defines `ABOUT`, `OPTIONS` and `STEPS`."""
 

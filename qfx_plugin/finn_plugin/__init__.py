@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapter import available, flavour
     from .integers import require_integers
-    from .lowering import lower
+    from .lowering.lower import lower
     from .network import Dataflow, convert
     from .steps import (
         build_steps,
@@ -33,7 +33,7 @@ _MODULES = {
     "build_steps": "steps",
     "convert": "network",
     "flavour": "adapter",
-    "lower": "lowering",
+    "lower": "lowering.lower",
     "require_integers": "integers",
     "step_qfx_convert": "steps",
     "step_qfx_convert_to_hw": "steps",

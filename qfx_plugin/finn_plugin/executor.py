@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..errors import TargetError
 from ..ir import Graph
 from . import adapter, model
-from .hardware import to_hardware
+from .hardware.convert import to_hardware
 from .integers import require_integers
-from .lowering import lower
+from .lowering.lower import lower
 
 
 def obstacle(graph: Graph) -> str | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import adapter
-from .estimate import Estimate, estimate, luts
-from .folding import fold, operations, slowest
+from .hardware.estimate import Estimate, estimate, luts
+from .hardware.folding import fold, operations, slowest
 
 _PLACE = "finn.transformation.fpgadataflow"
 PART = "xczu3eg-sbva484-1-i"

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from ..errors import VerificationError
 from . import adapter
 from .contract import METADATA_KEY, Contract
-from .plan import GENERAL, HARDWARE, Plan, PlannedNode, Tensor
+from .lowering.plan import GENERAL, HARDWARE, Plan, PlannedNode, Tensor
 
 OPSET = 13
 

@@ -13,10 +13,10 @@ from ..errors import DataError
 from ..ir import Graph, interpret
 from ..qonnx_import import ModelSource, load_qonnx
 from . import model as models
-from .casts import MAX_THRESHOLD_BITS
 from .contract import Contract
 from .integers import require_integers
-from .lowering import lower
+from .lowering.casts import MAX_THRESHOLD_BITS
+from .lowering.lower import lower
 
 
 @dataclass(frozen=True, eq=False)

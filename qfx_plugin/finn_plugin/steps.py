@@ -17,18 +17,18 @@ from typing import Any
 from ..errors import ModelFileError, VerificationError
 from ..ir import Graph
 from ..qonnx_import import load_qonnx
-from ..rtl import simulate
+from ..simulation import simulate
 from . import adapter
-from .casts import MAX_THRESHOLD_BITS
 from .contract import METADATA_KEY, Contract
-from .fifos import size_fifos
-from .folding import fold
-from .hardware import to_hardware
+from .hardware.convert import to_hardware
+from .hardware.fifos import size_fifos
+from .hardware.folding import fold
+from .hardware.stitch import assemble
 from .integers import require_integers
-from .lowering import lower
+from .lowering.casts import MAX_THRESHOLD_BITS
+from .lowering.lower import lower
 from .model import build
 from .network import compare
-from .stitch import assemble
 from .stock_points import samples, serve_stock_points
 
 Step = Callable[[Any, Any], Any]

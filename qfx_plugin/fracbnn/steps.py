@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Add, Constant, FixedType, Graph, Multiply, Op, PRelu, Quantize, Weight
-from qfx_plugin.rtl.mvu_digits import signed_bits
+from qfx_plugin.units.digits import signed_bits
 
 from .stage import SHORTCUT, SUMS
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import Graph, Quantize
-from qfx_plugin.rtl.lanes import Lanes
-from qfx_plugin.rtl.mvu import mvu_sources
-from qfx_plugin.rtl.mvu_digits import Digits, khot_digits
-from qfx_plugin.rtl.mvu_requant import overflow_number, rounding_number
-from qfx_plugin.rtl.simulate import Beats, compile_module
+from qfx_plugin.simulation.lanes import Lanes
+from qfx_plugin.simulation.simulate import Beats, compile_module
+from qfx_plugin.units.digits import Digits, khot_digits
+from qfx_plugin.units.mvu import mvu_sources
+from qfx_plugin.units.requant import overflow_number, rounding_number
 
 from .stage import SHORTCUT, SUMS
 from .steps import Affine, Cast, Codes, Join, Step, bits_of, chain

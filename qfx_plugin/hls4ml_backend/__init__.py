@@ -5,9 +5,9 @@ See `docs/hls4ml.md`. Importing this package does not import hls4ml.
 
 from .adapter import available, version
 from .config import config_from_qonnx
-from .lowering import lower
+from .lowering.lower import lower
+from .lowering.plan import Plan, PlannedLayer
 from .model import Hls4mlModel, convert
-from .plan import Plan, PlannedLayer
 from .tables import format_config, load_config, save_config
 
 __all__ = [

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import QfxError, TargetError, ToolMissingError
-from .plan import Plan
+from .lowering.plan import Plan
 
 SUPPORTED = "hls4ml>=1.3,<1.4"
 BACKEND = "QFX"
@@ -83,7 +83,7 @@ def build(plan: Plan, config: Mapping[str, Any]) -> Any:
     """
     require()
     with silent(), _translated("convert the model"):
-        parser = importlib.import_module("qfx_plugin.hls4ml_backend.host_parser")
+        parser = importlib.import_module("qfx_plugin.hls4ml_backend.host.parser")
         return parser.graph_from_plan(plan, config)
 
 

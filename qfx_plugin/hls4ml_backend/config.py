@@ -16,10 +16,10 @@ from ..boards import load_board
 from ..errors import TargetError
 from ..ir import Conv, Graph
 from ..qonnx_import import load_qonnx
-from .lowering import lower
-from .naming import check_project_name
+from .lowering.lower import lower
+from .lowering.naming import check_project_name
+from .lowering.plan import Plan
 from .overrides import text
-from .plan import Plan
 from .rate import Folding, fold
 from .strategies import choose
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, TargetError
 from . import adapter
 from .config import QFX_SECTION, Model, Options, as_graph, config_from_plan, plan_for
-from .csim import CSimulation
-from .plan import Plan
+from .lowering.plan import Plan
+from .simulation.csim import CSimulation
 
 
 class Hls4mlModel:

@@ -10,7 +10,7 @@ from typing import Any
 from brevitas_quantizers.fixed_point.format import FixedPointCast
 
 from ..errors import TargetError
-from .plan import Plan, PlannedLayer
+from .lowering.plan import Plan, PlannedLayer
 from .rate import multiplications, valid_reuse_factors
 
 PRECISION, AUTO = "Precision", "auto"

@@ -18,7 +18,7 @@ def register(*, register_backend: Callable[..., Any], register_writer: Callable[
         register_backend: hls4ml's function (name, backend class).
         register_writer: hls4ml's function (name, writer class).
     """
-    from .backend import QFXBackend, QFXWriter
+    from .host.backend import QFXBackend, QFXWriter
 
     register_writer(QFXBackend.NAME, QFXWriter)
     register_backend(QFXBackend.NAME, QFXBackend)

@@ -14,7 +14,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError
-from .plan import Plan, PlannedLayer
+from .lowering.plan import Plan, PlannedLayer
 
 if TYPE_CHECKING:
     from .config import Options

@@ -20,7 +20,7 @@ from .khot.codes import digits_of
 from .khot.cost import GRAPH_ADDERS, Work, estimate
 from .khot.folding import nearest
 from .khot.nodes import MAX_DIGITS, OPERATIONS
-from .plan import Plan, PlannedLayer
+from .lowering.plan import Plan, PlannedLayer
 
 GRAPH_SAVES = 0.9
 """An adder graph is taken where it needs at most this part of the LUTs: it compiles slowly."""

@@ -12,9 +12,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..ir import interpret
+from ..simulation.lanes import Lanes, Words
 from .border import entry_codes
-from .kernel import Tensor
-from .lanes import Lanes, Words
+from .graph.kernel import Tensor
 from .network import RtlNetwork, beats_of
 
 TEMPLATES = Path(__file__).parent / "templates"

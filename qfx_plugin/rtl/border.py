@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import TargetError
 from ..ir import FixedType, Graph, Input, Op, RealType, interpret
-from .kernel import Tensor
-from .names import verilog_name
+from ..units.names import verilog_name
+from .graph.kernel import Tensor
 
 
 def entry_tensors(graph: Graph) -> list[str]:

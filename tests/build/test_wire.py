@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qfx_plugin.build.hls4ml.wire import Wire, beat_lines
+from qfx_plugin.build.targets.hls4ml.wire import Wire, beat_lines
 from qfx_plugin.build.vendor_reports import (
     read_clocks,
     read_csynth,

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from brevitas_quantizers import calibrate, export_qonnx, quantize
 from qfx_plugin import verify_agreement
 from qfx_plugin.qonnx_import import load_qonnx
-
-from .walk import float_arithmetic
+from tests.convert.walk import float_arithmetic
 
 
 def converted(network: nn.Module, x: Tensor, **options: Any) -> nn.Module:

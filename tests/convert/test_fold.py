@@ -8,8 +8,7 @@ from torch import nn
 
 from brevitas_quantizers.convert.fold import fold_batchnorm
 from brevitas_quantizers.convert.trace import trace
-
-from .helpers import converted, prove, randomise_norms
+from tests.convert.helpers import converted, prove, randomise_norms
 
 PAIRS = {
     "conv": lambda: ((3, 6, 6), nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)),

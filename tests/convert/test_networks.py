@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brevitas_quantizers import QFXKHot, calibrate, parameter_groups, quantize
+from tests.convert.helpers import assert_close, converted, prove
 from tests.networks import MobileNet, ResNet20
-
-from .helpers import assert_close, converted, prove
 
 NETWORKS = {
     "resnet20": ResNet20,

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brevitas_quantizers import learned_formats, quantize
-
-from .helpers import assert_close, converted, prove, randomise_norms
+from tests.convert.helpers import assert_close, converted, prove, randomise_norms
 
 CHANNELS, SIDE = 4, 8
 

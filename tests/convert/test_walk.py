@@ -10,9 +10,8 @@ from onnx import numpy_helper
 from torch import nn
 
 from brevitas_quantizers import export_qonnx
-
-from .helpers import converted
-from .walk import float_arithmetic
+from tests.convert.helpers import converted
+from tests.convert.walk import float_arithmetic
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from brevitas_quantizers.fixed_point import RoundingMode
 from qfx_plugin.finn_plugin import adapter
 from qfx_plugin.finn_plugin import model as models
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.finn_plugin.integers import require_integers
-from qfx_plugin.finn_plugin.lowering import lower
+from qfx_plugin.finn_plugin.lowering.lower import lower
+from qfx_plugin.finn_plugin.lowering.plan import datatype
 from qfx_plugin.finn_plugin.network import compare
-from qfx_plugin.finn_plugin.plan import datatype
 from qfx_plugin.ir import Graph, Linear, Op, Quantize, Relu
 from tests.ir.graphs import source, weight
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from qfx_plugin.finn_plugin import adapter, convert
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models
+from tests.finn_plugin.helpers import op_types
+from tests.finn_plugin.networks import resnet8
 from tests.qonnx_models import QonnxBuilder, random_inputs
-
-from .helpers import op_types
-from .networks import resnet8
 
 ROUNDINGS = ("AP_TRN", "AP_TRN_ZERO", "AP_RND", "AP_RND_ZERO", "AP_RND_INF", "AP_RND_CONV")
 

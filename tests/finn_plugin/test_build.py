@@ -10,15 +10,14 @@ import onnx
 import pytest
 
 from qfx_plugin.build import BuildOptions, Manifest, build
-from qfx_plugin.build.finn.check import check_folder
-from qfx_plugin.build.finn.includes import check_sources, ports
+from qfx_plugin.build.targets.finn.check import check_folder
+from qfx_plugin.build.targets.finn.includes import check_sources, ports
 from qfx_plugin.build.workspace import digests
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError
 from qfx_plugin.finn_plugin import adapter
 from tests.build.kills import draw_moments, kill_in_each, run_undisturbed
+from tests.finn_plugin.helpers import BOARD, PART
 from tests.qonnx_models import mlp
-
-from .helpers import BOARD, PART
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import pytest
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.errors import TargetError
-from qfx_plugin.finn_plugin import affine, chain
-from qfx_plugin.finn_plugin.chain import Link
+from qfx_plugin.finn_plugin.lowering import affine, chain
+from qfx_plugin.finn_plugin.lowering.chain import Link
 from qfx_plugin.ir import Add, Clip, FixedType, Multiply, PRelu, Relu, Weight
-
-from .helpers import cast, fixed, stepped
+from tests.finn_plugin.helpers import cast, fixed, stepped
 
 SATURATING = ("AP_SAT", "AP_SAT_SYM")
 ROUNDINGS = [mode.value for mode in RoundingMode]

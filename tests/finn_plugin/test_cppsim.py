@@ -9,13 +9,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from qfx_plugin.errors import ToolMissingError
-from qfx_plugin.finn_plugin import adapter, convert, cppsim
-from qfx_plugin.finn_plugin.hardware import stock_hardware
+from qfx_plugin.finn_plugin import adapter, convert
+from qfx_plugin.finn_plugin.hardware import cppsim
+from qfx_plugin.finn_plugin.hardware.convert import stock_hardware
 from tests import qonnx_models
+from tests.finn_plugin.helpers import PART, op_types
+from tests.finn_plugin.test_bits import scaled
 from tests.qonnx_models import random_inputs
-
-from .helpers import PART, op_types
-from .test_bits import scaled
 
 KERNELS = {
     "bnn-library.h": '#include "concat.hpp"\n',

@@ -10,9 +10,9 @@ import pytest
 from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point import project_khot
-from qfx_plugin.finn_plugin import measure as measure_module
-from qfx_plugin.finn_plugin.estimate import estimate
-from qfx_plugin.finn_plugin.features import (
+from qfx_plugin.finn_plugin.hardware import measure as measure_module
+from qfx_plugin.finn_plugin.hardware.estimate import estimate
+from qfx_plugin.finn_plugin.hardware.features import (
     FEATURES,
     block_rams,
     fifo_words,
@@ -20,9 +20,8 @@ from qfx_plugin.finn_plugin.features import (
     slices,
     varying_bits,
 )
-from qfx_plugin.finn_plugin.measure import measure
-
-from .test_rtl import Unit
+from qfx_plugin.finn_plugin.hardware.measure import measure
+from tests.finn_plugin.test_rtl import Unit
 
 
 def khot_layer(folder, rom_style: str) -> Unit:

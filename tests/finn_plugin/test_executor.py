@@ -8,12 +8,11 @@ import pytest
 from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import adapter, convert, executor
 from qfx_plugin.finn_plugin import model as models
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.verify import verify
+from tests.finn_plugin.test_flatten import Network, inputs
 from tests.qonnx_models import cnn, mlp, random_inputs
-
-from .test_flatten import Network, inputs
 
 
 def test_an_image_and_a_vector():

@@ -8,10 +8,9 @@ from torch import nn
 
 from brevitas_quantizers import QFXFixedPoint, QFXKHot, calibrate, export_qonnx, quantize
 from qfx_plugin.finn_plugin import convert
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
+from tests.finn_plugin.helpers import op_types
 from tests.networks import BasicBlock
-
-from .helpers import op_types
 
 
 def network() -> nn.Module:

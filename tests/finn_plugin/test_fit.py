@@ -6,14 +6,13 @@ import pytest
 
 from qfx_plugin.boards import load_board
 from qfx_plugin.finn_plugin import convert
-from qfx_plugin.finn_plugin.estimate import fifo_rams
-from qfx_plugin.finn_plugin.features import block_rams
 from qfx_plugin.finn_plugin.fit import fit
-from qfx_plugin.finn_plugin.folding import divisors, operations
-from qfx_plugin.finn_plugin.hardware import specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.estimate import fifo_rams
+from qfx_plugin.finn_plugin.hardware.features import block_rams
+from qfx_plugin.finn_plugin.hardware.folding import divisors, operations
 from tests import qonnx_models
-
-from .helpers import PART
+from tests.finn_plugin.helpers import PART
 
 CLOCK = 200.0
 

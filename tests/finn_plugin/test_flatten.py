@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import convert
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from tests.qonnx_models import QonnxBuilder
 
 IMAGE, FEATURES = (3, 4, 5), 12

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qfx_plugin.finn_plugin.handover import collect
-from qfx_plugin.finn_plugin.zynq import ZynqProject
+from qfx_plugin.finn_plugin.hardware.handover import collect
+from qfx_plugin.finn_plugin.hardware.zynq import ZynqProject
 
 
 def make_project(folder: Path, names: tuple[str, str]) -> ZynqProject:

@@ -6,7 +6,7 @@ import pytest
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import adapter, convert, require_integers
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from tests.qonnx_models import cnn, mlp
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from qfx_plugin.errors import QfxError
 from qfx_plugin.finn_plugin import model as models
-from qfx_plugin.finn_plugin.hardware import to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.finn_plugin.integers import require_integers
-from qfx_plugin.finn_plugin.lowering import lower
+from qfx_plugin.finn_plugin.lowering.lower import lower
 from qfx_plugin.finn_plugin.network import compare
 from tests.random_networks import FINN, random_network
 

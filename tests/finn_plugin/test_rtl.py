@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import TargetError
-from qfx_plugin.finn_plugin import adapter, convert, rtlsim
-from qfx_plugin.finn_plugin.folding import fold
-from qfx_plugin.finn_plugin.hardware import to_hardware
-from qfx_plugin.finn_plugin.plan import HARDWARE, type_range
-from qfx_plugin.rtl import simulate
+from qfx_plugin.finn_plugin import adapter, convert
+from qfx_plugin.finn_plugin.hardware import rtlsim
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
+from qfx_plugin.finn_plugin.hardware.folding import fold
+from qfx_plugin.finn_plugin.lowering.plan import HARDWARE, type_range
+from qfx_plugin.simulation import simulate
 from tests import qonnx_models
+from tests.finn_plugin.helpers import PART
 from tests.qonnx_models import random_inputs
-
-from .helpers import PART
 
 CHANNELS, PIXELS = 6, 5
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
-from qfx_plugin.finn_plugin.plan import type_range
-from qfx_plugin.rtl.model import Source
-from qfx_plugin.rtl.mvu_requant import OVERFLOWS, ROUNDINGS
-from qfx_plugin.rtl.simulate import Beats, Expect, Lanes, compile_modules
-
-from .test_rtl import CHANNELS, Unit
+from qfx_plugin.finn_plugin.lowering.plan import type_range
+from qfx_plugin.simulation.model import Source
+from qfx_plugin.simulation.simulate import Beats, Expect, Lanes, compile_modules
+from qfx_plugin.units.requant import OVERFLOWS, ROUNDINGS
+from tests.finn_plugin.test_rtl import CHANNELS, Unit
 
 MULTIPLIERS = [3, -7, 5, 4, -1, 6]
 OFFSETS = [2, 31, -9, 0, 5, -30]

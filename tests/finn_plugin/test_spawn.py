@@ -7,10 +7,9 @@ import multiprocessing
 import pytest
 
 from qfx_plugin.finn_plugin import adapter, convert
-from qfx_plugin.finn_plugin.hardware import specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
 from tests import qonnx_models
-
-from .helpers import PART
+from tests.finn_plugin.helpers import PART
 
 
 @pytest.fixture

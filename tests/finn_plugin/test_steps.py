@@ -12,10 +12,9 @@ from qfx_plugin.errors import ModelFileError, OptionError, VerificationError
 from qfx_plugin.finn_plugin import adapter, build_steps, steps
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
+from tests.finn_plugin.helpers import op_types, run_steps
+from tests.finn_plugin.networks import resnet8
 from tests.qonnx_models import cnn, mlp, residual
-
-from .helpers import op_types, run_steps
-from .networks import resnet8
 
 POINTS = ("converted", "hw", "specialized", "folded")
 

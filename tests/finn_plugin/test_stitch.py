@@ -8,17 +8,16 @@ import pytest
 
 from qfx_plugin.errors import TargetError, VerificationError
 from qfx_plugin.finn_plugin import adapter, convert
-from qfx_plugin.finn_plugin.fifos import size_fifos
-from qfx_plugin.finn_plugin.folding import fold, ram_style, slowest
-from qfx_plugin.finn_plugin.hardware import require_rtl, specialise, to_hardware
-from qfx_plugin.finn_plugin.stitch import assemble
-from qfx_plugin.rtl import simulate
+from qfx_plugin.finn_plugin.hardware.convert import require_rtl, specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.fifos import size_fifos
+from qfx_plugin.finn_plugin.hardware.folding import fold, ram_style, slowest
+from qfx_plugin.finn_plugin.hardware.stitch import assemble
+from qfx_plugin.simulation import simulate
 from tests import qonnx_models
+from tests.finn_plugin.helpers import PART
+from tests.finn_plugin.networks import resnet8
+from tests.finn_plugin.test_flatten import Network, pointwise
 from tests.qonnx_models import random_inputs
-
-from .helpers import PART
-from .networks import resnet8
-from .test_flatten import Network, pointwise
 
 
 def sized(model, cycles: int, frames: int = 3):

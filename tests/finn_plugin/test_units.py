@@ -7,8 +7,7 @@ import pytest
 from onnx import numpy_helper
 
 from qfx_plugin.finn_plugin.ops.mvu import least_digits
-
-from .test_rtl import Unit, codes
+from tests.finn_plugin.test_rtl import Unit, codes
 
 ROWS, COLUMNS, PIXELS = 4, 12, 5
 LIMITS = {4: 7, 8: 127}

@@ -7,8 +7,7 @@ import pytest
 
 from qfx_plugin.errors import ModelFileError, OptionError
 from qfx_plugin.fracbnn import CIFAR10, Architecture, Parameters, load_parameters
-
-from .conftest import TINY
+from tests.fracbnn.conftest import TINY
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from qfx_plugin.errors import OptionError, TargetError, UnsupportedModelError
 from qfx_plugin.fracbnn import build_unit, element_wise_stage, stage_tensors
 from qfx_plugin.fracbnn.steps import Affine, Cast, Join, chain
 from qfx_plugin.ir import Graph, Multiply, Quantize
-from qfx_plugin.rtl.synthesis import estimate
+from qfx_plugin.synthesis.estimate import estimate
 
 
 def positions(codes):

@@ -10,7 +10,7 @@ import pytest
 from brevitas_quantizers.fixed_point import RoundingMode
 from qfx_plugin.errors import TargetError
 from qfx_plugin.hls4ml_backend import convert
-from qfx_plugin.hls4ml_backend.csim import probe
+from qfx_plugin.hls4ml_backend.simulation.csim import probe
 from qfx_plugin.ir import (
     AveragePool,
     Graph,

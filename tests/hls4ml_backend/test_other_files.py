@@ -13,9 +13,8 @@ from qfx_plugin.hls4ml_backend.config import as_graph
 from qfx_plugin.ir import Upsample, interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models
+from tests.hls4ml_backend.test_plugin import channels_last, convert
 from tests.qonnx_models import QonnxBuilder, random_inputs
-
-from .test_plugin import channels_last, convert
 
 pytest.importorskip("hls4ml", reason="pip install qfx-plugin[hls4ml]")
 

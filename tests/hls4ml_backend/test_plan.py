@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
-from qfx_plugin.hls4ml_backend.naming import Namer
+from qfx_plugin.hls4ml_backend.lowering.naming import Namer
 from qfx_plugin.ir import Graph, Input, Linear, Quantize, Weight
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import TargetError
-from qfx_plugin.hls4ml_backend import convert, csim, precompiled
+from qfx_plugin.hls4ml_backend import convert
+from qfx_plugin.hls4ml_backend.simulation import csim, precompiled
 from qfx_plugin.tools import compiler
 from tests import qonnx_models as models
 

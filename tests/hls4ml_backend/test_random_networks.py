@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .random_comparison import NETWORKS, compare
+from tests.hls4ml_backend.random_comparison import NETWORKS, compare
 
 CHUNK = 10
 REFUSED = 0

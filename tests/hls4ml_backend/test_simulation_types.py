@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qfx_plugin.hls4ml_backend.simulation_types import CASTS, HEADER, STREAM, speed_up
+from qfx_plugin.hls4ml_backend.simulation.types import CASTS, HEADER, STREAM, speed_up
 from qfx_plugin.tools import compiler
 
 hls4ml = pytest.importorskip("hls4ml", reason="pip install qfx-plugin[hls4ml]")

@@ -1,7 +1,7 @@
 """Do the tests see a mistake? Plants one at a time, and lists those that no test noticed.
 
     python tests/mutation/mutate.py verify driver --count 20 --seed 1
-    python tests/mutation/mutate.py rtl --only qfx_plugin/rtl/casts.py
+    python tests/mutation/mutate.py rtl --only qfx_plugin/rtl/graph/casts.py
 
 A mutant is one small change of a source file: a comparison, an operator, a constant, a condition,
 a statement left out. It is planted in a copy of the checkout, and the quick tests of its area run
@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 AREAS = {
-    "verify": (["qfx_plugin/verify.py", "qfx_plugin/batching.py"], ["tests/verify"]),
+    "verify": (["qfx_plugin/verify.py", "qfx_plugin/executors/batching.py"], ["tests/verify"]),
     "ir": (["qfx_plugin/ir"], ["tests/ir", "tests/qonnx_import"]),
     "finn_plugin": (["qfx_plugin/finn_plugin"], ["tests/finn_plugin"]),
     "rtl": (["qfx_plugin/rtl"], ["tests/rtl"]),

@@ -349,8 +349,8 @@ def renamed(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
 @pytest.mark.parametrize("shift", range(0, len(HOSTILE), 6))
 def test_hostile_names_stay_inside(shift, watched: Path):
     """They are names to the reader and nothing else; what is generated gets identifiers."""
-    from qfx_plugin.hls4ml_backend.naming import Namer
-    from qfx_plugin.rtl.names import KEYWORDS, verilog_name
+    from qfx_plugin.hls4ml_backend.lowering.naming import Namer
+    from qfx_plugin.units.names import KEYWORDS, verilog_name
 
     plain = models.cnn(size=4)
     model = renamed(models.cnn(size=4), HOSTILE[shift:] + HOSTILE[:shift])

@@ -12,10 +12,10 @@ import numpy as np
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Conv, Graph, Linear, interpret
 from qfx_plugin.rtl.border import entry_codes
-from qfx_plugin.rtl.folding import is_foldable
 from qfx_plugin.rtl.network import RtlNetwork, compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network, products
-from qfx_plugin.rtl.stages import cut
+from qfx_plugin.rtl.stream.folding import is_foldable
+from qfx_plugin.rtl.stream.stages import cut
 from tests.random_networks import RTL, RTL_STREAMING, RandomNetwork, random_network
 
 STYLES = ("unrolled", "streaming", "unrolled", "folded")

@@ -10,7 +10,7 @@ import pytest
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.ir import Add, Constant, Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
-from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from tests.ir.graphs import weight
 

@@ -12,9 +12,9 @@ import pytest
 from qfx_plugin import RtlOptions, compile_rtl
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Add, Concat, Linear, Quantize, Relu
-from qfx_plugin.rtl.budget import Budget
-from qfx_plugin.rtl.fit import check_fit, fit_report
 from qfx_plugin.rtl.project import build_network
+from qfx_plugin.rtl.stream.fit import check_fit, fit_report
+from qfx_plugin.synthesis.budget import Budget
 from tests.ir.graphs import graph, source, weight
 
 SMALL = Budget("a small device", lut=1200, ff=10, carry=10, dsp=1, bram36=1)

@@ -33,10 +33,10 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
-from qfx_plugin.rtl.alkaid_adapter import sources
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
-from qfx_plugin.rtl.kernel import GraphOptions, Kernel, build_kernel
-from qfx_plugin.rtl.lower import lower
+from qfx_plugin.rtl.graph.alkaid_adapter import sources
+from qfx_plugin.rtl.graph.kernel import GraphOptions, Kernel, build_kernel
+from qfx_plugin.rtl.graph.lower import lower
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from tests.ir.graphs import graph, source, weight
 

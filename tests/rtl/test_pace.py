@@ -9,12 +9,12 @@ import pytest
 
 from qfx_plugin.errors import DataError
 from qfx_plugin.ir import Concat, Conv, Graph, Linear, MaxPool, Quantize, Relu, Reshape, Window
-from qfx_plugin.rtl.budget import XCZU3EG
-from qfx_plugin.rtl.fit import fit_report
-from qfx_plugin.rtl.folding import choose_folding, graph_luts, unit_luts
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
-from qfx_plugin.rtl.stages import cut
+from qfx_plugin.rtl.stream.fit import fit_report
+from qfx_plugin.rtl.stream.folding import choose_folding, graph_luts, unit_luts
+from qfx_plugin.rtl.stream.stages import cut
+from qfx_plugin.synthesis.budget import XCZU3EG
 from tests.ir.graphs import graph, source, weight
 
 

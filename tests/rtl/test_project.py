@@ -16,9 +16,9 @@ import qfx_plugin
 from qfx_plugin import RtlOptions, compile_rtl, verify_agreement
 from qfx_plugin.errors import OptionError, ToolMissingError, VerificationError
 from qfx_plugin.ir import Graph, Identity, Input, Linear, Quantize
-from qfx_plugin.rtl import alkaid_adapter
-from qfx_plugin.rtl.names import KEYWORDS, LONGEST, verilog_name
+from qfx_plugin.rtl.graph import alkaid_adapter
 from qfx_plugin.rtl.project import build_network
+from qfx_plugin.units.names import KEYWORDS, LONGEST, verilog_name
 from tests import qonnx_models as models
 from tests.ir.graphs import graph, source, weight
 from tests.random_networks import RTL, random_network
@@ -147,7 +147,7 @@ def test_random_networks_as_adder_graphs(number):
     """Run in software, by the compiler's own interpreter."""
     from qfx_plugin.ir import interpret
     from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
-    from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
+    from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
 
     network = random_network(f"adder graph {number}", RTL)
     inputs, outputs = border(network.graph)

@@ -12,7 +12,7 @@ import pytest
 from qfx_plugin import load_qonnx
 from qfx_plugin.build.api import build
 from qfx_plugin.build.manifest import Manifest
-from qfx_plugin.build.rtl_target import parse_fold
+from qfx_plugin.build.targets.rtl.target import parse_fold
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import Linear
 from tests import qonnx_models as models
@@ -70,7 +70,7 @@ def test_what_does_not_fit_the_board_is_refused(tmp_path, tiny_board):
 
 
 def test_the_board_is_compared_with_after_synthesis(tmp_path, tiny_board, monkeypatch):
-    monkeypatch.setattr("qfx_plugin.rtl.fit.adder_graph_luts", lambda network: 0)
+    monkeypatch.setattr("qfx_plugin.rtl.stream.fit.adder_graph_luts", lambda network: 0)
     path = tmp_path / "m.onnx"
     onnx.save(models.mlp((6, 4, 3), bit_width=4), str(path))
     options = {"out": tmp_path / "b", "target": "rtl", "board": tiny_board, "samples": 20}

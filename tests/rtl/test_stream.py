@@ -30,16 +30,16 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
-from qfx_plugin.rtl import compose
 from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
-from qfx_plugin.rtl.kernel import GraphOptions, build_kernel
-from qfx_plugin.rtl.lanes import Lanes
+from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
 from qfx_plugin.rtl.project import RtlOptions, build_network
-from qfx_plugin.rtl.simulate import Beats, Expect, compile_module
+from qfx_plugin.simulation.lanes import Lanes
+from qfx_plugin.simulation.simulate import Beats, Expect, compile_module
 from qfx_plugin.tools import verilator
+from qfx_plugin.units.mvu import STREAM_SV
 from tests.ir.graphs import graph, source, weight
 
-SV = sorted(compose.STREAM_SV.glob("*.sv"))
+SV = sorted(STREAM_SV.glob("*.sv"))
 PIXEL = Lanes.uniform(1, 12, signed=False)
 
 WINDOWS = {

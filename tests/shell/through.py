@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qfx_plugin.ir import Graph, Input, Quantize
 from qfx_plugin.rtl.border import border
-from qfx_plugin.rtl.kernel import Tensor
+from qfx_plugin.rtl.graph.kernel import Tensor
 from qfx_plugin.shell.wrap import NetworkRtl
 
 

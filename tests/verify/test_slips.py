@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from brevitas_quantizers.fixed_point import RoundingMode
+from qfx_plugin.executors.slips import float32_ties
 from qfx_plugin.ir import Add, Graph, Input, Quantize, interpret
-from qfx_plugin.slips import float32_ties
 from qfx_plugin.verify import compare_codes
 
 NEAR = np.nextafter(np.float32(0.5), np.float32(0))

@@ -1,6 +1,6 @@
 """`QFXMVU`: folded matrix-vector unit for any integer weights; K-hot ones without multiplying.
 
-The hardware is the one of `qfx_plugin/rtl/mvu.py`. Weights are an attribute of the node, so that
+The hardware is the one of `qfx_plugin/units/mvu.py`. Weights are an attribute of the node, so that
 every input of the node is a stream.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...rtl.mvu import MatrixProduct, Mvu, fold, mvu_sources
+from ...units.mvu import MatrixProduct, Mvu, fold, mvu_sources
 from .elementwise import ElementwiseOp
 from .rtl import Instance, RTLOp
 

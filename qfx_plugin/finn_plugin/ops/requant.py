@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requantize
 
 from ...errors import TargetError
-from ...rtl.mvu import mvu_sources
-from ...rtl.mvu_digits import signed_bits
-from ...rtl.mvu_requant import overflow_number, rounding_number
-from ..affine import Requant, saturating
+from ...units.digits import signed_bits
+from ...units.mvu import mvu_sources
+from ...units.requant import overflow_number, rounding_number
+from ..lowering.affine import Requant, saturating
 from .elementwise import ElementwiseOp
 from .rtl import SOURCES, Instance, RTLOp, packed
 

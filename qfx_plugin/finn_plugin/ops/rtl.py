@@ -11,7 +11,7 @@ from typing import Any
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from ...errors import TargetError
-from ..estimate import brams, dsps, luts
+from ..hardware.estimate import brams, dsps, luts
 from .elementwise import ElementwiseOp
 
 SOURCES = Path(__file__).parents[1] / "templates"

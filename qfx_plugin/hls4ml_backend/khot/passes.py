@@ -16,7 +16,7 @@ from hls4ml.model.types import IntegerPrecisionType
 
 from brevitas_quantizers.fixed_point.format import FixedPointFormat
 
-from ..plan import enclosing_format, exact, reaching
+from ..lowering.plan import enclosing_format, exact, reaching
 from .codes import KHotCodes
 from .folding import Folding
 from .nodes import CONSTANTS, OPERATIONS, fold, is_chosen, recode, refuse, streams

@@ -18,11 +18,11 @@ import numpy as np
 import qfx_plugin.hls4ml_backend as package
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, khot_codes
 from brevitas_quantizers.fixed_point.format import FixedPointCast
-from qfx_plugin.hls4ml_backend import layers
 from qfx_plugin.hls4ml_backend.khot.codes import KHotCodes, encode
 from qfx_plugin.hls4ml_backend.khot.folding import Folding
 from qfx_plugin.hls4ml_backend.khot.source import conv_config, kernel_config
-from qfx_plugin.hls4ml_backend.plan import exact
+from qfx_plugin.hls4ml_backend.lowering import layers
+from qfx_plugin.hls4ml_backend.lowering.plan import exact
 from qfx_plugin.ir import (
     Add,
     Constant,

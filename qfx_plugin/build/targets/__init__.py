@@ -1,0 +1,1 @@
+"""The targets of builds, a folder each: its options and steps stand in `target.py`."""

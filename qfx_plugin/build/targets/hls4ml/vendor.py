@@ -1,0 +1,32 @@
+"""Steps `synthesize` and `bitstream`: the same scripts that `continue.sh` runs."""
+
+from __future__ import annotations
+
+from ....tools import vitis
+from ...implement import implement, keep
+from ...steps import Facts, StepContext
+from ...vendor_reports import read_csynth
+
+
+def synthesize(context: StepContext) -> Facts:
+    """Vitis HLS: simulate, synthesise, export the IP.
+
+    Raises:
+        TargetError: Vitis HLS fails, or does not write what it should.
+    """
+    script = context.input("handover") / "hls" / "vitis_hls.tcl"
+    context.progress(0, 1, "Vitis HLS")
+    vitis.run(script, folder=context.scratch, log=context.folder / "vitis_hls.log")
+    solution = context.scratch / "qfx_hls" / "solution"
+    keep(solution / "impl" / "ip", context.folder / "ip")
+    keep(solution / "syn" / "report", context.folder / "report")
+    return read_csynth(context.folder / "report" / "csynth.xml")
+
+
+def bitstream(context: StepContext) -> Facts:
+    """Vivado: block design to bitstream, with the IP of the step before.
+
+    Raises:
+        TargetError: Vivado fails, timing is not met, or the overlay is not complete.
+    """
+    return implement(context, {"QFX_IP_REPO": str(context.input("synthesize") / "ip")})

@@ -1,0 +1,124 @@
+"""Step `shell`: the AXI shell, and the driver run against it in simulation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....driver import Figures, QfxAccelerator
+from ....qonnx_import import load_qonnx
+from ....shell.simulated_board import SimulatedBoard
+from ....shell.wrap import NetworkRtl, Place, Shell, wrap
+from ...board_values import accelerator_address, dma_address
+from ...compare import Comparison
+from ...inputs import Inputs, count_of, load_inputs
+from ...steps import Facts, StepContext
+
+SAMPLES = 64
+"""Samples that go through shell and driver; all samples went through the network before."""
+
+PAUSES = 0.25
+SOURCES = "shell"
+
+
+def run(context: StepContext) -> Facts:
+    """Write the shell and its description; send samples through it with the driver.
+
+    Raises:
+        TargetError: an option that does not fit the model.
+        VerificationError: a code differs, or the shell breaks a protocol.
+    """
+    network = _network(context)
+    settings = context.options.settings
+    shell = wrap(network, _place(context), bus_bits=settings.axis_width)
+    shell.write(context.folder / SOURCES)
+    (context.folder / "accelerator.json").write_text(shell.description.to_json(), "utf-8")
+    context.progress(0, 1, "compiling")
+    entry, pace = _simulate(context, shell)
+    (context.folder / "simulation.json").write_text(json.dumps(entry | pace, indent=2) + "\n")
+    return {
+        "agreement": [entry],
+        "timing": {
+            "source": "RTL simulation of network and shell",
+            "clock_mhz": context.options.clock_mhz,
+            **pace,
+        },
+        "top": shell.top,
+        "network_id": shell.description.network_id,
+    }
+
+
+def _network(context: StepContext) -> NetworkRtl:
+    """What the step `verilog` has written."""
+    facts = context.facts("verilog")
+    folder = context.input("verilog") / "rtl"
+    return NetworkRtl(
+        load_qonnx(context.model),
+        facts["top"],
+        facts["style"],
+        facts["latency"],
+        facts["interval"],
+        {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())},
+    )
+
+
+def _place(context: StepContext) -> Place:
+    board = context.board
+    return Place(
+        board=board.name,
+        clock_mhz=context.options.clock_mhz,
+        accelerator_address=accelerator_address(board),
+        dma_address=dma_address(board),
+    )
+
+
+def _simulate(context: StepContext, shell: Shell) -> tuple[dict[str, Any], dict[str, float]]:
+    """Compare every code, with pauses and without; what was compared, and the pace without."""
+    inputs = load_inputs(context.input("import"), SAMPLES)
+    samples = count_of(inputs)
+    expected = expected_codes(context, context.input("import"))
+    wanted = {name: codes[:samples] for name, codes in expected.items()}
+    entries = []
+    for pauses in (PAUSES, 0.0):
+        codes, figures = _run(context, shell, inputs, pauses)
+        comparison = Comparison("driver and AXI shell, simulated", context.log)
+        comparison.add(codes, wanted)
+        entries.append(comparison.entry())
+    entry = entries[0] | {"compared": sum(one["compared"] for one in entries)}
+    return entry, _pace(figures, context.options.clock_mhz)
+
+
+def _run(
+    context: StepContext, shell: Shell, inputs: Inputs, pauses: float
+) -> tuple[dict[str, Any], Figures]:
+    """Output codes by name, and what the counters say."""
+    folders = [context.input("verilog") / "rtl", context.folder / SOURCES]
+    board = SimulatedBoard.from_folders(
+        folders, shell.description, pauses=pauses, seed=context.options.seed
+    )
+    with QfxAccelerator(board, shell.description) as accelerator:
+        run = accelerator.start(inputs, codes=True)
+        codes = run.wait()
+    named = codes if isinstance(codes, dict) else {shell.description.outputs[0].name: codes}
+    return named, run.figures
+
+
+def _pace(figures: Figures, clock_mhz: float) -> dict[str, float]:
+    """Latency, and cycles from one sample to the next within a transfer, without pauses."""
+    pace: dict[str, float] = {"latency_cycles": figures.latency_cycles}
+    following = figures.samples - figures.transfers
+    if following:
+        first = figures.transfers * figures.latency_cycles
+        interval = (figures.cycles - first) / following
+        pace["interval_cycles"] = round(interval, 1)
+        pace["most_samples_per_second"] = round(1e6 * clock_mhz / interval)
+    return pace
+
+
+def expected_codes(context: StepContext, folder: Path) -> dict[str, Any]:
+    """The interpreter's codes of all samples, by output."""
+    names = [entry["name"] for entry in context.facts("import")["outputs"]]
+    return {name: np.load(folder / f"expected_{index}.npy") for index, name in enumerate(names)}

@@ -1,0 +1,117 @@
+"""How deep the FIFOs must be, found by simulation, and the design with them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import VerificationError
+from ...ir import Graph, interpret
+from ..contract import Contract
+from . import stitch
+from .folding import ram_style, slowest
+
+LEAST = 2
+"""Shallowest FIFO of FINN's library."""
+
+PATIENCE = 10
+"""Frames for which nothing may move at the design's ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sized:
+    """A design whose FIFOs are deep enough.
+
+    Attributes:
+        model: units, width converters and FIFOs, with generated Verilog.
+        depths: of the FIFOs, by name of the node.
+        interval: simulated cycles from frame to frame.
+        latency: simulated cycles to the first frame's last beat.
+        estimate: cycles that the slowest unit was estimated to need.
+        slowest: name of that unit.
+        frames: how many were simulated and compared.
+        differing: codes that differ from the interpreter's, by output.
+    """
+
+    model: Any
+    depths: dict[str, int]
+    interval: int
+    latency: int
+    estimate: int
+    slowest: str
+    frames: int
+    differing: dict[str, int]
+
+
+def size_fifos(
+    model: Any, graph: Graph, contract: Contract, inputs: Mapping[str, ArrayLike], simulation: Any
+) -> Sized:
+    """Simulate with unbounded FIFOs at the pace of the slowest unit, then with FIFOs just as deep.
+
+    Args:
+        model: from `stitch.assemble`.
+        graph: the network, for the interpreter.
+        contract: meaning of the streams.
+        inputs: (frames, *shape) floats by input; at least two frames.
+        simulation: module that compiles and runs Verilog.
+
+    Raises:
+        VerificationError: a simulated code differs, or the design is stuck.
+    """
+    golden = {name: tensor.codes for name, tensor in interpret(graph, inputs).items()}
+    frames = len(next(iter(golden.values())))
+    name, cycles = slowest(model)
+    beats = max(np.prod(op.get_folded_input_shape()[:-1]) for op in _first(model))
+    patience = PATIENCE * cycles
+    with tempfile.TemporaryDirectory() as folder:
+        unbounded = stitch.Stitched(model, simulation, Path(folder), unbounded=True)
+        run = unbounded.run(inputs, contract, pace=-(-cycles // int(beats)), patience=patience)
+        _compare("with unbounded FIFOs", run.codes, golden)
+    depths = {fifo: max(fill + 1, LEAST) for fifo, fill in run.fill.items()}
+    set_depths(model, depths)
+    with tempfile.TemporaryDirectory() as folder:
+        run = stitch.Stitched(model, simulation, Path(folder)).run(
+            inputs, contract, patience=patience
+        )
+    differing = _compare("stitched", run.codes, golden)
+    return Sized(
+        model=model,
+        depths=depths,
+        interval=run.interval,
+        latency=run.latency,
+        estimate=cycles,
+        slowest=name,
+        frames=frames,
+        differing=differing,
+    )
+
+
+def set_depths(model: Any, depths: Mapping[str, int]) -> None:
+    """Set the depths of the FIFOs by name, and write their Verilog anew."""
+    for node, op in stitch.fifos(model):
+        depth = depths[node.name]
+        op.set_nodeattr("depth", depth)
+        op.set_nodeattr("ram_style", ram_style(depth))
+        op.generate_hdl(model, "", 0.0)
+
+
+def _first(model: Any) -> list[Any]:
+    return [op for node, op in stitch.fifos(model) if model.find_producer(node.input[0]) is None]
+
+
+def _compare(
+    what: str, codes: Mapping[str, NDArray[np.int64]], golden: Mapping[str, NDArray[np.int64]]
+) -> dict[str, int]:
+    differing = {name: int((codes[name] != golden[name]).sum()) for name in golden}
+    if any(differing.values()):
+        text = ", ".join(f"{count} of output {name!r}" for name, count in differing.items())
+        raise VerificationError(
+            f"the design {what} differs from the integer interpreter in {text} codes"
+        )
+    return differing

@@ -1,0 +1,1 @@
+"""From our graph to a plan of FINN's nodes, channels last, integers throughout."""

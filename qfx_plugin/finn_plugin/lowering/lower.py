@@ -1,0 +1,318 @@
+"""From our graph to FINN's integer dataflow, channels last, one kind of operation at a time.
+
+Layers become MatMul behind Im2Col; what stands between layers is collected and becomes one
+`MultiThreshold` or one `QFXRequant` at the next cast. Scales never enter the graph: binary points
+are followed here and end in the `Contract`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import TargetError
+from ...ir import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    Graph,
+    Input,
+    Linear,
+    MaxPool,
+    Multiply,
+    Op,
+    PRelu,
+    Quantize,
+    Relu,
+    Reshape,
+    SumPool,
+    Transpose,
+)
+from ..contract import Contract, InputPort
+from . import chain as chains
+from . import layers
+from .casts import MAX_THRESHOLD_BITS, Casts, Value
+from .normalize import normalise
+from .orders import moved, stream_orders
+from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
+
+
+def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Plan:
+    """Plan FINN's integer dataflow for `graph`.
+
+    Args:
+        graph: the network.
+        max_threshold_bits: widest result of a `MultiThreshold`; wider casts become `QFXRequant`.
+
+    Raises:
+        TargetError: names the node that has no exact form in FINN, why, and what would work.
+    """
+    return _Lowering(normalise(graph), max_threshold_bits).run(graph.outputs)
+
+
+class _Lowering(Casts):
+    def __init__(self, graph: Graph, max_threshold_bits: int) -> None:
+        super().__init__(graph, max_threshold_bits)
+        self.floats: dict[str, Input] = {}
+        self.ports: list[InputPort] = []
+        self.handlers: dict[type[Op], Callable[[Any], None]] = {
+            Input: self.input,
+            Constant: lambda op: None,
+            Quantize: self.quantize,
+            Linear: self.linear,
+            Conv: self.conv,
+            Relu: self.pointwise,
+            PRelu: self.pointwise,
+            Clip: self.pointwise,
+            Multiply: self.binary,
+            Add: self.binary,
+            MaxPool: self.max_pool,
+            SumPool: self.sum_pool,
+            AveragePool: self.sum_pool,
+            Concat: self.concat,
+            Reshape: self.move,
+            Transpose: self.move,
+        }
+        self.orders = stream_orders(self.graph)
+
+    def run(self, names: tuple[str, ...]) -> Plan:
+        """The plan; `names` are what the network calls its outputs."""
+        for op in self.graph.ops:
+            self.handlers.get(type(op), self.unknown)(op)
+        values = [self.settled(name) for name in self.graph.outputs]
+        if not self.plan.nodes:
+            raise TargetError(f"graph {self.graph.name!r} has no layer for FINN to compute")
+        outputs = []
+        for name, tensor, value in zip(names, self.graph.outputs, values, strict=True):
+            if value.tensor.name in (*self.plan.inputs, *self.plan.outputs):
+                value = self.requant(self.graph.producer(tensor), value, self.fresh(f"{name}:out"))
+            self.plan.outputs.append(value.tensor.name)
+            outputs.append(self.port(name, value))
+        self.plan.contract = Contract(tuple(self.ports), tuple(outputs))
+        return self.plan
+
+    def unknown(self, op: Op) -> None:
+        raise TargetError(
+            f"{op.label}: the FINN target has no form of this operation: use target 'hls4ml' or "
+            "'rtl' (style 'unrolled')"
+        )
+
+    # Inputs: floats until their cast, which the host does.
+
+    def input(self, op: Input) -> None:
+        self.floats[op.output] = op
+
+    def quantize(self, op: Quantize) -> None:
+        (name,) = op.inputs
+        if name in self.floats:
+            self.input_cast(op, self.floats[name])
+            return
+        value = self.extended(op)
+        if self.is_absorbed(op) and self.rises(value):
+            self.values[op.output] = value
+            return
+        self.values[op.output] = self.cast(op, value)
+
+    def input_cast(self, op: Quantize, source: Input) -> None:
+        if any(port.name == source.output for port in self.ports):
+            raise TargetError(
+                f"{op.label}: input {source.output!r} is read by another Quant already; FINN gets "
+                "the codes of one: use one Quant for the input"
+            )
+        kind = self.fixed(op.output)
+        shape = layers.stream_shape(op, kind.shape)
+        tensor = self.ranged(op.output, shape, kind)
+        value = Value(tensor, kind, self.orders[op.output])
+        self.plan.tensors[tensor.name] = tensor
+        self.plan.inputs.append(tensor.name)
+        port = self.port(source.output, value)
+        modes = op.width, op.signed, op.rounding.value, op.overflow.value
+        self.ports.append(InputPort(*vars(port).values(), source.shape, *modes))
+        self.values[op.output] = value
+
+    # Between layers: one function of each element.
+
+    def pointwise(self, op: Op) -> None:
+        self.values[op.output] = self.extended(op)
+
+    def binary(self, op: Add | Multiply) -> None:
+        constants = [name for name in op.inputs if isinstance(self.graph.producer(name), Constant)]
+        if len(constants) == 1:
+            self.values[op.output] = self.extended(op)
+        elif isinstance(op, Add) and not constants:
+            self.add(op)
+        else:
+            raise TargetError(
+                f"{op.label}: the FINN target multiplies tensors by constants only: use "
+                "target 'hls4ml' or 'rtl' for products of two"
+            )
+
+    # Layers.
+
+    def linear(self, op: Linear) -> None:
+        value = self.flat(op, self.settled(op.inputs[0]))
+        matrix = layers.linear_matrix(op, value.kind, value.elements)
+        order = self.orders[op.output]
+        self.product(op, value.tensor, matrix if order is None else matrix[:, order])
+
+    def conv(self, op: Conv) -> None:
+        value = self.image(op, self.settled(op.inputs[0]))
+        self.convolved(op, value, layers.lacking(value.kind))
+
+    def convolved(self, op: Conv, value: Value, lack: NDArray[np.int64]) -> None:
+        """A convolution whose input channels are shifted left first, by `lack`."""
+        op = layers.trimmed(op, value.kind.shape)
+        shape = layers.stream_shape(op, self.fixed(op.output).shape)
+        matrix, depthwise = layers.conv_matrix(op, lack)
+        columns = value.tensor
+        if not layers.is_pointwise(op.window):
+            attributes = layers.window(op.window, value.tensor, depthwise)
+            taps = op.window.area * value.tensor.shape[-1]
+            low, high = value.tensor.low, value.tensor.high
+            if op.window.padded:
+                low, high = min(low, 0), max(high, 0)
+            window = Tensor(f"{op.output}:windows", (*shape[:2], taps), low, high)
+            columns = self.plan.add(
+                "Im2Col", (value.tensor.name,), window, node=op.name, domain=GENERAL, **attributes
+            )
+        self.product(op, columns, matrix, op.window if depthwise else None)
+
+    def product(
+        self, op: Linear | Conv, source: Tensor, matrix: NDArray[np.int64], window: Any = None
+    ) -> None:
+        kind = self.fixed(op.output)
+        name = self.plan.constant(f"{op.output}:weight", matrix)
+        # FINN takes unsigned and 1-bit weights for something else.
+        span = int(matrix.min()), int(matrix.max())
+        self.plan.datatypes[name] = datatype(*span, signed=True)
+        if window is not None:
+            self.plan.depthwise[name] = layers.padded_kernel(window)
+        shape = layers.stream_shape(op, kind.shape)
+        tensor = self.ranged(op.output, shape, kind)
+        self.plan.add("MatMul", (source.name, name), tensor, node=op.name)
+        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
+
+    def add(self, op: Add) -> None:
+        left, right = op.inputs
+        kind = self.fixed(op.output).channels()
+        if self.fixed(left).shape != self.fixed(right).shape:
+            raise TargetError(f"{op.label}: FINN adds tensors of equal shape only")
+        sides, shifts = [], []
+        for name in op.inputs:
+            value = self.settled(name)
+            lack = kind.frac_bits - value.points
+            if len(set(lack.tolist())) > 1:
+                value, lack = self.settled(name, kind.frac_bits), lack * 0
+            sides.append(value)
+            shifts.append(int(lack[0]))
+        if not np.array_equal(sides[0].elements, sides[1].elements):
+            raise TargetError(
+                f"{op.label}: FINN streams its two operands in different order, {op.inputs[0]!r} "
+                f"and {op.inputs[1]!r}: add them before they are reshaped"
+            )
+        sides[1] = self.shaped(op, sides[1], sides[0].tensor.shape, sides[0].order)
+        source = sides[0].tensor
+        tensor = self.ranged(op.output, source.shape, kind)
+        self.plan.add(
+            "QFXAdd",
+            tuple(side.tensor.name for side in sides),
+            tensor,
+            node=op.name,
+            domain=HARDWARE,
+            shifts=shifts,
+            rhsDataType=sides[1].tensor.datatype,
+            **layers.hardware(source, tensor),
+        )
+        self.values[op.output] = Value(tensor, kind, sides[0].order)
+
+    def max_pool(self, op: MaxPool) -> None:
+        value = self.value(op, op.inputs[0])
+        below = op.window.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
+        if value.pending and (below or not self.rises(value)):
+            value = self.settled(op.inputs[0])
+        value = self.image(op, value)
+        shape = layers.stream_shape(op, self.fixed(op.output).shape)
+        attributes = layers.max_pool(op, value.tensor)
+        tensor = replace(value.tensor, name=self.fresh(f"{op.output}:pooled"), shape=shape)
+        if not value.pending:
+            tensor = replace(tensor, name=op.output)
+        self.plan.add(
+            "MaxPoolNHWC",
+            (value.tensor.name,),
+            tensor,
+            node=op.name,
+            domain=GENERAL,
+            **attributes,
+        )
+        kind = replace(value.kind, shape=self.fixed(op.output).shape)
+        self.values[op.output] = replace(value, tensor=tensor, kind=kind)
+
+    def rises(self, value: Value) -> bool:
+        """Whether the pending operations never fall, so that a maximum may come first."""
+        try:
+            signs = chains.directions(value.pending, value.kind.shape[0])
+        except TargetError:
+            return False
+        return bool((signs > 0).all())
+
+    def sum_pool(self, op: SumPool | AveragePool) -> None:
+        value = self.image(op, self.settled(op.inputs[0]))
+        kind = self.fixed(op.output)
+        tensor = self.ranged(op.output, layers.stream_shape(op, kind.shape), kind)
+        node, inputs = layers.sum_pool(op, value.tensor), (value.tensor.name,)
+        if node is None or (node.kind != "ReduceSum" and tensor.low >= 0 > value.tensor.low):
+            ones = layers.sum_as_conv(op, value.kind.shape[0])
+            self.convolved(ones, value, np.zeros(value.kind.shape[0], dtype=np.int64))
+            return
+        if node.kind == "ReduceSum":
+            axes = f"{op.output}:axes"
+            self.plan.constants[axes] = np.array([1, 2], dtype=np.int64)
+            inputs = (*inputs, axes)
+        domain = "" if node.kind == "ReduceSum" else GENERAL
+        if domain:
+            first, last = type_range(datatype(tensor.low, tensor.high, signed=value.tensor.low < 0))
+            tensor = replace(tensor, low=min(first, tensor.low), high=max(last, tensor.high))
+            node.attributes["obits"] = max(last.bit_length() + (first < 0), node.least_bits)
+        self.plan.add(node.kind, inputs, tensor, node=op.name, domain=domain, **node.attributes)
+        self.values[op.output] = Value(tensor, kind)
+
+    def concat(self, op: Concat) -> None:
+        kind, values = self.fixed(op.output), [self.settled(name) for name in op.inputs]
+        if len(kind.shape) == 1:
+            sides = [self.flat(op, value) for value in values]
+        else:
+            sides = [self.image(op, value) for value in values]
+        shape = (*sides[0].tensor.shape[:-1], sum(side.tensor.shape[-1] for side in sides))
+        tensor = self.ranged(op.output, shape, kind)
+        names = tuple(side.tensor.name for side in sides)
+        self.plan.add("Concat", names, tensor, node=op.name, axis=-1)
+        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
+
+    def move(self, op: Reshape | Transpose) -> None:
+        """Nothing to compute: the stream stays as it is, and means another tensor."""
+        (name,) = op.inputs
+        if name in self.floats:
+            if isinstance(op, Transpose):
+                raise TargetError(
+                    f"{op.label}: moves the axes of an input in front of its Quant: put the Quant "
+                    "first, or give it one binary point and no other reader beside it"
+                )
+            self.floats[op.output] = self.floats[name]
+            return
+        points = self.fixed(name).frac_bits.max() if self.mixes_points(op) else None
+        whole = None if points is None else np.full(self.fixed(name).shape[0], points)
+        value = self.settled(name, whole)
+        order = moved(op, value.kind.shape, value.order)
+        self.values[op.output] = Value(value.tensor, self.fixed(op.output), order)
+
+    def mixes_points(self, op: Reshape | Transpose) -> bool:
+        """Whether channels with different binary points end in one channel."""
+        source, result = self.fixed(op.inputs[0]), self.fixed(op.output)
+        return not source.uniform and result.frac_bits.size < source.frac_bits.size

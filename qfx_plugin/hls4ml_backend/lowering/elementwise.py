@@ -1,0 +1,179 @@
+"""Element by element: ReLU, PReLU, Clip, sums and products of tensors and of constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brevitas_quantizers.fixed_point import Interval, minimal_format
+from brevitas_quantizers.fixed_point.format import FixedPointFormat
+
+from ...ir import Add, Clip, Constant, Multiply, Op, PRelu, Relu
+from . import layers
+from .constants import elementwise_attributes
+from .plan import enclosing_format, exact, reaching
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+
+def lower_relu(op: Relu, state: Lowering) -> None:
+    """hls4ml's own; a cast behind it becomes its result type."""
+    result, quantize = state.result_of(op)
+    inputs, value = (state.reaching_layer(op, result),), state.operand(op)
+    relu = {"activation": "relu"}
+    state.emit(op, "Activation", relu, result=result, into=quantize, inputs=inputs, like=value)
+
+
+def lower_prelu(op: PRelu, state: Lowering) -> None:
+    """One slope, or one per channel."""
+    order = state.operand(op).order
+    slope = layers.weight_values(op.slope).reshape(-1, *[1] * (order.ndim - 1))
+    _emit_elementwise(op, "prelu", (slope,), (layers.weight_format(op.slope),), state)
+
+
+def lower_clip(op: Clip, state: Lowering) -> None:
+    """Two bounds; a missing one is the end of the operand's range."""
+    operand = state.operand(op).layer.result.format
+    ends = [
+        (operand.min_code, operand.frac_bits) if op.low is None else (op.low, op.frac_bits),
+        (operand.max_code, operand.frac_bits) if op.high is None else (op.high, op.frac_bits),
+    ]
+    values = [np.array([float(code * Fraction(2) ** -bits)]) for code, bits in ends]
+    formats = [minimal_format(Interval(code, code, bits)) for code, bits in ends]
+    wide = enclosing_format(operand, *formats)
+    _emit_elementwise(op, "clip", tuple(values), tuple(formats), state, wide=wide)
+
+
+def lower_add(op: Add, state: Lowering) -> None:
+    """A constant in each channel, or a second tensor."""
+    source, constant = _split(op, state)
+    if constant is None:
+        _lower_binary(op, "add", state)
+    else:
+        _emit_constant(op, source, "offset", constant, state)
+
+
+def lower_multiply(op: Multiply, state: Lowering) -> None:
+    """A factor in each channel, with the constant added behind it, or a second tensor."""
+    source, constant = _split(op, state)
+    if constant is None:
+        _lower_binary(op, "multiply", state)
+        return
+    add = state.only_user(op)
+    if isinstance(add, Add):
+        product, offset = _split(add, state)
+        same = state.types[op.output].shape == state.types[add.output].shape
+        if offset is not None and product == op.output and same:
+            _emit_affine(op, add, source, (constant, offset), state)
+            return
+    _emit_constant(op, source, "scale", constant, state)
+
+
+def _split(op: Add | Multiply, state: Lowering) -> tuple[str, Constant | None]:
+    """The tensor among the operands, and the constant if one is."""
+    left, right = op.inputs
+    for tensor, other in ((left, right), (right, left)):
+        constant = state.graph.producer(other)
+        if isinstance(constant, Constant):
+            return tensor, constant
+    return left, None
+
+
+def _emit_constant(op: Op, source: str, kind: str, constant: Constant, state: Lowering) -> None:
+    _check_shape(op, source, state)
+    values = (layers.weight_values(constant.weight),)
+    formats = (layers.weight_format(constant.weight),)
+    _emit_elementwise(op, kind, values, formats, state, source=source)
+
+
+def _emit_affine(
+    op: Op, add: Add, source: str, constants: tuple[Constant, Constant], state: Lowering
+) -> None:
+    _check_shape(op, source, state)
+    values = tuple(layers.weight_values(constant.weight) for constant in constants)
+    formats = tuple(layers.weight_format(constant.weight) for constant in constants)
+    _emit_elementwise(op, "affine", values, formats, state, source=source, last=add)
+
+
+def _check_shape(op: Op, source: str, state: Lowering) -> None:
+    """A constant may not make the tensor larger."""
+    from .lower import refuse
+
+    before, after = state.types[source].shape, state.types[op.output].shape
+    if before != after:
+        raise refuse(op, f"its constant must fit {list(before)}, not enlarge it to {list(after)}")
+
+
+def _emit_elementwise(
+    op: Op,
+    kind: str,
+    constants: tuple[np.ndarray, ...],
+    formats: tuple[FixedPointFormat, ...],
+    state: Lowering,
+    *,
+    source: str | None = None,
+    last: Op | None = None,
+    wide: FixedPointFormat | None = None,
+) -> None:
+    """A `QFXElementwise` layer for `op` up to `last`, and the cast behind it."""
+    last = last or op
+    result, quantize = state.result_of(last)
+    value = state.values.get(source) if source is not None else state.operand(op)
+    if value is None:
+        value = state.operand(op, op.inputs.index(source))
+    accumulator = reaching(wide or state.formats[last.output], result)
+    names = ("first", "second")
+    types = {"wide": exact(accumulator)}
+    types |= {name: exact(fmt) for name, fmt in zip(names, formats, strict=False)}
+    state.emit(
+        op,
+        "QFXElementwise",
+        elementwise_attributes(kind, value, *constants),
+        result=result,
+        types=types,
+        into=quantize or (last if last is not op else None),
+        inputs=(value.layer,),
+        like=value,
+    )
+    state.values[last.output] = state.values[op.output]
+
+
+def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
+    """Two tensors; the smaller one may repeat in every pixel."""
+    from .lower import refuse
+
+    positions = [0, 1]
+    positions.sort(key=lambda index: -state.operand(op, index).order.size)
+    left, right = (state.operand(op, index) for index in positions)
+    if np.array_equal(left.order, right.order):
+        first, second = left.layer, state.laid_out(op, right, left.layer.shape)
+    elif _repeats(right.order, left.order):
+        first, second = (state.image(op, index) for index in positions)
+    else:
+        shapes = " and ".join(str(list(value.order.shape)) for value in (left, right))
+        raise refuse(
+            op,
+            "takes tensors of the same shape and layout, or one that repeats in every pixel, not "
+            f"{shapes}",
+        )
+    result, quantize = state.result_of(op)
+    wide = reaching(state.formats[op.output], result)
+    state.emit(
+        op,
+        "QFXBinary",
+        {"kind": kind, "n_in": left.order.size, "n_right": right.order.size},
+        result=result,
+        types={"wide": exact(wide)},
+        into=quantize,
+        inputs=(first, second),
+        like=replace(left, layer=first),
+    )
+
+
+def _repeats(order: np.ndarray, image: np.ndarray) -> bool:
+    """Whether a tensor of `order` has one pixel and as many channels as `image`."""
+    return image.ndim > 1 and order.shape == (image.shape[0], *[1] * (image.ndim - 1))

@@ -1,0 +1,1 @@
+"""hls4ml's C simulation: compiled, made faster, called from NumPy."""

@@ -1,0 +1,1 @@
+"""Networks as adder graphs: every constant a part of the circuit."""

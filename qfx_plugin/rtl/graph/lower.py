@@ -1,0 +1,311 @@
+"""Operations of the intermediate model on symbolic numbers: what each one means as gates.
+
+A tensor is an object array of symbols with the shape of one sample; a symbol stands for the value,
+`code * 2**-frac_bits`. After each operation its ranges are compared with those that the
+intermediate model has proven: a wire may have no finer LSB than the proof says, and where the
+tracer's interval is wider, the surplus bits are cut off, which the proof allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import TargetError
+from ...ir import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Constant,
+    Conv,
+    FixedType,
+    Identity,
+    Linear,
+    MaxPool,
+    Multiply,
+    Op,
+    PRelu,
+    Quantize,
+    Relu,
+    Reshape,
+    SumPool,
+    TensorType,
+    Transpose,
+    Upsample,
+    Weight,
+    Window,
+)
+from . import alkaid_adapter as adder_graph
+from .casts import Symbol, cast, is_constant
+
+Symbols: TypeAlias = NDArray[np.object_]
+
+OFFSET_BITS = 31
+"""alkaid adds constants of at most this many bits, sign excluded."""
+
+
+def lower(
+    op: Op, operands: Sequence[Symbols], types: Sequence[TensorType], result: FixedType, effort: int
+) -> Symbols:
+    """The operation's output, one symbol per element.
+
+    Args:
+        op: the operation.
+        operands: symbols of its operands.
+        types: types of its operands.
+        result: type of its output.
+        effort: of the solver; see `alkaid_adapter.sources`.
+
+    Raises:
+        TargetError: the operation cannot be expressed exactly; names the node.
+    """
+    try:
+        symbols = _symbols(op, operands, types, effort)
+    except TargetError as error:
+        text = str(error)
+        raise TargetError(text if text.startswith(op.label) else f"{op.label}: {text}") from error
+    return _prove(op, symbols.reshape(result.shape), result)
+
+
+def _symbols(
+    op: Op, operands: Sequence[Symbols], types: Sequence[TensorType], effort: int
+) -> Symbols:
+    if isinstance(op, (Linear, Conv)):
+        _check_bias(op)
+        rows = linear if isinstance(op, Linear) else conv
+        return rows(op, operands[0], effort)
+    if type(op) not in _SIMPLE:
+        raise TargetError(f"{op.label}: the RTL path has no such operation")
+    return _SIMPLE[type(op)](op, operands, types)
+
+
+def linear(op: Linear, x: Symbols, effort: int) -> Symbols:
+    """One constant matrix product."""
+    return _rows(op.weight.codes, op.weight, op.bias, x, effort)
+
+
+def conv(op: Conv, x: Symbols, effort: int) -> Symbols:
+    """A matrix product at each position; taps on the padding are left out."""
+    outputs = op.outputs
+    positions = op.window.positions(x.shape[1:])
+    result = np.empty((outputs, *positions), dtype=object)
+    group_in, group_out = x.shape[0] // op.groups, outputs // op.groups
+    for place in product(*map(range, positions)):
+        inside, taps = window_taps(op.window, x.shape[1:], place)
+        for group in range(op.groups):
+            channels = slice(group * group_in, (group + 1) * group_in)
+            rows = slice(group * group_out, (group + 1) * group_out)
+            patch = np.stack([x[(channels, *tap)] for tap in taps], axis=1) if taps else x[:0, :0]
+            kernel = op.weight.codes[rows].reshape(group_out, group_in, -1)[:, :, inside]
+            result[(rows, *place)] = _rows(
+                kernel.reshape(group_out, -1),
+                _part(op.weight, rows),
+                None if op.bias is None else _part(op.bias, rows),
+                patch.reshape(-1),
+                effort,
+            )
+    return result
+
+
+def window_taps(
+    window: Window, spatial: tuple[int, ...], place: tuple[int, ...]
+) -> tuple[list[int], list[tuple[int, ...]]]:
+    """Elements of the window at a position that lie in the input: their numbers, and where."""
+    numbers, taps = [], []
+    for number, offset in enumerate(product(*map(range, window.kernel))):
+        at = tuple(
+            p * s + o * d - pad[0]
+            for p, s, o, d, pad in zip(
+                place, window.strides, offset, window.dilations, window.pads, strict=True
+            )
+        )
+        if all(0 <= index < size for index, size in zip(at, spatial, strict=True)):
+            numbers.append(number)
+            taps.append(at)
+    return numbers, taps
+
+
+def _part(weight: Weight, rows: slice) -> Weight:
+    return Weight(
+        weight.codes[rows], weight.per_output()[rows], weight.width, weight.signed, name=weight.name
+    )
+
+
+def _rows(
+    codes: NDArray[np.int64], weight: Weight, bias: Weight | None, x: Symbols, effort: int
+) -> Symbols:
+    """`codes @ x + bias`, each row on its own binary point; constants among `x` are folded."""
+    scales = np.ldexp(1.0, -weight.per_output())
+    known = np.array([is_constant(symbol) for symbol in x], dtype=bool)
+    values = np.array([symbol.low for symbol in x[known]], dtype=np.float64)
+    offsets = (codes[:, known] * values).sum(axis=1) * scales
+    if bias is not None:
+        offsets = offsets + np.ldexp(bias.codes.astype(np.float64), -bias.per_output())
+    sums = adder_graph.matrix_product(codes[:, ~known], scales, x[~known], effort)
+    return _array([total + float(o) for total, o in zip(sums, offsets, strict=True)])
+
+
+def _quantize(op: Quantize, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    (x,) = operands
+    formats = np.array(op.formats, dtype=object)
+    if x.ndim and formats.size > 1:
+        formats = np.broadcast_to(formats.reshape(-1, *[1] * (x.ndim - 1)), x.shape).reshape(-1)
+    else:
+        formats = np.broadcast_to(formats, (x.size,))
+    modes = op.rounding, op.overflow
+    return _array([cast(v, fmt, *modes) for v, fmt in zip(x.reshape(-1), formats, strict=True)])
+
+
+def _prelu(op: PRelu, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    (x,) = operands
+    slopes = np.ldexp(op.slope.codes.astype(np.float64), -op.slope.per_output())
+    wide = np.broadcast_to(slopes.reshape(-1, *[1] * (x.ndim - 1)), x.shape)
+    return _array(
+        [_leak(v, float(slope)) for v, slope in zip(x.reshape(-1), wide.reshape(-1), strict=True)]
+    )
+
+
+def _leak(x: Symbol, slope: float) -> Symbol:
+    if x.low >= 0:
+        return x
+    below = x * slope
+    if x.high <= 0:
+        return below
+    return x.msb_mux(below, x)
+
+
+def _clip(op: Clip, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    lsb = 2.0**-op.frac_bits
+    symbols = list(operands[0].reshape(-1))
+    if op.low is not None:
+        symbols = [symbol.max_of(op.low * lsb) for symbol in symbols]
+    if op.high is not None:
+        symbols = [symbol.min_of(op.high * lsb) for symbol in symbols]
+    return _array(symbols)
+
+
+def _pool(op: Any, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    (x,) = operands
+    positions = op.window.positions(x.shape[1:])
+    result = np.empty((x.shape[0], *positions), dtype=object)
+    for place in product(*map(range, positions)):
+        _, taps = window_taps(op.window, x.shape[1:], place)
+        for channel in range(x.shape[0]):
+            result[(channel, *place)] = _fold(op, [x[(channel, *tap)] for tap in taps])
+    return result
+
+
+def _fold(op: Any, symbols: list[Symbol]) -> Symbol:
+    if isinstance(op, MaxPool):
+        return _tree(lambda a, b: a.max_of(b), symbols)
+    total = _tree(lambda a, b: a + b, symbols) if symbols else adder_graph.constant(0.0)
+    return total * (1.0 / op.window.area) if isinstance(op, AveragePool) else total
+
+
+def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) -> Symbol:
+    """Combine pairwise, so that the depth grows with the logarithm."""
+    while len(symbols) > 1:
+        pairs = zip(symbols[::2], symbols[1::2], strict=False)
+        odd = symbols[-1:] if len(symbols) % 2 else []
+        symbols = [combine(a, b) for a, b in pairs] + odd
+    return symbols[0]
+
+
+def _upsample(op: Upsample, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    (x,) = operands
+    for axis, factor in enumerate(op.factors, start=1):
+        x = np.repeat(x, factor, axis=axis)
+    return x
+
+
+def _binary(op: Any, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    left, right = (part.reshape(-1) for part in np.broadcast_arrays(*operands))
+    if isinstance(op, Add):
+        return _array([a + b for a, b in zip(left, right, strict=True)])
+    return _array([_times(a, b) for a, b in zip(left, right, strict=True)])
+
+
+def _times(a: Symbol, b: Symbol) -> Symbol:
+    if is_constant(a):
+        a, b = b, a
+    return a * float(b.low) if is_constant(b) else a * b
+
+
+def _constant(op: Constant, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+    codes = op.weight.codes
+    points = op.weight.per_output().reshape(-1, *[1] * (codes.ndim - 1))
+    values = np.ldexp(codes.astype(np.float64), -points)
+    return _array([adder_graph.constant(float(value)) for value in values.reshape(-1)])
+
+
+_SIMPLE: Mapping[type[Op], Callable[[Any, Sequence[Symbols], Sequence[TensorType]], Symbols]] = {
+    Add: _binary,
+    AveragePool: _pool,
+    Clip: _clip,
+    Concat: lambda op, operands, types: np.concatenate(list(operands), axis=0),
+    Constant: _constant,
+    Identity: lambda op, operands, types: operands[0],
+    MaxPool: _pool,
+    Multiply: _binary,
+    PRelu: _prelu,
+    Quantize: _quantize,
+    Relu: lambda op, operands, types: _array(
+        [symbol.relu() if symbol.low < 0 else symbol for symbol in operands[0].reshape(-1)]
+    ),
+    Reshape: lambda op, operands, types: operands[0],
+    SumPool: _pool,
+    Transpose: lambda op, operands, types: operands[0].transpose(op.order),
+    Upsample: _upsample,
+}
+
+
+def _array(symbols: Sequence[Symbol]) -> Symbols:
+    array = np.empty(len(symbols), dtype=object)
+    array[:] = symbols
+    return array
+
+
+def _check_bias(op: Linear | Conv) -> None:
+    """Refuse a bias that alkaid's 32-bit constants cannot hold."""
+    if op.bias is None:
+        return
+    bits = max(int(abs(int(code))).bit_length() for code in op.bias.codes)
+    if bits > OFFSET_BITS:
+        raise TargetError(
+            f"{op.label}: its bias needs {bits} bits; the adder-graph compiler adds {OFFSET_BITS}: "
+            "use a narrower bias, or fold the layer (style 'streaming')"
+        )
+
+
+def _prove(op: Op, symbols: Symbols, result: FixedType) -> Symbols:
+    """Compare each range with the proof; cut off bits that the proof shows to be surplus."""
+    by_channel = (
+        symbols.reshape(result.low.size, -1) if result.per_channel else symbols.reshape(1, -1)
+    )
+    columns = zip(by_channel, result.low, result.high, result.frac_bits, strict=True)
+    proven = [
+        [_cut(op, symbol, int(low), int(high), int(bits)) for symbol in row]
+        for row, low, high, bits in columns
+    ]
+    return _array(reduce(lambda a, b: a + b, proven)).reshape(symbols.shape)
+
+
+def _cut(op: Op, symbol: Symbol, low: int, high: int, bits: int) -> Symbol:
+    lsb = 2.0**-bits
+    if is_constant(symbol):
+        return symbol
+    if symbol.step < lsb:
+        raise TargetError(f"{op.label}: a wire has an LSB of {symbol.step}, the proof says {lsb}")
+    sign, integers, fraction = symbol.kif
+    # A single element may have a smaller range than its channel, at a padded border for example.
+    needed = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) - bits
+    if needed < integers or (sign and low >= 0):
+        keep = int(low < 0)
+        return symbol.quantize(keep, max(needed, -int(fraction)), int(fraction))
+    return symbol

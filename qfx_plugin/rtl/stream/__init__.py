@@ -1,0 +1,1 @@
+"""Streaming networks: stages with AXI-Stream between them, unrolled or folded."""

@@ -1,0 +1,232 @@
+"""Streaming networks: stages with AXI-Stream between them, each unrolled or folded.
+
+    image ─▶ qfx_window ─▶ adder graph ─▶ qfx_window ─▶ qfx_unpack ─▶ folded unit ─▶ qfx_pack ─▶ ...
+
+An unrolled stage computes one position in each cycle in an adder graph. A folded stage computes its
+layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
+what follows point by point in an adder graph. Where a tensor is read twice, its stream forks into
+buffers of one sample; where branches meet, a stage takes a beat of each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ...errors import OptionError
+from ...ir import Graph
+from ...synthesis.budget import XCZU3EG, Budget
+from ...units.mvu import STREAM_SV, Mvu
+from ...units.names import verilog_name
+from ..border import border
+from ..graph.kernel import Kernel, Tensor, build_kernel, code_lanes
+from ..network import RtlNetwork
+from .folding import Folding, choose_folding, unit_luts
+from .stages import Stage, cut
+from .wiring import (
+    Stream,
+    connect_buffer,
+    connect_flow,
+    connect_fork,
+    connect_join,
+    connect_unit,
+    connect_window,
+    module,
+    remap_lanes,
+    side_bits,
+)
+
+MOST_BUFFERED = 32
+"""Pixels in front of a folded unit's window: what a LUT holds as memory."""
+
+
+@dataclass
+class _Design:
+    """What a streaming network consists of while it is put together."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    units: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> RtlNetwork:
+    """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
+
+    Args:
+        graph: the network.
+        options: style, pipelining and folding.
+        budget: what layers that no option folds are folded to fit.
+
+    Raises:
+        TargetError: a layer or a branch of the network has no streaming form.
+        OptionError: `fold` names a layer that does not exist or cannot be folded.
+    """
+    stages = cut(graph)
+    foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
+    (source,), (sink,) = border(graph)
+    name = verilog_name(options.name or graph.name, fallback="network")
+    design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
+    taken = [name, *(Path(file).stem for file in design.files)]
+    for number, stage in enumerate(stages):
+        stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
+        taken.append(stage_name)
+        _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
+    design.files = {
+        f"{name}.sv": _top(name, source, sink, stages, design.units, foldings),
+        **design.files,
+    }
+    interval = max(int(row["cycles"]) for row in design.rows)
+    facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
+    return RtlNetwork(
+        name, graph, "streaming", design.files, (source,), (sink,), 0, interval, facts
+    )
+
+
+def _add_stage(
+    design: _Design, stage: Stage, name: str, folding: Folding | None, graph_options: Any
+) -> None:
+    """The files of one stage, and its row in the report."""
+    types = stage.types()
+    if folding is None:
+        kernel = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+        body = connect_window(stage) + connect_flow(stage, kernel)
+        row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
+    else:
+        unit = folding.unit(stage, f"{name}_unit")
+        rest = stage.ops[1:]
+        design.files |= _unit_files(unit)
+        kernel = None
+        if rest:
+            kernel = _kernel(
+                stage, rest, stage.ops[0].output, types, f"{name}_kernel", graph_options
+            )
+        body = connect_window(stage) + connect_unit(stage, unit, types[stage.ops[0].output], kernel)
+        row = {
+            "style": "folded",
+            "cycles": folding.cycles(stage),
+            "pe": unit.pe,
+            "simd": unit.simd,
+            "datapath": unit.datapath,
+            "memory_bits": unit.memory_bits,
+            "unit_lut": unit_luts(unit),
+        }
+    if kernel is not None:
+        design.files |= kernel.files
+        row |= {"adders": kernel.adders, "cost_lut": round(kernel.cost), "latency": kernel.latency}
+    out_bits = code_lanes(types[stage.output]).bits
+    in_bits = code_lanes(stage.pixel).bits + side_bits(stage)
+    design.files[f"{name}.sv"] = module(name, in_bits, out_bits, body, stage.label)
+    design.units.append(name)
+    design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
+
+
+def _kernel(
+    stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
+) -> Kernel:
+    inputs = (Tensor(source, types[source], "x"),)
+    if stage.side is not None:
+        inputs += (Tensor(stage.side[0], stage.side[1], "side"),)
+    outputs = (Tensor(stage.output, types[stage.output], "y"),)
+    return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
+
+
+def _unit_files(unit: Mvu) -> dict[str, str]:
+    """Text of a folded unit's sources and memories."""
+    with tempfile.TemporaryDirectory(prefix="qfx-unit-") as folder:
+        paths = [*unit.write(Path(folder)), *Path(folder).glob("*.mem")]
+        return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def _top(
+    name: str,
+    source: Tensor,
+    sink: Tensor,
+    stages: Sequence[Stage],
+    units: Sequence[str],
+    foldings: Collection[int],
+) -> str:
+    """The stages in a row; ports with the lanes of the network's own tensors."""
+    links = _Links(stages, Stream(source.port, source.beat_lanes.bits), source)
+    for number, (stage, unit) in enumerate(zip(stages, units, strict=True)):
+        stream = links.into(stage, number)
+        if number and number in foldings and stage.window is not None:
+            stream = links.buffered(stream, number, stage.image[1])
+        following = Stream(f"link{number}", code_lanes(stage.types()[stage.output]).bits)
+        links.lines += following.declaration()
+        links.lines.append(f"  {unit} stage{number} (")
+        links.lines.append(f"      .clk, .rst, {stream.connection('s')},")
+        links.lines.append(f"      {following.connection('m')}")
+        links.lines.append("  );")
+        links.add(stage.output, following, prod(stage.positions))
+    stream, lines = following, links.lines
+    last = stages[-1].types()[stages[-1].output]
+    lines += remap_lanes(
+        f"{sink.port}_tdata", sink.beat_lanes, f"{stream.name}_tdata", code_lanes(last),
+        _shifts(sink, last),
+    )  # fmt: skip
+    lines += [
+        f"  assign {sink.port}_tvalid = {stream.name}_tvalid;",
+        f"  assign {stream.name}_tready = {sink.port}_tready;",
+    ]
+    return module(
+        name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(units)} stages",
+        ports=(source.port, sink.port),
+    )  # fmt: skip
+
+
+class _Links:
+    """The streams between stages, and the lines that fork and join them."""
+
+    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: Tensor) -> None:
+        self.lines: list[str] = []
+        self._readers = Counter(name for stage in stages for name in stage.sources)
+        self._ready: dict[str, list[Stream]] = {}
+        self.add(tensor.name, source, tensor.beats)
+
+    def add(self, tensor: str, stream: Stream, beats: int) -> None:
+        """Offer a tensor to its readers."""
+        readers = self._readers[tensor]
+        if readers < 2:
+            self._ready[tensor] = [stream]
+            return
+        branches = [Stream(f"{stream.name}_{number}", stream.bits) for number in range(readers)]
+        self.lines += connect_fork(stream, branches, beats + 2)
+        self._ready[tensor] = branches
+
+    def into(self, stage: Stage, number: int) -> Stream:
+        """The stream that a stage reads."""
+        streams = [self._ready[name].pop(0) for name in stage.sources]
+        if len(streams) == 1:
+            return streams[0]
+        both = Stream(f"join{number}", sum(stream.bits for stream in streams))
+        self.lines += connect_join(streams[0], streams[1], both)
+        return both
+
+    def buffered(self, stream: Stream, number: int, row: int) -> Stream:
+        """A stream behind a buffer of one row of pixels, or of `MOST_BUFFERED`.
+
+        Pixels come in bursts, as from a pool in every other row; a folded unit takes them evenly.
+        """
+        behind = Stream(f"row{number}", stream.bits)
+        depth = min(max(row, 2), MOST_BUFFERED)
+        self.lines += connect_buffer(stream, behind, depth)
+        return behind
+
+
+def _shifts(sink: Tensor, last: Any) -> list[int]:
+    """Left shifts from the last stage's codes to the network's, channel by channel."""
+    channels = sink.kind.shape[0]
+    wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]
+    shifts = (wide[0] - wide[1]).tolist()
+    if min(shifts) < 0:
+        raise OptionError(f"output {sink.name!r}: binary points of the last stage are finer")
+    return [int(shift) for shift in shifts]
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], key: str) -> int:
+    return sum(int(row.get(key, 0)) for row in rows)

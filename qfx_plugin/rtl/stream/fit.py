@@ -1,0 +1,103 @@
+"""Does a network fit the device, by how much not, and which folding would."""
+
+from __future__ import annotations
+
+from ...errors import TargetError
+from ...ir import Graph
+from ...synthesis.budget import XCZU3EG, Budget
+from ..network import RtlNetwork
+from .folding import SLOWEST, Folding, is_foldable, natural_pace, smallest, unit_luts
+from .stages import Stage, cut
+
+BRAM_BITS = 36 * 1024
+"""Bits of a block RAM."""
+
+
+def adder_graph_luts(network: RtlNetwork) -> int:
+    """The compiler's estimate of all adder graphs, and ours of the folded units."""
+    facts = network.facts
+    stages = facts.get("stages", ())
+    return int(facts.get("cost_lut", 0)) + sum(
+        int(row.get("cost_lut", 0)) + int(row.get("unit_lut", 0)) for row in stages
+    )
+
+
+def fit_report(network: RtlNetwork, budget: Budget = XCZU3EG) -> dict[str, object]:
+    """Plain data: the estimate, whether it fits, and what to do if it does not.
+
+    The estimate is made before synthesis, from the number of bits that are added; Yosys counts
+    0 to 11 % more for adder graphs. Weight memories are counted in bits of block RAM.
+    """
+    luts, memory = adder_graph_luts(network), _memory_bits(network)
+    room = BRAM_BITS * budget.bram36
+    lacking = [
+        f"about {need:,} {what}, "
+        f"{f'{need / there:.1f} times' if there else 'more than'} the {there:,} of {budget.device}"
+        for what, need, there in (
+            ("LUT", luts, budget.lut),
+            ("bits of weight memory", memory, room),
+        )
+        if need > there
+    ]
+    report: dict[str, object] = {
+        "device": budget.device,
+        "lut_before_synthesis": luts,
+        "lut_available": budget.lut,
+        "memory_bits": memory,
+        "memory_bits_available": room,
+        "fits": not lacking,
+    }
+    if lacking:
+        report["advice"] = f"{'; '.join(lacking)}: {advice(network.graph, budget)}"
+    return report
+
+
+def check_fit(report: dict[str, object], name: str) -> None:
+    """Refuse a network whose report says that it does not fit.
+
+    Raises:
+        TargetError: tells by how much, and which folding would fit.
+    """
+    if not report["fits"]:
+        raise TargetError(f"network {name!r} does not fit: {report['advice']}")
+
+
+def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
+    """The fastest folding that fits, in words."""
+    try:
+        stages = cut(graph)
+    except TargetError as error:
+        return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
+    memory = sum(_unfolded_bits(stage) for stage in stages if is_foldable(stage))
+    if memory > BRAM_BITS * budget.bram36:
+        return "no folding fits: the weights alone need more memory; use fewer bits or weights"
+    pace = natural_pace(stages)
+    while pace <= SLOWEST:
+        plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
+        need = sum(
+            unit_luts(plan[stage.layer].unit(stage, "unit"))
+            for stage in stages
+            if stage.layer in plan
+        )
+        if need <= budget.plannable:
+            fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
+            cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
+            return (
+                f"style 'streaming' with fold={fold} needs about {need:,} LUT in its units, and "
+                f"{cycles:,} cycles per sample"
+            )
+        pace *= 2
+    return "no folding fits; use fewer bits or K-hot weights"
+
+
+def _memory_bits(network: RtlNetwork) -> int:
+    return sum(int(row.get("memory_bits", 0)) for row in network.facts.get("stages", ()))
+
+
+def _unfolded_bits(stage: Stage) -> int:
+    """Bits of a layer's weights, in a unit of one lane."""
+    return Folding(1, 1).unit(stage, "unit").memory_bits
+
+
+def _cycles(stage: Stage, folding: Folding | None) -> int:
+    return stage.steps if folding is None else folding.cycles(stage)

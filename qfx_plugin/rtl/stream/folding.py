@@ -1,0 +1,198 @@
+"""Which layers of a streaming network share hardware over time, and how much of it they get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from ...errors import OptionError
+from ...ir import Conv
+from ...units.mvu import Mvu, fold, matrix_product
+from ...units.names import printable
+from ..graph.kernel import code_lanes
+from .pace import folded_cycles
+from .stages import Stage
+
+MOST_SIMD = 64
+"""Inputs at once, at most: wider words make wide weight memories."""
+
+BUS_BITS = 64
+"""Bits in which samples are taken to arrive: a layer need not be faster than they do."""
+
+SLOWEST = 1 << 24
+"""Nothing is folded further by itself than to so many cycles for a sample."""
+
+BITS_PER_LUT = 40
+"""A product in an adder graph is taken to need (bits of its input) * (bits of its weight)**2 / 40
+LUTs: fitted to the unrolled 16-64-32-32-5 of `benchmarks/results/rtl_cost.json`, 13.5 LUTs at 8
+bits, 7.8 at 6, 3.7 at 4. Sparse inputs and K-hot weights need half of it."""
+
+WIDEST = 16
+"""Bits of a weight above which that estimate grows no more."""
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a layer is folded.
+
+    Attributes:
+        pe: outputs at once.
+        simd: inputs at once.
+    """
+
+    pe: int
+    simd: int
+
+    def cycles(self, stage: Stage) -> int:
+        """Cycles of the stage for a sample."""
+        codes = _layer(stage).weight.codes
+        return folded_cycles(stage, codes[0].size // self.simd, codes.shape[0] // self.pe)
+
+    def unit(self, stage: Stage, name: str) -> Mvu:
+        """The matrix-vector unit of the stage's layer."""
+        return fold(_product(stage), self.pe, self.simd, name=name)
+
+
+def unit_luts(unit: Mvu) -> int:
+    """LUTs of a unit's datapath and accumulators, estimated; without control and memory."""
+    bits = unit.product.input_bits
+    per_lane = unit.digits.luts(bits) if unit.digits is not None else 0
+    return round(unit.pe * unit.simd * per_lane + 2 * unit.pe * unit.product.result_bits)
+
+
+def choose_folding(
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+) -> dict[int, Folding]:
+    """Folding by number of the stage; stages that are not in it are unrolled.
+
+    A layer with more than `above` weights, and not named in `wanted`, gets the smallest unit that
+    keeps pace with the slowest sliding window and with the stream of samples. If all that needs
+    more than `luts`, smaller layers are folded too until the adder graphs fit, then all units are
+    made slower, by factors of two, until everything does. What cannot fit gets the units of the
+    first pace.
+
+    Args:
+        stages: of the network.
+        wanted: (pe, simd) by name of a layer.
+        above: number of weights.
+        luts: what adder graphs and units may need, as estimated.
+
+    Raises:
+        OptionError: `wanted` names something that is no layer or cannot be folded.
+    """
+    layers = {stage.layer: stage for stage in stages if is_foldable(stage)}
+    for name in wanted:
+        if name not in layers:
+            known = ", ".join(layers) or "none"
+            raise OptionError(f"fold: {name!r} is no layer that can be folded; there are {known}")
+    above = _threshold(stages, wanted, above, luts)
+    pace = first = natural_pace(stages)
+    while pace <= SLOWEST:
+        plan = _plan(stages, wanted, above, pace)
+        if _luts(stages, plan) <= luts:
+            return plan
+        pace *= 2
+    return _plan(stages, wanted, above, first)
+
+
+def natural_pace(stages: Sequence[Stage]) -> int:
+    """Cycles for a sample of the slowest window, or of its input on a bus of `BUS_BITS`."""
+    first = stages[0]
+    arriving = -(-code_lanes(first.pixel).bits * prod(first.image) // BUS_BITS)
+    return max(arriving, *(stage.steps for stage in stages))
+
+
+def _threshold(
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+) -> int:
+    """`above`, or less: so that the adder graphs of the layers that are not folded fit."""
+    while True:
+        plan = _plan(stages, wanted, above, SLOWEST)
+        left = [
+            _layer(stage).weight.codes.size
+            for number, stage in enumerate(stages)
+            if number not in plan and is_foldable(stage)
+        ]
+        if not left or _luts(stages, plan) <= luts:
+            return above
+        above = max(left) - 1
+
+
+def _plan(
+    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, pace: int
+) -> dict[int, Folding]:
+    result = {}
+    for number, stage in enumerate(stages):
+        if stage.layer in wanted:
+            result[number] = Folding(*wanted[stage.layer])
+        elif is_foldable(stage) and _layer(stage).weight.codes.size > above:
+            result[number] = smallest(stage, pace)
+    return result
+
+
+def _luts(stages: Sequence[Stage], plan: Mapping[int, Folding]) -> int:
+    """Estimate of all units, and of the layers that are adder graphs."""
+    return sum(
+        unit_luts(plan[number].unit(stage, "unit")) if number in plan else graph_luts(stage)
+        for number, stage in enumerate(stages)
+    )
+
+
+def graph_luts(stage: Stage) -> int:
+    """LUTs of a stage's layer as an adder graph, estimated before it is solved."""
+    layer = stage.ops[0]
+    if not isinstance(layer, Conv):
+        return 0
+    bits = max(code_lanes(stage.pixel).widths)
+    products = int((layer.weight.codes != 0).sum())
+    return round(products * bits * min(layer.weight.width, WIDEST) ** 2 / BITS_PER_LUT)
+
+
+def smallest(stage: Stage, pace: int) -> Folding:
+    """The smallest unit that needs at most `pace` cycles for an image."""
+    codes = _layer(stage).weight.codes
+    rows, columns = codes.shape[0], codes[0].size
+    per_vector = max(1, pace // prod(stage.positions))
+    choices = sorted(
+        (pe * simd, abs(pe - simd), pe, simd)
+        for pe in _divisors(rows)
+        for simd in _divisors(columns)
+        if simd <= MOST_SIMD and (rows // pe) * (columns // simd) <= per_vector
+    )
+    for _, _, pe, simd in choices:
+        if Folding(pe, simd).cycles(stage) <= pace:
+            return Folding(pe, simd)
+    return Folding(rows, max(d for d in _divisors(columns) if d <= MOST_SIMD))
+
+
+def is_foldable(stage: Stage) -> bool:
+    """Whether a stage begins with a layer that a folded unit computes."""
+    layer = stage.ops[0]
+    return isinstance(layer, Conv) and layer.groups == 1
+
+
+def _layer(stage: Stage) -> Any:
+    return stage.ops[0]
+
+
+def _product(stage: Stage) -> Any:
+    """The layer as a matrix product on the stage's window; its label may stand in a comment."""
+    product = matrix_product(_layer(stage), _Window(stage))  # type: ignore[arg-type]
+    return replace(product, label=printable(product.label))
+
+
+class _Window:
+    """What `matrix_product` asks a graph for: the types around the layer."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._types = stage.types()
+
+    def types(self) -> dict[str, Any]:
+        """Types by tensor."""
+        return self._types
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]

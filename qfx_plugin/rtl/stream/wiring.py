@@ -1,0 +1,296 @@
+"""SystemVerilog text that connects units: streams, sliding windows, lanes of different widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ...ir import FixedType
+from ...simulation.lanes import Lanes
+from ...units.mvu import Mvu
+from ...units.names import printable
+from ..graph.kernel import Kernel, code_lanes
+from .stages import Stage
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A valid/ready stream of signals `<name>_tdata`, `_tvalid`, `_tready`.
+
+    Attributes:
+        name: prefix of its signals.
+        bits: of its data.
+    """
+
+    name: str
+    bits: int
+
+    def declaration(self) -> list[str]:
+        """The three signals."""
+        return [
+            f"  logic [{self.bits - 1}:0] {self.name}_tdata;",
+            f"  logic {self.name}_tvalid, {self.name}_tready;",
+        ]
+
+    def connection(self, port: str) -> str:
+        """Connects it to the port of that prefix."""
+        return ", ".join(f".{port}_t{p}({self.name}_t{p})" for p in ("data", "valid", "ready"))
+
+
+def module(
+    name: str,
+    in_bits: int,
+    out_bits: int,
+    body: Sequence[str],
+    about: str,
+    ports: tuple[str, str] = ("s", "m"),
+) -> str:
+    """A module with one stream in and one out.
+
+    Args:
+        name: of the module.
+        in_bits: bits of the stream that comes in.
+        out_bits: bits of the stream that goes out.
+        body: lines.
+        about: for the comment; anything but printable ASCII is replaced.
+        ports: prefixes of the two streams.
+    """
+    source, sink = ports
+    lines = [
+        f"// {printable(about)}. Written by QFX.",
+        f"module {name} (",
+        "    input  logic clk,",
+        "    input  logic rst,  // synchronous, active high",
+        f"    input  logic [{in_bits - 1}:0] {source}_tdata,",
+        f"    input  logic {source}_tvalid,",
+        f"    output logic {source}_tready,",
+        f"    output logic [{out_bits - 1}:0] {sink}_tdata,",
+        f"    output logic {sink}_tvalid,",
+        f"    input  logic {sink}_tready",
+        ");",
+        *body,
+        "endmodule",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def side_bits(stage: Stage) -> int:
+    """Bits of the second tensor that comes into a stage, above those of the first."""
+    return 0 if stage.side is None else code_lanes(stage.side[1]).bits
+
+
+def connect_window(stage: Stage) -> list[str]:
+    """The sliding window of a stage, as stream `w`; the input itself if it needs none."""
+    bits = code_lanes(stage.pixel).bits
+    taps = 1 if stage.window is None else stage.window.area
+    stream = Stream("w", bits * taps + side_bits(stage))
+    lines = stream.declaration()
+    window = stage.window
+    if window is None:
+        return [
+            *lines,
+            "  assign w_tdata = s_tdata;",
+            "  assign w_tvalid = s_tvalid;",
+            "  assign s_tready = w_tready;",
+        ]
+    values = {
+        "W": bits,
+        "IH": stage.image[0],
+        "IW": stage.image[1],
+        "KH": window.kernel[0],
+        "KW": window.kernel[1],
+        "SH": window.strides[0],
+        "SW": window.strides[1],
+        "DH": window.dilations[0],
+        "DW": window.dilations[1],
+        "TOP": window.pads[0][0],
+        "BOTTOM": window.pads[0][1],
+        "LEFT": window.pads[1][0],
+        "RIGHT": window.pads[1][1],
+        "PAD": _pad(stage),
+    }
+    parameters = ", ".join(f".{key}({value})" for key, value in values.items())
+    return [
+        *lines,
+        f"  qfx_window #({parameters}) window (",
+        f"      .clk, .rst, .s_tdata, .s_tvalid, .s_tready, {stream.connection('m')}",
+        "  );",
+    ]
+
+
+def connect_flow(stage: Stage, kernel: Kernel) -> list[str]:
+    """The adder graph behind stream `w`: taps to elements, and a valid/ready stream around it."""
+    lanes = kernel.inputs[0].lanes
+    out = kernel.outputs[0].lanes.bits
+    lines = [f"  logic [{lanes.bits - 1}:0] x;", f"  logic [{out - 1}:0] y;"]
+    if stage.side is not None:
+        high = lanes.bits + side_bits(stage) - 1
+        lines += [f"  logic [{high - lanes.bits}:0] side;"]
+        lines += [f"  assign side = w_tdata[{high}:{lanes.bits}];"]
+    return [*lines, *_taps_to_elements(stage, lanes), *_run(kernel, "w")]
+
+
+def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | None) -> list[str]:
+    """A folded unit behind stream `w`, and the adder graph of what follows.
+
+    Args:
+        stage: the stage.
+        unit: computes its first operation.
+        result: type of that operation's output.
+        kernel: computes the other operations, if there are any.
+    """
+    rows, columns = unit.product.shape
+    width, accumulator = unit.product.input_bits, unit.product.result_bits
+    words, blocks = columns // unit.simd, rows // unit.pe
+    inside = [
+        Stream("u", columns * width),
+        Stream("words", unit.simd * width),
+        Stream("sums", unit.pe * accumulator),
+        Stream("v", rows * accumulator),
+    ]
+    lines = [line for stream in inside for line in stream.declaration()]
+    lines += ["  assign u_tvalid = w_tvalid;", "  assign w_tready = u_tready;"]
+    lines += remap_lanes(
+        "u_tdata", Lanes.uniform(columns, width), "w_tdata", _tap_lanes(stage), [0] * columns
+    )
+    lines += _instance("qfx_unpack", "unpack", width * unit.simd, words, inside[0], inside[1])
+    lines.append(
+        f"  {unit.name} unit (.clk, .rst, {inside[1].connection('s_axis')},\n"
+        f"      {inside[2].connection('m_axis')});"
+    )
+    lines += _instance("qfx_pack", "pack", accumulator * unit.pe, blocks, inside[2], inside[3])
+    out = code_lanes(result)
+    sums = Lanes.uniform(rows, accumulator)
+    if kernel is None:
+        lines += remap_lanes("m_tdata", out, "v_tdata", sums, [0] * rows)
+        return [*lines, "  assign m_tvalid = v_tvalid;", "  assign v_tready = m_tready;"]
+    final = kernel.outputs[0].lanes.bits
+    lines += [f"  logic [{out.bits - 1}:0] x;", f"  logic [{final - 1}:0] y;"]
+    lines += remap_lanes("x", out, "v_tdata", sums, [0] * rows)
+    return [*lines, *_run(kernel, "v")]
+
+
+def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
+    """A buffer of `depth` beats in a stream."""
+    return [
+        *behind.declaration(),
+        f"  qfx_fifo #(.W({stream.bits}), .DEPTH({depth})) {behind.name}_buffer (",
+        f"      .clk, .rst, {stream.connection('s')},",
+        f"      {behind.connection('m')}",
+        "  );",
+    ]
+
+
+def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[str]:
+    """A stream to several: each beat at once, into a buffer of `depth` beats for each branch.
+
+    With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
+    the one that it is joined with.
+    """
+    lines = [f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"]
+    for branch in branches:
+        lines += branch.declaration()
+        lines += [
+            f"  logic {branch.name}_room;",
+            f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
+            f"      .clk, .rst, .s_tdata({link.name}_tdata),",
+            f"      .s_tvalid({link.name}_tvalid && {link.name}_tready),",
+            f"      .s_tready({branch.name}_room), {branch.connection('m')}",
+            "  );",
+        ]
+    return lines
+
+
+def connect_join(first: Stream, second: Stream, both: Stream) -> list[str]:
+    """Two streams to one: a beat of each at once, the first in the lower bits."""
+    return [
+        *both.declaration(),
+        f"  assign {both.name}_tdata = {{{second.name}_tdata, {first.name}_tdata}};",
+        f"  assign {both.name}_tvalid = {first.name}_tvalid && {second.name}_tvalid;",
+        f"  assign {first.name}_tready = {both.name}_tready && {second.name}_tvalid;",
+        f"  assign {second.name}_tready = {both.name}_tready && {first.name}_tvalid;",
+    ]
+
+
+def remap_lanes(
+    target: str, to: Lanes, source: str, frm: Lanes, shifts: Sequence[int]
+) -> list[str]:
+    """Assign lane by lane: cut, or extended by sign or zeros, and shifted left.
+
+    Args:
+        target: vector that is assigned.
+        to: its lanes.
+        source: vector that is read.
+        frm: its lanes, as many.
+        shifts: left shift of each lane.
+    """
+    lines = []
+    low = from_low = 0
+    rows = zip(to.widths, frm.widths, frm.signed, shifts, strict=True)
+    for width, from_width, signed, shift in rows:
+        kept = min(from_width, width - shift)
+        fill = width - shift - kept
+        sign = f"{source}[{from_low + from_width - 1}]" if signed else "1'b0"
+        parts = [f"{{{fill}{{{sign}}}}}"] if fill else []
+        parts.append(f"{source}[{from_low + kept - 1}:{from_low}]")
+        parts += [f"{shift}'d0"] if shift else []
+        text = parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"
+        lines.append(f"  assign {target}[{low + width - 1}:{low}] = {text};")
+        low += width
+        from_low += from_width
+    return lines
+
+
+def _run(kernel: Kernel, stream: str) -> list[str]:
+    clock = ".clk(clk), " if kernel.latency else ""
+    bits = kernel.outputs[0].lanes.bits
+    ports = [tensor.port for tensor in (*kernel.inputs, *kernel.outputs)]
+    return [
+        f"  {kernel.name} kernel ({clock}{', '.join(f'.{p}({p})' for p in ports)});",
+        f"  qfx_flow #(.W({bits}), .LATENCY({kernel.latency})) flow (",
+        f"      .clk, .rst, .s_tvalid({stream}_tvalid), .s_tready({stream}_tready), .result(y),",
+        "      .m_tdata, .m_tvalid, .m_tready",
+        "  );",
+    ]
+
+
+def _instance(kind: str, name: str, width: int, count: int, frm: Stream, to: Stream) -> list[str]:
+    return [
+        f"  {kind} #(.W({width}), .N({count})) {name} (.clk, .rst, {frm.connection('s')},",
+        f"      {to.connection('m')});",
+    ]
+
+
+def _tap_lanes(stage: Stage) -> Lanes:
+    """Lanes of stream `w`: tap after tap, all channels of each."""
+    pixel = code_lanes(stage.pixel)
+    taps = 1 if stage.window is None else stage.window.area
+    return Lanes(pixel.widths * taps, pixel.signed * taps)
+
+
+def _taps_to_elements(stage: Stage, lanes: Lanes) -> list[str]:
+    """Stream `w` has channels side by side for each tap, the adder graph taps for each channel."""
+    pixel = code_lanes(stage.pixel)
+    taps = prod(stage.patch.shape[1:])
+    lines = []
+    low = 0
+    for element, width in enumerate(lanes.widths):
+        channel, tap = divmod(element, taps)
+        start = tap * pixel.bits + sum(pixel.widths[:channel])
+        lines.append(f"  assign x[{low + width - 1}:{low}] = w_tdata[{start + width - 1}:{start}];")
+        low += width
+    return lines
+
+
+def _pad(stage: Stage) -> str:
+    """What the window inserts outside the image: 0, or the lowest code of each channel."""
+    lanes = code_lanes(stage.pixel)
+    if not stage.lowest_pad:
+        return f"{lanes.bits}'d0"
+    lows = stage.pixel.channels().low
+    word, place = 0, 0
+    for low, width in zip(lows, lanes.widths, strict=True):
+        word |= (int(low) & ((1 << width) - 1)) << place
+        place += width
+    return f"{lanes.bits}'h{word:x}"

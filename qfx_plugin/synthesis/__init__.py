@@ -1,0 +1,1 @@
+"""Yosys: what a design costs on a device, estimated from its Verilog."""

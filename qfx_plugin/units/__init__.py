@@ -1,0 +1,1 @@
+"""Folded units: matrix-vector products, digits, casts; their parameters, and all SystemVerilog."""
