@@ -273,17 +273,6 @@ CIRCLES = {
             )
         ),
     },
-    "to go: hls4ml's lowering and its parts": {
-        *(
-            "qfx_plugin.hls4ml_backend.lowering." + name
-            for name in (
-                "elementwise",
-                "lower",
-                "quantize",
-                "shape",
-            )
-        ),
-    },
     "to go: a target and its last step": {
         "qfx_plugin.build.targets.finn.handover",
         "qfx_plugin.build.targets.finn.target",

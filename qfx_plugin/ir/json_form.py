@@ -21,9 +21,8 @@ import numpy as np
 from brevitas_quantizers.fixed_point.limits import MAX_FRAC_BITS
 
 from ..errors import ModelFileError
-from . import ops
 from .graph import Graph
-from .ops import Op
+from .ops import OPERATIONS, Op
 from .types import Weight
 
 FORMAT = "qfx-ir"
@@ -114,24 +113,14 @@ def _encode(value: Any) -> Any:
 _WEIGHT_FACTS = {"width": int, "signed": bool, "k": int | None, "digits": str, "name": str}
 
 
-@cache
-def _operations() -> dict[str, type[Op]]:
-    kinds = [getattr(ops, name) for name in ops.__all__]
-    return {
-        kind.__name__: kind
-        for kind in kinds
-        if issubclass(kind, Op) and not getattr(kind, "__abstractmethods__", None)
-    }
-
-
 def _decode_op(where: str, entry: Any) -> Op:
     kind = entry.get("op") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or kind not in _operations():
+    if not isinstance(kind, str) or kind not in OPERATIONS:
         raise ModelFileError(
-            f"{where}: op must be one of {', '.join(sorted(_operations()))}, not {_show(kind)}"
+            f"{where}: op must be one of {', '.join(sorted(OPERATIONS))}, not {_show(kind)}"
         )
     rest = {key: value for key, value in entry.items() if key != "op"}
-    op: Op = _decode_dataclass(f"{where} ({kind})", rest, _operations()[kind])
+    op: Op = _decode_dataclass(f"{where} ({kind})", rest, OPERATIONS[kind])
     return op
 
 

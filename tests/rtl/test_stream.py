@@ -232,10 +232,12 @@ CANNOT_STREAM = {
     "Reshape 'odd': style 'streaming' flattens images and nothing else, not to": graph(
         *IMAGE, Reshape("odd", ("q",), "y", (4, 2, 4))
     ),
-    "Transpose 'turn': has no streaming form": graph(
+    "Transpose 'turn': style 'streaming' has no form of this operation: use style": graph(
         *IMAGE, Transpose("turn", ("q",), "y", (1, 2, 0))
     ),
-    "Upsample 'up': has no streaming form": graph(*IMAGE, Upsample("up", ("q",), "y", (2, 3))),
+    "Upsample 'up': style 'streaming' has no form of this operation: use style": graph(
+        *IMAGE, Upsample("up", ("q",), "y", (2, 3))
+    ),
     "MaxPool 'pool': needs an image, not a vector": graph(
         *IMAGE,
         Reshape("flat", ("q",), "f", (32,)),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .lower import Value
+from .state import PlannedTensor
 
 
 def elementwise_attributes(
     kind: str,
-    value: Value,
+    value: PlannedTensor,
     first: NDArray[np.float64],
     second: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +14,10 @@ from ...ir import Add, Clip, Constant, Multiply, Op, PRelu, Relu
 from . import layers
 from .constants import elementwise_attributes
 from .plan import enclosing_format, exact, reaching
-
-if TYPE_CHECKING:
-    from .lower import Lowering
+from .state import Lowering, handles, refuse
 
 
+@handles(Relu)
 def lower_relu(op: Relu, state: Lowering) -> None:
     """hls4ml's own; a cast behind it becomes its result type."""
     result, quantize = state.result_of(op)
@@ -28,6 +26,7 @@ def lower_relu(op: Relu, state: Lowering) -> None:
     state.emit(op, "Activation", relu, result=result, into=quantize, inputs=inputs, like=value)
 
 
+@handles(PRelu)
 def lower_prelu(op: PRelu, state: Lowering) -> None:
     """One slope, or one per channel."""
     order = state.operand(op).order
@@ -35,6 +34,7 @@ def lower_prelu(op: PRelu, state: Lowering) -> None:
     _emit_elementwise(op, "prelu", (slope,), (layers.weight_format(op.slope),), state)
 
 
+@handles(Clip)
 def lower_clip(op: Clip, state: Lowering) -> None:
     """Two bounds; a missing one is the end of the operand's range."""
     operand = state.operand(op).layer.result.format
@@ -48,6 +48,7 @@ def lower_clip(op: Clip, state: Lowering) -> None:
     _emit_elementwise(op, "clip", tuple(values), tuple(formats), state, wide=wide)
 
 
+@handles(Add)
 def lower_add(op: Add, state: Lowering) -> None:
     """A constant in each channel, or a second tensor."""
     source, constant = _split(op, state)
@@ -57,6 +58,7 @@ def lower_add(op: Add, state: Lowering) -> None:
         _emit_constant(op, source, "offset", constant, state)
 
 
+@handles(Multiply)
 def lower_multiply(op: Multiply, state: Lowering) -> None:
     """A factor in each channel, with the constant added behind it, or a second tensor."""
     source, constant = _split(op, state)
@@ -101,8 +103,6 @@ def _emit_affine(
 
 def _check_shape(op: Op, source: str, state: Lowering) -> None:
     """A constant may not make the tensor larger."""
-    from .lower import refuse
-
     before, after = state.types[source].shape, state.types[op.output].shape
     if before != after:
         raise refuse(op, f"its constant must fit {list(before)}, not enlarge it to {list(after)}")
@@ -144,8 +144,6 @@ def _emit_elementwise(
 
 def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
     """Two tensors; the smaller one may repeat in every pixel."""
-    from .lower import refuse
-
     positions = [0, 1]
     positions.sort(key=lambda index: -state.operand(op, index).order.size)
     left, right = (state.operand(op, index) for index in positions)

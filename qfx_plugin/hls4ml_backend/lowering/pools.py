@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,10 @@ from brevitas_quantizers.fixed_point.format import FixedPointFormat
 from ...ir import AveragePool, MaxPool, SumPool
 from . import layers
 from .plan import PlannedLayer, exact
-
-if TYPE_CHECKING:
-    from .lower import Lowering
+from .state import Lowering, handles
 
 
+@handles(MaxPool)
 def lower_max_pool(op: MaxPool | SumPool, state: Lowering) -> None:
     """`MaxPooling2D`; padding is a layer of ours that never wins. Single pixels are a maximum."""
     source, in_shape = state.image(op), state.shape(op.inputs[0])
@@ -27,11 +26,13 @@ def lower_max_pool(op: MaxPool | SumPool, state: Lowering) -> None:
     _pool(op, "MaxPooling2D", attributes, source.result.format, source, state)
 
 
+@handles(AveragePool)
 def lower_average_pool(op: AveragePool, state: Lowering) -> None:
     """As the sum, divided by a power of two."""
     _lower_sum(op, op.window.area.bit_length() - 1, state)
 
 
+@handles(SumPool)
 def lower_sum_pool(op: SumPool, state: Lowering) -> None:
     """As the sum of a whole image, or as a depthwise convolution with ones."""
     _lower_sum(op, 0, state)

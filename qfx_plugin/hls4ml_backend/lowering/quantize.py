@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,15 +10,12 @@ from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFor
 from ...ir import Quantize
 from .constants import elementwise_attributes
 from .plan import PlannedLayer, enclosing_format, exact, reaching
-
-if TYPE_CHECKING:
-    from .lower import Lowering
+from .state import Lowering, PlannedTensor, handles, is_plain, refuse, uniform_cast
 
 
+@handles(Quantize)
 def lower_quantize(op: Quantize, state: Lowering) -> None:
     """A cast of the input, a linear activation, or a kernel of ours."""
-    from .lower import is_plain, uniform_cast
-
     if op.inputs[0] in state.floats:
         _lower_input(op, state, *state.floats[op.inputs[0]])
     elif is_plain(op):
@@ -38,8 +33,6 @@ def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64], view: 
     A cast that is no single type is the host's work: the layer then has a type that holds every
     result of it.
     """
-    from .lower import Value, is_plain, refuse, uniform_cast
-
     (source,) = state.graph.inputs
     given, _ = state.floats[source.output]
     plain = is_plain(op)
@@ -61,7 +54,7 @@ def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64], view: 
             f"hls4ml reads the input in one format, {state.layers[0].result}, not also in "
             f"{cast}: use one Quant for the input",
         )
-    state.values[op.output] = Value(state.layers[0], order, view)
+    state.values[op.output] = PlannedTensor(state.layers[0], order, view)
 
 
 def _lower_per_channel(op: Quantize, state: Lowering) -> None:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...ir import Concat, Reshape, Transpose, Upsample
+from ...ir import Concat, Upsample, View
 from . import layers
 from .plan import PlannedLayer, enclosing_format, exact
-
-if TYPE_CHECKING:
-    from .lower import Lowering
+from .state import Lowering, PlannedTensor, handles
 
 
-def lower_view(op: Reshape | Transpose, state: Lowering) -> None:
+@handles(View)
+def lower_view(op: View, state: Lowering) -> None:
     """No layer: the same elements at the same places, seen in another shape."""
-
-    def seen(order: NDArray[np.int64]) -> NDArray[np.int64]:
-        return order.transpose(op.order) if isinstance(op, Transpose) else order.reshape(op.shape)
-
     if op.inputs[0] in state.floats:
         order, _ = state.floats[op.inputs[0]]
-        state.floats[op.output] = seen(order), op.name
+        state.floats[op.output] = op.seen(order), op.name
         return
     value = state.operand(op)
-    state.values[op.output] = replace(value, order=seen(value.order), view=op.name)
+    state.values[op.output] = replace(value, order=op.seen(value.order), view=op.name)
 
 
+@handles(Concat)
 def lower_concat(op: Concat, state: Lowering) -> None:
     """Two by two, in a type that holds both."""
-    from .lower import Value
-
     values = [state.operand(op, index) for index in range(len(op.inputs))]
     order, is_image = values[0].order, values[0].order.ndim > 1
     laid_out = state.image if is_image else state.vector
@@ -55,9 +47,10 @@ def lower_concat(op: Concat, state: Lowering) -> None:
             {"axis": -1, "op": f"concatenate{2 * is_image + 1}d"},
         )  # fmt: skip
         state.layers.append(joined)
-    state.values[op.output] = Value(joined, order)
+    state.values[op.output] = PlannedTensor(joined, order)
 
 
+@handles(Upsample)
 def lower_upsample(op: Upsample, state: Lowering) -> None:
     """`Resize` to the nearest neighbour, in the operand's own type, which its kernel demands."""
     source = state.image(op)

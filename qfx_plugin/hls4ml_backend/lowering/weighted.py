@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...ir import Conv, Linear
 from . import layers
 from .plan import PlannedLayer
-
-if TYPE_CHECKING:
-    from .lower import Lowering
+from .state import Lowering, handles
 
 
+@handles(Linear)
 def lower_linear(op: Linear, state: Lowering) -> None:
     """`Dense`."""
     attributes = layers.dense(op, state.operand(op).order)
     _weighted(op, "Dense", attributes, state.vector(op), state)
 
 
+@handles(Conv)
 def lower_conv(op: Conv, state: Lowering) -> None:
     """`DepthwiseConv2D` where each channel has its own kernel, else `Conv2D`."""
     source = state.image(op)

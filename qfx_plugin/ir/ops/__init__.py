@@ -1,9 +1,9 @@
 """Operations of the intermediate model: small frozen dataclasses, one file per family."""
 
 from .activation import Clip, PRelu
-from .base import Op
+from .base import OPERATIONS, Elementwise, Op, View, operation
 from .conv import Conv
-from .elementwise import Add, Identity, Multiply, Relu
+from .elementwise import Add, Binary, Identity, Multiply, Relu
 from .layout import Transpose, Upsample
 from .linear import Linear, Weighted
 from .pool import AveragePool, MaxPool, Pool, SumPool
@@ -13,12 +13,15 @@ from .sources import Constant, Input
 from .window import Window
 
 __all__ = [
+    "OPERATIONS",
     "Add",
     "AveragePool",
+    "Binary",
     "Clip",
     "Concat",
     "Constant",
     "Conv",
+    "Elementwise",
     "Identity",
     "Input",
     "Linear",
@@ -33,6 +36,8 @@ __all__ = [
     "SumPool",
     "Transpose",
     "Upsample",
+    "View",
     "Weighted",
     "Window",
+    "operation",
 ]

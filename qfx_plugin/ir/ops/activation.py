@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import BigInts, Codes, FixedType, TensorType, Weight
-from .base import Op, align, column
+from .base import Elementwise, Pick, align, column, operation, pick_weight
 
 
-@dataclass(frozen=True)
-class PRelu(Op):
+@operation
+class PRelu(Elementwise):
     """`x` where it is positive, `slope * x` elsewhere, exactly.
 
     Attributes:
@@ -43,6 +43,16 @@ class PRelu(Op):
         slope = column(self.slope.codes << below, rank)
         return np.where(x > 0, x << column(above, rank), x * slope)
 
+    @property
+    def differs_by_channel(self) -> bool:
+        """Whether it has a slope for each channel."""
+        return self.slope.codes.size > 1
+
+    def with_channels(self, pick: Pick) -> Self | None:
+        """With the slopes of those channels."""
+        slope = pick_weight(self.slope, pick)
+        return None if slope is None else replace(self, slope=slope)
+
     def _at(self, codes: BigInts) -> BigInts:
         """The function itself on (1,) or (channels,) Python ints."""
         above, below = (2 ** shift.astype(object) for shift in self._shifts())
@@ -60,8 +70,8 @@ class PRelu(Op):
             raise self.refuse(f"slope must have shape [1] or [{channels}], not {list(shape)}")
 
 
-@dataclass(frozen=True)
-class Clip(Op):
+@operation
+class Clip(Elementwise):
     """`min(max(x, low), high)`; a missing bound is no bound.
 
     Attributes:

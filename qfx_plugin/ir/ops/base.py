@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.limits import MAX_ELEMENTS
 
 from ...errors import UnsupportedModelError
-from ..types import Codes, FixedType, TensorType
+from ..types import Codes, FixedType, TensorType, Weight
+
+Pick: TypeAlias = Callable[[Codes], Codes | None]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,70 @@ class Op(ABC):
                 "put a Quant node after the network's input"
             )
         return operand
+
+
+@dataclass(frozen=True)
+class Elementwise(Op):
+    """Each element of the result depends on the operands' elements at its own place only."""
+
+    @property
+    def differs_by_channel(self) -> bool:
+        """Whether channels are treated differently by what the fields say."""
+        return any(isinstance(value, Weight | tuple) for value in self._own_fields())
+
+    def with_channels(self, pick: Pick) -> Self | None:
+        """The operation for a tensor that has other channels.
+
+        Args:
+            pick: gives (1,) or (channels,) facts for those channels; None if they have none.
+
+        Returns:
+            The operation, or None if it has no form there.
+        """
+        return None if self.differs_by_channel else self
+
+    def _own_fields(self) -> list[Any]:
+        shared = {field.name for field in fields(Op)}
+        return [getattr(self, one.name) for one in fields(self) if one.name not in shared]
+
+
+@dataclass(frozen=True)
+class View(Op):
+    """The same elements in another shape or order: nothing to compute."""
+
+    @abstractmethod
+    def seen(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """An array of the operand's shape as the result shows it."""
+
+
+OPERATIONS: dict[str, type[Op]] = {}
+"""Every operation by its name: the JSON form, the documents and the tests ask here."""
+
+Kind = TypeVar("Kind", bound=type[Op])
+
+
+@dataclass_transform(frozen_default=True)
+def operation(kind: Kind) -> Kind:
+    """Announce a class as an operation; makes it a frozen dataclass.
+
+    Raises:
+        TypeError: another operation has its name.
+    """
+    if kind.__name__ in OPERATIONS:
+        raise TypeError(f"there is an operation {kind.__name__!r} already")
+    made: Kind = dataclass(frozen=True)(kind)
+    OPERATIONS[kind.__name__] = made
+    return made
+
+
+def pick_weight(weight: Weight, pick: Pick) -> Weight | None:
+    """(1,) or (channels,) codes and binary points for other channels; see `Op.with_channels`."""
+    codes, points = pick(weight.codes.reshape(-1)), pick(weight.frac_bits)
+    if codes is None or points is None:
+        return None
+    if points.size > 1:
+        codes = np.broadcast_to(codes, points.shape)
+    return replace(weight, codes=codes, frac_bits=points)
 
 
 def column(values: NDArray[Any], rank: int) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -12,12 +11,12 @@ from numpy.typing import NDArray
 
 from ..exact import carrier, matmul
 from ..types import BigInts, FixedType, TensorType
-from .base import align, check_size
+from .base import align, check_size, operation
 from .linear import Weighted
 from .window import Window
 
 
-@dataclass(frozen=True)
+@operation
 class Conv(Weighted):
     """Convolution on (batch, channels, *spatial); weights are (outputs, channels/groups, *kernel).
 

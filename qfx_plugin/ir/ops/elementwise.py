@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import FixedType, TensorType
-from .base import Op, align, check_size
+from .base import Elementwise, align, check_size, operation
 
 
-@dataclass(frozen=True)
-class Identity(Op):
+@operation
+class Identity(Elementwise):
     """The same tensor under another name."""
 
     def result(self, *operands: TensorType) -> TensorType:
@@ -29,8 +29,8 @@ class Identity(Op):
         return operands[0]
 
 
-@dataclass(frozen=True)
-class Relu(Op):
+@operation
+class Relu(Elementwise):
     """`max(x, 0)`; the binary point stays."""
 
     def result(self, *operands: TensorType) -> FixedType:
@@ -47,7 +47,7 @@ class Relu(Op):
 
 
 @dataclass(frozen=True)
-class Binary(Op):
+class Binary(Elementwise):
     """Two operands of the same rank whose shapes broadcast."""
 
     arity: ClassVar[int | None] = 2
@@ -70,7 +70,7 @@ class Binary(Op):
             ) from None
 
 
-@dataclass(frozen=True)
+@operation
 class Add(Binary):
     """Exact sum; the coarser binary point is aligned to the finer one, channel by channel."""
 
@@ -95,7 +95,7 @@ class Add(Binary):
         return left + right
 
 
-@dataclass(frozen=True)
+@operation
 class Multiply(Binary):
     """Exact product; the binary points add up, channel by channel."""
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import FixedType, RealType, TensorType
-from .base import Op, align, check_size
+from .base import Op, View, align, check_size, operation
 
 
-@dataclass(frozen=True)
-class Transpose(Op):
+@operation
+class Transpose(View):
     """The axes of a sample in another order, such as channels last to channels first.
 
     Where another axis becomes the channels, one binary point has to serve them all: the finest.
@@ -48,11 +47,15 @@ class Transpose(Op):
             codes = align(codes, operand, self.fixed(result).frac_bits)
         return np.transpose(codes, (0, *(axis + 1 for axis in self.order)))
 
+    def seen(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """The elements at their new places."""
+        return elements.transpose(self.order)
+
     def _keeps_channels(self) -> bool:
         return not self.order or self.order[0] == 0
 
 
-@dataclass(frozen=True)
+@operation
 class Upsample(Op):
     """Every element repeated along the spatial axes: nearest neighbour by whole factors.
 

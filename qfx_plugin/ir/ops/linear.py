@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..exact import big_matvec, matmul
 from ..types import BigInts, Codes, FixedType, TensorType, Weight
-from .base import Op, align, column
+from .base import Op, align, column, operation
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _extremes(matrix: Codes, low: BigInts, high: BigInts) -> BigInts:
     )
 
 
-@dataclass(frozen=True)
+@operation
 class Linear(Weighted):
     """Fully connected layer on (batch, features): `x @ weight.T + bias`."""
 

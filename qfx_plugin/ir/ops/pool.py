@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import FixedType, TensorType
-from .base import Op, check_size
+from .base import Op, check_size, operation
 from .window import Window
 
 
@@ -42,7 +42,7 @@ class Pool(Op):
         return check_size(self, (operand.shape[0], *spatial))
 
 
-@dataclass(frozen=True)
+@operation
 class MaxPool(Pool):
     """Largest code of each window; padding never wins."""
 
@@ -63,7 +63,7 @@ class MaxPool(Pool):
         return largest
 
 
-@dataclass(frozen=True)
+@operation
 class SumPool(Pool):
     """Sum of each window; padding counts as zeros."""
 
@@ -86,7 +86,7 @@ class SumPool(Pool):
         return total
 
 
-@dataclass(frozen=True)
+@operation
 class AveragePool(SumPool):
     """Mean of each window: the sum, with the binary point moved by log2 of the window's area.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,11 @@ from brevitas_quantizers.fixed_point import (
 )
 
 from ..types import FixedType, RealType, TensorType
-from .base import Op, column
+from .base import Elementwise, Pick, column, operation
 
 
-@dataclass(frozen=True)
-class Quantize(Op):
+@operation
+class Quantize(Elementwise):
     """Cast a tensor to a fixed-point format.
 
     Attributes:
@@ -89,6 +89,19 @@ class Quantize(Op):
             source = column(source, len(operand.shape))
             return requantize(x, source, points, self.width, self.signed, *modes)
         return cast_codes(x, points, self.width, self.signed, *modes)
+
+    @property
+    def differs_by_channel(self) -> bool:
+        """Whether channels have their own binary points."""
+        return self.points.size > 1
+
+    def with_channels(self, pick: Pick) -> Self | None:
+        """With the binary points of those channels."""
+        points = pick(self.points)
+        if points is None:
+            return None
+        bits = tuple(map(int, points)) if points.size > 1 else int(points[0])
+        return replace(self, frac_bits=bits)
 
     def _declared_range(self) -> tuple[int, int]:
         return code_range(self.width, self.signed, self.overflow)

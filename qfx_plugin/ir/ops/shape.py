@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
@@ -11,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import FixedType, RealType, TensorType
-from .base import Op, align, check_size
+from .base import Op, View, align, check_size, operation
 
 
-@dataclass(frozen=True)
-class Reshape(Op):
+@operation
+class Reshape(View):
     """Another shape for the same elements in the same order; Flatten is `shape=(n,)`.
 
     Channels with own binary points keep them where each new channel lies within an old one;
@@ -59,13 +58,17 @@ class Reshape(Op):
             codes = align(codes, operand, self.fixed(result).frac_bits)
         return codes.reshape(codes.shape[0], *self.shape)
 
+    def seen(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """The elements in their new shape."""
+        return elements.reshape(self.shape)
+
     def _repeats(self, operand: FixedType) -> int:
         """New channels per old channel, 0 if a new channel spans several old ones."""
         old, new = operand.shape[0], self.shape[0] if self.shape else 1
         return new // old if new % old == 0 else 0
 
 
-@dataclass(frozen=True)
+@operation
 class Concat(Op):
     """Join tensors along the channel axis; every channel keeps its binary point."""
 

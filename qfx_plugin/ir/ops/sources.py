@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import FixedType, RealType, TensorType, Weight
-from .base import Op, check_size
+from .base import Op, check_size, operation
 
 
-@dataclass(frozen=True)
+@operation
 class Input(Op):
     """A float input of the network.
 
@@ -36,7 +35,7 @@ class Input(Op):
         raise self.refuse("the interpreter was given no value for this input")
 
 
-@dataclass(frozen=True)
+@operation
 class Constant(Op):
     """Integer codes known in advance, the same for every sample.
 

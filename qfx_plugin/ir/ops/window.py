@@ -49,6 +49,16 @@ class Window:
         """Size of the window in the input, dilation included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
+    def two_dimensional(self, row: bool = True) -> Window:
+        """The same window on images of one row, or of one column; as it is if it has two axes."""
+        if len(self.kernel) == 2:
+            return self
+        (kernel,), (stride,), (pad,), (dilation,) = (
+            self.kernel, self.strides, self.pads, self.dilations
+        )  # fmt: skip
+        axes = ((1, kernel), (1, stride), ((0, 0), pad), (1, dilation))
+        return Window(*(axis if row else axis[::-1] for axis in axes))  # type: ignore[arg-type]
+
     @property
     def is_sane(self) -> bool:
         """Whether sizes and steps are positive and padding is shorter than the window."""

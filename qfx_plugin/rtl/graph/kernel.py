@@ -156,8 +156,7 @@ def build_kernel(
     arguments = [symbol for tensor in inputs for symbol in symbols[tensor.name].reshape(-1)]
     for op in ops:
         operands = [symbols[tensor] for tensor in op.inputs]
-        kinds = [types[tensor] for tensor in op.inputs]
-        symbols[op.output] = lower(op, operands, kinds, types[op.output], options.effort)
+        symbols[op.output] = lower(op, operands, types[op.output], options.effort)
     results = [symbol for tensor in outputs for symbol in symbols[tensor.name].reshape(-1)]
     design, program = adder_graph.compile_design(
         arguments,

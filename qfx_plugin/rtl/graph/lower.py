@@ -8,7 +8,7 @@ tracer's interval is wider, the surplus bits are cut off, which the proof allows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
 from typing import Any, TypeAlias
@@ -30,35 +30,36 @@ from ...ir import (
     MaxPool,
     Multiply,
     Op,
+    Pool,
     PRelu,
     Quantize,
     Relu,
-    Reshape,
     SumPool,
-    TensorType,
-    Transpose,
     Upsample,
+    View,
     Weight,
     Window,
 )
+from ...ir.handlers import Handlers
 from . import alkaid_adapter as adder_graph
 from .casts import Symbol, cast, is_constant
 
 Symbols: TypeAlias = NDArray[np.object_]
+Lower: TypeAlias = Callable[[Any, Sequence[Symbols], int], Symbols]
+
+handles: Handlers[Lower] = Handlers("the RTL target", instead="use target 'hls4ml'")
+"""What lowers each operation: (operation, symbols of its operands, effort of the solver)."""
 
 OFFSET_BITS = 31
 """alkaid adds constants of at most this many bits, sign excluded."""
 
 
-def lower(
-    op: Op, operands: Sequence[Symbols], types: Sequence[TensorType], result: FixedType, effort: int
-) -> Symbols:
+def lower(op: Op, operands: Sequence[Symbols], result: FixedType, effort: int) -> Symbols:
     """The operation's output, one symbol per element.
 
     Args:
         op: the operation.
         operands: symbols of its operands.
-        types: types of its operands.
         result: type of its output.
         effort: of the solver; see `alkaid_adapter.sources`.
 
@@ -66,33 +67,26 @@ def lower(
         TargetError: the operation cannot be expressed exactly; names the node.
     """
     try:
-        symbols = _symbols(op, operands, types, effort)
+        symbols = handles.of(op)(op, operands, effort)
     except TargetError as error:
         text = str(error)
         raise TargetError(text if text.startswith(op.label) else f"{op.label}: {text}") from error
     return _prove(op, symbols.reshape(result.shape), result)
 
 
-def _symbols(
-    op: Op, operands: Sequence[Symbols], types: Sequence[TensorType], effort: int
-) -> Symbols:
-    if isinstance(op, (Linear, Conv)):
-        _check_bias(op)
-        rows = linear if isinstance(op, Linear) else conv
-        return rows(op, operands[0], effort)
-    if type(op) not in _SIMPLE:
-        raise TargetError(f"{op.label}: the RTL path has no such operation")
-    return _SIMPLE[type(op)](op, operands, types)
-
-
-def linear(op: Linear, x: Symbols, effort: int) -> Symbols:
+@handles(Linear)
+def _linear(op: Linear, operands: Sequence[Symbols], effort: int) -> Symbols:
     """One constant matrix product."""
+    _check_bias(op)
+    (x,) = operands
     return _rows(op.weight.codes, op.weight, op.bias, x, effort)
 
 
-def conv(op: Conv, x: Symbols, effort: int) -> Symbols:
+@handles(Conv)
+def _conv(op: Conv, operands: Sequence[Symbols], effort: int) -> Symbols:
     """A matrix product at each position; taps on the padding are left out."""
-    outputs = op.outputs
+    _check_bias(op)
+    (x,), outputs = operands, op.outputs
     positions = op.window.positions(x.shape[1:])
     result = np.empty((outputs, *positions), dtype=object)
     group_in, group_out = x.shape[0] // op.groups, outputs // op.groups
@@ -151,7 +145,8 @@ def _rows(
     return _array([total + float(o) for total, o in zip(sums, offsets, strict=True)])
 
 
-def _quantize(op: Quantize, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(Quantize)
+def _quantize(op: Quantize, operands: Sequence[Symbols], effort: int) -> Symbols:
     (x,) = operands
     formats = np.array(op.formats, dtype=object)
     if x.ndim and formats.size > 1:
@@ -162,7 +157,8 @@ def _quantize(op: Quantize, operands: Sequence[Symbols], types: Sequence[TensorT
     return _array([cast(v, fmt, *modes) for v, fmt in zip(x.reshape(-1), formats, strict=True)])
 
 
-def _prelu(op: PRelu, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(PRelu)
+def _prelu(op: PRelu, operands: Sequence[Symbols], effort: int) -> Symbols:
     (x,) = operands
     slopes = np.ldexp(op.slope.codes.astype(np.float64), -op.slope.per_output())
     wide = np.broadcast_to(slopes.reshape(-1, *[1] * (x.ndim - 1)), x.shape)
@@ -180,7 +176,8 @@ def _leak(x: Symbol, slope: float) -> Symbol:
     return x.msb_mux(below, x)
 
 
-def _clip(op: Clip, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(Clip)
+def _clip(op: Clip, operands: Sequence[Symbols], effort: int) -> Symbols:
     lsb = 2.0**-op.frac_bits
     symbols = list(operands[0].reshape(-1))
     if op.low is not None:
@@ -190,22 +187,33 @@ def _clip(op: Clip, operands: Sequence[Symbols], types: Sequence[TensorType]) ->
     return _array(symbols)
 
 
-def _pool(op: Any, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
-    (x,) = operands
+@handles(MaxPool)
+def _max_pool(op: MaxPool, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pooled(op, operands[0], lambda taps: _tree(lambda a, b: a.max_of(b), taps))
+
+
+@handles(SumPool)
+def _sum_pool(op: SumPool, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pooled(op, operands[0], _sum)
+
+
+@handles(AveragePool)
+def _average_pool(op: AveragePool, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pooled(op, operands[0], lambda taps: _sum(taps) * (1.0 / op.window.area))
+
+
+def _pooled(op: Pool, x: Symbols, fold: Callable[[list[Symbol]], Symbol]) -> Symbols:
     positions = op.window.positions(x.shape[1:])
     result = np.empty((x.shape[0], *positions), dtype=object)
     for place in product(*map(range, positions)):
         _, taps = window_taps(op.window, x.shape[1:], place)
         for channel in range(x.shape[0]):
-            result[(channel, *place)] = _fold(op, [x[(channel, *tap)] for tap in taps])
+            result[(channel, *place)] = fold([x[(channel, *tap)] for tap in taps])
     return result
 
 
-def _fold(op: Any, symbols: list[Symbol]) -> Symbol:
-    if isinstance(op, MaxPool):
-        return _tree(lambda a, b: a.max_of(b), symbols)
-    total = _tree(lambda a, b: a + b, symbols) if symbols else adder_graph.constant(0.0)
-    return total * (1.0 / op.window.area) if isinstance(op, AveragePool) else total
+def _sum(symbols: list[Symbol]) -> Symbol:
+    return _tree(lambda a, b: a + b, symbols) if symbols else adder_graph.constant(0.0)
 
 
 def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) -> Symbol:
@@ -217,18 +225,48 @@ def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) ->
     return symbols[0]
 
 
-def _upsample(op: Upsample, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(Upsample)
+def _upsample(op: Upsample, operands: Sequence[Symbols], effort: int) -> Symbols:
     (x,) = operands
     for axis, factor in enumerate(op.factors, start=1):
         x = np.repeat(x, factor, axis=axis)
     return x
 
 
-def _binary(op: Any, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(Add)
+def _add(op: Add, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pairwise(lambda a, b: a + b, operands)
+
+
+@handles(Multiply)
+def _multiply(op: Multiply, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pairwise(_times, operands)
+
+
+@handles(Relu)
+def _relu(op: Relu, operands: Sequence[Symbols], effort: int) -> Symbols:
+    (x,) = operands
+    return _array([symbol.relu() if symbol.low < 0 else symbol for symbol in x.reshape(-1)])
+
+
+@handles(Concat)
+def _concat(op: Concat, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return np.concatenate(list(operands), axis=0)
+
+
+@handles(Identity)
+def _identity(op: Identity, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return operands[0]
+
+
+@handles(View)
+def _view(op: View, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return op.seen(operands[0])
+
+
+def _pairwise(combine: Callable[[Symbol, Symbol], Symbol], operands: Sequence[Symbols]) -> Symbols:
     left, right = (part.reshape(-1) for part in np.broadcast_arrays(*operands))
-    if isinstance(op, Add):
-        return _array([a + b for a, b in zip(left, right, strict=True)])
-    return _array([_times(a, b) for a, b in zip(left, right, strict=True)])
+    return _array([combine(a, b) for a, b in zip(left, right, strict=True)])
 
 
 def _times(a: Symbol, b: Symbol) -> Symbol:
@@ -237,32 +275,12 @@ def _times(a: Symbol, b: Symbol) -> Symbol:
     return a * float(b.low) if is_constant(b) else a * b
 
 
-def _constant(op: Constant, operands: Sequence[Symbols], types: Sequence[TensorType]) -> Symbols:
+@handles(Constant)
+def _constant(op: Constant, operands: Sequence[Symbols], effort: int) -> Symbols:
     codes = op.weight.codes
     points = op.weight.per_output().reshape(-1, *[1] * (codes.ndim - 1))
     values = np.ldexp(codes.astype(np.float64), -points)
     return _array([adder_graph.constant(float(value)) for value in values.reshape(-1)])
-
-
-_SIMPLE: Mapping[type[Op], Callable[[Any, Sequence[Symbols], Sequence[TensorType]], Symbols]] = {
-    Add: _binary,
-    AveragePool: _pool,
-    Clip: _clip,
-    Concat: lambda op, operands, types: np.concatenate(list(operands), axis=0),
-    Constant: _constant,
-    Identity: lambda op, operands, types: operands[0],
-    MaxPool: _pool,
-    Multiply: _binary,
-    PRelu: _prelu,
-    Quantize: _quantize,
-    Relu: lambda op, operands, types: _array(
-        [symbol.relu() if symbol.low < 0 else symbol for symbol in operands[0].reshape(-1)]
-    ),
-    Reshape: lambda op, operands, types: operands[0],
-    SumPool: _pool,
-    Transpose: lambda op, operands, types: operands[0].transpose(op.order),
-    Upsample: _upsample,
-}
 
 
 def _array(symbols: Sequence[Symbol]) -> Symbols:

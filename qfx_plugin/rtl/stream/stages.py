@@ -8,7 +8,7 @@ stage takes a beat of each at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -17,30 +17,29 @@ import numpy as np
 
 from ...errors import TargetError
 from ...ir import (
-    Add,
-    Clip,
+    Binary,
     Concat,
     Constant,
     Conv,
+    Elementwise,
     FixedType,
     Graph,
     Identity,
     Linear,
     MaxPool,
-    Multiply,
     Op,
-    PRelu,
-    Quantize,
-    Relu,
+    Pool,
     Reshape,
     Weight,
     Window,
 )
-from ...ir.ops import Pool
+from ...ir.handlers import Handlers
 from ..border import border, hardware_ops
 
-POINTWISE = (Add, Clip, Identity, Multiply, PRelu, Quantize, Relu)
-JOINING = (Add, Concat, Multiply)
+handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
+    "style 'streaming'", instead="use style 'unrolled'"
+)
+"""What puts an operation on one tensor into stages: (cutter, operation, its constants)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +201,11 @@ class _Cutter:
 
     def add(self, op: Op, moving: Sequence[str], constants: list[Constant]) -> None:
         """Put one operation into the stage that gives its operand, or begin a new one."""
-        if len(moving) == 2 and isinstance(op, JOINING) and len(op.inputs) == 2:
+        if len(moving) == 2 and isinstance(op, Binary | Concat) and len(op.inputs) == 2:
             self._join(op, moving[0], moving[1])
         elif len(moving) == 1:
             self.enter(moving[0])
-            self._follow_one(op, constants)
+            handles.of(op)(self, op, constants)
         else:
             raise TargetError(
                 f"{op.label}: style 'streaming' joins two tensors by Add, Multiply or Concat, and "
@@ -214,23 +213,6 @@ class _Cutter:
             )
         self.tensor = op.output
         self._places[op.output] = self.at
-
-    def _follow_one(self, op: Op, constants: list[Constant]) -> None:
-        if isinstance(op, Reshape):
-            self._reshape(op)
-        elif isinstance(op, Conv):
-            window = _two_dimensional(op.window)
-            weight = _reshaped(op.weight, (*op.weight.codes.shape[:2], *window.kernel))
-            self._begin(replace(op, weight=weight, window=_plain(window)), window)
-        elif isinstance(op, Linear):
-            self._linear(op)
-        elif isinstance(op, Pool):
-            window = _two_dimensional(op.window)
-            self._begin(replace(op, window=_plain(window)), window)
-        elif isinstance(op, POINTWISE):
-            self._pointwise(op, constants)
-        else:
-            raise TargetError(f"{op.label}: has no streaming form; use style 'unrolled'")
 
     def _join(self, op: Op, first: str, second: str) -> None:
         """A stage with two streams in, beat by beat."""
@@ -242,7 +224,8 @@ class _Cutter:
             places.append(self.at)
         self.at, side = places
         channels = [place.pixel.shape[0] for place in places]
-        if self.at.image != side.image or (channels[0] != channels[1] and not _is_concat(op)):
+        alike = channels[0] == channels[1] or isinstance(op, Concat)
+        if self.at.image != side.image or not alike:
             raise TargetError(
                 f"{op.label}: style 'streaming' joins tensors of one shape, not {first} of "
                 f"{_shape(self.at)} and {second} of {_shape(side)}; use style 'unrolled'"
@@ -263,7 +246,8 @@ class _Cutter:
             self._begin(Identity("pass", (self.tensor,), f"{self.tensor}:out"), None)
         return self.stages
 
-    def _reshape(self, op: Reshape) -> None:
+    @handles(Reshape)
+    def _reshape(self, op: Reshape, constants: list[Constant]) -> None:
         if len(op.shape) == 1 and not self.at.flat:
             self.at = replace(self.at, flat=prod(self.at.image) > 1)
         elif op.shape[0] != self.at.pixel.shape[0] or _two(op.shape[1:]) != self.at.image:
@@ -279,7 +263,19 @@ class _Cutter:
         self.at = replace(self.at, flat=False)
         self._begin(Reshape("flatten", (self.at.name,), f"{output}:flat", size), window)
 
-    def _linear(self, op: Linear) -> None:
+    @handles(Conv)
+    def _conv(self, op: Conv, constants: list[Constant]) -> None:
+        window = op.window.two_dimensional()
+        weight = _reshaped(op.weight, (*op.weight.codes.shape[:2], *window.kernel))
+        self._begin(replace(op, weight=weight, window=_plain(window)), window)
+
+    @handles(Pool)
+    def _pool(self, op: Pool, constants: list[Constant]) -> None:
+        window = op.window.two_dimensional()
+        self._begin(replace(op, window=_plain(window)), window)
+
+    @handles(Linear)
+    def _linear(self, op: Linear, constants: list[Constant]) -> None:
         """A convolution whose kernel is the whole image."""
         self.at = replace(self.at, flat=False)
         image = self.at.image
@@ -289,8 +285,9 @@ class _Cutter:
         layer = Conv(op.name, op.inputs, op.output, weight, op.bias, window)
         self._begin(layer, window if prod(image) > 1 else None)
 
-    def _pointwise(self, op: Op, constants: list[Constant]) -> None:
-        if self.at.flat and _per_channel(op, constants):
+    @handles(Elementwise)
+    def _pointwise(self, op: Elementwise, constants: list[Constant]) -> None:
+        if self.at.flat and (constants or op.differs_by_channel):
             self._gather(op.output)
         spread = [replace(c, weight=_channels(op, c.weight)) for c in constants]
         if self.at.stage < 0 or self._reads[self.tensor] > 1:
@@ -341,10 +338,6 @@ class _Cutter:
         self.at = _Place(number, stage.output, pixel, stage.positions, self.at.flat)
 
 
-def _is_concat(op: Op) -> bool:
-    return isinstance(op, Concat)
-
-
 def _shape(place: _Place) -> str:
     return " x ".join(map(str, (place.pixel.shape[0], *place.image)))
 
@@ -353,14 +346,6 @@ def _two(spatial: Sequence[int]) -> tuple[int, int]:
     """(rows, columns) of zero, one or two spatial axes."""
     rows, columns = (1, 1, *spatial)[-2:]
     return rows, columns
-
-
-def _two_dimensional(window: Window) -> Window:
-    if len(window.kernel) == 2:
-        return window
-    return Window(
-        (1, *window.kernel), (1, *window.strides), ((0, 0), *window.pads), (1, *window.dilations)
-    )
 
 
 def _plain(window: Window) -> Window:
@@ -374,15 +359,6 @@ def _is_plain(window: Window) -> bool:
 
 def _reshaped(weight: Weight, shape: tuple[int, ...]) -> Weight:
     return replace(weight, codes=weight.codes.reshape(shape))
-
-
-def _per_channel(op: Op, constants: list[Constant]) -> bool:
-    """Whether an operation on a vector differs from element to element."""
-    if constants:
-        return True
-    if isinstance(op, Quantize):
-        return op.points.size > 1
-    return isinstance(op, PRelu) and op.slope.codes.size > 1
 
 
 def _channels(op: Op, weight: Weight) -> Weight:
