@@ -15,12 +15,12 @@ from onnx import TensorProto, helper
 from ..errors import VerificationError
 from . import adapter
 from .contract import METADATA_KEY, Contract
-from .lowering.plan import GENERAL, HARDWARE, Plan, PlannedNode, Tensor
+from .lowering.plan import GENERAL, HARDWARE, FinnPlan, FinnTensor, PlannedNode
 
 OPSET = 13
 
 
-def build(plan: Plan) -> Any:
+def build(plan: FinnPlan) -> Any:
     """The plan as a qonnx `ModelWrapper`; every tensor carries shape, layout and integer type.
 
     Raises:
@@ -164,5 +164,5 @@ def _node(node: PlannedNode) -> onnx.NodeProto:
     return proto
 
 
-def _info(tensor: Tensor) -> onnx.ValueInfoProto:
+def _info(tensor: FinnTensor) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, [1, *tensor.shape])

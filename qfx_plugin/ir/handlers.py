@@ -13,7 +13,7 @@ operation that nobody has announced is refused, in the same words everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from ..errors import TargetError
@@ -51,6 +51,10 @@ class Handlers(Generic[Handler]):
             return handler
 
         return announce
+
+    def __iter__(self) -> Iterator[type[Op]]:
+        """Operations and families, as they were announced."""
+        return iter(self._table)
 
     def __contains__(self, kind: type[Op]) -> bool:
         return self._found(kind) is not None

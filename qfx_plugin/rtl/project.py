@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, TargetError
-from ..ir import Graph
+from ..ir import Graph, Weighted
+from ..ir.passes import apply
 from ..synthesis.budget import XCZU3EG, Budget
 from ..units.names import verilog_name
 from .bench import write_bench
@@ -125,10 +127,10 @@ def _automatic_style(graph: Graph, options: RtlOptions, budget: Budget) -> str:
 
 
 def _streams(graph: Graph) -> bool:
-    from .stream.stages import cut
+    from .stream.stages import PASSES, cut
 
     try:
-        cut(graph)
+        cut(apply(graph, *PASSES))
     except TargetError:
         return False
     return True
@@ -157,15 +159,11 @@ def top_name(graph: Graph, options: RtlOptions) -> str:
 
 def products(graph: Graph) -> int:
     """Weight times input products of one sample, those with weight 0 left out."""
-    from math import prod
-
-    from ..ir import Conv, Linear
-
     types = graph.types()
     return sum(
         int((op.weight.codes != 0).sum()) * prod(types[op.output].shape[1:])
         for op in graph.ops
-        if isinstance(op, Linear | Conv)
+        if isinstance(op, Weighted)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from qfx_plugin.errors import TargetError
@@ -11,7 +13,6 @@ from qfx_plugin.ir import (
     OPERATIONS,
     AveragePool,
     Conv,
-    Elementwise,
     Identity,
     Input,
     Linear,
@@ -68,8 +69,10 @@ def test_two_operations_of_one_name_are_an_error():
 def test_an_elementwise_operation_with_facts_of_its_own_is_taken_to_differ_by_channel():
     """Whoever adds one and forgets the question gets no wrong bits by it."""
 
-    class Table(Elementwise):
-        pass
+    @dataclass(frozen=True)
+    class Offsets(Relu):
+        offsets: tuple[int, ...] = ()
 
-    made = type("Table", (Table,), {"__annotations__": {"table": "tuple[int, ...]"}})
-    assert made is not None
+    one = Offsets("o", ("x",), "y", (1, 2))
+    assert one.differs_by_channel and one.with_channels(lambda values: values) is None
+    assert not Relu("r", ("x",), "y").differs_by_channel

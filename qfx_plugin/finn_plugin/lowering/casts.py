@@ -10,32 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...ir import (
-    Add,
-    Clip,
-    Constant,
-    FixedType,
-    Graph,
-    Multiply,
-    Op,
-    PRelu,
-    Quantize,
-    RealType,
-    Relu,
-)
+from ...ir import Binary, Constant, FixedType, Graph, Op, Quantize, RealType
 from ..contract import Port
 from . import affine, layers
 from . import chain as chains
 from .chain import Chain, Link
 from .orders import Order, elements
-from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
+from .plan import GENERAL, HARDWARE, FinnPlan, FinnTensor, datatype, type_range
 
 MAX_THRESHOLD_BITS = 8
 """A cast to more bits than this takes a `QFXRequant`: thresholds double with every bit."""
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class StreamedTensor:
     """A tensor of the network inside the plan.
 
     Attributes:
@@ -46,7 +34,7 @@ class Value:
         pending: what has still to be done to the codes to get the network's tensor.
     """
 
-    tensor: Tensor
+    tensor: FinnTensor
     kind: FixedType
     order: Order = None
     pending: Chain = ()
@@ -80,13 +68,13 @@ class Casts:
         self.graph = graph
         self.limit = max_threshold_bits
         self.types = graph.types()
-        self.plan = Plan()
-        self.values: dict[str, Value] = {}
+        self.plan = FinnPlan()
+        self.values: dict[str, StreamedTensor] = {}
 
-    def extended(self, op: Op) -> Value:
+    def extended(self, op: Op) -> StreamedTensor:
         """The operand with one more pending operation."""
         source, constant, constant_type = op.inputs[0], None, None
-        if isinstance(op, Add | Multiply):
+        if isinstance(op, Binary):
             source, other = self.split_constant(op)
             constant_type = self.fixed(other.output)
             constant = other.run([], [], constant_type)
@@ -100,7 +88,7 @@ class Casts:
         link = Link(op, kind, self.fixed(op.output), constant, constant_type)
         return replace(value, pending=(*value.pending, link))
 
-    def split_constant(self, op: Add | Multiply) -> tuple[str, Constant]:
+    def split_constant(self, op: Binary) -> tuple[str, Constant]:
         left, right = (self.graph.producer(name) for name in op.inputs)
         if isinstance(left, Constant):
             return op.inputs[1], left
@@ -120,10 +108,10 @@ class Casts:
             (current,) = readers
             if isinstance(current, Quantize):
                 return current.width <= self.limit
-            if not isinstance(current, Relu | PRelu | Clip):
+            if not isinstance(current, chains.POINTWISE):
                 return False
 
-    def cast(self, op: Quantize, value: Value) -> Value:
+    def cast(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:
         """The pending operations as thresholds, or as multiply-add, shift and clip."""
         try:
             return self.requant(op, value, shifts_only=True)
@@ -145,7 +133,7 @@ class Casts:
                 return self.requant(op, replace(front, pending=(last,)))
             raise
 
-    def joined(self, op: Quantize, value: Value) -> Value:
+    def joined(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:
         """All pending operations in one unit."""
         kind = self.fixed(op.output)
         low, high = int(kind.low.min()), int(kind.high.max())
@@ -162,7 +150,9 @@ class Casts:
             except TargetError:
                 raise error from None
 
-    def threshold(self, op: Quantize, value: Value, span: tuple[int, int]) -> Value:
+    def threshold(
+        self, op: Quantize, value: StreamedTensor, span: tuple[int, int]
+    ) -> StreamedTensor:
         kind, rank, source = self.fixed(op.output), len(value.kind.shape), value.kind
         channels = kind.shape[0]
         signs = chains.directions(value.pending, channels)
@@ -197,17 +187,17 @@ class Casts:
             out_bias=float(first),
             data_layout="NHWC" if len(value.tensor.shape) == 3 else "NC",
         )
-        return Value(tensor, kind, value.order)
+        return StreamedTensor(tensor, kind, value.order)
 
     def requant(
         self,
         op: Op,
-        value: Value,
+        value: StreamedTensor,
         name: str = "",
         points: NDArray[np.int64] | None = None,
         *,
         shifts_only: bool = False,
-    ) -> Value:
+    ) -> StreamedTensor:
         """A `QFXRequant` that does all pending operations; also to a finer binary point."""
         source = value.kind.channels()
         wide = [_widened(link, source) for link in value.pending]
@@ -234,11 +224,11 @@ class Casts:
             overflow=step.overflow.value,
             **layers.hardware(value.tensor, tensor),
         )
-        return Value(tensor, kind, value.order)
+        return StreamedTensor(tensor, kind, value.order)
 
     def streamed(
-        self, op: Op, value: Value, parts: Sequence[NDArray[np.int64]]
-    ) -> tuple[Value, list[NDArray[np.int64]]]:
+        self, op: Op, value: StreamedTensor, parts: Sequence[NDArray[np.int64]]
+    ) -> tuple[StreamedTensor, list[NDArray[np.int64]]]:
         """Constants per channel of the network, per channel of the stream.
 
         Behind a Flatten the elements of a channel of the stream may have different ones: then every
@@ -253,11 +243,13 @@ class Casts:
             return value, [part[channels[0]] for part in parts]
         return self.flat(op, value), [part[channels.reshape(-1)] for part in parts]
 
-    def flat(self, op: Op, value: Value) -> Value:
+    def flat(self, op: Op, value: StreamedTensor) -> StreamedTensor:
         """The stream as that of a vector."""
         return self.shaped(op, value, (prod(value.tensor.shape),), value.elements)
 
-    def shaped(self, op: Op, value: Value, shape: tuple[int, ...], order: Order) -> Value:
+    def shaped(
+        self, op: Op, value: StreamedTensor, shape: tuple[int, ...], order: Order
+    ) -> StreamedTensor:
         """The same stream seen in another shape."""
         tensor = replace(value.tensor, name=self.fresh(f"{value.tensor.name}:shaped"), shape=shape)
         if shape == value.tensor.shape:
@@ -267,7 +259,7 @@ class Casts:
         self.plan.add("Reshape", (value.tensor.name, target), tensor, node=op.name)
         return replace(value, tensor=tensor, order=order)
 
-    def image(self, op: Op, value: Value) -> Value:
+    def image(self, op: Op, value: StreamedTensor) -> StreamedTensor:
         """The stream as that of the image, or vector, that the network has there.
 
         Raises:
@@ -282,7 +274,7 @@ class Casts:
             )
         return self.shaped(op, value, shape, None)
 
-    def settled(self, name: str, points: NDArray[np.int64] | None = None) -> Value:
+    def settled(self, name: str, points: NDArray[np.int64] | None = None) -> StreamedTensor:
         """A value with nothing pending, if asked on finer binary points."""
         op = self.graph.producer(name)
         value = self.value(op, name)
@@ -302,13 +294,13 @@ class Casts:
             raise TargetError(f"{op.label}: tensor {name!r} must be quantized before it is used")
         return kind
 
-    def value(self, op: Op, name: str) -> Value:
+    def value(self, op: Op, name: str) -> StreamedTensor:
         if name not in self.values:
             raise TargetError(f"{op.label}: FINN has constants only as weights and thresholds")
         return self.values[name]
 
-    def ranged(self, name: str, shape: tuple[int, ...], kind: FixedType) -> Tensor:
-        return Tensor(name, shape, int(kind.low.min()), int(kind.high.max()))
+    def ranged(self, name: str, shape: tuple[int, ...], kind: FixedType) -> FinnTensor:
+        return FinnTensor(name, shape, int(kind.low.min()), int(kind.high.max()))
 
     def fresh(self, name: str) -> str:
         found, count = name, 1
@@ -317,7 +309,7 @@ class Casts:
             found = f"{name}:{count}"
         return found
 
-    def port(self, name: str, value: Value) -> Port:
+    def port(self, name: str, value: StreamedTensor) -> Port:
         usual = np.array_equal(value.elements, elements(value.kind.shape))
         return Port(
             name,

@@ -8,7 +8,9 @@ the operations of the intermediate model themselves: there is no second definiti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,15 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point import OverflowMode, requantize
 
 from ...errors import TargetError
-from ...ir import Add, Clip, FixedType, Multiply, Op, PRelu, Quantize, Relu
+from ...ir import Add, Clip, FixedType, Multiply, PRelu, Quantize, Relu
+from ...ir.handlers import Handlers
 
-POINTWISE = (Add, Multiply, Relu, PRelu, Clip, Quantize)
 WIDE = 62
+
+slopes: Handlers[Callable[[Any], NDArray[np.int64]]] = Handlers(
+    "the FINN target", instead="use target 'hls4ml' or 'rtl' (style 'unrolled')"
+)
+"""Where an operation of a chain rises and where it falls: see `Link.slopes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +41,7 @@ class Link:
         constant_type: its type.
     """
 
-    op: Op
+    op: Any
     source: FixedType
     result: FixedType
     constant: NDArray[np.int64] | None = None
@@ -53,19 +60,7 @@ class Link:
         Raises:
             TargetError: neither is the case.
         """
-        if isinstance(self.op, Multiply) and self.constant is not None:
-            return np.where(self.constant.reshape(-1) < 0, -1, 1)
-        if isinstance(self.op, PRelu) and (self.op.slope.codes < 0).any():
-            raise TargetError(
-                f"{self.op.label}: a negative slope makes it fall and rise again, which thresholds "
-                "cannot follow: train with slopes of at least 0"
-            )
-        if isinstance(self.op, Quantize) and not never_wraps(self.op, self.source):
-            raise TargetError(
-                f"{self.op.label}: {self.op.overflow} can overflow here, which thresholds cannot "
-                "follow: use AP_SAT or AP_SAT_SYM, or a format that holds the range"
-            )
-        return np.ones(1, dtype=np.int64)
+        return slopes.of(self.op)(self)
 
 
 Chain = tuple[Link, ...]
@@ -83,6 +78,42 @@ def evaluate(chain: Chain, codes: NDArray[np.int64], rank: int) -> NDArray[np.in
     for link in chain:
         shaped = link.run(shaped)
     return np.broadcast_to(shaped.reshape(len(shaped), -1), codes.shape)
+
+
+@slopes(Add, Clip, Relu)
+def _rising(link: Link) -> NDArray[np.int64]:
+    return np.ones(1, dtype=np.int64)
+
+
+@slopes(Multiply)
+def _multiply_slopes(link: Link) -> NDArray[np.int64]:
+    if link.constant is None:
+        return _rising(link)
+    return np.where(link.constant.reshape(-1) < 0, -1, 1)
+
+
+@slopes(PRelu)
+def _prelu_slopes(link: Link) -> NDArray[np.int64]:
+    if (link.op.slope.codes < 0).any():
+        raise TargetError(
+            f"{link.op.label}: a negative slope makes it fall and rise again, which thresholds "
+            "cannot follow: train with slopes of at least 0"
+        )
+    return _rising(link)
+
+
+@slopes(Quantize)
+def _quantize_slopes(link: Link) -> NDArray[np.int64]:
+    if not never_wraps(link.op, link.source):
+        raise TargetError(
+            f"{link.op.label}: {link.op.overflow} can overflow here, which thresholds cannot "
+            "follow: use AP_SAT or AP_SAT_SYM, or a format that holds the range"
+        )
+    return _rising(link)
+
+
+POINTWISE = tuple(kind for kind in slopes if kind.arity == 1 and kind is not Quantize)
+"""Operations that wait in a chain until a cast takes them up."""
 
 
 def directions(chain: Chain, channels: int) -> NDArray[np.int64]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import TargetError
 from ...ir import AveragePool, Conv, FixedType, Linear, MaxPool, Op, SumPool, Weight, Window
-from .plan import Tensor, datatype
+from ...ir.passes.spread_groups import spread
+from .plan import FinnTensor, datatype
 
 
 def stream_shape(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,7 +25,7 @@ def stream_shape(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
     raise TargetError(f"{op.label}: FINN streams vectors and images, not shape {list(shape)}")
 
 
-def hardware(source: Tensor, result: Tensor) -> dict[str, Any]:
+def hardware(source: FinnTensor, result: FinnTensor) -> dict[str, Any]:
     """Attributes that all our hardware operations share."""
     return {
         "backend": "fpgadataflow",
@@ -49,13 +50,8 @@ def conv_matrix(op: Conv, lack: NDArray[np.int64]) -> tuple[NDArray[np.int64], b
 
     Groups that FINN does not know become zeros; input channels are shifted left by `lack`.
     """
-    codes = op.weight.codes
-    outputs, per_group = codes.shape[:2]
-    channels = per_group * op.groups
-    dense = np.zeros((outputs, channels, *codes.shape[2:]), dtype=np.int64)
-    for index, rows in enumerate(np.split(np.arange(outputs), op.groups)):
-        first = index * per_group
-        dense[rows, first : first + per_group] = codes[rows]
+    dense = spread(op).weight.codes
+    outputs, channels = dense.shape[:2]
     shifted = dense << lack.reshape(-1, *[1] * (dense.ndim - 2))
     last = np.moveaxis(shifted, 1, -1).reshape(outputs, -1)
     depthwise = op.groups == channels == outputs and not is_pointwise(op.window)
@@ -110,20 +106,20 @@ def is_pointwise(window: Window) -> bool:
     return window.area == 1 and not window.padded and max(window.strides) == 1
 
 
-def padded_kernel(window: Window) -> tuple[int, int]:
-    """(height, width) of the kernel; one dimension gets a width of 1."""
-    height, width = (*window.kernel, 1)[:2]
-    return height, width
+def two_dimensional(win: Window) -> Window:
+    """The window with a width of one if it has one dimension: FINN slides along columns."""
+    return win.two_dimensional(row=False)
 
 
-def window(win: Window, source: Tensor, depthwise: bool) -> dict[str, Any]:
+def window(win: Window, source: FinnTensor, depthwise: bool) -> dict[str, Any]:
     """Attributes of `Im2Col`."""
     height, width, channels = source.shape
-    pads = (*win.pads, (0, 0))[:2]
+    win = two_dimensional(win)
+    pads = win.pads
     return {
-        "kernel_size": list(padded_kernel(win)),
-        "stride": list((*win.strides, 1)[:2]),
-        "dilations": list((*win.dilations, 1)[:2]),
+        "kernel_size": list(win.kernel),
+        "stride": list(win.strides),
+        "dilations": list(win.dilations),
         "pad_amount": [pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
         "pad_value": 0,
         "depthwise": int(depthwise),
@@ -131,20 +127,19 @@ def window(win: Window, source: Tensor, depthwise: bool) -> dict[str, Any]:
     }
 
 
-def max_pool(op: MaxPool, source: Tensor) -> dict[str, Any]:
+def max_pool(op: MaxPool, source: FinnTensor) -> dict[str, Any]:
     """Attributes of `MaxPoolNHWC`.
 
     Raises:
         TargetError: a geometry that FINN has not.
     """
-    win = op.window
-    kernel, strides = padded_kernel(win), (*win.strides, 1)[:2]
+    win = two_dimensional(op.window)
+    kernel, strides, pads = win.kernel, win.strides, win.pads
     if any(k < s for k, s in zip(kernel, strides, strict=True)):
         raise TargetError(
             f"{op.label}: FINN pools windows at least as large as their step, not {list(kernel)} "
             f"with steps {list(strides)}: take the larger steps in the convolution in front"
         )
-    pads = (*win.pads, (0, 0))[:2]
     if any(before != after for before, after in pads):
         raise TargetError(f"{op.label}: FINN pads both sides of a pool alike, not {list(pads)}")
     if win.padded and source.low < 0:
@@ -174,19 +169,19 @@ class SumNode:
     least_bits: int = 0
 
 
-def sum_pool(op: SumPool | AveragePool, source: Tensor) -> SumNode | None:
+def sum_pool(op: SumPool | AveragePool, source: FinnTensor) -> SumNode | None:
     """`ReduceSum` over the whole image, or `QuantAvgPool2d` with as many bits as the sum needs.
 
     None where FINN has neither: padded sums, oblong windows, steps longer than the window.
     """
-    win = op.window
-    height, width = padded_kernel(win)
+    win = two_dimensional(op.window)
+    height, width = win.kernel
     if win.padded:
         return None
     if (height, width) == source.shape[:2]:
         return SumNode("ReduceSum", {"keepdims": 1})
-    steps = (*win.strides, 1)[:2]
-    if len(win.kernel) != 2 or height != width or steps[0] != steps[1] or steps[0] > height:
+    steps = win.strides
+    if len(op.window.kernel) != 2 or height != width or steps[0] != steps[1] or steps[0] > height:
         return None
     signed = source.low < 0
     bits = int(source.datatype.removeprefix("U").removeprefix("INT"))

@@ -18,7 +18,6 @@ from ...errors import TargetError
 from ...ir import (
     Add,
     AveragePool,
-    Clip,
     Concat,
     Constant,
     Conv,
@@ -28,23 +27,36 @@ from ...ir import (
     MaxPool,
     Multiply,
     Op,
-    PRelu,
     Quantize,
-    Relu,
-    Reshape,
     SumPool,
     Transpose,
+    View,
+)
+from ...ir.handlers import Handlers
+from ...ir.passes import (
+    apply,
+    drop_dead,
+    drop_identities,
+    fold_constants,
+    hoist_elementwise,
+    split_biases,
 )
 from ..contract import Contract, InputPort
 from . import chain as chains
 from . import layers
-from .casts import MAX_THRESHOLD_BITS, Casts, Value
-from .normalize import normalise
+from .casts import MAX_THRESHOLD_BITS, Casts, StreamedTensor
 from .orders import moved, stream_orders
-from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
+from .plan import GENERAL, HARDWARE, FinnPlan, FinnTensor, datatype, type_range
+
+handles: Handlers[Callable[[Any, Any], None]] = Handlers(
+    "the FINN target", instead="use target 'hls4ml' or 'rtl' (style 'unrolled')"
+)
+"""What lowers each operation: (lowering, operation)."""
+
+PASSES = (drop_identities, fold_constants, split_biases, drop_dead, hoist_elementwise)
 
 
-def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Plan:
+def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> FinnPlan:
     """Plan FINN's integer dataflow for `graph`.
 
     Args:
@@ -54,7 +66,7 @@ def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Plan
     Raises:
         TargetError: names the node that has no exact form in FINN, why, and what would work.
     """
-    return _Lowering(normalise(graph), max_threshold_bits).run(graph.outputs)
+    return _Lowering(apply(graph, *PASSES), max_threshold_bits).run(graph.outputs)
 
 
 class _Lowering(Casts):
@@ -62,30 +74,12 @@ class _Lowering(Casts):
         super().__init__(graph, max_threshold_bits)
         self.floats: dict[str, Input] = {}
         self.ports: list[InputPort] = []
-        self.handlers: dict[type[Op], Callable[[Any], None]] = {
-            Input: self.input,
-            Constant: lambda op: None,
-            Quantize: self.quantize,
-            Linear: self.linear,
-            Conv: self.conv,
-            Relu: self.pointwise,
-            PRelu: self.pointwise,
-            Clip: self.pointwise,
-            Multiply: self.binary,
-            Add: self.binary,
-            MaxPool: self.max_pool,
-            SumPool: self.sum_pool,
-            AveragePool: self.sum_pool,
-            Concat: self.concat,
-            Reshape: self.move,
-            Transpose: self.move,
-        }
         self.orders = stream_orders(self.graph)
 
-    def run(self, names: tuple[str, ...]) -> Plan:
+    def run(self, names: tuple[str, ...]) -> FinnPlan:
         """The plan; `names` are what the network calls its outputs."""
         for op in self.graph.ops:
-            self.handlers.get(type(op), self.unknown)(op)
+            handles.of(op)(self, op)
         values = [self.settled(name) for name in self.graph.outputs]
         if not self.plan.nodes:
             raise TargetError(f"graph {self.graph.name!r} has no layer for FINN to compute")
@@ -98,17 +92,17 @@ class _Lowering(Casts):
         self.plan.contract = Contract(tuple(self.ports), tuple(outputs))
         return self.plan
 
-    def unknown(self, op: Op) -> None:
-        raise TargetError(
-            f"{op.label}: the FINN target has no form of this operation: use target 'hls4ml' or "
-            "'rtl' (style 'unrolled')"
-        )
+    @handles(Constant)
+    def constant(self, op: Constant) -> None:
+        """Read by whoever has it as an operand."""
 
     # Inputs: floats until their cast, which the host does.
 
+    @handles(Input)
     def input(self, op: Input) -> None:
         self.floats[op.output] = op
 
+    @handles(Quantize)
     def quantize(self, op: Quantize) -> None:
         (name,) = op.inputs
         if name in self.floats:
@@ -129,7 +123,7 @@ class _Lowering(Casts):
         kind = self.fixed(op.output)
         shape = layers.stream_shape(op, kind.shape)
         tensor = self.ranged(op.output, shape, kind)
-        value = Value(tensor, kind, self.orders[op.output])
+        value = StreamedTensor(tensor, kind, self.orders[op.output])
         self.plan.tensors[tensor.name] = tensor
         self.plan.inputs.append(tensor.name)
         port = self.port(source.output, value)
@@ -139,9 +133,11 @@ class _Lowering(Casts):
 
     # Between layers: one function of each element.
 
+    @handles(*chains.POINTWISE)
     def pointwise(self, op: Op) -> None:
         self.values[op.output] = self.extended(op)
 
+    @handles(Add, Multiply)
     def binary(self, op: Add | Multiply) -> None:
         constants = [name for name in op.inputs if isinstance(self.graph.producer(name), Constant)]
         if len(constants) == 1:
@@ -156,17 +152,19 @@ class _Lowering(Casts):
 
     # Layers.
 
+    @handles(Linear)
     def linear(self, op: Linear) -> None:
         value = self.flat(op, self.settled(op.inputs[0]))
         matrix = layers.linear_matrix(op, value.kind, value.elements)
         order = self.orders[op.output]
         self.product(op, value.tensor, matrix if order is None else matrix[:, order])
 
+    @handles(Conv)
     def conv(self, op: Conv) -> None:
         value = self.image(op, self.settled(op.inputs[0]))
         self.convolved(op, value, layers.lacking(value.kind))
 
-    def convolved(self, op: Conv, value: Value, lack: NDArray[np.int64]) -> None:
+    def convolved(self, op: Conv, value: StreamedTensor, lack: NDArray[np.int64]) -> None:
         """A convolution whose input channels are shifted left first, by `lack`."""
         op = layers.trimmed(op, value.kind.shape)
         shape = layers.stream_shape(op, self.fixed(op.output).shape)
@@ -178,14 +176,14 @@ class _Lowering(Casts):
             low, high = value.tensor.low, value.tensor.high
             if op.window.padded:
                 low, high = min(low, 0), max(high, 0)
-            window = Tensor(f"{op.output}:windows", (*shape[:2], taps), low, high)
+            window = FinnTensor(f"{op.output}:windows", (*shape[:2], taps), low, high)
             columns = self.plan.add(
                 "Im2Col", (value.tensor.name,), window, node=op.name, domain=GENERAL, **attributes
             )
         self.product(op, columns, matrix, op.window if depthwise else None)
 
     def product(
-        self, op: Linear | Conv, source: Tensor, matrix: NDArray[np.int64], window: Any = None
+        self, op: Linear | Conv, source: FinnTensor, matrix: NDArray[np.int64], window: Any = None
     ) -> None:
         kind = self.fixed(op.output)
         name = self.plan.constant(f"{op.output}:weight", matrix)
@@ -193,11 +191,11 @@ class _Lowering(Casts):
         span = int(matrix.min()), int(matrix.max())
         self.plan.datatypes[name] = datatype(*span, signed=True)
         if window is not None:
-            self.plan.depthwise[name] = layers.padded_kernel(window)
+            self.plan.depthwise[name] = layers.two_dimensional(window).kernel
         shape = layers.stream_shape(op, kind.shape)
         tensor = self.ranged(op.output, shape, kind)
         self.plan.add("MatMul", (source.name, name), tensor, node=op.name)
-        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
+        self.values[op.output] = StreamedTensor(tensor, kind, self.orders[op.output])
 
     def add(self, op: Add) -> None:
         left, right = op.inputs
@@ -230,8 +228,9 @@ class _Lowering(Casts):
             rhsDataType=sides[1].tensor.datatype,
             **layers.hardware(source, tensor),
         )
-        self.values[op.output] = Value(tensor, kind, sides[0].order)
+        self.values[op.output] = StreamedTensor(tensor, kind, sides[0].order)
 
+    @handles(MaxPool)
     def max_pool(self, op: MaxPool) -> None:
         value = self.value(op, op.inputs[0])
         below = op.window.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
@@ -254,7 +253,7 @@ class _Lowering(Casts):
         kind = replace(value.kind, shape=self.fixed(op.output).shape)
         self.values[op.output] = replace(value, tensor=tensor, kind=kind)
 
-    def rises(self, value: Value) -> bool:
+    def rises(self, value: StreamedTensor) -> bool:
         """Whether the pending operations never fall, so that a maximum may come first."""
         try:
             signs = chains.directions(value.pending, value.kind.shape[0])
@@ -262,6 +261,7 @@ class _Lowering(Casts):
             return False
         return bool((signs > 0).all())
 
+    @handles(SumPool, AveragePool)
     def sum_pool(self, op: SumPool | AveragePool) -> None:
         value = self.image(op, self.settled(op.inputs[0]))
         kind = self.fixed(op.output)
@@ -281,8 +281,9 @@ class _Lowering(Casts):
             tensor = replace(tensor, low=min(first, tensor.low), high=max(last, tensor.high))
             node.attributes["obits"] = max(last.bit_length() + (first < 0), node.least_bits)
         self.plan.add(node.kind, inputs, tensor, node=op.name, domain=domain, **node.attributes)
-        self.values[op.output] = Value(tensor, kind)
+        self.values[op.output] = StreamedTensor(tensor, kind)
 
+    @handles(Concat)
     def concat(self, op: Concat) -> None:
         kind, values = self.fixed(op.output), [self.settled(name) for name in op.inputs]
         if len(kind.shape) == 1:
@@ -293,9 +294,10 @@ class _Lowering(Casts):
         tensor = self.ranged(op.output, shape, kind)
         names = tuple(side.tensor.name for side in sides)
         self.plan.add("Concat", names, tensor, node=op.name, axis=-1)
-        self.values[op.output] = Value(tensor, kind, self.orders[op.output])
+        self.values[op.output] = StreamedTensor(tensor, kind, self.orders[op.output])
 
-    def move(self, op: Reshape | Transpose) -> None:
+    @handles(View)
+    def move(self, op: View) -> None:
         """Nothing to compute: the stream stays as it is, and means another tensor."""
         (name,) = op.inputs
         if name in self.floats:
@@ -310,9 +312,9 @@ class _Lowering(Casts):
         whole = None if points is None else np.full(self.fixed(name).shape[0], points)
         value = self.settled(name, whole)
         order = moved(op, value.kind.shape, value.order)
-        self.values[op.output] = Value(value.tensor, self.fixed(op.output), order)
+        self.values[op.output] = StreamedTensor(value.tensor, self.fixed(op.output), order)
 
-    def mixes_points(self, op: Reshape | Transpose) -> bool:
+    def mixes_points(self, op: View) -> bool:
         """Whether channels with different binary points end in one channel."""
         source, result = self.fixed(op.inputs[0]), self.fixed(op.output)
         return not source.uniform and result.frac_bits.size < source.frac_bits.size

@@ -14,13 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import Concat, Constant, FixedType, Graph, Linear, Op, Reshape, Transpose
-from .chain import POINTWISE
+from ...ir import Concat, Constant, Elementwise, FixedType, Graph, Linear, Op, View
 
 Order: TypeAlias = NDArray[np.int64] | None
 """Which element of the network's tensor each element of the stream is; None: channels last."""
-
-MOVERS = (Reshape, Transpose)
 
 
 def elements(shape: tuple[int, ...], order: Order = None) -> NDArray[np.int64]:
@@ -30,13 +27,9 @@ def elements(shape: tuple[int, ...], order: Order = None) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.arange(prod(shape)).reshape(shape[0], -1).T).reshape(-1)
 
 
-def moved(op: Reshape | Transpose, shape: tuple[int, ...], order: Order) -> NDArray[np.int64]:
-    """The order behind a Reshape or Transpose of a tensor of this shape: the stream stays."""
-    return (
-        elements(shape, order)
-        if isinstance(op, Reshape)
-        else _places(op, shape)[elements(shape, order)]
-    )
+def moved(op: View, shape: tuple[int, ...], order: Order) -> NDArray[np.int64]:
+    """The order behind a view of a tensor of this shape: the stream stays."""
+    return np.argsort(_shown(op, shape))[elements(shape, order)]
 
 
 def stream_orders(graph: Graph) -> dict[str, Order]:
@@ -44,9 +37,9 @@ def stream_orders(graph: Graph) -> dict[str, Order]:
     return _Orders(graph).chosen()
 
 
-def _places(op: Transpose, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Where each element goes."""
-    return np.argsort(np.arange(prod(shape)).reshape(shape).transpose(op.order).reshape(-1))
+def _shown(op: View, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Which element of its operand each element of a view is."""
+    return op.seen(np.arange(prod(shape)).reshape(shape)).reshape(-1)
 
 
 class _Orders:
@@ -83,11 +76,11 @@ class _Orders:
         if op.output not in self.shapes or op.output in self.known:
             return
         found = [name for name in sources if name in self.known]
-        if isinstance(op, MOVERS):
+        if isinstance(op, View):
             if found:
                 shape = self.shapes[found[0]]
                 self.known[op.output] = moved(op, shape, self.known[found[0]])
-        elif isinstance(op, POINTWISE) and sources:
+        elif isinstance(op, Elementwise) and sources:
             if found:
                 self.known[op.output] = self.known[found[0]]
         elif len(self.shapes[op.output]) > 1 and sources:
@@ -102,13 +95,11 @@ class _Orders:
         free = [name for name in sources if name not in self.known]
         if not free:
             return
-        if isinstance(op, MOVERS):
+        if isinstance(op, View):
             if op.output in self.known:
                 order = elements(self.shapes[op.output], self.known[op.output])
-                if isinstance(op, Transpose):
-                    order = np.argsort(_places(op, self.shapes[free[0]]))[order]
-                self.known[free[0]] = order
-        elif isinstance(op, POINTWISE):
+                self.known[free[0]] = _shown(op, self.shapes[free[0]])[order]
+        elif isinstance(op, Elementwise):
             for name in free if op.output in self.known else []:
                 self.known[name] = self.known[op.output]
         elif not isinstance(op, Linear | Concat):

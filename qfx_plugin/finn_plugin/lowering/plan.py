@@ -22,7 +22,7 @@ HARDWARE = "finn.custom_op.fpgadataflow"
 
 
 @dataclass(frozen=True)
-class Tensor:
+class FinnTensor:
     """A tensor of the model.
 
     Attributes:
@@ -65,7 +65,7 @@ class PlannedNode:
 
 
 @dataclass
-class Plan:
+class FinnPlan:
     """The model while it is being written.
 
     Attributes:
@@ -80,7 +80,7 @@ class Plan:
     """
 
     nodes: list[PlannedNode] = field(default_factory=list)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, FinnTensor] = field(default_factory=dict)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     datatypes: dict[str, str] = field(default_factory=dict)
     depthwise: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -92,12 +92,12 @@ class Plan:
         self,
         kind: str,
         inputs: tuple[str, ...],
-        tensor: Tensor,
+        tensor: FinnTensor,
         *,
         node: str,
         domain: str = "",
         **attributes: Any,
-    ) -> Tensor:
+    ) -> FinnTensor:
         """Append a node that computes `tensor`; `node` is the network's name for it.
 
         Raises:

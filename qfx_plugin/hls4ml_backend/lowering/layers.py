@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 
 from ...ir.ops import Conv, Linear, Weighted, Window
+from ...ir.passes.spread_groups import spread
 from ...ir.types import Weight
 from .plan import enclosing_format, exact
 
@@ -60,15 +61,11 @@ def conv2d(op: Conv, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> A
         in_shape: (height, width, channels).
         out_shape: (height, width, outputs).
     """
-    window = two_dimensional(op.window)
+    window, op = op.window.two_dimensional(), spread(op)
     kernel = weight_values(op.weight).reshape(*op.weight.codes.shape[:2], *window.kernel)
     dense_kernel = np.zeros((op.outputs, in_shape[-1], *window.extent))
     steps = tuple(slice(None, None, dilation) for dilation in window.dilations)
-    per_group, outputs = op.weight.codes.shape[1], op.outputs // op.groups
-    for group in range(op.groups):
-        rows = slice(group * outputs, (group + 1) * outputs)
-        columns = slice(group * per_group, (group + 1) * per_group)
-        dense_kernel[(rows, columns, *steps)] = kernel[rows]
+    dense_kernel[(slice(None), slice(None), *steps)] = kernel
     attributes = {
         **_geometry(window, in_shape, out_shape),
         "n_chan": in_shape[-1],
@@ -101,7 +98,7 @@ def depthwise_kernel(
     out_shape: tuple[int, ...],
 ) -> Attributes:
     """As `depthwise2d`, from a (channels, 1, *kernel) array."""
-    window = two_dimensional(window)
+    window = window.two_dimensional()
     channels = in_shape[-1]
     dilated = np.zeros((channels, *window.extent))
     steps = tuple(slice(None, None, dilation) for dilation in window.dilations)
@@ -121,7 +118,7 @@ def depthwise_kernel(
 
 def pool2d(window: Window, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Attributes:
     """Attributes of `MaxPooling2D` and `AveragePooling2D`, for an input padded already."""
-    window = two_dimensional(window)
+    window = window.two_dimensional()
     unpadded = Window(window.kernel, window.strides, ((0, 0), (0, 0)), (1, 1))
     return {
         **_geometry(unpadded, in_shape, out_shape),
@@ -134,7 +131,7 @@ def pool2d(window: Window, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
 
 def zero_padding(window: Window, in_shape: tuple[int, ...]) -> Attributes:
     """Attributes of `ZeroPadding2D`: its result is (`out_height`, `out_width`, channels)."""
-    (top, bottom), (left, right) = two_dimensional(window).pads
+    (top, bottom), (left, right) = window.two_dimensional().pads
     return {
         "data_format": "channels_last",
         "in_height": in_shape[0],
@@ -149,18 +146,9 @@ def zero_padding(window: Window, in_shape: tuple[int, ...]) -> Attributes:
     }
 
 
-def two_dimensional(window: Window) -> Window:
-    """`window`, with a height of one if it has only a width."""
-    if len(window.kernel) == 2:
-        return window
-    return Window(
-        (1, *window.kernel), (1, *window.strides), ((0, 0), *window.pads), (1, *window.dilations)
-    )
-
-
 def skips_rows(window: Window, height: int) -> bool:
     """Whether a window of one row is to pass over rows: hls4ml's streams take every row."""
-    window = two_dimensional(window)
+    window = window.two_dimensional()
     return window.extent[0] == 1 and window.strides[0] > 1 and height > 1
 
 

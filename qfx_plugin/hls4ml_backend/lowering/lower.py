@@ -9,12 +9,28 @@ node's name, before hls4ml sees it. One function lowers each operation and annou
 from __future__ import annotations
 
 from ...ir import Graph
+from ...ir.passes import (
+    apply,
+    drop_dead,
+    drop_identities,
+    fold_constants,
+    merge_biases,
+    merge_halves,
+)
 from . import elementwise, pools, quantize, shape, sources, weighted  # noqa: F401  they announce
 from .plan import Plan
-from .simplify import simplify
 from .state import Lowering, handles
 
 __all__ = ["handles", "lower"]
+
+PASSES = (
+    drop_identities,
+    fold_constants,
+    drop_dead,
+    merge_biases,
+    merge_halves,
+    drop_dead,
+)
 
 
 def lower(
@@ -30,4 +46,4 @@ def lower(
     Raises:
         TargetError: names the node that cannot be computed exactly, why, and what would work.
     """
-    return Lowering(simplify(graph), io_type, max_accumulator_bits).run()
+    return Lowering(apply(graph, *PASSES), io_type, max_accumulator_bits).run()

@@ -44,7 +44,7 @@ def _lower_sum(op: SumPool, shift: int, state: Lowering) -> None:
         lower_max_pool(op, state)
         return
     source, in_shape = state.image(op), state.shape(op.inputs[0])
-    window = layers.two_dimensional(op.window)
+    window = op.window.two_dimensional()
     if window.kernel == in_shape[:2] and not window.padded:
         _global_sum(op, shift, source, state)
     elif isinstance(op, AveragePool) and (not state.streams or window.kernel == window.strides):

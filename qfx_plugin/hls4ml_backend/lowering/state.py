@@ -51,7 +51,7 @@ class Lowering:
     """The state of one lowering.
 
     Attributes:
-        graph: the network, simplified.
+        graph: the network behind its passes.
         streams: whether layers are connected by FIFOs.
         types: our type of each tensor.
         formats: proven format of each tensor.

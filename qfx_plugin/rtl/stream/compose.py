@@ -20,6 +20,7 @@ from typing import Any
 
 from ...errors import OptionError
 from ...ir import Graph
+from ...ir.passes import apply
 from ...synthesis.budget import XCZU3EG, Budget
 from ...units.mvu import STREAM_SV, Mvu
 from ...units.names import verilog_name
@@ -27,7 +28,7 @@ from ..border import border
 from ..graph.kernel import Kernel, Tensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from .folding import Folding, choose_folding, unit_luts
-from .stages import Stage, cut
+from .stages import PASSES, Stage, cut
 from .wiring import (
     Stream,
     connect_buffer,
@@ -66,6 +67,7 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
         TargetError: a layer or a branch of the network has no streaming form.
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
+    graph = apply(graph, *PASSES)
     stages = cut(graph)
     foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
     (source,), (sink,) = border(graph)

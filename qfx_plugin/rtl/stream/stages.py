@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -30,16 +31,27 @@ from ...ir import (
     Op,
     Pool,
     Reshape,
+    Transpose,
     Weight,
     Window,
 )
 from ...ir.handlers import Handlers
+from ...ir.passes import absorb_layouts, fold_constants, hoist_elementwise, turn_inputs
 from ..border import border, hardware_ops
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
     "style 'streaming'", instead="use style 'unrolled'"
 )
 """What puts an operation on one tensor into stages: (cutter, operation, its constants)."""
+
+PASSES = (
+    fold_constants,
+    partial(hoist_elementwise, over=Transpose),
+    turn_inputs,
+    absorb_layouts,
+)
+"""Streams cannot turn images: what files that keep channels last turn goes into weights, and to the
+host."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +136,7 @@ class Stage:
 
 
 def cut(graph: Graph) -> list[Stage]:
-    """The stages of a network.
+    """The stages of a network behind `PASSES`.
 
     Raises:
         TargetError: the network is no chain, or an operation has no streaming form; names it.

@@ -10,37 +10,32 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import (
-    Add,
-    Constant,
-    FixedType,
-    Graph,
-    Multiply,
-    Op,
-    PRelu,
-    Quantize,
-    Reshape,
-    Transpose,
-    Weight,
-)
-from .chain import POINTWISE
-from .orders import MOVERS
+from ..graph import Graph
+from ..ops import Binary, Constant, Elementwise, Op, Reshape, Transpose, View
+from ..ops.base import pick_weight
+from ..types import FixedType
+from .edit import is_read_once
 
 
-def hoist(graph: Graph) -> Graph:
-    """The same function, with everything that does not look at places before what moves them."""
+def hoist_elementwise(graph: Graph, over: type[View] = View) -> Graph:
+    """The same function, with everything that does not look at places before what moves them.
+
+    Args:
+        graph: the network.
+        over: which views; all, or one kind.
+    """
     while True:
         for op in graph.ops:
-            if (found := _swapped(graph, op)) is not None:
+            if (found := _swapped(graph, op, over)) is not None:
                 graph = found
                 break
         else:
             return graph
 
 
-def _swapped(graph: Graph, op: Op) -> Graph | None:
+def _swapped(graph: Graph, op: Op, over: type[View]) -> Graph | None:
     """The graph with `op` before the Reshape or Transpose that it reads, if that is possible."""
-    if not isinstance(op, POINTWISE):
+    if not isinstance(op, Elementwise):
         return None
     producers = {name: graph.producer(name) for name in op.inputs}
     sources = [name for name, one in producers.items() if not isinstance(one, Constant)]
@@ -48,7 +43,7 @@ def _swapped(graph: Graph, op: Op) -> Graph | None:
         return None
     (name,) = sources
     mover = producers[name]
-    if not isinstance(mover, MOVERS) or len(graph.consumers(name)) > 1 or name in graph.outputs:
+    if not isinstance(mover, over) or not is_read_once(graph, name):
         return None
     kind, result = graph.types()[mover.inputs[0]], graph.types()[op.output]
     if not isinstance(kind, FixedType) and not isinstance(mover, Transpose):
@@ -71,41 +66,27 @@ def _swapped(graph: Graph, op: Op) -> Graph | None:
 
 
 def _on_channels(
-    op: Op, mover: Op, shape: tuple[int, ...], producers: dict[str, Op]
+    op: Elementwise, mover: View, shape: tuple[int, ...], producers: dict[str, Op]
 ) -> list[Op] | None:
     """`op` on a tensor of this shape, and its constant, if there is one."""
-    if isinstance(op, Quantize):
-        points = _per_channel(op.points, mover, shape)
-        if points is None:
-            return None
-        bits = tuple(map(int, points)) if points.size > 1 else int(points[0])
-        return [replace(op, frac_bits=bits)]
-    if isinstance(op, PRelu):
-        slope = _weight(op.slope, mover, shape, rank=1)
-        return None if slope is None else [replace(op, slope=slope)]
-    if isinstance(op, Add | Multiply):
-        (constant,) = (one for one in producers.values() if isinstance(one, Constant))
-        weight = _weight(constant.weight, mover, shape, rank=len(shape))
-        if weight is None:
-            return None
-        return [op, replace(constant, output=f"{op.output}:constant", weight=weight)]
-    return [op]
 
+    def pick(values: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        return _per_channel(values, mover, shape)
 
-def _weight(weight: Weight, mover: Op, shape: tuple[int, ...], rank: int) -> Weight | None:
-    """Constants per element as constants per channel, in an array of `rank` axes."""
-    codes = _per_channel(weight.codes.reshape(-1), mover, shape)
-    points = _per_channel(weight.frac_bits, mover, shape)
-    if codes is None or points is None:
+    if not isinstance(op, Binary):
+        early = op.with_channels(pick)
+        return None if early is None else [early]
+    (constant,) = (one for one in producers.values() if isinstance(one, Constant))
+    weight = pick_weight(constant.weight, pick)
+    if weight is None:
         return None
-    codes = codes.reshape(-1, *[1] * (rank - 1))
-    if points.size > 1:
-        codes = np.broadcast_to(codes, (points.size, *codes.shape[1:]))
-    return replace(weight, codes=codes, frac_bits=points)
+    codes = weight.codes.reshape(-1, *[1] * (len(shape) - 1))
+    weight = replace(weight, codes=codes)
+    return [op, replace(constant, output=f"{op.output}:constant", weight=weight)]
 
 
 def _per_channel(
-    values: NDArray[np.int64], mover: Op, shape: tuple[int, ...]
+    values: NDArray[np.int64], mover: View, shape: tuple[int, ...]
 ) -> NDArray[np.int64] | None:
     """(1,) or (channels,) of (1,) or (elements,), if all elements of a channel have the same."""
     if values.size == 1:
