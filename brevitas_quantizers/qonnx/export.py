@@ -40,6 +40,7 @@ from .metadata import (
     shared_calls,
     trained_floats,
 )
+from .pads import fold_pads
 from .qcdq import to_qcdq
 from .targets import Target, check_model
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
@@ -111,6 +112,7 @@ def export_qonnx(
         mark_layers(twin)
         exported = _run_exporter(twin, call, results, dynamo)
     _repeat_shared_initializers(exported)
+    fold_pads(exported)
     merge_equal_nodes(exported.graph, ("Quant", MARK))
     marks = take_marks_out(exported.graph)
     _check_inputs_quantized(exported)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -19,83 +19,25 @@ from torch import fx
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
 from brevitas_quantizers.onnx_files import (
     Node,
+    fold_size,
+    move_constant,
     ordered_nodes,
     read_model,
     reader_of,
-    refuse_operation,
 )
 
+from . import elementwise, moving, pooling, weighted  # noqa: F401 - they announce their converters
 from .casts import convert_cast
-from .elementwise import (
-    convert_add,
-    convert_clip,
-    convert_leaky_relu,
-    convert_mul,
-    convert_prelu,
-    convert_relu,
-    convert_smooth,
-)
 from .growth import Growth, check_sizes
 from .layers import snapping_change
 from .metadata import Metadata
-from .moving import (
-    convert_concat,
-    convert_flatten,
-    convert_identity,
-    convert_reshape,
-    convert_resize,
-    convert_squeeze,
-    convert_transpose,
-)
-from .network import Network
-from .pooling import (
-    convert_average_pool,
-    convert_global_average_pool,
-    convert_max_pool,
-    convert_reduce,
-)
+from .network import Network, converts
 from .report import ImportReport, SnappedScale
-from .weighted import convert_conv, convert_gemm, convert_matmul
 
 MAX_NODES = 20_000
 REPORT = "qfx_import"
 _SHOWN = 5
 _MAX_NESTING = 32
-
-STANDARD: dict[str, Callable[[Node, Network], None]] = {
-    "Add": convert_add,
-    "AveragePool": convert_average_pool,
-    "Clip": convert_clip,
-    "Concat": convert_concat,
-    "Conv": convert_conv,
-    "Dropout": convert_identity,
-    "Flatten": convert_flatten,
-    "Gemm": convert_gemm,
-    "GlobalAveragePool": convert_global_average_pool,
-    "Identity": convert_identity,
-    "LeakyRelu": convert_leaky_relu,
-    "MatMul": convert_matmul,
-    "MaxPool": convert_max_pool,
-    "Mul": convert_mul,
-    "PRelu": convert_prelu,
-    "ReduceMean": convert_reduce,
-    "ReduceSum": convert_reduce,
-    "Relu": convert_relu,
-    "Reshape": convert_reshape,
-    "Resize": convert_resize,
-    "Sigmoid": convert_smooth,
-    "Squeeze": convert_squeeze,
-    "Tanh": convert_smooth,
-    "Transpose": convert_transpose,
-    "Unsqueeze": convert_squeeze,
-    "Upsample": convert_resize,
-}
-"""Operations of the standard domain and what converts them."""
-
-_MOVERS = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-
-CHANNELS_LAST = ("AveragePool", "Conv", "GlobalAveragePool", "MaxPool")
-"""Operations that may have channels last, in the domain that qonnx has for this."""
 
 
 def import_qonnx(
@@ -151,9 +93,7 @@ def import_qonnx(
 
 def _convert(nodes: list[Node], network: Network) -> None:
     for node in nodes:  # constants first: layers look ahead for them
-        moves = node.op_type in _MOVERS and node.is_standard
-        if moves and any(name in network.constants for name in node.inputs[:1]):
-            STANDARD[node.op_type](node, network)
+        if move_constant(node, network.constants):
             network.done.add(node.output)
     growth = Growth()
     for node in nodes:
@@ -165,21 +105,16 @@ def _convert(nodes: list[Node], network: Network) -> None:
 
 
 def _convert_node(node: Node, network: Network) -> None:
+    constants = network.constants
     if any(name in network.done for name in node.outputs):
         return
     if node.is_quant:
-        if node.output not in network.constants:
+        if node.output not in constants:
             convert_cast(node, network)
-    elif not node.is_constant and node.output_or_none not in network.raw:
-        _converter(node)(node, network)
-
-
-def _converter(node: Node) -> Callable[[Node, Network], None]:
-    known = node.is_standard or (node.is_channels_last and node.op_type in CHANNELS_LAST)
-    found = STANDARD.get(node.op_type) if known else None
-    if found is None:
-        raise refuse_operation(node, STANDARD)
-    return found
+    elif node.output_or_none in constants.raw or fold_size(node, constants, network.sample):
+        return
+    else:
+        converts.convert(node, network)
 
 
 def _finish(network: Network) -> fx.GraphModule:

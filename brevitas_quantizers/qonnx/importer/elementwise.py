@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -21,7 +19,13 @@ from brevitas_quantizers.nn import (
     QuantPReLU,
     QuantRPReLU,
 )
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import (
+    Bounds,
+    Node,
+    QuantizedConstant,
+    check_slope,
+    read_leaky_slope,
+)
 
 from ..scale_shift import QuantScale, QuantShift
 from .casts import (
@@ -32,9 +36,9 @@ from .casts import (
     layer_call,
 )
 from .names import stem
-from .network import Network, refusing
+from .network import Network, converts, refusing
 from .norm import convert_norm
-from .values import Cast, Constant, Value, meta
+from .values import ActivationCast, ComputedTensor, meta
 
 _CLIPS = {
     ("QuantHardTanh", "act"): qnn.QuantHardTanh,
@@ -45,10 +49,8 @@ _SMOOTH = {
     "Tanh": ("QuantTanh", qnn.QuantTanh),
 }
 
-_DEFAULT_SLOPE = float(np.float32(0.01))
-_MAX_SLOPE_BITS = 16
 
-
+@converts("Relu")
 def convert_relu(node: Node, net: Network) -> None:
     """Relu, together with the Quants behind it."""
     node.operands(1)
@@ -66,6 +68,7 @@ def convert_relu(node: Node, net: Network) -> None:
         net.emit(node.output, call, value.meta, value)
 
 
+@converts("Sigmoid", "Tanh")
 def convert_smooth(node: Node, net: Network) -> None:
     """Sigmoid and Tanh, which are fixed point only as the activation of a quantizer."""
     node.operands(1)
@@ -81,13 +84,11 @@ def convert_smooth(node: Node, net: Network) -> None:
         activation(node, net, cast, net.operand(node, 0), build)
 
 
+@converts("Clip")
 def convert_clip(node: Node, net: Network) -> None:
-    """Clip to constant bounds, by operands or, before opset 11, by attributes."""
-    _, *names = node.operands(1, 3)
-    low, high = (
-        _bound(node, net, key, name) for key, name in zip(("min", "max"), names, strict=True)
-    )
-    node.check_all_read()
+    """Clip to constant bounds."""
+    bounds = Bounds.read(node, net.constants)
+    low, high = (None if end is None else float(end) for end in (bounds.low, bounds.high))
     if low is not None and high is not None:
         hardtanh = partial(qnn.QuantHardTanh, min_val=low, max_val=high)
         if activation_with_input(node, net, "QuantHardTanh", hardtanh):
@@ -106,7 +107,12 @@ def convert_clip(node: Node, net: Network) -> None:
 
 
 def _clip_layer(
-    node: Node, net: Network, cast: Cast, value: Value, low: float | None, high: float | None
+    node: Node,
+    net: Network,
+    cast: ActivationCast,
+    value: ComputedTensor,
+    low: float | None,
+    high: float | None,
 ) -> bool:
     """Clip and cast as one layer, if that is what they were."""
     kind = net.metadata.type(cast.layer)
@@ -123,34 +129,16 @@ def _clip_layer(
     return True
 
 
-def _bound(node: Node, net: Network, key: str, name: str) -> float | None:
-    value = node.real(key, math.nan)
-    if name:
-        values = net.numbers(node, name, key)
-        if values.size != 1 or values.dtype.kind not in "fiu":
-            raise node.refuse(f"its {key} must be one number")
-        value = float(values.reshape(-1)[0])
-    return None if math.isnan(value) or math.isinf(value) else value
-
-
+@converts("PRelu", sums=True)
 def convert_prelu(node: Node, net: Network) -> None:
     """PRelu with one quantized slope, or one for each channel."""
     _, slope = node.operands(2)
-    node.check_all_read()
-    constant, value = net.constant(node, slope, "slope"), net.look(node.inputs[0])
+    constant, value = net.constants.weight(node, slope, "slope"), net.look(node.inputs[0])
     if value is None:
-        raise node.refuse(f"its operand {node.inputs[0]!r} must depend on the network's input")
-    name = net.layer_name(constant, node)
-    size = constant.values.size
-    rank = value.meta.ndim
-    channels = value.shape[1] if rank > 1 else 1
-    axis = len(constant.shape) - rank + 1
-    aligned = size == 1 or (axis >= 0 and constant.shape[axis] == size)
-    if size not in (1, channels) or not aligned or value.order is not None:
-        raise node.refuse(
-            f"its slope must be one value, or one for each channel of {list(value.shape)}, not of "
-            f"shape {list(constant.shape)}"
-        )
+        raise net.constants.not_computed(node, node.inputs[0])
+    shape = value.file_shape
+    check_slope(node, constant.shape, shape, value.axes.index(1))
+    name, size = net.layer_name(constant, node), constant.size
     constant = constant.reshape((size,))
     if net.metadata.type(name) == "QuantLeakyReLU":
         given = net.metadata.layer(name).get("negative_slope")
@@ -158,24 +146,19 @@ def convert_prelu(node: Node, net: Network) -> None:
         build = lambda **keywords: QuantLeakyReLU(slope_value, **keywords)  # noqa: E731
     else:
         build = lambda **keywords: QuantPReLU(size, **keywords)  # noqa: E731
-    layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant})
+    layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant}, turned=True)
 
 
+@converts("LeakyRelu")
 def convert_leaky_relu(node: Node, net: Network) -> None:
     """LeakyRelu, whose slope is a short number: then it is fixed point as it stands."""
-    node.operands(1)
-    slope = node.real("alpha", _DEFAULT_SLOPE)
-    node.check_all_read()
-    code, _ = slope.as_integer_ratio()
-    if code.bit_length() > _MAX_SLOPE_BITS:
-        raise node.refuse(
-            f"alpha must be a number of at most {_MAX_SLOPE_BITS} significant bits, not {slope:.9g}"
-        )
+    slope = float(read_leaky_slope(node))
     value = net.operand(node, 0)
     call = net.graph.call_function(F.leaky_relu, (value.node, slope))
     net.emit(node.output, call, value.meta, value)
 
 
+@converts("Add")
 def convert_add(node: Node, net: Network) -> None:
     """Sum of two tensors, or of a tensor and a constant."""
     kinds = {"QuantAdd": QuantAdd, "QuantEltwiseAdd": _eltwise_add}
@@ -187,19 +170,16 @@ def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
     return qnn.QuantEltwiseAdd(**{"input_quant": None, "output_quant": None, **keywords})
 
 
+@converts("Mul")
 def convert_mul(node: Node, net: Network) -> None:
     """Product of two tensors, or of a tensor and a constant."""
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
 def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> None:
-    names = node.operands(2)
-    node.check_all_read()
-    constants = [index for index, name in enumerate(names) if net.is_constant(name)]
-    if len(constants) == 2:
-        raise node.refuse("at least one operand must depend on the network's input")
-    if constants:
-        _with_constant(node, net, net.constant(node, names[constants[0]], "constant"))
+    names, fixed = net.constants.pair(node)
+    if fixed is not None:
+        _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
         return
     if join_with_inputs(node, net, kinds, lambda v: function(v[0].meta, v[1].meta), tuple):
         return
@@ -208,7 +188,7 @@ def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> N
         left, right = net.plain(left), net.plain(right)
     with refusing(node):
         shape = function(left.meta, right.meta)
-    result = Value(left.node, shape, left.order)
+    result = ComputedTensor(left.node, shape, left.order)
     nodes, fused = (left.node, right.node), 0
     for cast in net.casts_behind(node.output, ("output",)):
         build = kinds.get(net.metadata.type(cast.layer))
@@ -219,7 +199,7 @@ def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> N
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
 
 
-def _with_constant(node: Node, net: Network, constant: Constant) -> None:
+def _with_constant(node: Node, net: Network, constant: QuantizedConstant) -> None:
     name = net.layer_name(constant, node)
     kind = net.metadata.type(name)
     if node.op_type == "Mul" and convert_norm(node, net, name, constant):
@@ -230,7 +210,7 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
     index = 1 - node.inputs.index(_name_of(node, net))
     value = net.operand(node, index)
     rank = value.meta.ndim
-    if kind == "ChannelShift" and constant.shape[:1] == (constant.values.size,):
+    if kind == "ChannelShift" and constant.shape[:1] == (constant.size,):
         spatial = len(constant.shape) - 1
         build = lambda **keywords: ChannelShift(constant.shape[0], spatial, **keywords)  # noqa: E731
     else:
@@ -238,9 +218,9 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
             padded = constant.reshape((1,) * (rank - len(constant.shape)) + constant.shape)
             back = tuple(value.order.index(axis) for axis in range(rank))
             constant = padded.transpose(back)
-        elif value.order is not None and constant.values.size > 1:
+        elif value.order is not None and constant.size > 1:
             shape = [1] * rank
-            shape[value.order[-1]] = constant.values.size
+            shape[value.order[-1]] = constant.size
             constant = constant.reshape(tuple(shape))
         layer = QuantScale if node.op_type == "Mul" else QuantShift
         build = lambda **keywords: layer(constant.shape, **keywords)  # noqa: E731
@@ -252,21 +232,18 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
 
 
 def _name_of(node: Node, net: Network) -> str:
-    return next(name for name in node.inputs if net.is_constant(name))
+    return next(name for name in node.inputs if name in net.constants)
 
 
-def _rprelu(node: Node, net: Network, name: str, shift_in: Constant) -> bool:
+def _rprelu(node: Node, net: Network, name: str, shift_in: QuantizedConstant) -> bool:
     """Shift, PReLU, shift as one layer, where the chain is complete."""
     prelu = net.readers.only(node.output)
     last = net.readers.only(prelu.output) if prelu is not None else None
     if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):
         return False
-    slope, shift_out = (
-        next((net.constants[n] for n in part.inputs if n in net.constants), None)
-        for part in (prelu, last)
-    )
-    size = shift_in.values.size
-    if slope is None or shift_out is None or {slope.values.size, shift_out.values.size} != {size}:
+    slope, shift_out = (net.constants.cast_operand(part) for part in (prelu, last))
+    size = shift_in.size
+    if slope is None or shift_out is None or {slope.size, shift_out.size} != {size}:
         return False
     slope = slope.reshape((size,))
     names = tuple(f"{name}.{part}" for part in ("shift_in", "prelu", "shift_out"))

@@ -20,6 +20,8 @@ class Readers:
         for name in outputs:
             self._readers.setdefault(name, []).append(None)
         for node in nodes:
+            if node.op_type == "Shape" and node.is_standard:
+                continue  # asks for a size, not for values
             for name in filter(None, node.inputs):
                 self._readers.setdefault(name, []).append(node)
 
