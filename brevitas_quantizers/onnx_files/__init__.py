@@ -31,9 +31,9 @@ from .read import (
     STANDARD_DOMAINS,
     ModelSource,
     read_model,
-    reader_of,
     tensor_array,
 )
+from .reader import Reader, reader_of
 from .register import Register
 from .sizes import fold_size
 
@@ -65,6 +65,7 @@ __all__ = [
     "read_identity",
     "read_leaky_slope",
     "read_model",
+    "Reader",
     "reader_of",
     "Reduction",
     "Register",

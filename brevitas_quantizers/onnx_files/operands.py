@@ -64,10 +64,8 @@ class QuantizedConstant:
 
     def transpose(self, order: tuple[int, ...] | None) -> QuantizedConstant:
         """Axes in another order, reversed by default."""
-        values, codes, bits = (
-            np.transpose(part, order) for part in (self.values, self.codes, self.frac_bits)
-        )
-        return replace(self, values=values, codes=codes, frac_bits=bits)
+        values, codes = np.transpose(self.values, order), np.transpose(self.codes, order)
+        return replace(self, values=values, codes=codes, frac_bits=self.frac_bits.transpose(order))
 
     def reshape(self, shape: tuple[int, ...]) -> QuantizedConstant:
         """Another shape; binary points follow their values."""
@@ -86,7 +84,10 @@ class QuantizedConstant:
         """
         if self.size == 1 and size > 1:
             row = self.reshape((1,))
-            values, codes = (np.broadcast_to(part, (size,)) for part in (row.values, row.codes))
+            values, codes = (
+                np.broadcast_to(row.values, (size,)),
+                np.broadcast_to(row.codes, (size,)),
+            )
             return replace(row, values=values, codes=codes)
         if self.size != size or max(self.shape, default=1) != size:
             raise node.refuse(f"{role} must have {size} values, not shape {list(self.shape)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from brevitas_quantizers.fixed_point import ExportError
+
+from .patterns import drop_unread
 
 _NEUTRAL = {"AveragePool": 0.0, "Conv": 0.0, "MaxPool": -inf}
 """What each operation takes for its own padding to be."""
@@ -39,7 +40,7 @@ def fold_pads(exported: onnx.ModelProto) -> None:
             if node.op_type == "AveragePool":
                 _set(node, "count_include_pad", 1)
         graph.node.remove(pad)
-        _drop_unread(graph)
+        drop_unread(graph)
 
 
 def _spatial_pads(
@@ -51,7 +52,7 @@ def _spatial_pads(
     sizes, value, axes = (*found, None, None)[:3]
     if mode != "constant" or sizes is None or (len(pad.input) > 3 and axes is None):
         return None
-    border = 0.0 if value is None else float(value.reshape(()))
+    added = 0.0 if value is None else float(value.reshape(()))
     half = sizes.size // 2
     if axes is None:
         axes = np.arange(half)
@@ -61,7 +62,7 @@ def _spatial_pads(
     for node in readers:
         own = _integers(node, "pads")
         counted = node.op_type != "AveragePool" or bool(_integers(node, "count_include_pad"))
-        if _NEUTRAL.get(node.op_type) != border or (any(own) and not counted):
+        if _NEUTRAL.get(node.op_type) != added or (any(own) and not counted):
             return None
     rank = len(_integers(readers[0], "kernel_shape")) + 2 if readers else 0
     pairs = [ends.pop(axis, (0, 0)) for axis in range(rank)]
@@ -105,16 +106,3 @@ def _set(node: onnx.NodeProto, name: str, value: int | list[int]) -> None:
     for entry in [entry for entry in node.attribute if entry.name == name]:
         node.attribute.remove(entry)
     node.attribute.append(onnx.helper.make_attribute(name, value))
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove the arithmetic on constants that led to a padding."""
-    while unread := list(_unread(graph)):
-        for node in unread:
-            graph.node.remove(node)
-
-
-def _unread(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    read = {name for node in graph.node for name in node.input}
-    read |= {value.name for value in graph.output}
-    return (node for node in graph.node if not read & set(node.output))

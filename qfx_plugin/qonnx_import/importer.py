@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
-from brevitas_quantizers.onnx_files import FileConstants, Node, Quants, Register
+from brevitas_quantizers.onnx_files import FileConstants, Node, Quants, Reader, Register
 
 from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
@@ -33,7 +33,7 @@ class Importer:
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: str
+        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: Reader
     ) -> None:
         self.constants = FileConstants(graph, nodes)
         self.quants = Quants(nodes, self.constants.raw, outputs, reader)
@@ -151,9 +151,9 @@ class Importer:
         constant = self.constants.weight(node, name, "operand")
         shape, rank = constant.shape or (1,), len(like.order)
         if len(shape) > rank + 1 or (len(shape) == rank + 1 and shape[0] != 1):
-            sample = list(self.type_of(like.tensor).shape)
+            samples = list(self.type_of(like.tensor).shape)
             raise node.refuse(
-                f"constant {name!r} of shape {list(shape)} does not fit samples of {sample}"
+                f"constant {name!r} of shape {list(shape)} does not fit samples of {samples}"
             )
         padded = constant.reshape((1,) * (rank + 1 - len(shape)) + shape)
         ordered = padded.transpose(like.batch_order)

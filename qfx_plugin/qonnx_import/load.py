@@ -11,6 +11,7 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from brevitas_quantizers.onnx_files import (
     ModelSource,
     Node,
+    Reader,
     fold_size,
     move_constant,
     ordered_nodes,
@@ -60,7 +61,7 @@ def load_qonnx(
 def convert_graph(
     graph: onnx.GraphProto,
     name: str,
-    reader: str = "qonnx",
+    reader: Reader = Reader.QONNX,
     input_formats: Mapping[str, FixedPointFormat] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Graph:

@@ -25,7 +25,7 @@ from brevitas_quantizers.fixed_point import (
     QfxWarning,
     RoundingMode,
 )
-from brevitas_quantizers.qonnx.importer.network import converts
+from brevitas_quantizers.qonnx.importer.builder import converts
 from tests.qonnx.roundtrip_checks import assert_round_trip, assert_same_bytes, bytes_of
 from tests.qonnx.roundtrip_networks import (
     LARGE,

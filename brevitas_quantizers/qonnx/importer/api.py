@@ -19,6 +19,7 @@ from torch import fx
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
 from brevitas_quantizers.onnx_files import (
     Node,
+    SnappedScale,
     fold_size,
     move_constant,
     ordered_nodes,
@@ -27,12 +28,12 @@ from brevitas_quantizers.onnx_files import (
 )
 
 from . import elementwise, moving, pooling, weighted  # noqa: F401 - they announce their converters
+from .builder import NetworkBuilder, converts
 from .casts import convert_cast
 from .growth import Growth, check_sizes
 from .layers import snapping_change
 from .metadata import Metadata
-from .network import Network, converts
-from .report import ImportReport, SnappedScale
+from .report import ImportReport
 
 MAX_NODES = 20_000
 REPORT = "qfx_import"
@@ -80,7 +81,7 @@ def import_qonnx(
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
+        network = NetworkBuilder(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
         network.own_outputs = outputs == own
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
@@ -91,7 +92,7 @@ def import_qonnx(
     return result
 
 
-def _convert(nodes: list[Node], network: Network) -> None:
+def _convert(nodes: list[Node], network: NetworkBuilder) -> None:
     for node in nodes:  # constants first: layers look ahead for them
         if move_constant(node, network.constants):
             network.done.add(node.output)
@@ -104,7 +105,7 @@ def _convert(nodes: list[Node], network: Network) -> None:
         check_sizes(node, islice(network.values.values(), known, None))
 
 
-def _convert_node(node: Node, network: Network) -> None:
+def _convert_node(node: Node, network: NetworkBuilder) -> None:
     constants = network.constants
     if any(name in network.done for name in node.outputs):
         return
@@ -117,7 +118,7 @@ def _convert_node(node: Node, network: Network) -> None:
         converts.convert(node, network)
 
 
-def _finish(network: Network) -> fx.GraphModule:
+def _finish(network: NetworkBuilder) -> fx.GraphModule:
     values = []
     for index, name in enumerate(network.outputs):
         if name not in network.values:
@@ -131,7 +132,7 @@ def _finish(network: Network) -> fx.GraphModule:
     return result.eval()
 
 
-def _nested(network: Network, values: list[fx.Node]) -> Any:
+def _nested(network: NetworkBuilder, values: list[fx.Node]) -> Any:
     """The results as the exported model has returned them, where the outputs are still those."""
     structure = network.metadata.outputs
     row = values[0] if len(values) == 1 else tuple(values)
@@ -162,7 +163,7 @@ def _fill_in(structure: object, values: list[fx.Node], used: list[int], depth: i
     return None
 
 
-def _name_again(network: Network) -> None:
+def _name_again(network: NetworkBuilder) -> None:
     """Layers that have had several names get them back; calls take them in turn."""
     names: dict[str, list[str]] = {}
     for name, first in network.metadata.aliases.items():
@@ -189,11 +190,11 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _report(network: Network) -> ImportReport:
+def _report(network: NetworkBuilder) -> ImportReport:
     return ImportReport(tuple(_snapped(network)), tuple(network.layers.notes()))
 
 
-def _snapped(network: Network) -> list[SnappedScale]:
+def _snapped(network: NetworkBuilder) -> list[SnappedScale]:
     """Every moved scale, with what that did to the values of constants."""
     found = []
     for constant in network.quantized:

@@ -12,8 +12,8 @@ import numpy as np
 
 from brevitas_quantizers.onnx_files import Node, QuantizedConstant
 
+from .builder import NetworkBuilder, refusing
 from .names import module_path
-from .network import Network, refusing
 from .values import ActivationCast, ComputedTensor
 
 Build = Callable[..., Any]
@@ -21,7 +21,7 @@ Build = Callable[..., Any]
 
 def layer_call(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     name: str,
     build: Build,
     shape: Callable[[ComputedTensor], Any],
@@ -72,7 +72,7 @@ def layer_call(
     net.values[output] = ComputedTensor(call, result, order)
 
 
-def convert_cast(node: Node, net: Network) -> None:
+def convert_cast(node: Node, net: NetworkBuilder) -> None:
     """A Quant node on a tensor that no layer has taken in."""
     cast = net.cast_with_output(node.output)
     if not net.is_computed(cast.source):
@@ -88,7 +88,7 @@ def convert_cast(node: Node, net: Network) -> None:
 
 def activation(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     cast: ActivationCast,
     value: ComputedTensor,
     build: Build,
@@ -115,7 +115,7 @@ def activation(
     net.emit(cast.output, call, value.meta, value)
 
 
-def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> bool:
+def activation_with_input(node: Node, net: NetworkBuilder, kind: str, build: Build) -> bool:
     """Call the activation layer whose input quantizer waits in front of `node`, if it is one.
 
     Args:
@@ -128,7 +128,7 @@ def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> 
     if waiting is None or net.metadata.type(waiting.layer) != kind:
         return False
     behind = [cast for cast in net.casts_behind(node.output) if cast.layer == waiting.layer]
-    if behind and net.readers.count(node.output) != 1:
+    if behind and net.consumers.count(node.output) != 1:
         return False
     value = net.take(waiting)
     before = {waiting: points_shape(waiting, value)}
@@ -143,7 +143,7 @@ def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> 
 
 def join_with_inputs(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     builds: dict[str, Build],
     shape: Callable[[list[ComputedTensor]], Any],
     pack: Callable[[list[Any]], tuple[Any, ...]],
@@ -187,7 +187,7 @@ def join_with_inputs(
 
 def call_with_cast(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     cast: ActivationCast,
     build: Build,
     args: tuple[Any, ...],

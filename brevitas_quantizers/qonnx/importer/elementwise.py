@@ -28,6 +28,7 @@ from brevitas_quantizers.onnx_files import (
 )
 
 from ..scale_shift import QuantScale, QuantShift
+from .builder import NetworkBuilder, converts, refusing
 from .casts import (
     activation,
     activation_with_input,
@@ -36,7 +37,6 @@ from .casts import (
     layer_call,
 )
 from .names import stem
-from .network import Network, converts, refusing
 from .norm import convert_norm
 from .values import ActivationCast, ComputedTensor, meta
 
@@ -51,7 +51,7 @@ _SMOOTH = {
 
 
 @converts("Relu")
-def convert_relu(node: Node, net: Network) -> None:
+def convert_relu(node: Node, net: NetworkBuilder) -> None:
     """Relu, together with the Quants behind it."""
     node.operands(1)
     node.check_all_read()
@@ -63,13 +63,13 @@ def convert_relu(node: Node, net: Network) -> None:
         if alone or net.metadata.type(cast.layer) == "QuantReLU":
             activation(node, net, cast, value, qnn.QuantReLU)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         call = net.graph.call_function(torch.relu, (value.node,))
         net.emit(node.output, call, value.meta, value)
 
 
 @converts("Sigmoid", "Tanh")
-def convert_smooth(node: Node, net: Network) -> None:
+def convert_smooth(node: Node, net: NetworkBuilder) -> None:
     """Sigmoid and Tanh, which are fixed point only as the activation of a quantizer."""
     node.operands(1)
     node.check_all_read()
@@ -78,14 +78,14 @@ def convert_smooth(node: Node, net: Network) -> None:
     if casts and activation_with_input(node, net, kind, build):
         return
     exact = all(net.metadata.type(cast.layer) == kind for cast in casts)
-    if not exact or len(casts) != net.readers.count(node.output):
+    if not exact or len(casts) != net.consumers.count(node.output):
         raise node.refuse("has no exact fixed-point form")
     for cast in casts:
         activation(node, net, cast, net.operand(node, 0), build)
 
 
 @converts("Clip")
-def convert_clip(node: Node, net: Network) -> None:
+def convert_clip(node: Node, net: NetworkBuilder) -> None:
     """Clip to constant bounds."""
     bounds = Bounds.read(node, net.constants)
     low, high = (None if end is None else float(end) for end in (bounds.low, bounds.high))
@@ -96,11 +96,11 @@ def convert_clip(node: Node, net: Network) -> None:
     value, fused = net.operand(node, 0), 0
     for cast in net.casts_behind(node.output, ("act", "output")):
         fused += _clip_layer(node, net, cast, value, low, high)
-    if fused == net.readers.count(node.output):
+    if fused == net.consumers.count(node.output):
         return
     if low is None or high is None:
-        bounds = {key: b for key, b in (("min", low), ("max", high)) if b is not None}
-        call = net.graph.call_function(torch.clamp, (value.node,), bounds)
+        ends = {key: end for key, end in (("min", low), ("max", high)) if end is not None}
+        call = net.graph.call_function(torch.clamp, (value.node,), dict(ends))
     else:
         call = net.graph.call_function(F.hardtanh, (value.node, low, high))
     net.emit(node.output, call, value.meta, value)
@@ -108,7 +108,7 @@ def convert_clip(node: Node, net: Network) -> None:
 
 def _clip_layer(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     cast: ActivationCast,
     value: ComputedTensor,
     low: float | None,
@@ -130,7 +130,7 @@ def _clip_layer(
 
 
 @converts("PRelu", sums=True)
-def convert_prelu(node: Node, net: Network) -> None:
+def convert_prelu(node: Node, net: NetworkBuilder) -> None:
     """PRelu with one quantized slope, or one for each channel."""
     _, slope = node.operands(2)
     constant, value = net.constants.weight(node, slope, "slope"), net.look(node.inputs[0])
@@ -150,7 +150,7 @@ def convert_prelu(node: Node, net: Network) -> None:
 
 
 @converts("LeakyRelu")
-def convert_leaky_relu(node: Node, net: Network) -> None:
+def convert_leaky_relu(node: Node, net: NetworkBuilder) -> None:
     """LeakyRelu, whose slope is a short number: then it is fixed point as it stands."""
     slope = float(read_leaky_slope(node))
     value = net.operand(node, 0)
@@ -159,7 +159,7 @@ def convert_leaky_relu(node: Node, net: Network) -> None:
 
 
 @converts("Add")
-def convert_add(node: Node, net: Network) -> None:
+def convert_add(node: Node, net: NetworkBuilder) -> None:
     """Sum of two tensors, or of a tensor and a constant."""
     kinds = {"QuantAdd": QuantAdd, "QuantEltwiseAdd": _eltwise_add}
     _binary(node, net, operator.add, kinds)
@@ -171,12 +171,12 @@ def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
 
 
 @converts("Mul")
-def convert_mul(node: Node, net: Network) -> None:
+def convert_mul(node: Node, net: NetworkBuilder) -> None:
     """Product of two tensors, or of a tensor and a constant."""
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
-def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> None:
+def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:
     names, fixed = net.constants.pair(node)
     if fixed is not None:
         _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
@@ -195,11 +195,11 @@ def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> N
         if build is not None:
             call_with_cast(node, net, cast, build, nodes, result)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
 
 
-def _with_constant(node: Node, net: Network, constant: QuantizedConstant) -> None:
+def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant) -> None:
     name = net.layer_name(constant, node)
     kind = net.metadata.type(name)
     if node.op_type == "Mul" and convert_norm(node, net, name, constant):
@@ -219,9 +219,9 @@ def _with_constant(node: Node, net: Network, constant: QuantizedConstant) -> Non
             back = tuple(value.order.index(axis) for axis in range(rank))
             constant = padded.transpose(back)
         elif value.order is not None and constant.size > 1:
-            shape = [1] * rank
-            shape[value.order[-1]] = constant.size
-            constant = constant.reshape(tuple(shape))
+            sizes = [1] * rank
+            sizes[value.order[-1]] = constant.size
+            constant = constant.reshape(tuple(sizes))
         layer = QuantScale if node.op_type == "Mul" else QuantShift
         build = lambda **keywords: layer(constant.shape, **keywords)  # noqa: E731
     slot = "weight" if node.op_type == "Mul" else "bias"
@@ -231,14 +231,14 @@ def _with_constant(node: Node, net: Network, constant: QuantizedConstant) -> Non
     net.emit(node.output, net.graph.call_module(path, (value.node,)), shape, value)
 
 
-def _name_of(node: Node, net: Network) -> str:
+def _name_of(node: Node, net: NetworkBuilder) -> str:
     return next(name for name in node.inputs if name in net.constants)
 
 
-def _rprelu(node: Node, net: Network, name: str, shift_in: QuantizedConstant) -> bool:
+def _rprelu(node: Node, net: NetworkBuilder, name: str, shift_in: QuantizedConstant) -> bool:
     """Shift, PReLU, shift as one layer, where the chain is complete."""
-    prelu = net.readers.only(node.output)
-    last = net.readers.only(prelu.output) if prelu is not None else None
+    prelu = net.consumers.only(node.output)
+    last = net.consumers.only(prelu.output) if prelu is not None else None
     if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):
         return False
     slope, shift_out = (net.constants.cast_operand(part) for part in (prelu, last))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from brevitas_quantizers.fixed_point.limits import MAX_ELEMENTS, MAX_RANGE_BITS
 from brevitas_quantizers.onnx_files import Node
 
-from .network import converts
+from .builder import converts
 from .values import ComputedTensor
 
 _CAST_BITS = 32

@@ -127,7 +127,7 @@ class Layers:
 
     def _put(self, path: str, module: nn.Module) -> str:
         parent, _, leaf = path.rpartition(".")
-        at = self.tree
+        at: Any = self.tree
         for part in filter(None, parent.split(".")):
             if part not in at._modules:
                 at.add_module(part, nn.Module())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,20 +21,20 @@ from brevitas_quantizers.onnx_files import (
     read_identity,
 )
 
+from .builder import NetworkBuilder, converts, refusing
 from .casts import call_with_cast
-from .network import Network, converts, refusing
 from .values import ComputedTensor
 
 
 @converts("Identity", "Dropout")
-def convert_identity(node: Node, net: Network) -> None:
+def convert_identity(node: Node, net: NetworkBuilder) -> None:
     """Identity, and Dropout as inference executes it."""
     read_identity(node, net.constants)
     net.values[node.output] = net.operand(node, 0)
 
 
 @converts("Transpose")
-def convert_transpose(node: Node, net: Network) -> None:
+def convert_transpose(node: Node, net: NetworkBuilder) -> None:
     """Transpose; where the file has layers with channels last, no number has to move."""
     value = net.operand(node, 0)
     axes = Permutation.read(node, value.meta.ndim).behind_batch(node).axes
@@ -45,7 +47,7 @@ def convert_transpose(node: Node, net: Network) -> None:
 
 
 @converts("Flatten")
-def convert_flatten(node: Node, net: Network) -> None:
+def convert_flatten(node: Node, net: NetworkBuilder) -> None:
     """Flatten behind the batch axis."""
     value = net.plain(net.operand(node, 0))
     read_flatten(node, value.meta.ndim)
@@ -53,7 +55,7 @@ def convert_flatten(node: Node, net: Network) -> None:
 
 
 @converts("Reshape")
-def convert_reshape(node: Node, net: Network) -> None:
+def convert_reshape(node: Node, net: NetworkBuilder) -> None:
     """Reshape that leaves the batch axis alone."""
     value, new = net.plain(net.operand(node, 0)), NewShape.read(node, net.constants)
     sample = new.of_sample(node, value.shape[1:], net.batch)
@@ -67,7 +69,7 @@ def convert_reshape(node: Node, net: Network) -> None:
 
 
 @converts("Squeeze", "Unsqueeze")
-def convert_units(node: Node, net: Network) -> None:
+def convert_units(node: Node, net: NetworkBuilder) -> None:
     """Squeeze and Unsqueeze behind the batch."""
     value = net.plain(net.operand(node, 0))
     units = UnitAxes.read(node, net.constants, value.shape)
@@ -81,7 +83,7 @@ def convert_units(node: Node, net: Network) -> None:
 
 
 @converts("Concat")
-def convert_concat(node: Node, net: Network) -> None:
+def convert_concat(node: Node, net: NetworkBuilder) -> None:
     """Concat along any axis but the batch."""
     values = [net.operand(node, index) for index in range(len(node.inputs))]
     if any(value.order != values[0].order for value in values):
@@ -97,12 +99,12 @@ def convert_concat(node: Node, net: Network) -> None:
         if net.metadata.type(cast.layer) == "QuantCat":
             call_with_cast(node, net, cast, build, (nodes,), result)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         net.emit(node.output, net.graph.call_function(torch.cat, (nodes, place)), shape, result)
 
 
 @converts("Resize", "Upsample")
-def convert_resize(node: Node, net: Network) -> None:
+def convert_resize(node: Node, net: NetworkBuilder) -> None:
     """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
     value = net.operand(node, 0)
     repetition = Repetition.read(node, net.constants, value.meta.ndim)
@@ -117,7 +119,10 @@ def convert_resize(node: Node, net: Network) -> None:
                 f"torch's nearest neighbour is not exact for {size} elements by a factor of "
                 f"{factor}; use several Resize by smaller factors"
             )
-    keywords = {"scale_factor": [float(factor) for factor in factors], "mode": "nearest"}
+    keywords: dict[str, Any] = {
+        "scale_factor": [float(factor) for factor in factors],
+        "mode": "nearest",
+    }
     call = net.graph.call_function(F.interpolate, (value.node,), keywords)
     net.emit(node.output, call, shape, value)
 

@@ -9,14 +9,14 @@ import torch
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d
 from brevitas_quantizers.onnx_files import Node, QuantizedConstant
 
+from .builder import NetworkBuilder
 from .casts import layer_call
-from .network import Network
 from .values import ComputedTensor, meta
 
 _KINDS = {kind.__name__: kind for kind in (QuantBatchNorm1d, QuantBatchNorm2d)}
 
 
-def convert_norm(node: Node, net: Network, name: str, scale: QuantizedConstant) -> bool:
+def convert_norm(node: Node, net: NetworkBuilder, name: str, scale: QuantizedConstant) -> bool:
     """Mul and Add of quantized constants as one batch norm, where they are one.
 
     Args:
@@ -28,7 +28,7 @@ def convert_norm(node: Node, net: Network, name: str, scale: QuantizedConstant) 
     Returns:
         Whether it was one; nothing has happened otherwise.
     """
-    add = net.readers.only(node.output)
+    add = net.consumers.only(node.output)
     known = net.metadata.type(name)
     if add is None or add.op_type != "Add" or not add.is_standard or len(add.inputs) != 2:
         return False
@@ -62,7 +62,7 @@ def _per_channel(constant: QuantizedConstant, channels: int, rank: int) -> bool:
 
 def _call(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     name: str,
     kind: type,
     constants: dict[str, QuantizedConstant],

@@ -13,19 +13,19 @@ from torch import Tensor
 from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
 from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area
 
+from .builder import NetworkBuilder, converts, refusing
 from .casts import call_with_cast, layer_call
-from .network import Network, converts, refusing
 from .padding import flat_pads
 from .values import ComputedTensor
 
 
 @converts("MaxPool", channels_last=True)
-def convert_max_pool(node: Node, net: Network) -> None:
+def convert_max_pool(node: Node, net: NetworkBuilder) -> None:
     """MaxPool without indices, 1-D or 2-D."""
     window = Geometry.of_pool(node)
     value, fused = _operand(node, net), 0
     window.check_image(node, value.shape[2:])
-    arguments = (window.kernel, window.strides, window.before)
+    arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
     for cast in net.casts_behind(node.output, ("output",)):
         if window.symmetric and net.metadata.type(cast.layer) == "QuantMaxPool2d":
             with refusing(node):
@@ -37,13 +37,13 @@ def convert_max_pool(node: Node, net: Network) -> None:
             pooled = ComputedTensor(value.node, result, _turned(node, result))
             call_with_cast(node, net, cast, build, (value.node,), pooled)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
         _call(node, net, value, function, window, -math.inf)
 
 
 @converts("AveragePool", channels_last=True, sums=True)
-def convert_average_pool(node: Node, net: Network) -> None:
+def convert_average_pool(node: Node, net: NetworkBuilder) -> None:
     """AveragePool; padding must count as zeros."""
     window = Geometry.of_pool(node)
     check_area(node, prod(window.kernel))
@@ -54,11 +54,12 @@ def convert_average_pool(node: Node, net: Network) -> None:
         window.check_image(node, value.shape[2:])
         _call(node, net, value, function, window, 0.0)
         return
-    arguments = (window.kernel, window.strides, window.before)
+    arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
 
     def build(**keywords: Any) -> Any:
         absent = net.layers.quantizers.absent("weight", f"{name}.weight")
-        return QuantAvgPool2d(*arguments, None, **absent, **keywords)
+        kernel, strides, padding = arguments
+        return QuantAvgPool2d(kernel, strides, padding, None, **absent, **keywords)
 
     def shape(x: ComputedTensor) -> Any:
         window.check_image(node, x.shape[2:])
@@ -68,7 +69,7 @@ def convert_average_pool(node: Node, net: Network) -> None:
 
 
 @converts("GlobalAveragePool", channels_last=True, sums=True)
-def convert_global_average_pool(node: Node, net: Network) -> None:
+def convert_global_average_pool(node: Node, net: NetworkBuilder) -> None:
     """Mean over all of height and width."""
     node.operands(1)
     node.check_all_read()
@@ -89,7 +90,7 @@ def convert_global_average_pool(node: Node, net: Network) -> None:
 
 @converts("ReduceMean")
 @converts("ReduceSum", sums=True)
-def convert_reduce(node: Node, net: Network) -> None:
+def convert_reduce(node: Node, net: NetworkBuilder) -> None:
     """ReduceMean and ReduceSum over axes behind the channels."""
     shape = _look(node, net).file_shape
     rank = len(shape)
@@ -108,9 +109,9 @@ def convert_reduce(node: Node, net: Network) -> None:
     net.method(node, node.output, name, net.plain(net.operand(node, 0)), reduction.axes, keep)
 
 
-def _scaled_sum(node: Node, net: Network) -> bool:
+def _scaled_sum(node: Node, net: NetworkBuilder) -> bool:
     """Sum times a reciprocal: a `QuantGlobalAvgPool2d`, if the metadata say so."""
-    mul = net.readers.only(node.output)
+    mul = net.consumers.only(node.output)
     if mul is None or mul.op_type != "Mul" or not mul.is_standard:
         return False
     constant = net.constants.cast_operand(mul)
@@ -132,7 +133,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
     return True
 
 
-def _global(node: Node, net: Network, name: str) -> None:
+def _global(node: Node, net: NetworkBuilder, name: str) -> None:
     """A mean whose area is a power of two: its reciprocal is not in the file."""
     area = _area(_look(node, net))
 
@@ -157,11 +158,11 @@ def _one_pixel(x: ComputedTensor) -> Any:
     return F.adaptive_avg_pool2d(x.meta, 1)
 
 
-def _attach(net: Network, name: str) -> Any:
+def _attach(net: NetworkBuilder, name: str) -> Any:
     return lambda module: net.layers.quantizers.attach_absent(module, "weight", f"{name}.weight")
 
 
-def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
+def _mean_layer(node: Node, net: NetworkBuilder, kind: str) -> str | None:
     """Which layer of the type `kind` a mean belongs to, by its place or by its quantizers."""
     rank = net.ranks[id(node)]
     behind = net.output_cast(node.output)
@@ -174,13 +175,13 @@ def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
     return next((name for name in names if name and net.metadata.type(name) == kind), None)
 
 
-def _look(node: Node, net: Network) -> ComputedTensor:
+def _look(node: Node, net: NetworkBuilder) -> ComputedTensor:
     """The operand's shape; its cast stays with the layer that takes it."""
     value = net.look(node.inputs[0])
     return net.operand(node, 0) if value is None else value
 
 
-def _operand(node: Node, net: Network) -> ComputedTensor:
+def _operand(node: Node, net: NetworkBuilder) -> ComputedTensor:
     """The operand with channels first."""
     value = net.operand(node, 0)
     return net.channels_first(value) if node.is_channels_last else net.plain(value)
@@ -192,14 +193,19 @@ def _turned(node: Node, result: Tensor) -> tuple[int, ...] | None:
 
 
 def _call(
-    node: Node, net: Network, value: ComputedTensor, function: Any, window: Geometry, border: float
+    node: Node,
+    net: NetworkBuilder,
+    value: ComputedTensor,
+    function: Any,
+    window: Geometry,
+    added: float,
 ) -> None:
     """Call a pool; padding that differs between the sides is added in front of it."""
     x, shape, padding = value.node, value.meta, window.before
     if not window.symmetric:
-        pads, padding = flat_pads(window), 0
+        pads, padding = flat_pads(window), (0,) * len(padding)
         shape = F.pad(shape, pads)
-        x = net.graph.call_function(F.pad, (x, pads), {"value": border})
+        x = net.graph.call_function(F.pad, (x, pads), {"value": added})
     with refusing(node):
         result = function(shape, window.kernel, window.strides, padding)
     call = net.graph.call_function(function, (x, window.kernel, window.strides, padding))

@@ -62,7 +62,7 @@ class Quantizers:
         options = self._options(cast.spec, cast.quantizer)
         options["scaling_per_output_channel"] = shape is not None
         options["per_channel_broadcastable_shape"] = shape
-        dropped = ("k", "digits", *_ONLY_FOR_WEIGHTS)
+        dropped: tuple[str, ...] = ("k", "digits", *_ONLY_FOR_WEIGHTS)
         if shape is None:
             dropped += ("per_channel_broadcastable_shape",)
         return self._keywords(role, cast.spec, options, dropped)
@@ -78,7 +78,7 @@ class Quantizers:
 
     def attach_absent(self, layer: nn.Module, slot: str, quantizer: str) -> None:
         """The same for a quantizer that has no node in the file."""
-        proxy = getattr(layer, f"{slot}_quant", None)
+        proxy: Any = getattr(layer, f"{slot}_quant", None)
         known = self.metadata.quantizer(quantizer)
         if known and getattr(proxy, "quantizer", None) is not None:
             shape = tuple(proxy.quantizer.binary_point.shape)

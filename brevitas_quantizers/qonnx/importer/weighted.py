@@ -12,8 +12,8 @@ from torch import Tensor
 from brevitas_quantizers.nn import QuantAvgPool2d
 from brevitas_quantizers.onnx_files import Convolution, Geometry, Node, Product, QuantizedConstant
 
+from .builder import NetworkBuilder, converts
 from .casts import layer_call
-from .network import Network, converts
 from .padding import pad, pad_inside
 from .values import ComputedTensor, meta
 
@@ -21,7 +21,7 @@ _CONVOLUTIONS = {1: (qnn.QuantConv1d, F.conv1d), 2: (qnn.QuantConv2d, F.conv2d)}
 
 
 @converts("Conv", channels_last=True, sums=True)
-def convert_conv(node: Node, net: Network) -> None:
+def convert_conv(node: Node, net: NetworkBuilder) -> None:
     """Conv, 1-D or 2-D; with channels last where the domain says so."""
     _, weight_name, bias_name = node.operands(2, 3)
     weight = net.constants.weight(node, weight_name)
@@ -66,12 +66,12 @@ def convert_conv(node: Node, net: Network) -> None:
 
 
 def _average(
-    node: Node, net: Network, name: str, weight: QuantizedConstant, window: Geometry
+    node: Node, net: NetworkBuilder, name: str, weight: QuantizedConstant, window: Geometry
 ) -> None:
     """A mean over windows, written as a depthwise convolution with equal weights."""
     if not np.all(weight.values == weight.values.reshape(-1)[0]):
         raise node.refuse(f"is a mean pool by its layer {name}, but its weights differ")
-    arguments = (window.kernel, window.strides, window.before)
+    arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
 
     def build(**keywords: Any) -> Any:
         return QuantAvgPool2d(*arguments, **keywords)
@@ -83,7 +83,7 @@ def _average(
 
 
 @converts("Gemm", sums=True)
-def convert_gemm(node: Node, net: Network) -> None:
+def convert_gemm(node: Node, net: NetworkBuilder) -> None:
     """Gemm with alpha = beta = 1 and constants on the right."""
     _, weight_name, bias_name = node.operands(2, 3)
     weight = net.constants.weight(node, weight_name)
@@ -92,13 +92,13 @@ def convert_gemm(node: Node, net: Network) -> None:
 
 
 @converts("MatMul", sums=True)
-def convert_matmul(node: Node, net: Network) -> None:
+def convert_matmul(node: Node, net: NetworkBuilder) -> None:
     """MatMul by a constant matrix, and the Add of a bias behind it."""
     _, weight_name = node.operands(2)
     weight = net.constants.weight(node, weight_name)
     Product.read(node, weight.shape)
     weight = weight.transpose(None)
-    add = net.readers.only(node.output)
+    add = net.consumers.only(node.output)
     bias_name, last = "", node
     if add is not None and add.op_type == "Add" and add.is_standard and len(add.inputs) == 2:
         other = add.inputs[1 - add.inputs.index(node.output)]
@@ -107,7 +107,7 @@ def convert_matmul(node: Node, net: Network) -> None:
     _linear(node, net, weight, bias_name, last)
 
 
-def _is_bias(net: Network, name: str, weight: QuantizedConstant, node: Node) -> bool:
+def _is_bias(net: NetworkBuilder, name: str, weight: QuantizedConstant, node: Node) -> bool:
     constant = net.constants.quantized.get(name)
     if constant is None or constant.size != weight.shape[0]:
         return False
@@ -119,7 +119,11 @@ def _is_bias(net: Network, name: str, weight: QuantizedConstant, node: Node) -> 
 
 
 def _linear(
-    node: Node, net: Network, weight: QuantizedConstant, bias_name: str, last: Node | None = None
+    node: Node,
+    net: NetworkBuilder,
+    weight: QuantizedConstant,
+    bias_name: str,
+    last: Node | None = None,
 ) -> None:
     outputs, inputs = weight.shape
     constants = {"weight": weight}

@@ -16,13 +16,14 @@ from brevitas_quantizers.onnx_files import (
     Node,
     QuantizedConstant,
     Quants,
+    Reader,
     Register,
 )
 
+from .consumers import Consumers
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem
-from .readers import Readers
 from .values import ActivationCast, ComputedTensor, meta
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
@@ -39,7 +40,7 @@ _MAX_FLOAT32_BITS = 24
 _PARAMETER = re.compile(r".\.(weight|bias)$")
 
 
-class Network:
+class NetworkBuilder:
     """What is known about each name of the file, and the torch.fx graph so far.
 
     Attributes:
@@ -47,7 +48,7 @@ class Network:
         values: tensors that depend on the input.
         metadata: of the file.
         layers: modules so far.
-        readers: of each tensor.
+        consumers: of each tensor.
         done: outputs of nodes that a layer before them has taken in.
         own_outputs: whether the outputs are those of the file.
         batch: first dimension of the inputs in the file, None where it is symbolic.
@@ -60,7 +61,7 @@ class Network:
         nodes: list[Node],
         metadata: Metadata,
         outputs: list[str],
-        reader: str,
+        reader: Reader,
         snap: bool,
     ) -> None:
         self.metadata = metadata
@@ -69,7 +70,7 @@ class Network:
         self.values: dict[str, ComputedTensor] = {}
         self.done: set[str] = set()
         self.outputs = outputs
-        self.readers = Readers(nodes, self.outputs)
+        self.consumers = Consumers(nodes, self.outputs)
         self.turns = any(node.is_channels_last for node in nodes)
         self.constants = FileConstants(graph, nodes)
         self._dropouts = _dropouts(metadata)
@@ -89,7 +90,7 @@ class Network:
     @property
     def needs_double(self) -> bool:
         """Whether float32 cannot hold every code, or the network was exported in float64."""
-        specs = [read.spec for read in (*self.quantized, *self.casts)]
+        specs = [read.spec for read in self.quantized] + [cast.spec for cast in self.casts]
         widest = max((spec.width for spec in specs), default=0)
         return self.metadata.dtype == "float64" or widest > _MAX_FLOAT32_BITS
 
@@ -161,7 +162,7 @@ class Network:
     def output_cast(self, name: str) -> ActivationCast | None:
         """The output quantizer that is the only reader of `name`."""
         found = self.casts_behind(name, ("output",))
-        return found[0] if found and self.readers.count(name) == 1 else None
+        return found[0] if found and self.consumers.count(name) == 1 else None
 
     def waiting(self, node: Node, index: int) -> ActivationCast | None:
         """The input quantizer that waits in front of operand `index` for its layer."""
@@ -265,7 +266,7 @@ class Network:
             cast: the quantizer.
             alone: makes it a layer of its own, for a reader that does not take it.
         """
-        if cast.role != "input" or self.readers.only(cast.output) is None:
+        if cast.role != "input" or self.consumers.only(cast.output) is None:
             return False
         self._waiting[cast.output] = (cast, alone)
         return True
@@ -286,14 +287,14 @@ class Network:
             self.batch = dims[0] or None
             node = self.graph.placeholder(identifier(value.name))
             try:
-                shape = meta((self.batch or 1, *dims[1:]))
+                shape = meta((self.batch or 1, *map(int, filter(None, dims[1:]))))
             except (RuntimeError, OverflowError, TypeError):
                 text = f"input {value.name!r}: shape {dims[:16]} is impossible"
                 raise ModelImportError(text) from None
             self.values[value.name] = ComputedTensor(node, shape)
 
 
-converts: Register[Network] = Register()
+converts: Register[NetworkBuilder] = Register()
 """Announces what converts an operation."""
 
 
@@ -325,8 +326,8 @@ def _dropouts(metadata: Metadata) -> dict[tuple[str, int], list[tuple[str, nn.Mo
     for item in metadata.dropouts:
         kind, p = kinds.get(str(item.get("type"))), item.get("p")
         behind = item.get("behind")
-        valid = isinstance(p, (int, float)) and 0 <= p <= 1 and isinstance(behind, list)
-        if kind is None or not valid:
+        valid = kind is not None and isinstance(p, (int, float)) and 0 <= p <= 1
+        if kind is None or p is None or not valid or not isinstance(behind, list):
             raise ModelImportError(f"metadata 'qfx': {str(item)[:80]} is no dropout")
         module = kind(float(p))
         for place in behind:
