@@ -134,7 +134,9 @@ def replicate_formats(model: nn.Module) -> set[nn.Parameter]:
 
 
 def _average_gradient(latent: Tensor) -> None:
-    latent.grad.copy_(all_sum(latent.grad) / rank_count())
+    grad = latent.grad
+    if grad is not None:
+        grad.copy_(all_sum(grad) / rank_count())
 
 
 @torch.no_grad()
@@ -305,7 +307,7 @@ def _sample(x: Tensor) -> Tensor:
 @contextmanager
 def _observing(observers: list[_Observer]) -> Iterator[None]:
     for observer in observers:
-        observer.quantizer.forward = observer
+        observer.quantizer.forward = observer  # type: ignore[method-assign] # taken back below
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +106,8 @@ class _FixedPointCast(torch.autograd.Function):
         # shortcut) it would be kept for the backward pass alone: there it is computed again.
         kept = y if relu else None
         # The rounded point, and not the latent: that may move before the backward pass.
-        ctx.save_for_backward(x, point, bits if isinstance(bits, Tensor) else None, kept)
+        saved: tuple[Any, ...] = (x, point, bits if isinstance(bits, Tensor) else None, kept)
+        ctx.save_for_backward(*saved)
         ctx.width = None if isinstance(bits, Tensor) else bits
         ctx.relu, ctx.learns_from_rounding = relu, learns_from_rounding
         return y
@@ -118,7 +120,7 @@ class _FixedPointCast(torch.autograd.Function):
         signed, rounding, overflow = ctx.modes
         lo, hi = code_bounds(bits, signed, overflow)
         limits = range_limits(lo, hi, signed, rounding, overflow)
-        if ctx.relu:
+        if ctx.relu and limits is not None:
             limits = replace(limits, lower=0, lower_closed=False)
         grad_x = grad if limits is None else _pass_inside(grad, x, point, limits)
         grad_point = grad_width = None

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -29,7 +31,7 @@ class DigitTable:
             then of negative ones.
     """
 
-    def __init__(self, codes: Sequence[Sequence[int]]) -> None:
+    def __init__(self, codes: Sequence[Sequence[int] | NDArray[np.int64]]) -> None:
         """Args: codes: for 1, 2, ... digits, all codes with at most so many, ascending."""
         sets = [torch.tensor([0.0]), *(torch.tensor(c, dtype=torch.float32) for c in codes)]
         halves = [(s[s >= 0], (-s[s <= 0]).flip(0)) for s in sets]

@@ -120,7 +120,7 @@ def cast_codes_(
     if not is_wrapping(signed, overflow):  # all that is left saturates
         if isinstance(hi, Tensor):  # together with a number it would be read as one
             return code.clamp_(min=lo).clamp_(max=hi)
-        return code.clamp_(lo, hi)
+        return code.clamp_(lo, hi)  # type: ignore[arg-type] # `lo` is a number where `hi` is
     # A float beyond 2**(mantissa + width) is a multiple of the period: its code is zero, and so
     # is that of an `r` which overflowed to infinity.
     code = code.masked_fill_(~torch.isfinite(code), 0.0)

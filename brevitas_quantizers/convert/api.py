@@ -13,10 +13,10 @@ from torch import fx, nn
 from brevitas_quantizers.injectors import QFXFixedPoint
 
 from .accumulators import tie_accumulators
+from .cast_points import insert_cast_points
 from .errors import Problems
 from .fold import fold_batchnorm as fold
 from .normalise import normalise
-from .places import place_quantizers
 from .replace import find_sites, replace_modules
 from .rules import Rules
 from .trace import guard_constants, trace
@@ -79,7 +79,7 @@ def quantize(
     problems.raise_if_any()
     if fold_batchnorm:
         fold(traced)
-    place_quantizers(traced)
+    insert_cast_points(traced)
     sites = find_sites(traced)
     rules.check(list(sites.values()))
     with _double_if(next(model.parameters(), None)):

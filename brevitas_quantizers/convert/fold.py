@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -34,7 +35,7 @@ def fold_batchnorm(traced: fx.GraphModule) -> None:
 
 
 @torch.no_grad()
-def _fold(layer: nn.Module, norm: nn.Module) -> None:
+def _fold(layer: Any, norm: nn.Module) -> None:
     """New weights and a bias for `layer`, computed in float64."""
     scale = (norm.running_var.double() + norm.eps).rsqrt()
     offset = -norm.running_mean.double() * scale

@@ -32,7 +32,7 @@ class Cat(nn.Module):
         return torch.cat(list(tensors), dim=1)
 
 
-class Cast(nn.Module):
+class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
     Args:
@@ -59,7 +59,7 @@ MERGES = (Add, Mul, Cat)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
-HANDLED = WEIGHTED + NORMS + RAMPS + SLOPES + POOLS + MERGES + MOVERS + DROPOUTS + (Cast,)
+HANDLED = WEIGHTED + NORMS + RAMPS + SLOPES + POOLS + MERGES + MOVERS + DROPOUTS + (CastPoint,)
 
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""

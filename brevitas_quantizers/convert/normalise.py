@@ -62,7 +62,7 @@ def _separate_calls(traced: fx.GraphModule, node: fx.Node, called: set[str]) -> 
     name, module = str(node.target), traced.get_submodule(str(node.target))
     if name in called and isinstance(module, RAMPS + POOLS):
         node.target = node.meta[NAME]
-        traced.add_submodule(node.target, copy.deepcopy(module))
+        traced.add_submodule(str(node.target), copy.deepcopy(module))
     called.add(name)
 
 

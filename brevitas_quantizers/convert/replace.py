@@ -24,7 +24,7 @@ from brevitas_quantizers.nn import (
 )
 
 from .checks import explicit_padding
-from .kinds import NORMS, PASS_ON, POOLS, RAMPS, SLOPES, WEIGHTED, Add, Cast, Cat, Mul
+from .kinds import NORMS, PASS_ON, POOLS, RAMPS, SLOPES, WEIGHTED, Add, CastPoint, Cat, Mul
 from .rules import Rules, Site
 from .trace import NAME, call
 
@@ -48,12 +48,12 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
 
 def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
     """A quantizer behind a layer also goes by the name and the type of that layer."""
-    producer = node.args[0] if isinstance(module, Cast) else node
+    producer: Any = node.args[0] if isinstance(module, CastPoint) else node
     source = call(traced, producer)
     names = dict.fromkeys([str(node.target), str(producer.meta[NAME])])
     kinds = [type(source)] if source is not None else []
     kinds += [_JOINS[type(source)]] if type(source) in _JOINS else []
-    kinds += [qnn.QuantIdentity] if isinstance(module, Cast) else []
+    kinds += [qnn.QuantIdentity] if isinstance(module, CastPoint) else []
     weighted = isinstance(source, WEIGHTED)
     return Site(
         tuple(names),
@@ -65,7 +65,7 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
 
 
 def _roles(module: nn.Module) -> tuple[str, ...]:
-    if isinstance(module, Cast):
+    if isinstance(module, CastPoint):
         return ("input",) if module.is_input else ("act",)
     if isinstance(module, RAMPS):
         return ("act",)
@@ -203,7 +203,7 @@ def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
     return qnn.QuantReLU(**options.activation())
 
 
-def _cast(module: Cast, options: _Options) -> nn.Module:
+def _cast(module: CastPoint, options: _Options) -> nn.Module:
     role = "input" if module.is_input else "act"
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
@@ -214,7 +214,7 @@ def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
 
 
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
-    Cast: _cast,
+    CastPoint: _cast,
     tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,

@@ -45,8 +45,8 @@ class _Tracer(fx.Tracer):
         """Placeholders for inputs, and values for arguments that are none."""
         function, arguments = super().create_args_for_root(*args, **kwargs)
         for index, argument in enumerate(arguments):
-            if isinstance(argument, fx.Proxy) and argument.node.target in self._constants:
-                constant = self._constants[argument.node.target]
+            if isinstance(argument, fx.Proxy) and str(argument.node.target) in self._constants:
+                constant = self._constants[str(argument.node.target)]
                 argument.node.meta[CONSTANT] = arguments[index] = constant
                 if argument.node.args:  # may be left out, and then is what it was traced with
                     argument.node.args = (constant,)

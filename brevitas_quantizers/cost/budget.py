@@ -256,7 +256,8 @@ class HardwareBudget:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
                 digits[layer.name] = digits[layer.name] * ~each
-            layer.quantizer.price.copy_(price.expand_as(layer.quantizer.price))
+            own: Any = layer.quantizer.price
+            own.copy_(price.expand_as(own))
             fit_bias(layer)
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
@@ -317,7 +318,8 @@ class HardwareBudget:
     def _decay_zeros(self) -> None:
         """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
         for layer in self.layers:
-            weight, limit = layer.weight, layer.quantizer.largest
+            weight = layer.weight
+            limit: Any = layer.quantizer.largest
             digits = self._digits.get(layer.name)
             if digits is None or self.frozen:
                 digits = layer.quantizer.count(weight)
@@ -334,7 +336,7 @@ def _target(lut: float | None, board: str | None, fraction: float) -> float:
         raise OptionError(
             f"HardwareBudget: fraction must be above 0 and at most 1, not {fraction!r}"
         )
-    found = luts_of_board(board) if lut is None else lut
-    if isinstance(found, bool) or not 0 < found < math.inf:
+    found = lut if board is None else luts_of_board(board)
+    if found is None or isinstance(found, bool) or not 0 < found < math.inf:
         raise OptionError(f"HardwareBudget: lut must be a positive number of LUTs, not {lut!r}")
     return float(found) * fraction

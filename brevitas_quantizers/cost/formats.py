@@ -34,6 +34,10 @@ class BudgetedQuantizer(FixedPointQuantizer):
         shape: shape of the binary points.
     """
 
+    word_length: Tensor
+    is_signed: Tensor
+    truncates: Tensor
+
     def __init__(self, other: FixedPointQuantizer, shape: tuple[int, ...]) -> None:
         options = replace(other.options, learn_bit_width=False, stochastic_rounding=False)
         if options.rounding is not RoundingMode.AP_TRN:
@@ -109,7 +113,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
 
 def take_over(proxy: _QFXProxy, shape: tuple[int, ...]) -> BudgetedQuantizer:
     """Put a quantizer whose format can be set in the place of the one in `proxy`."""
-    found = proxy.quantizer
+    found: Any = proxy.quantizer
     if isinstance(found, BudgetedQuantizer):
         return found
     quantizer = BudgetedQuantizer(found, shape)
@@ -125,9 +129,8 @@ def fit_bias(layer: Layer) -> None:
     quantizer, bias = layer.bias_quantizer, layer.module.bias
     if not isinstance(quantizer, BudgetedQuantizer):
         return
-    reader, finer = layer.sink, _BIAS_BITS
-    if reader is None:
-        reader, finer = layer, _LAST_BIAS_BITS
+    reader: Layer | Activation = layer if layer.sink is None else layer.sink
+    finer = _LAST_BIAS_BITS if layer.sink is None else _BIAS_BITS
     points = torch.round(reader.quantizer.binary_point.detach()).flatten() + finer
     points = points.expand(len(bias))
     quantizer.set_format(_width_of(bias, points), points)

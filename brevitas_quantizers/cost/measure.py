@@ -85,14 +85,14 @@ class Measurements:
                     "itself in training mode, not a compiled or copied form, where budget.due"
                 )
         loss = sampled_loss(output, self.task, self._generator(output.device))
-        slopes = gradients(loss, [tap.y for tap in self._taps.values()])
+        slopes = gradients(loss, [tap.y for tap in self._taps.values() if tap.y is not None])
         found = dict(zip(self._taps, slopes, strict=True))
         self._keep_curvature(found)
         for activation in self.casts:
             slope = found[activation.name]
-            tap = self._taps[activation.name]
-            slope = torch.zeros_like(tap.y) if slope is None else slope
-            self._keep_errors(activation, tap.x, slope, gone.get(activation.name))
+            seen: Any = self._taps[activation.name]
+            slope = torch.zeros_like(seen.y) if slope is None else slope
+            self._keep_errors(activation, seen.x, slope, gone.get(activation.name))
         for tap in self._taps.values():
             tap.clear()
         self._is_first = False
@@ -111,9 +111,10 @@ class Measurements:
                     f"HardwareBudget.observe: {layer.name} has no influence on the output; give it "
                     "another weight_quant than QFXDigits, or remove it"
                 )
-            measured[layer.name] = weight_curvature(layer, self._taps[layer.name].x, slope)
+            tap: Any = self._taps[layer.name]
+            measured[layer.name] = weight_curvature(layer, tap.x, slope)
             self.positions[layer.name] = slope[0].numel() // layer.weight.shape[0]
-        kept = {layer.name: layer.quantizer.curvature for layer in self.layers}
+        kept: dict[str, Any] = {layer.name: layer.quantizer.curvature for layer in self.layers}
         if not self._is_first:
             merge(kept, measured)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,7 +88,8 @@ def live_digits(network: Network, digits: Mapping[str, Tensor]) -> dict[str, Ten
     for layer in reversed(network.layers):
         sink = layer.sink
         if sink is not None and sink.only_weighted and sink.readers:
-            read = sum(channel_digits(sink, live)) > 0
+            total: Any = sum(channel_digits(sink, live))
+            read = total > 0
             live[layer.name] = live[layer.name] * layer.over_outputs(read)
     return live
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import brevitas.nn as qnn
 from torch import Tensor, fx, nn
@@ -46,7 +47,8 @@ class Activation:
     @property
     def quantizer(self) -> FixedPointQuantizer:
         """The tensor quantizer."""
-        return self.proxy.quantizer
+        found: Any = self.proxy.quantizer
+        return found
 
     @property
     def is_linear(self) -> bool:
@@ -98,7 +100,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module
+    module: Any
     source: Activation | None = None
     sink: Activation | None = None
 
@@ -187,7 +189,7 @@ class _Reader:
 
     def read(self) -> Network:
         for node in self.graph.nodes:
-            module = self._module(node)
+            module: Any = self._module(node)
             if is_weighted(module):
                 self._add_layer(node, module)
             elif is_cast(module):
@@ -199,18 +201,20 @@ class _Reader:
     def _add_layer(self, node: fx.Node, module: nn.Module) -> None:
         name = str(node.target)
         layer = self.layers.setdefault(name, Layer(name, module))
-        source = self._source(node.args[0])
+        operand: Any = node.args[0]
+        source = self._source(operand)
         activation = self.activations.get(str(source.target)) if source is not None else None
         layer.source = activation
         if activation is not None and layer not in activation.readers:
             activation.readers.append(layer)
 
-    def _add_activation(self, node: fx.Node, module: nn.Module) -> None:
+    def _add_activation(self, node: fx.Node, module: Any) -> None:
         name = str(node.target)
         found = Activation(name, module, module.act_quant)
         activation = self.activations.setdefault(name, found)
         activation.only_weighted &= self._reaches_only_layers(node) and name not in self.shared
-        start = self._moved_from(node.args[0])
+        operand: Any = node.args[0]
+        start = self._moved_from(operand)
         activation.is_input |= start.op == "placeholder"
         producer = self.layers.get(str(start.target)) if start.op == "call_module" else None
         if producer is None or name in self.shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -172,7 +173,9 @@ def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, in
         *((a, a.layer, a.channels) for a in network.activations if a.channels is not None),
     ):
 
-        def note(_: nn.Module, __: object, y: Tensor, name=part.name, channels=channels) -> None:
+        def note(
+            _: nn.Module, __: object, y: Tensor, name: str = part.name, channels: Any = channels
+        ) -> None:
             found[name] = y[0].numel() // channels
 
         hooks.append(module.register_forward_hook(note))

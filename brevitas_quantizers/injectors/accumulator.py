@@ -87,7 +87,9 @@ class AccumulatorBoundQuantizer(FixedPointQuantizer):
         """Largest magnitude that the guaranteed width holds with either sign."""
         return int(2 ** (self.options.accumulator_bit_width - 1) - 1)
 
-    def cast(self, x: Tensor, frac_bits: Tensor, **options: bool) -> Tensor:
+    def cast(  # type: ignore[override] # hands its options on
+        self, x: Tensor, frac_bits: Tensor, **options: bool
+    ) -> Tensor:
         """Project channels into the bound, then cast toward zero."""
         scale = exact_exp2(torch.round(frac_bits))
         rows = (x * scale).movedim(self.channel_axis, 0)

@@ -33,11 +33,17 @@ class DigitsQuantizer(KHotQuantizer):
         shape: shape of the binary points.
     """
 
+    curvature: Tensor
+    price: Tensor
+    _bounds: Tensor
+    _nearest: Tensor
+
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
         self.register_buffer("curvature", torch.ones(()))
         self.register_buffer("price", torch.zeros(()))
-        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
+        most = options.k or 0
+        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, most + 1)]
         table = DigitTable(codes)
         self.register_buffer("_bounds", table.bounds, persistent=False)
         self.register_buffer("_nearest", table.codes, persistent=False)
@@ -47,7 +53,7 @@ class DigitsQuantizer(KHotQuantizer):
         if self.curvature.ndim == 0:
             self.curvature, self.price = curvature, price
 
-    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU
         """Values of the codes, for any binary point."""
         return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
 

@@ -223,7 +223,7 @@ class QFXKHot(QFXFixedPoint):
 
     quantizer_class = KHotQuantizer
     k = 2
-    digits = "signed"
+    digits = "signed"  # type: ignore[assignment] # any option of an injector is parsed
 
 
 class QFXDigits(QFXFixedPoint):

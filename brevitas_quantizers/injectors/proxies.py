@@ -28,6 +28,11 @@ from .quantizers import FixedPointQuantizer, has_state
 class _QFXProxy(nn.Module):
     """What the three proxies share. Mixed in before the Brevitas class."""
 
+    tensor_quant: Any
+    tracked_module_list: Any
+    tracked_parameter_list: Any
+    quant_injector: Any
+
     def __init__(self, layer: nn.Module, injector: type[ExtendedInjector]) -> None:
         super().__init__(layer, injector)
         if self.quantizer is not None:  # Brevitas takes the option, which may be "by activation"
@@ -100,7 +105,7 @@ class _QFXParameterProxy(_QFXProxy):
         Brevitas calls this whenever a parameter is registered. Learned points stay.
         """
         if self.tensor_quant is None:
-            super().init_tensor_quant()
+            super().init_tensor_quant()  # type: ignore[misc] # of the Brevitas class behind
         if self.tensor_quant is None or preserve_state_dict:
             return
         if self.tensor_quant.is_settled:
@@ -216,7 +221,7 @@ class QFXActProxy(_QFXProxy, ActQuantProxyFromInjector):
     @property
     def quantizer(self) -> FixedPointQuantizer | None:
         """The tensor quantizer."""
-        fused = self.fused_activation_quant_proxy
+        fused: Any = self.fused_activation_quant_proxy
         return None if fused is None else fused.tensor_quant
 
     def init_tensor_quant(self) -> None:

@@ -50,6 +50,12 @@ class FixedPointQuantizer(Provisional):
         shape: shape of the binary points, broadcastable to the data.
     """
 
+    binary_point: nn.Parameter
+    bit_width_latent: nn.Parameter | None
+    initialized: Tensor
+    _zero_point: Tensor
+    _bit_width: Tensor
+
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.who = who
@@ -184,7 +190,8 @@ class FixedPointQuantizer(Provisional):
         if not torch.compiler.is_compiling():
             self.begin_with(y)
         scale = exact_exp2(-torch.round(point.detach()))
-        bit_width = self.width if self.bit_width_latent is not None else self._bit_width
+        width = self.width
+        bit_width = width if isinstance(width, Tensor) else self._bit_width
         return y, scale, self._zero_point, bit_width
 
     @torch.no_grad()
@@ -309,7 +316,7 @@ class FixedPointQuantizer(Provisional):
             )
 
     def _fault(self) -> str | None:
-        width = self.width
+        width: Any = self.width
         if isinstance(width, Tensor):
             width = float(width.detach())
             if not math.isfinite(width):
@@ -374,7 +381,7 @@ class FixedPointQuantizer(Provisional):
         if not self._is_initialized or torch.compiler.is_compiling():  # values are fake then
             kind = f"ap_{'' if self.signed else 'u'}fixed<{options.bit_width},?>"
         elif self.binary_point.ndim:
-            kind = f"{len(self.format)} x ap_{'' if self.signed else 'u'}fixed"
+            kind = f"{self.binary_point.numel()} x ap_{'' if self.signed else 'u'}fixed"
         else:
             kind = str(self.format)
         return f"{kind}, {options.rounding}, {options.overflow}"
@@ -383,12 +390,15 @@ class FixedPointQuantizer(Provisional):
 class KHotQuantizer(FixedPointQuantizer):
     """Projects weights to the nearest K-hot codes of the format: shifts instead of multiplies."""
 
+    _codes: Tensor
+
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
-        codes = khot_codes(options.bit_width, self.signed, options.k, options.digits)
+        given: tuple[Any, Any] = (options.k, options.digits)
+        codes = khot_codes(options.bit_width, self.signed, *given)
         self.register_buffer("_codes", torch.tensor(codes, dtype=torch.float32), persistent=False)
 
-    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU
         """Nearest K-hot value, for any binary point; see `autograd.khot_cast`."""
         return khot_cast(x, frac_bits, self._codes)
 

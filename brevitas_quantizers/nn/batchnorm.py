@@ -110,8 +110,11 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
                 f"{cls.__name__}: a batch norm must have running statistics, "
                 "not track_running_stats=False"
             )
-        where = {"device": bn.running_mean.device, "dtype": bn.running_mean.dtype}
-        layer = cls(bn.num_features, bn.eps, bn.momentum, **where, **keywords)
+        where: dict[str, Any] = {"device": bn.running_mean.device, "dtype": bn.running_mean.dtype}
+        size: Any = bn.num_features
+        eps: Any = bn.eps
+        momentum: Any = bn.momentum
+        layer = cls(size, eps, momentum, **where, **keywords)
         layer.load_state_dict(bn.state_dict(), strict=bn.weight is not None)
         return layer.train(bn.training)
 
@@ -211,7 +214,7 @@ class _QuantBatchNorm(DerivedConstants, QuantLayer):
         """
         if not (isinstance(proxy, _QFXProxy) and proxy.is_quant_enabled):
             return nullcontext()
-        quantizer = proxy.quantizer
+        quantizer: Any = proxy.quantizer
         if is_repeated:
             return self._as_before(quantizer, mean)
         if not torch.compiler.is_compiling():

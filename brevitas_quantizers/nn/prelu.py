@@ -65,7 +65,7 @@ class QuantPReLU(QuantLayer, nn.PReLU):
     @classmethod
     def from_float(cls, prelu: nn.PReLU, **keywords: Any) -> Self:
         """The fixed-point twin of a float PReLU, with its slopes."""
-        where = {"device": prelu.weight.device, "dtype": prelu.weight.dtype}
+        where: dict[str, Any] = {"device": prelu.weight.device, "dtype": prelu.weight.dtype}
         layer = cls(prelu.num_parameters, **where, **keywords)
         layer.load_state_dict(prelu.state_dict())
         return layer
@@ -125,7 +125,7 @@ class QuantLeakyReLU(DerivedConstants, QuantLayer, nn.Module):
 
     def constants(self) -> dict[str, Tensor]:
         """The slope."""
-        return {"weight": self.weight}
+        return {"weight": self.constant("weight")}
 
     def store_constants(self) -> None:
         """Keep the slope after its cast."""

@@ -170,7 +170,7 @@ class _QuantTable(QuantLayer, nn.Module):
     slots = (Slot.INPUT, Slot.OUTPUT)
     output_signed: ClassVar[bool] = False
     no_qonnx_form: ClassVar[str] = "its integers are those of table()"
-    """Why the export refuses the layer; see `qonnx.targets`."""
+    """Why the export refuses the layer; see `qonnx.reader_checks`."""
 
     def __init__(
         self,
@@ -218,12 +218,13 @@ class _QuantTable(QuantLayer, nn.Module):
     @property
     def input_format(self) -> FixedPointFormat:
         """Format of the cast input."""
-        return self._quantizer(Slot.INPUT).format
+        found: Any = self._quantizer(Slot.INPUT).format  # one: no binary point per channel
+        return found
 
     @property
     def output_cast(self) -> FixedPointCast:
         """Format of the result, and how it is rounded."""
-        quantizer = self._quantizer(Slot.OUTPUT)
+        quantizer: Any = self._quantizer(Slot.OUTPUT)
         options = quantizer.options
         return FixedPointCast(quantizer.format, options.rounding, options.overflow)
 
@@ -298,7 +299,7 @@ class QuantSigmoid(_QuantFunction):
         options: of the slots, by prefix: `input_bit_width=6`, `output_bit_width=8`, ...
     """
 
-    exact = staticmethod(exact_sigmoid)
+    exact = staticmethod(exact_sigmoid)  # type: ignore[assignment] # seen as a method
     smooth = staticmethod(torch.sigmoid)
 
 
@@ -314,7 +315,7 @@ class QuantTanh(_QuantFunction):
     """
 
     output_signed = True
-    exact = staticmethod(exact_tanh)
+    exact = staticmethod(exact_tanh)  # type: ignore[assignment] # seen as a method
     smooth = staticmethod(torch.tanh)
 
 

@@ -2,14 +2,27 @@
 
 from .constants import RawConstants
 from .facts import (
+    Bounds,
+    Convolution,
     Geometry,
+    Product,
     check_area,
-    check_divisor,
-    check_matrix,
-    gemm_is_transposed,
-    refuse_operation,
+    check_slope,
+    read_leaky_slope,
+)
+from .moves import (
+    NewShape,
+    Permutation,
+    Reduction,
+    Repetition,
+    UnitAxes,
+    move_constant,
+    read_concat,
+    read_flatten,
+    read_identity,
 )
 from .node import Node
+from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
 from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
 from .read import (
@@ -18,30 +31,47 @@ from .read import (
     STANDARD_DOMAINS,
     ModelSource,
     read_model,
-    reader_of,
     tensor_array,
 )
+from .reader import Reader, reader_of
+from .register import Register
+from .sizes import fold_size
 
 __all__ = [
+    "Bounds",
     "CHANNELS_LAST_DOMAIN",
+    "check_area",
+    "check_slope",
+    "Convolution",
+    "FileConstants",
+    "fold_size",
     "Geometry",
     "HALVES",
     "MAX_RANK",
     "ModelSource",
+    "move_constant",
+    "NewShape",
     "Node",
-    "QUANT_DOMAINS",
-    "QuantSpec",
-    "Quants",
-    "RawConstants",
-    "STANDARD_DOMAINS",
-    "SnappedScale",
-    "check_area",
-    "check_divisor",
-    "check_matrix",
-    "gemm_is_transposed",
     "ordered_nodes",
+    "Permutation",
+    "Product",
+    "QUANT_DOMAINS",
+    "QuantizedConstant",
+    "Quants",
+    "QuantSpec",
+    "RawConstants",
+    "read_concat",
+    "read_flatten",
+    "read_identity",
+    "read_leaky_slope",
     "read_model",
+    "Reader",
     "reader_of",
-    "refuse_operation",
+    "Reduction",
+    "Register",
+    "Repetition",
+    "SnappedScale",
+    "STANDARD_DOMAINS",
     "tensor_array",
+    "UnitAxes",
 ]

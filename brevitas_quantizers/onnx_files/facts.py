@@ -1,16 +1,26 @@
-"""What nodes with windows and matrices say, read and checked once for every importer."""
+"""What nodes with windows, matrices and bounds say, read and checked once for every importer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
 
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .node import Node
+from .operands import FileConstants
 
 MAX_SIZE = 1 << 24
 """Largest kernel, step or padding; more is taken for a damaged file."""
+MAX_SLOPE_BITS = 16
+"""A decimal fraction such as 0.1 has 24 in float32, and no reader of the file is exact there."""
+MAX_BOUND_BITS = 64
+"""Most bits right of the binary point of a bound or a slope."""
+DEFAULT_ALPHA = float(np.float32(0.01))
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,12 @@ class Geometry:
 
     @classmethod
     def of_pool(cls, node: Node) -> Geometry:
-        """Of a pool without dilation.
+        """Of a MaxPool or AveragePool without dilation and without indices.
 
         Raises:
-            UnsupportedModelError: the attributes make no window.
+            UnsupportedModelError: the attributes make no window, or divisors of means that differ.
         """
+        node.operands(1)
         kernel = node.integers("kernel_shape")
         if len(kernel) not in (1, 2):
             raise node.refuse(
@@ -66,6 +77,13 @@ class Geometry:
                 f"its geometry is impossible: dilations of a pool must be 1, not "
                 f"{list(found.dilations)}"
             )
+        if node.op_type == "MaxPool":
+            node.integer("storage_order", 0)  # of the indices, which nobody reads
+        elif not node.integer("count_include_pad", 0) and found.padded:
+            raise node.refuse(
+                "count_include_pad must be 1 where pads are not 0: divisors would differ"
+            )
+        node.check_all_read()
         return found
 
     @classmethod
@@ -107,16 +125,15 @@ class Geometry:
         """Whether any element is added."""
         return any(sum(pair) for pair in self.pads)
 
-    def symmetric(self, node: Node) -> tuple[int, ...]:
-        """Padding on either side of each dimension.
+    @property
+    def before(self) -> tuple[int, ...]:
+        """Elements in front of each dimension."""
+        return tuple(pair[0] for pair in self.pads)
 
-        Raises:
-            UnsupportedModelError: it differs between the sides.
-        """
-        if any(before != behind for before, behind in self.pads):
-            flat = [pair[0] for pair in self.pads] + [pair[1] for pair in self.pads]
-            raise node.refuse(f"pads must be the same on both sides, not {flat}")
-        return tuple(before for before, _ in self.pads)
+    @property
+    def symmetric(self) -> bool:
+        """Whether both sides of each dimension have the same padding."""
+        return all(before == behind for before, behind in self.pads)
 
     def check_image(self, node: Node, spatial: tuple[int, ...]) -> None:
         """Refuse an image that the windows do not fit, or that rounding up would extend.
@@ -138,33 +155,77 @@ class Geometry:
             raise node.refuse("ceil_mode must be 0 where windows do not cover the input evenly")
 
 
-def gemm_is_transposed(node: Node) -> bool:
-    """Whether the right operand of a Gemm is (outputs, inputs); any other product is refused."""
-    node.require("alpha", 1.0, ": it would change the weights")
-    node.require("beta", 1.0, ": it would change the bias")
-    node.require("transA", 0)
-    return bool(node.integer("transB", 0))
+@dataclass(frozen=True)
+class Convolution:
+    """A Conv.
 
-
-def check_matrix(node: Node, shape: tuple[int, ...]) -> None:
-    """Refuse a weight that is no matrix.
-
-    Raises:
-        UnsupportedModelError: it has not two dimensions.
+    Attributes:
+        window: its geometry.
+        weight: shape of the weight, channels first.
+        groups: of channels that do not see each other.
     """
-    if len(shape) != 2:
-        raise node.refuse(f"its weight must be a matrix, not of shape {list(shape)}")
+
+    window: Geometry
+    weight: tuple[int, ...]
+    groups: int
+
+    @classmethod
+    def read(cls, node: Node, weight: tuple[int, ...]) -> Convolution:
+        """Of a Conv with a weight of this shape, channels first.
+
+        Raises:
+            UnsupportedModelError: the attributes make no window, or not that of the weight.
+        """
+        node.operands(2, 3)
+        window, groups = Geometry.of_conv(node, weight), node.integer("group", 1)
+        node.check_all_read()
+        return cls(window, weight, groups)
+
+    def check_image(self, node: Node, shape: tuple[int, ...]) -> None:
+        """Refuse an image (channels, ...) that does not fit.
+
+        Raises:
+            UnsupportedModelError: the channels or the spatial dimensions do not.
+        """
+        channels = self.weight[1] * self.groups
+        if self.groups < 1 or self.weight[0] % self.groups or shape[:1] != (channels,):
+            raise node.refuse(
+                f"weight {list(self.weight)} with {self.groups} groups needs {channels} input "
+                f"channels, not {shape[0] if shape else 0}"
+            )
+        self.window.check_image(node, shape[1:])
 
 
-def check_divisor(node: Node, geometry: Geometry) -> None:
-    """Refuse a mean whose divisor differs between windows.
+@dataclass(frozen=True)
+class Product:
+    """A Gemm with alpha = beta = 1, or a MatMul, by a constant matrix.
 
-    Raises:
-        UnsupportedModelError: padding does not count.
+    Attributes:
+        transposed: whether that matrix is (outputs, inputs) in the file.
     """
-    counts = node.integer("count_include_pad", 0)
-    if geometry.padded and not counts:
-        raise node.refuse("count_include_pad must be 1 where pads are not 0: divisors would differ")
+
+    transposed: bool
+
+    @classmethod
+    def read(cls, node: Node, weight: tuple[int, ...]) -> Product:
+        """Of a node with a weight of this shape.
+
+        Raises:
+            UnsupportedModelError: it is no matrix, or another product is computed.
+        """
+        transposed = False
+        if node.op_type == "Gemm":
+            node.operands(2, 3)
+            node.require("alpha", 1.0, ": it would change the weights")
+            node.require("beta", 1.0, ": it would change the bias")
+            node.require("transA", 0)
+            transposed = bool(node.integer("transB", 0))
+        else:
+            node.operands(2)
+        node.check_all_read()
+        if len(weight) != 2:
+            raise node.refuse(f"its weight must be a matrix, not of shape {list(weight)}")
+        return cls(transposed)
 
 
 def check_area(node: Node, area: int) -> None:
@@ -180,12 +241,97 @@ def check_area(node: Node, area: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """A Clip; None where a side is open.
+
+    Attributes:
+        low: least value.
+        high: greatest value.
+    """
+
+    low: Fraction | None
+    high: Fraction | None
+
+    @classmethod
+    def read(cls, node: Node, constants: FileConstants) -> Bounds:
+        """Operands or, before opset 11, attributes.
+
+        Raises:
+            UnsupportedModelError: a bound is computed, or has more bits than any sane one.
+        """
+        _, *names = node.operands(1, 3)
+        low, high = (
+            constants.number(node, name, key) if name else node.real(key, math.nan)
+            for key, name in zip(("min", "max"), names, strict=True)
+        )
+        node.check_all_read()
+        found = cls(*(Fraction(b) if math.isfinite(b) else None for b in (low, high)))
+        if found.bits > MAX_BOUND_BITS:
+            raise node.refuse(
+                f"its bounds must have at most {MAX_BOUND_BITS} bits right of the binary point, "
+                f"not {found.bits}"
+            )
+        if found.low is not None and found.high is not None and found.low > found.high:
+            raise node.refuse(f"bounds must be in order, not {low:g} and {high:g}")
+        return found
+
+    @property
+    def bits(self) -> int:
+        """Right of the binary point, so that both bounds are whole numbers."""
+        known = [bound for bound in (self.low, self.high) if bound is not None]
+        return max((bound.denominator.bit_length() - 1 for bound in known), default=0)
+
+
+def read_leaky_slope(node: Node) -> Fraction:
+    """The slope of a LeakyRelu: a short number.
+
+    Raises:
+        UnsupportedModelError: a number of more bits, which no reader of the file multiplies by
+            exactly.
+    """
+    node.operands(1)
+    alpha = node.real("alpha", DEFAULT_ALPHA)
+    node.check_all_read()
+    slope = Fraction(alpha) if math.isfinite(alpha) else Fraction(1, 1 << MAX_BOUND_BITS + 1)
+    bits = slope.denominator.bit_length() - 1
+    if slope.numerator.bit_length() > MAX_SLOPE_BITS or bits > MAX_BOUND_BITS:
+        raise node.refuse(
+            f"alpha must be a number of at most {MAX_SLOPE_BITS} significant bits, not {alpha:.9g}"
+        )
+    return slope
+
+
+def check_slope(node: Node, slope: tuple[int, ...], shape: tuple[int, ...], channels: int) -> None:
+    """Check the slope of a PRelu: one, or one for each channel.
+
+    Args:
+        node: the PRelu.
+        slope: shape of the slope.
+        shape: of the operand, batch included.
+        channels: which axis of the operand they are.
+
+    Raises:
+        UnsupportedModelError: it differs along another axis.
+    """
+    node.operands(2)
+    node.check_all_read()
+    padded = (1,) * (len(shape) - len(slope)) + slope
+    wanted = tuple(size if axis == channels else 1 for axis, size in enumerate(shape))
+    if math.prod(slope) != 1 and padded != wanted:
+        raise node.refuse(
+            f"its slope must be one value, or one for each channel of {list(shape[1:])}, not of "
+            f"shape {list(slope)}"
+        )
+
+
 _ADVICE = {
     "BatchNormalization": "fold it into the layer before, or train with QuantBatchNorm, which is "
     "fixed point",
     "Softmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "LogSoftmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "ArgMax": "stop in front of it with outputs=[...]",
+    "Pad": "make it the padding of the Conv or the pool behind it",
     "Sub": "write it as an Add of a negated weight or constant",
     "Div": "multiply by a quantized constant",
 }

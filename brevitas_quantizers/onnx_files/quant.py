@@ -25,6 +25,7 @@ from brevitas_quantizers.fixed_point import (
 )
 
 from .node import Node
+from .reader import Reader
 
 Mode: TypeAlias = RoundingMode | OverflowMode
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
@@ -43,7 +44,7 @@ HALVES = {"FLOOR": (RoundingMode.AP_RND, 1), "CEIL": (RoundingMode.AP_RND_MIN_IN
 _SAME_IF_UNSIGNED = {RoundingMode.AP_RND, RoundingMode.AP_RND_INF}
 """One function of casts that make zeros of what is negative."""
 
-EXECUTED = {"finn": RoundingMode.AP_RND}
+EXECUTED = {Reader.STOCK_FINN: RoundingMode.AP_RND}
 """What readers give every activation, whatever its node says."""
 
 
@@ -139,7 +140,7 @@ class QuantSpec:
         return (self.node.name, 0) if self.half is None else (self.half.add.name, self.half.index)
 
     @property
-    def is_marked(self) -> bool:
+    def is_annotated(self) -> bool:
         """Whether the file says how a constant was cast, so that its values are cast already."""
         return self.node.has("qfx_rounding")
 
@@ -182,7 +183,7 @@ class QuantSpec:
             name: of the initializer.
 
         Raises:
-            UnsupportedModelError: the values are no numbers, or not what the marks say.
+            UnsupportedModelError: the values are no numbers, or not what these say.
         """
         if values.dtype.kind not in "fiu" or values.size == 0:
             raise self.node.refuse(f"initializer {name!r} must hold numbers, not {values.dtype}")
@@ -196,7 +197,7 @@ class QuantSpec:
         except DataError as error:
             raise self.node.refuse(f"initializer {name!r}: {error}") from None
         changed = np.flatnonzero(np.ldexp(codes.astype(np.float64), -bits) != values)
-        if self.is_marked and changed.size:
+        if self.is_annotated and changed.size:
             raise self.node.refuse(
                 f"initializer {name!r} must hold values that are cast already (the node has "
                 f"qfx_rounding), but {changed.size} of {values.size} are not; the first is "
@@ -206,8 +207,8 @@ class QuantSpec:
             raise self.node.refuse(f"initializer {name!r} is not {self.k}-hot as qfx_k says")
         return codes
 
-    def check_marks(self) -> None:
-        """Refuse marks on an activation that contradict what the file's reader executes.
+    def check_annotations(self) -> None:
+        """Refuse `qfx_*` attributes that contradict what the file's reader executes.
 
         Raises:
             UnsupportedModelError: a rounding mode, or K of a weight.
@@ -241,7 +242,7 @@ class Quants:
         nodes: Iterable[Node],
         constants: Mapping[str, NDArray[np.generic]],
         outputs: Iterable[str],
-        reader: str = "qonnx",
+        reader: Reader = Reader.QONNX,
         snap: bool | None = None,
     ) -> None:
         self._constants = constants
@@ -297,7 +298,7 @@ class Quants:
         )
         _check_khot(spec)
         if source not in self._constants:
-            spec.check_marks()
+            spec.check_annotations()
         node.check_all_read()
         return spec
 
@@ -358,8 +359,8 @@ class Quants:
             or scale.dtype.kind not in "fiu"
         ):
             return False
-        alike = half.size == 1 or half.shape == scale.shape or scale.size == 1
-        return bool(alike and half.size and np.all(half * 2 == found[1] * scale))
+        fits = 1 in (half.size, scale.size) or half.shape == scale.shape
+        return bool(fits and half.size and np.all(half * 2 == found[1] * scale))
 
 
 def _is_sum(node: Node) -> bool:
@@ -388,7 +389,8 @@ def _flag(node: Node, name: str, default: int) -> bool:
 
 
 def _width(node: Node, bit_width: NDArray[np.generic]) -> int:
-    values = np.unique(bit_width.astype(np.float64)) if bit_width.dtype.kind in "fiu" else []
+    is_number = bit_width.dtype.kind in "fiu"
+    values = np.unique(bit_width.astype(np.float64) if is_number else np.empty(0))
     if len(values) != 1:
         raise node.refuse(f"bit width must be one number, not {len(values)} different ones")
     width = float(values[0])
@@ -412,11 +414,8 @@ def _points(
     wrong = np.flatnonzero(mantissa != 0.5)
     exponents, snapped = np.asarray(exponent - 1, np.int64), None
     if wrong.size and not snap:
-        hint = (
-            ""
-            if snap is None
-            else ("; snap_scales=True takes the nearest one, and changes numbers")
-        )
+        offer = "; snap_scales=True takes the nearest one, and changes numbers"
+        hint = "" if snap is None else offer
         first = values.reshape(-1)[wrong[0]]
         raise node.refuse(f"scale must be a power of two, not {first:.9g}{hint}")
     if wrong.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from os import PathLike
@@ -17,13 +16,12 @@ from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point.errors import ModelFileError
 
-from .wire import MAX_METADATA, check_wire
+from .wire import check_wire
 
 ModelSource: TypeAlias = str | PathLike[str] | onnx.ModelProto
 
 MAX_FILE_BYTES = (1 << 31) - 1
 OPSETS = range(9, 24)
-READERS = ("qonnx", "hls4ml", "finn")
 CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 QUANT_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -57,28 +55,6 @@ def read_model(source: ModelSource, max_nodes: int) -> onnx.ModelProto:
     if model.graph.sparse_initializer:
         raise ModelFileError(f"{name}: sparse initializers are not read")
     return model
-
-
-def reader_of(model: onnx.ModelProto) -> str:
-    """Whom the file was written for, by its `qfx` metadata: `"qonnx"` unless it says otherwise.
-
-    Raises:
-        ModelFileError: the metadata are no JSON object of a bounded size.
-    """
-    text = next((entry.value for entry in model.metadata_props if entry.key == "qfx"), "{}")
-    try:
-        if len(text) > MAX_METADATA:
-            raise ValueError
-        target = json.loads(text).get("target", "qonnx")
-    except (ValueError, AttributeError, RecursionError):
-        raise ModelFileError(
-            f"metadata 'qfx' must be a JSON object of at most {MAX_METADATA} characters"
-        ) from None
-    if target not in READERS:
-        raise ModelFileError(
-            f"metadata 'qfx': target must be one of {', '.join(READERS)}, not {str(target)[:40]!r}"
-        )
-    return str(target)
 
 
 def _parse(path: Path, max_nodes: int) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from brevitas_quantizers.fixed_point import ExportError
 
 
-class Call:
+class ModelCall:
     """Arguments of one call of a model.
 
     Args:
@@ -69,7 +69,7 @@ class Call:
         return ", ".join(str(tuple(tensor.shape)) for tensor in self.tensors)
 
 
-class Results:
+class ModelResults:
     """What a model has returned.
 
     Args:
@@ -114,13 +114,13 @@ class Results:
 class Flat(nn.Module):
     """A model as a function of tensors that returns tensors: all that the exporters take."""
 
-    def __init__(self, model: nn.Module, call: Call) -> None:
+    def __init__(self, model: nn.Module, call: ModelCall) -> None:
         super().__init__()
         self.model = model
         self._call = call
 
     def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The tensors in the order of `Results.names`."""
+        """The tensors in the order of `ModelResults.names`."""
         args, kwargs = self._call.with_tensors(tensors)
         found = _tensors(self.model(*args, **kwargs))
         return found[0] if len(found) == 1 else tuple(found)

@@ -13,6 +13,7 @@ whole `n`. Modes that are symmetric about zero work on `|v|` and get the sign ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,14 +51,14 @@ class NodeChain:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def constant(self, value: NDArray[np.generic]) -> str:
+    def constant(self, value: NDArray[np.generic] | np.generic) -> str:
         """An initializer; its name."""
         name = f"{self.prefix}/constant_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def node(
-        self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes: object
+        self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes: Any
     ) -> str:
         """Any standard node; its output."""
         name = f"{self.prefix}/{op_type}_{len(self.nodes)}"
@@ -65,7 +66,9 @@ class NodeChain:
         self.nodes.append(helper.make_node(op_type, list(inputs), [result], name, **attributes))
         return result
 
-    def apply(self, op_type: str, *operands: NDArray[np.generic] | float, **options: object) -> str:
+    def apply(
+        self, op_type: str, *operands: NDArray[np.floating] | np.floating | float, **options: Any
+    ) -> str:
         """A node on `x` and constants; its output becomes `x`."""
         names = [self.constant(np.asarray(value, np.float32)) for value in operands]
         self.x = self.node(op_type, [self.x, *names], **options)
@@ -142,7 +145,7 @@ def _append_rounding(chain: NodeChain, rounding: RoundingMode, scale: NDArray[np
             forgotten(rounding)
 
 
-def _append_whole(chain: NodeChain, step: NDArray[np.float32] | np.float32, op_type: str) -> None:
+def _append_whole(chain: NodeChain, step: NDArray[np.floating] | np.floating, op_type: str) -> None:
     """`x` in units of `step`, a power of two, to whole numbers."""
     chain.apply("Mul", 1 / step)
     chain.apply(op_type)

@@ -21,15 +21,16 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
     QfxWarning,
 )
+from brevitas_quantizers.onnx_files import Reader
 from brevitas_quantizers.prepare import report_drift
 
 from .accumulators import check_accumulators
-from .calls import Call, Flat, Results
+from .calls import Flat, ModelCall, ModelResults
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
 from .handlers import QFX_HANDLERS
 from .importer import import_qonnx
-from .marks import MARK, mark_layers, take_marks_out
+from .layer_marks import MARK, mark_layers, take_marks_out
 from .metadata import (
     METADATA_KEY,
     STATE_KEY,
@@ -40,13 +41,14 @@ from .metadata import (
     shared_calls,
     trained_floats,
 )
+from .pads import fold_pads
 from .qcdq import to_qcdq
-from .targets import Target, check_model
+from .reader_checks import check_model
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OPSET = {False: 13, True: 18}
-_REWRITINGS = {Target.FINN: to_finn, Target.QCDQ: to_qcdq}
+_REWRITINGS = {Reader.STOCK_FINN: to_finn, Reader.QCDQ: to_qcdq}
 
 
 class _TorchScriptManager(QONNXManager):
@@ -61,7 +63,7 @@ def export_qonnx(
     model: nn.Module,
     args: Any,
     path: str | os.PathLike[str] | None = None,
-    target: Target | str = Target.QONNX,
+    target: Reader | str = Reader.QONNX,
     dynamo: bool = False,
     latents: bool = True,
     kwargs: Mapping[str, Any] | None = None,
@@ -77,8 +79,9 @@ def export_qonnx(
         args: example input (batch, ...) that fixes the shapes in the file; several in a tuple, in
             which None leaves out an optional argument.
         path: file to write, or `None` to only return the model.
-        target: `"qonnx"` for any reader; `"hls4ml"` and `"finn"` also refuse what these would
-            change; `"qcdq"` writes standard operators that onnxruntime runs.
+        target: who reads the file: `"qonnx"` for any reader; `"hls4ml"` and `"finn"`, the stock
+            ones, also refuse what these would change; `"qcdq"` writes standard operators that
+            onnxruntime runs.
         dynamo: use the `torch.export` based exporter instead of the TorchScript one.
         latents: also store the float weights and biases that training holds, in the metadata, so
             that `import_qonnx` can go on training where this model stopped. Without them, it
@@ -95,12 +98,12 @@ def export_qonnx(
         CalibrationError: a binary point that no data has set.
         DataError: NaN or infinity in a parameter.
     """
-    target = Target.parse(target)
+    reader = Reader.parse(target)
     report_drift(model)
-    call = Call(args, kwargs)
+    call = ModelCall(args, kwargs)
     twin = plain_copy(model)
     drop_uncalled(twin, *call.arguments)
-    check_model(twin, target)
+    check_model(twin, reader)
     metadata, trained = describe_model(twin), trained_floats(twin)
     with torch.no_grad():
         store_quantized_parameters(twin)
@@ -111,6 +114,7 @@ def export_qonnx(
         mark_layers(twin)
         exported = _run_exporter(twin, call, results, dynamo)
     _repeat_shared_initializers(exported)
+    fold_pads(exported)
     merge_equal_nodes(exported.graph, ("Quant", MARK))
     marks = take_marks_out(exported.graph)
     _check_inputs_quantized(exported)
@@ -120,12 +124,12 @@ def export_qonnx(
     if results.structure is not None:
         metadata["outputs"] = results.structure
     metadata |= describe_places(twin, marks, exported.graph)
-    exported = _REWRITINGS.get(target, lambda model: model)(exported)
-    if target is Target.FINN:
-        metadata["target"] = target.value  # what its Quant nodes mean depends on the reader
+    exported = _REWRITINGS.get(reader, lambda model: model)(exported)
+    if reader is Reader.STOCK_FINN:
+        metadata["target"] = reader.value  # what its Quant nodes mean depends on the reader
     properties = {METADATA_KEY: dumps(metadata)} | ({STATE_KEY: state} if state else {})
     onnx.helper.set_model_props(exported, properties)
-    if target is not Target.QCDQ:
+    if reader is not Reader.QCDQ:
         _read_again(model, exported)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +137,9 @@ def export_qonnx(
     return exported
 
 
-def _run_exporter(twin: nn.Module, call: Call, results: Results, dynamo: bool) -> onnx.ModelProto:
+def _run_exporter(
+    twin: nn.Module, call: ModelCall, results: ModelResults, dynamo: bool
+) -> onnx.ModelProto:
     manager = _DynamoManager if dynamo else _TorchScriptManager
     options: dict[str, Any] = {
         "opset_version": _OPSET[dynamo],
@@ -151,10 +157,10 @@ def _run_exporter(twin: nn.Module, call: Call, results: Results, dynamo: bool) -
         return manager.export(exported, args=call.tensors, export_path=None, **options)
 
 
-def _run(twin: nn.Module, call: Call) -> Results:
+def _run(twin: nn.Module, call: ModelCall) -> ModelResults:
     with _as_export_error(f"{type(twin).__name__} does not run on args of shape {call.shapes}"):
         args, kwargs = call.arguments
-        return Results(twin(*args, **kwargs))
+        return ModelResults(twin(*args, **kwargs))
 
 
 def _read_again(model: nn.Module, exported: onnx.ModelProto) -> None:

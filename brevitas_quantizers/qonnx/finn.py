@@ -16,7 +16,7 @@ from torch import nn
 from brevitas_quantizers.fixed_point import ExportError, RoundingMode
 from brevitas_quantizers.nn import QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 
-from .patterns import Cast, Casts, is_quant
+from .patterns import ExportedQuant, ExportedQuants, drop_unread, is_quant
 
 _OPERATIONS: dict[type[nn.Module], str] = {
     **dict.fromkeys((QuantPReLU, QuantLeakyReLU, QuantRPReLU), "PRelu"),
@@ -61,7 +61,7 @@ def to_finn(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     rewritten = copy.deepcopy(model)
     graph = rewritten.graph
-    casts = Casts(graph)
+    casts = ExportedQuants(graph)
     dropped = set()
     for node in graph.node:
         if node.op_type in UNSUPPORTED:
@@ -79,11 +79,11 @@ def to_finn(model: onnx.ModelProto) -> onnx.ModelProto:
             _set(node, "rounding_mode", "ROUND" if cast.signed else "HALF_UP")
     for node in [node for node in graph.node if node.output and node.output[0] in dropped]:
         graph.node.remove(node)
-    _drop_unread(graph)
+    drop_unread(graph)
     return rewritten
 
 
-def _check_relu(cast: Cast, producer: onnx.NodeProto | None) -> None:
+def _check_relu(cast: ExportedQuant, producer: onnx.NodeProto | None) -> None:
     if producer is not None and producer.op_type == "Relu" and cast.signed:
         raise ExportError(
             f"{cast.name}: FINN takes only unsigned casts behind a ReLU, and this one is signed; "
@@ -95,16 +95,3 @@ def _set(node: onnx.NodeProto, name: str, value: str) -> None:
     for attribute in node.attribute:
         if attribute.name == name:
             attribute.CopyFrom(helper.make_attribute(name, value))
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Initializers, Constant nodes and shapes of tensors that are gone."""
-    read = {name for node in graph.node for name in node.input}
-    read |= {value.name for value in graph.output}
-    for node in [n for n in graph.node if n.op_type == "Constant" and n.output[0] not in read]:
-        graph.node.remove(node)
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
-        graph.initializer.remove(tensor)
-    known = read | {name for node in graph.node for name in node.output}
-    for value in [value for value in graph.value_info if value.name not in known]:
-        graph.value_info.remove(value)

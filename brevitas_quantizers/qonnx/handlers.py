@@ -125,7 +125,7 @@ class _QuantOp:
 
 
 class _QFXHandler(ONNXBaseHandler):
-    """Emits the node; `validate` has nothing left to do, see `targets.check_quantizer`."""
+    """Emits the node; `validate` has nothing left to do, see `reader_checks.check_model`."""
 
     is_parameter = False
     scale_ndim = 0
@@ -135,8 +135,8 @@ class _QFXHandler(ONNXBaseHandler):
 
     def prepare_for_export(self, module: _QFXProxy) -> None:
         """Read the node's constants off the trained quantizer."""
-        if module.is_quant_enabled:
-            quantizer = module.quantizer
+        quantizer = module.quantizer
+        if module.is_quant_enabled and quantizer is not None:
             self.node = describe(quantizer, self.is_parameter, self.scale_ndim)
             self.zero_point = torch.zeros((1,) * self.scale_ndim)
 

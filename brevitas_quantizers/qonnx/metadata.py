@@ -24,7 +24,7 @@ from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
 from brevitas_quantizers.prepare import named_quantizers
 
-from .marks import DROPOUTS, POOL_TYPES, Mark
+from .layer_marks import DROPOUTS, POOL_TYPES, LayerMark
 from .scale_shift import QuantScale, QuantShift
 from .state import encode
 from .twin import aliases
@@ -77,7 +77,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
 
 
 def describe_places(
-    model: nn.Module, marks: list[Mark], graph: onnx.GraphProto
+    model: nn.Module, marks: list[LayerMark], graph: onnx.GraphProto
 ) -> dict[str, list[dict[str, Any]]]:
     """Where the layers stood that no node stands for, by the names in `graph`.
 
@@ -194,7 +194,7 @@ def _has_quantizer(module: nn.Module) -> bool:
 
 
 def _layer(module: nn.Module) -> dict[str, Any]:
-    described = {"type": type(module).__name__}
+    described: dict[str, Any] = {"type": type(module).__name__}
     for attribute in LAYERS[type(module)]:
         value = getattr(module, attribute)
         described[attribute.lstrip("_")] = list(value) if isinstance(value, tuple) else value
@@ -223,7 +223,7 @@ def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     width = quantizer.width
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
+        "bit_width": float(width.detach()) if isinstance(width, Tensor) else int(width),
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,

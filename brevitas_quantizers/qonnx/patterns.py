@@ -16,13 +16,13 @@ from brevitas_quantizers.fixed_point import (
     OverflowMode,
     RoundingMode,
 )
-from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants, Reader
 
 QUANT_TYPES = ("Quant", "IntQuant")
 
 
 @dataclass(frozen=True, eq=False)
-class Cast:
+class ExportedQuant:
     """One `Quant` node, read.
 
     Attributes:
@@ -48,7 +48,7 @@ class Cast:
     half: str | None
 
 
-class Casts:
+class ExportedQuants:
     """The casts of a graph, and what is known about its names.
 
     Args:
@@ -60,7 +60,7 @@ class Casts:
         producers: nodes by their outputs.
     """
 
-    def __init__(self, graph: onnx.GraphProto, reader: str = "qonnx") -> None:
+    def __init__(self, graph: onnx.GraphProto, reader: Reader = Reader.QONNX) -> None:
         nodes = [Node(proto) for proto in graph.node]
         self.producers = {name: proto for proto in graph.node for name in proto.output}
         with _as_export_error():
@@ -68,7 +68,7 @@ class Casts:
         outputs = [value.name for value in graph.output]
         self._quants = Quants(nodes, self.constants, outputs, reader)
 
-    def read(self, proto: onnx.NodeProto) -> Cast:
+    def read(self, proto: onnx.NodeProto) -> ExportedQuant:
         """What a `Quant` node does.
 
         Raises:
@@ -77,7 +77,7 @@ class Casts:
         with _as_export_error():
             spec = self._quants.read(Node(proto))
         scale = spec.scales.astype(np.float32)
-        return Cast(
+        return ExportedQuant(
             spec.name or spec.node.name,
             spec.source,
             spec.node.output,
@@ -101,3 +101,21 @@ def _as_export_error() -> Iterator[None]:
 def is_quant(node: onnx.NodeProto) -> bool:
     """Whether the node is a cast of QONNX."""
     return node.op_type in QUANT_TYPES
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove, in place, nodes whose results nobody reads, then constants and shapes likewise."""
+    read = {value.name for value in graph.output}
+    for node in reversed(graph.node):  # readers first
+        if read & set(node.output):
+            read |= set(node.input)
+    kept = [
+        onnx.NodeProto.FromString(n.SerializeToString()) for n in graph.node if read & set(n.output)
+    ]
+    del graph.node[:]
+    graph.node.extend(kept)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)
+    known = read | {name for node in graph.node for name in node.output}
+    for value in [value for value in graph.value_info if value.name not in known]:
+        graph.value_info.remove(value)

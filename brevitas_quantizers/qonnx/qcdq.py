@@ -7,6 +7,7 @@ of it, see `exact_nodes`. Codes of weights become int8 or int32 initializers.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes, code_range
-from brevitas_quantizers.onnx_files import reader_of
+from brevitas_quantizers.onnx_files import Reader, reader_of
 
 from .exact_nodes import NodeChain, append_cast, needs_nodes
-from .patterns import Cast, Casts, is_quant
+from .patterns import ExportedQuant, ExportedQuants, is_quant
 
 MAX_ACTIVATION_BITS = 8
 LEAST_OPSET = 13
@@ -51,9 +52,9 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
 class _Rewriter:
     """One pass over the nodes of a graph, in order."""
 
-    def __init__(self, graph: onnx.GraphProto, reader: str) -> None:
+    def __init__(self, graph: onnx.GraphProto, reader: Reader) -> None:
         self.graph = graph
-        self.casts = Casts(graph, reader)
+        self.casts = ExportedQuants(graph, reader)
         self.found = {n.output[0]: self.casts.read(n) for n in graph.node if is_quant(n)}
         self.nodes: list[onnx.NodeProto] = []
         self.added: list[onnx.TensorProto] = []
@@ -83,7 +84,7 @@ class _Rewriter:
         del self.graph.value_info[:]
         self.graph.value_info.extend(values)
 
-    def _replace(self, cast: Cast) -> None:
+    def _replace(self, cast: ExportedQuant) -> None:
         if cast.source not in self.casts.constants:
             self._activation(cast)
         elif cast.output in self.biases:
@@ -91,7 +92,7 @@ class _Rewriter:
         else:
             self._weight(cast, _codes(cast, self.casts.constants[cast.source]), cast.scale)
 
-    def _activation(self, cast: Cast) -> None:
+    def _activation(self, cast: ExportedQuant) -> None:
         check_activation(cast.name, cast.width, cast.overflow)
         chain = NodeChain(cast.source, cast.output)
         if needs_nodes(cast.rounding, cast.overflow):
@@ -107,7 +108,9 @@ class _Rewriter:
         chain.node("DequantizeLinear", [chain.x, *constants], cast.output, **axis)
         self._take(chain)
 
-    def _weight(self, cast: Cast, codes: NDArray[np.int64], scale: NDArray[np.float32]) -> None:
+    def _weight(
+        self, cast: ExportedQuant, codes: NDArray[np.int64], scale: NDArray[np.float32]
+    ) -> None:
         """DequantizeLinear of an initializer: int8 or uint8 codes, int32 above 8 bits."""
         narrow = np.int8 if cast.signed else np.uint8
         dtype = narrow if cast.width <= 8 else np.int32
@@ -115,7 +118,7 @@ class _Rewriter:
             raise ExportError(f"{cast.name}: its codes must have at most 32 bits")
         self._dequantize(cast, codes.astype(dtype), scale)
 
-    def _bias(self, cast: Cast, scale: NDArray[np.float32] | None) -> None:
+    def _bias(self, cast: ExportedQuant, scale: NDArray[np.float32] | None) -> None:
         """int32 on the accumulator's scale, else float values."""
         codes = _codes(cast, self.casts.constants[cast.source])
         values = (codes * cast.scale.astype(np.float64)).astype(np.float32)
@@ -127,7 +130,7 @@ class _Rewriter:
         self.added.append(numpy_helper.from_array(values, cast.output))
 
     def _dequantize(
-        self, cast: Cast, codes: NDArray[np.generic], scale: NDArray[np.float32]
+        self, cast: ExportedQuant, codes: NDArray[np.generic], scale: NDArray[np.float32]
     ) -> None:
         chain = NodeChain("", cast.output)
         scale, axis = _linear_scale(cast.name, scale)
@@ -192,7 +195,7 @@ def check_activation(name: str, width: int, overflow: OverflowMode) -> None:
         )
 
 
-def _codes(cast: Cast, values: NDArray[np.generic]) -> NDArray[np.int64]:
+def _codes(cast: ExportedQuant, values: NDArray[np.generic]) -> NDArray[np.int64]:
     _, exponent = np.frexp(cast.scale)
     points = np.asarray(1 - exponent, dtype=np.int64)
     return cast_codes(values, points, cast.width, cast.signed, cast.rounding, cast.overflow)
@@ -200,7 +203,7 @@ def _codes(cast: Cast, values: NDArray[np.generic]) -> NDArray[np.int64]:
 
 def _linear_scale(
     name: str, scale: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], dict[str, int]]:
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The scale as QuantizeLinear takes it: one, or a vector along an axis."""
     axes = [axis for axis, size in enumerate(scale.shape) if size > 1]
     if not axes:

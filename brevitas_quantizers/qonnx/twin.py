@@ -43,7 +43,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     return twin
 
 
-def _bake(module: nn.Module) -> None:
+def _bake(module: Any) -> None:
     """Put what hooks and parametrizations compute into the parameters themselves."""
     if parametrize.is_parametrized(module):
         values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
@@ -132,6 +132,7 @@ def store_quantized_parameters(twin: nn.Module) -> None:
     Layers that share a parameter get one each: their casts may differ.
     """
     cast: list[tuple[nn.Module, str, nn.Parameter]] = []
+    module: Any
     for module in twin.modules():
         if isinstance(module, DerivedConstants):
             module.store_constants()
@@ -139,7 +140,8 @@ def store_quantized_parameters(twin: nn.Module) -> None:
             for layer in module.tracked_module_list:
                 parameter = getattr(layer, module.slot)
                 if isinstance(parameter, nn.Parameter) and not isinstance(layer, DerivedConstants):
-                    values = module.quantizer(parameter)[0].detach().clone()
+                    quantizer: Any = module.quantizer
+                    values = quantizer(parameter)[0].detach().clone()
                     cast.append((layer, module.slot, nn.Parameter(values, parameter.requires_grad)))
     for layer, slot, parameter in cast:
         layer._parameters[slot] = parameter  # not registered: Brevitas would start formats again

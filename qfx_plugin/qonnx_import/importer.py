@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
-from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
+from brevitas_quantizers.onnx_files import FileConstants, Node, Quants, Reader, Register
 
 from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
 from ..ir.ranges import Ranges
-from .constants import QuantizedConstant
 from .views import SUFFIX, View, channels_last
+from .weights import weight_of
 
 FLOAT_TYPES = (
     onnx.TensorProto.FLOAT,
@@ -28,19 +26,17 @@ class Importer:
     """Names of the file, each an initializer, a quantized constant or a tensor of the graph.
 
     Attributes:
-        raw: initializers as they are, by name, read when first used.
-        quantized: initializers behind a Quant.
+        constants: of the file; what moves or casts them adds to these.
         ops: the graph so far.
         quants: reads the Quant nodes.
         batch: first dimension of the inputs in the file, None where it is symbolic.
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: str
+        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: Reader
     ) -> None:
-        self.raw = RawConstants(graph, nodes)
-        self.quants = Quants(nodes, self.raw, outputs, reader)
-        self.quantized: dict[str, QuantizedConstant] = {}
+        self.constants = FileConstants(graph, nodes)
+        self.quants = Quants(nodes, self.constants.raw, outputs, reader)
         self.ops: list[Op] = []
         self.batch: int | None = None
         self._ranges = Ranges()
@@ -49,7 +45,7 @@ class Importer:
         self._aliases: dict[str, str] = {}
         self._names: set[str] = set()
         for value in graph.input:
-            if value.name not in self.raw:
+            if value.name not in self.constants.raw:
                 self._input(value)
 
     def emit(self, op: Op) -> None:
@@ -78,7 +74,7 @@ class Importer:
             view = self._views[name]
             self.emit(Transpose(f"{name}:layout", (view.tensor,), name, view.order))
         if name not in self._types:
-            raise node.refuse(f"operand {name!r} must be computed from the network's input")
+            raise self.constants.not_computed(node, name)
         return name
 
     def view(self, node: Node, name: str) -> View:
@@ -141,44 +137,6 @@ class Importer:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]
 
-    def is_constant(self, name: str) -> bool:
-        """Whether `name` is an initializer, quantized or not."""
-        return name in self.raw or name in self.quantized
-
-    def is_size(self, name: str) -> bool:
-        """Whether `name` is an integer constant, such as a shape."""
-        return name in self.raw and self.raw[name].dtype.kind in "iu"
-
-    def constant(self, node: Node, name: str, role: str) -> NDArray[np.generic]:
-        """The values of an initializer that needs no Quant: a scale, a shape."""
-        if name not in self.raw:
-            raise node.refuse(f"its {role} {name!r} must be an initializer")
-        return self.raw[name]
-
-    def integers(self, node: Node, name: str, role: str) -> tuple[int, ...]:
-        """A small vector of integers, such as axes or a shape."""
-        values = self.constant(node, name, role)
-        if values.dtype.kind not in "iu" or values.size > 16:
-            raise node.refuse(f"its {role} must be a few integers")
-        return tuple(int(value) for value in values.reshape(-1))
-
-    def number(self, node: Node, name: str, role: str) -> float:
-        """One number, such as a bound."""
-        values = self.constant(node, name, role)
-        if values.size != 1 or values.dtype.kind not in "fiu":
-            raise node.refuse(f"its {role} must be one number, not {values.size}")
-        return float(values.reshape(-1)[0])
-
-    def weight(self, node: Node, name: str, role: str = "weight") -> QuantizedConstant:
-        """A quantized initializer."""
-        if name in self.quantized:
-            return self.quantized[name]
-        if name in self.raw:
-            raise node.refuse(
-                f"its {role} {name!r} is float; it must go through a Quant node to be fixed point"
-            )
-        raise node.refuse(f"its {role} {name!r} must be an initializer behind a Quant node")
-
     def operand(self, node: Node, name: str, like: View) -> str:
         """A tensor of the graph; a quantized constant becomes a `Constant` operation.
 
@@ -190,18 +148,18 @@ class Importer:
         if name in self._types or name in self._views:
             view = self.view(node, name)
             return view.tensor if view.order == like.order else self.tensor(node, name)
-        constant = self.weight(node, name, "operand")
-        shape, rank = constant.codes.shape, len(like.order)
+        constant = self.constants.weight(node, name, "operand")
+        shape, rank = constant.shape or (1,), len(like.order)
         if len(shape) > rank + 1 or (len(shape) == rank + 1 and shape[0] != 1):
-            sample = list(self.type_of(like.tensor).shape)
+            samples = list(self.type_of(like.tensor).shape)
             raise node.refuse(
-                f"constant {name!r} of shape {list(shape)} does not fit samples of {sample}"
+                f"constant {name!r} of shape {list(shape)} does not fit samples of {samples}"
             )
         padded = constant.reshape((1,) * (rank + 1 - len(shape)) + shape)
         ordered = padded.transpose(like.batch_order)
         sample = ordered.codes.shape[1:]
         output = name if sample == shape else f"{name}:{node.outputs[0]}"
-        self._constant_op(output, ordered.reshape(sample).weight(node))
+        self._constant_op(output, weight_of(ordered.reshape(sample), node))
         return output
 
     def graph(self, outputs: list[str], name: str) -> Graph:
@@ -237,3 +195,7 @@ class Importer:
         self.batch = dims[0] or None
         sample = tuple(size for size in dims[1:] if size is not None)
         self.emit(Input(value.name, (), value.name, sample))
+
+
+converts: Register[Importer] = Register()
+"""Announces what converts an operation."""

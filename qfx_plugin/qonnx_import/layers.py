@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brevitas_quantizers.onnx_files import (
+    Convolution,
     Geometry,
     Node,
-    check_divisor,
-    check_matrix,
-    gemm_is_transposed,
+    Product,
+    QuantizedConstant,
+    QuantSpec,
+    Reduction,
+    check_area,
 )
 
 from ..ir import (
@@ -25,20 +30,20 @@ from ..ir import (
     Weight,
     Window,
 )
-from .importer import Importer
-from .quant import activation_points, quantize_constant
+from .importer import Importer, converts
 from .views import View, channels_last
+from .weights import weight_of
 
 
 def convert_quant(node: Node, state: Importer) -> None:
     """Quant of an initializer gives a constant, of a tensor a `Quantize`."""
     spec = state.quants.read(node)
-    source = spec.source
-    if source in state.raw:
-        constant = quantize_constant(spec, state.raw[source], source)
-        state.quantized[node.output] = constant
+    source, constants = spec.source, state.constants
+    if source in constants.raw:
+        constant = QuantizedConstant.of(spec, constants.raw[source], source)
+        constants.quantized[node.output] = constant
         return
-    if source in state.quantized:
+    if source in constants.quantized:
         raise node.refuse(f"its operand {source!r} is quantized already")
     view = state.view(node, source)
     shape = state.type_of(view.tensor).shape
@@ -59,22 +64,38 @@ def convert_quant(node: Node, state: Importer) -> None:
     )
 
 
+def activation_points(spec: QuantSpec, bits: NDArray[np.int64]) -> int | tuple[int, ...]:
+    """Binary points of an activation: one, or one per channel.
+
+    Args:
+        spec: the Quant node.
+        bits: its binary points, one for each axis of a channels-first tensor, the batch first.
+    """
+    per_channel = bits.reshape(bits.shape[1], -1)[:, 0]
+    if (bits == bits.reshape(-1)[0]).all():
+        return int(bits.reshape(-1)[0])
+    if per_channel.size != bits.size:
+        raise spec.node.refuse(
+            f"scale of shape {list(spec.frac_bits.shape)} must differ along the channel axis only"
+        )
+    return tuple(int(value) for value in per_channel)
+
+
+@converts("Conv", channels_last=True)
 def convert_conv(node: Node, state: Importer) -> None:
     """Conv, 1-D or 2-D; of channels-last tensors and weights too, in QONNX's own domain."""
     x, w, b = node.operands(2, 3)
-    constant = state.weight(node, w)
-    last = node.is_channels_last
-    if last:
-        axes = constant.codes.ndim
+    constant = state.constants.weight(node, w)
+    if node.is_channels_last:
+        axes = len(constant.shape)
         constant = constant.transpose((0, axes - 1, *range(1, axes - 1)))
-    window = _window(Geometry.of_conv(node, constant.codes.shape))
-    weight = constant.weight(node)
-    groups = node.integer("group", 1)
-    node.check_all_read()
-    bias = _bias(node, state, b, weight.codes.shape[0])
+    conv = Convolution.read(node, constant.shape)
+    weight, bias = weight_of(constant, node), _bias(node, state, b, constant.shape[0])
     operand, output = _image(node, state, x)
+    conv.check_image(node, state.type_of(operand).shape)
     name = state.node_name(node)
-    state.emit(Conv(name, (operand,), output, weight, bias, window, groups))
+    window = _window(conv.window)
+    state.emit(Conv(name, (operand,), output, weight, bias, window, conv.groups))
 
 
 def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
@@ -86,25 +107,25 @@ def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
     return operand, state.put_view(node.output, View("", order))
 
 
+@converts("Gemm")
 def convert_gemm(node: Node, state: Importer) -> None:
     """Gemm with alpha = beta = 1 and a constant right-hand side."""
     x, w, b = node.operands(2, 3)
-    constant, transposed = state.weight(node, w), gemm_is_transposed(node)
-    node.check_all_read()
-    check_matrix(node, constant.codes.shape)
-    weight = (constant if transposed else constant.transpose(None)).weight(node)
+    constant = state.constants.weight(node, w)
+    transposed = Product.read(node, constant.shape).transposed
+    weight = weight_of(constant if transposed else constant.transpose(None), node)
     bias = _bias(node, state, b, weight.codes.shape[0])
     operand = state.tensor(node, x)
     state.emit(Linear(state.node_name(node), (operand,), node.output, weight, bias))
 
 
+@converts("MatMul")
 def convert_matmul(node: Node, state: Importer) -> None:
     """MatMul by a constant (features, outputs) matrix, at each point where there are several."""
     x, w = node.operands(2)
-    node.check_all_read()
-    constant = state.weight(node, w)
-    check_matrix(node, constant.codes.shape)
-    weight, name = constant.transpose(None).weight(node), state.node_name(node)
+    constant = state.constants.weight(node, w)
+    Product.read(node, constant.shape)
+    weight, name = weight_of(constant.transpose(None), node), state.node_name(node)
     rank = len(state.view(node, x).order)
     if rank == 1:
         state.emit(Linear(name, (state.tensor(node, x),), node.output, weight, None))
@@ -118,79 +139,58 @@ def convert_matmul(node: Node, state: Importer) -> None:
     state.emit(Conv(name, (operand,), output, weight, None, Window.plain(*kernel)))
 
 
+@converts("MaxPool", channels_last=True)
 def convert_max_pool(node: Node, state: Importer) -> None:
     """MaxPool without indices."""
-    (x,) = node.operands(1)
-    node.integer("storage_order", 0)
-    operand, output = _image(node, state, x)
-    window = _pool_window(node, Geometry.of_pool(node), state.type_of(operand).shape)
-    state.emit(MaxPool(state.node_name(node), (operand,), output, window))
+    _pool(node, state, MaxPool)
 
 
+@converts("AveragePool", channels_last=True)
 def convert_average_pool(node: Node, state: Importer) -> None:
     """AveragePool; padding must count as zeros."""
-    (x,) = node.operands(1)
+    _pool(node, state, AveragePool)
+
+
+def _pool(node: Node, state: Importer, kind: type[MaxPool | AveragePool]) -> None:
     geometry = Geometry.of_pool(node)
-    check_divisor(node, geometry)
-    window = _pool_window(node, geometry, state.shape(node, x))
-    state.emit(AveragePool(state.node_name(node), (state.tensor(node, x),), node.output, window))
+    if kind is AveragePool:
+        check_area(node, prod(geometry.kernel))
+    operand, output = _image(node, state, node.inputs[0])
+    geometry.check_image(node, state.type_of(operand).shape[1:])
+    state.emit(kind(state.node_name(node), (operand,), output, _window(geometry)))
 
 
+@converts("GlobalAveragePool", channels_last=True)
 def convert_global_average_pool(node: Node, state: Importer) -> None:
     """Mean over all spatial dimensions."""
     (x,) = node.operands(1)
     node.check_all_read()
-    window = Window.plain(*state.shape(node, x)[1:])
-    state.emit(AveragePool(state.node_name(node), (state.tensor(node, x),), node.output, window))
+    operand, output = _image(node, state, x)
+    spatial = state.type_of(operand).shape[1:]
+    check_area(node, prod(spatial))
+    state.emit(AveragePool(state.node_name(node), (operand,), output, Window.plain(*spatial)))
 
 
-def convert_reduce_mean(node: Node, state: Importer) -> None:
-    """ReduceMean over all spatial dimensions, as adaptive pools are exported."""
-    _reduce(node, state, AveragePool)
-
-
-def convert_reduce_sum(node: Node, state: Importer) -> None:
-    """ReduceSum over all spatial dimensions."""
-    _reduce(node, state, SumPool)
-
-
-def _reduce(node: Node, state: Importer, kind: type[SumPool]) -> None:
-    x, axes_name = node.operands(1, 2)
-    rank = len(state.shape(node, x)) + 1
-    given = node.integers("axes")
-    if axes_name:
-        given = state.integers(node, axes_name, "axes")
-    keep = node.integer("keepdims", 1)
-    node.require("noop_with_empty_axes", 0)
-    node.check_all_read()
-    if sorted(axis % rank for axis in given) != list(range(2, rank)) or rank < 3:
-        raise node.refuse(f"axes must be all spatial ones, not {list(given)}")
-    shape, name = state.shape(node, x), state.node_name(node)
-    reduced = node.output if keep else f"{node.output}:reduced"
+@converts("ReduceMean", "ReduceSum")
+def convert_reduce(node: Node, state: Importer) -> None:
+    """Mean or sum over all spatial dimensions, as adaptive pools are exported."""
+    x, _ = node.operands(1, 2)
+    kind = AveragePool if node.op_type == "ReduceMean" else SumPool
+    shape = state.shape(node, x)
+    keeps = Reduction.read(node, state.constants, len(shape) + 1).keeps
+    if kind is AveragePool:
+        check_area(node, prod(shape[1:]))
+    reduced, name = node.output if keeps else f"{node.output}:reduced", state.node_name(node)
     state.emit(kind(name, (state.tensor(node, x),), reduced, Window.plain(*shape[1:])))
-    if not keep:
+    if not keeps:
         state.emit(Reshape(f"{name}:squeeze", (reduced,), node.output, shape[:1]))
 
 
 def _bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None:
-    """One bias code per output channel, from (outputs,), (1, outputs) or a single value."""
+    """One bias code per output channel."""
     if not name:
         return None
-    constant = state.weight(node, name, "bias")
-    if constant.codes.size == 1:
-        code, bits = constant.codes.reshape(1), constant.frac_bits.reshape(1)
-        constant = replace(constant, codes=np.broadcast_to(code, (outputs,)), frac_bits=bits)
-    if constant.codes.size != outputs or max(constant.codes.shape) != outputs:
-        shape = list(constant.codes.shape)
-        raise node.refuse(f"bias must have {outputs} values, not shape {shape}")
-    return constant.reshape((outputs,)).weight(node)
-
-
-def _pool_window(node: Node, geometry: Geometry, shape: tuple[int, ...]) -> Window:
-    """Geometry of a pool; rounding the output size up is accepted where it changes nothing."""
-    node.check_all_read()
-    geometry.check_image(node, shape[1:])
-    return _window(geometry)
+    return weight_of(state.constants.weight(node, name, "bias").vector(node, outputs, "bias"), node)
 
 
 def _window(geometry: Geometry) -> Window:

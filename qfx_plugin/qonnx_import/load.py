@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -11,79 +11,20 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from brevitas_quantizers.onnx_files import (
     ModelSource,
     Node,
+    Reader,
+    fold_size,
+    move_constant,
     ordered_nodes,
     read_model,
     reader_of,
-    refuse_operation,
 )
 
 from ..ir import Graph
-from .elementwise import (
-    convert_add,
-    convert_clip,
-    convert_leaky_relu,
-    convert_mul,
-    convert_prelu,
-    convert_relu,
-)
-from .importer import Importer
-from .layers import (
-    convert_average_pool,
-    convert_conv,
-    convert_gemm,
-    convert_global_average_pool,
-    convert_matmul,
-    convert_max_pool,
-    convert_quant,
-    convert_reduce_mean,
-    convert_reduce_sum,
-)
-from .shapes import (
-    convert_concat,
-    convert_flatten,
-    convert_identity,
-    convert_reshape,
-    convert_resize,
-    convert_squeeze,
-    convert_transpose,
-    convert_unsqueeze,
-)
-from .sizes import convert_size
-
-Converter = Callable[[Node, Importer], None]
+from . import elementwise, shapes  # noqa: F401 - they announce their converters
+from .importer import Importer, converts
+from .layers import convert_quant
 
 MAX_NODES = 100_000
-
-STANDARD: dict[str, Converter] = {
-    "Add": convert_add,
-    "AveragePool": convert_average_pool,
-    "Clip": convert_clip,
-    "Concat": convert_concat,
-    "Conv": convert_conv,
-    "Dropout": convert_identity,
-    "Flatten": convert_flatten,
-    "Gemm": convert_gemm,
-    "GlobalAveragePool": convert_global_average_pool,
-    "Identity": convert_identity,
-    "LeakyRelu": convert_leaky_relu,
-    "MatMul": convert_matmul,
-    "MaxPool": convert_max_pool,
-    "Mul": convert_mul,
-    "PRelu": convert_prelu,
-    "ReduceMean": convert_reduce_mean,
-    "ReduceSum": convert_reduce_sum,
-    "Relu": convert_relu,
-    "Reshape": convert_reshape,
-    "Resize": convert_resize,
-    "Squeeze": convert_squeeze,
-    "Transpose": convert_transpose,
-    "Unsqueeze": convert_unsqueeze,
-    "Upsample": convert_resize,
-}
-"""Operations of the standard domain and what converts them."""
-
-CHANNELS_LAST: dict[str, Converter] = {"Conv": convert_conv, "MaxPool": convert_max_pool}
-"""Operations of QONNX's channels-last domain."""
 
 
 def load_qonnx(
@@ -120,7 +61,7 @@ def load_qonnx(
 def convert_graph(
     graph: onnx.GraphProto,
     name: str,
-    reader: str = "qonnx",
+    reader: Reader = Reader.QONNX,
     input_formats: Mapping[str, FixedPointFormat] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Graph:
@@ -139,19 +80,11 @@ def convert_graph(
     state = Importer(graph, nodes, outputs, reader)
     state.declare_inputs(input_formats or {})
     for node in nodes:
-        if node.is_constant or state.quants.takes(node) or convert_size(node, state):
+        is_done = node.is_constant or state.quants.takes(node)
+        if is_done or fold_size(node, state.constants, state.shape):
             continue
         if node.is_quant:
             convert_quant(node, state)
-        else:
-            _converter(node)(node, state)
+        elif not move_constant(node, state.constants):
+            converts.convert(node, state)
     return state.graph(outputs, name)
-
-
-def _converter(node: Node) -> Converter:
-    found = STANDARD.get(node.op_type) if node.is_standard else None
-    if node.is_channels_last:
-        found = CHANNELS_LAST.get(node.op_type)
-    if found is None:
-        raise refuse_operation(node, STANDARD)
-    return found

@@ -186,9 +186,9 @@ def _export(option: str, modes: Sequence[RoundingMode] | Sequence[OverflowMode])
     import torch
 
     from brevitas_quantizers import QFXFixedPoint, export_qonnx
-    from brevitas_quantizers.qonnx.targets import Target
+    from brevitas_quantizers.qonnx import Reader
 
-    table = Table((option, *(f"`{target}`" for target in Target)))
+    table = Table((option, *(f"`{reader}`" for reader in Reader)))
     x = torch.linspace(-1, 1, 8).reshape(2, 4)
     for mode in modes:
         fixed = {"weight_quant": QFXFixedPoint, "bias_quant": QFXFixedPoint}
@@ -201,10 +201,10 @@ def _export(option: str, modes: Sequence[RoundingMode] | Sequence[OverflowMode])
         model(x)
         model.eval()
         cells = {
-            f"`{target}`": lambda target=target, model=model: export_qonnx(
-                model, x[:1], target=target
+            f"`{reader}`": lambda reader=reader, model=model: export_qonnx(
+                model, x[:1], target=reader
             )
-            for target in Target
+            for reader in Reader
         }
         table.ask(f"`{mode}`", cells)
     return table

@@ -303,7 +303,9 @@ def test_slopes_and_resizes_that_are_no_fixed_point_are_refused():
         "LeakyRelu 'depth_act_node': alpha must be a number of at most 16 significant bits, not "
         "0.100000001"
     )
-    assert refusal(unet_form(mode="linear")) == "Resize 'large_node': mode must be 'nearest'"
+    assert refusal(unet_form(mode="linear")) == (
+        "Resize 'large_node': mode must be 'nearest', not 'linear'"
+    )
     assert refusal(unet_form(nearest_mode="ceil")) == (
         "Resize 'large_node': asymmetric with ceil does not repeat elements"
     )

@@ -25,7 +25,7 @@ from brevitas_quantizers.fixed_point import (
     QfxWarning,
     RoundingMode,
 )
-from brevitas_quantizers.qonnx.importer.api import STANDARD
+from brevitas_quantizers.qonnx.importer.builder import converts
 from tests.qonnx.roundtrip_checks import assert_round_trip, assert_same_bytes, bytes_of
 from tests.qonnx.roundtrip_networks import (
     LARGE,
@@ -129,7 +129,7 @@ def test_an_input_cast_that_is_forgotten_is_an_error(torch_seed, monkeypatch):
         cast = net.waiting(node, 0)
         net.values[node.output] = net.values[node.inputs[0] if cast is None else cast.source]
 
-    monkeypatch.setitem(STANDARD, "Relu", forgetful)
+    monkeypatch.setitem(converts.converters, "Relu", forgetful)
     with pytest.raises(ModelImportError) as caught:
         import_qonnx(exported)
     assert str(caught.value) == (

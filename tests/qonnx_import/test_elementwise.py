@@ -126,8 +126,8 @@ REFUSALS = {
     ),
     "slope per element": (
         build(("c_q", np.ones((1, 4, 4))), op="PRelu"),
-        "PRelu 'y_node': slope must be one value, or one per channel of samples [3, 4, 4], "
-        "not shape [1, 4, 4]",
+        "PRelu 'y_node': its slope must be one value, or one for each channel of [3, 4, 4], not of "
+        "shape [1, 4, 4]",
     ),
     "float factor": (
         build(("c", 0.25), op="Mul"),

@@ -14,7 +14,7 @@ from brevitas_quantizers import QFXFixedPoint, calibrate, export_qonnx, import_q
 from brevitas_quantizers.fixed_point import QfxError
 from brevitas_quantizers.injectors.options import MAX_BIT_WIDTH, MIN_BIT_WIDTH
 from brevitas_quantizers.onnx_files import quant
-from brevitas_quantizers.qonnx.patterns import Casts
+from brevitas_quantizers.qonnx.patterns import ExportedQuants
 from qfx_plugin import interpret, load_qonnx
 
 DOMAIN = "qonnx.custom_op.general"
@@ -105,7 +105,7 @@ def test_read_by_all_and_equal(name: str, rng):
     found = twin(torch.from_numpy(x).to(dtype))
     for y, tensor in zip(expected, found if isinstance(found, tuple) else (found,), strict=True):
         assert np.array_equal(expected[y].values, tensor.detach().numpy())
-    casts = Casts(file.graph)
+    casts = ExportedQuants(file.graph)
     (op, *_) = [op for op in load_qonnx(file) if hasattr(op, "rounding")]
     for node in file.graph.node:
         if node.op_type == "Quant":
@@ -118,7 +118,7 @@ def test_refused_by_all_in_the_same_words(name: str):
     changes, text = REFUSED[name]
     file = model(**changes)
     (node,) = file.graph.node
-    for reader in (load_qonnx, import_qonnx, lambda f: Casts(f.graph).read(node)):
+    for reader in (load_qonnx, import_qonnx, lambda f: ExportedQuants(f.graph).read(node)):
         with pytest.raises(QfxError) as caught:
             reader(file)
         assert str(caught.value).startswith(f"Quant 'y0': {text}")

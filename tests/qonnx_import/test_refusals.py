@@ -292,7 +292,9 @@ def test_an_average_of_nine_is_refused():
     model = models.cnn(pool="average")
     attribute("conv1_pool_mean", kernel_shape=[3, 3])(model)
     text = (
-        "AveragePool 'conv1_pool_mean_node': its window must hold a power of two of elements, not 9"
+        "AveragePool 'conv1_pool_mean_node': its window must hold a power of two of elements, not "
+        "9; QuantAvgPool2d and QuantGlobalAvgPool2d of brevitas_quantizers.nn have a fixed-point "
+        "reciprocal"
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(text)}$"):
         load_qonnx(model)

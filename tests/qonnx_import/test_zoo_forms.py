@@ -96,7 +96,9 @@ def test_resizes_that_compute_are_refused():
         if tensor.name == "scales":
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32([1, 1.5, 2, 1]), "scales"))
     refused(
-        model, "Resize 'large_node': scales must be whole numbers, 1 for the batch, not [1.0, 1.5"
+        model,
+        "Resize 'large_node': scales must be whole numbers, 1 for batch and channels, not [1.0, "
+        "1.5",
     )
 
 
@@ -182,7 +184,7 @@ def test_a_transpose_may_not_move_the_batch():
     b.node("Transpose", [x], "logits", perm=[1, 0, 2])
     refused(
         b.model("logits", (2, 3)),
-        "Transpose 'logits_node': perm [1, 0, 2] must be one of 3 axes, the batch first",
+        "Transpose 'logits_node': perm must leave the batch where it is, not [1, 0, 2]",
     )
 
 

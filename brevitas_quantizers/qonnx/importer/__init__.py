@@ -1,6 +1,8 @@
 """QONNX files back to trainable networks; `docs/import.md` says what is read and refused."""
 
+from brevitas_quantizers.onnx_files import SnappedScale
+
 from .api import import_qonnx
-from .report import ImportReport, SnappedScale
+from .report import ImportReport
 
 __all__ = ["ImportReport", "SnappedScale", "import_qonnx"]

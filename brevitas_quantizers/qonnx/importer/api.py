@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -19,83 +19,26 @@ from torch import fx
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
 from brevitas_quantizers.onnx_files import (
     Node,
+    SnappedScale,
+    fold_size,
+    move_constant,
     ordered_nodes,
     read_model,
     reader_of,
-    refuse_operation,
 )
 
+from . import elementwise, moving, pooling, weighted  # noqa: F401 - they announce their converters
+from .builder import NetworkBuilder, converts
 from .casts import convert_cast
-from .elementwise import (
-    convert_add,
-    convert_clip,
-    convert_leaky_relu,
-    convert_mul,
-    convert_prelu,
-    convert_relu,
-    convert_smooth,
-)
 from .growth import Growth, check_sizes
 from .layers import snapping_change
 from .metadata import Metadata
-from .moving import (
-    convert_concat,
-    convert_flatten,
-    convert_identity,
-    convert_reshape,
-    convert_resize,
-    convert_squeeze,
-    convert_transpose,
-)
-from .network import Network
-from .pooling import (
-    convert_average_pool,
-    convert_global_average_pool,
-    convert_max_pool,
-    convert_reduce,
-)
-from .report import ImportReport, SnappedScale
-from .weighted import convert_conv, convert_gemm, convert_matmul
+from .report import ImportReport
 
 MAX_NODES = 20_000
 REPORT = "qfx_import"
 _SHOWN = 5
 _MAX_NESTING = 32
-
-STANDARD: dict[str, Callable[[Node, Network], None]] = {
-    "Add": convert_add,
-    "AveragePool": convert_average_pool,
-    "Clip": convert_clip,
-    "Concat": convert_concat,
-    "Conv": convert_conv,
-    "Dropout": convert_identity,
-    "Flatten": convert_flatten,
-    "Gemm": convert_gemm,
-    "GlobalAveragePool": convert_global_average_pool,
-    "Identity": convert_identity,
-    "LeakyRelu": convert_leaky_relu,
-    "MatMul": convert_matmul,
-    "MaxPool": convert_max_pool,
-    "Mul": convert_mul,
-    "PRelu": convert_prelu,
-    "ReduceMean": convert_reduce,
-    "ReduceSum": convert_reduce,
-    "Relu": convert_relu,
-    "Reshape": convert_reshape,
-    "Resize": convert_resize,
-    "Sigmoid": convert_smooth,
-    "Squeeze": convert_squeeze,
-    "Tanh": convert_smooth,
-    "Transpose": convert_transpose,
-    "Unsqueeze": convert_squeeze,
-    "Upsample": convert_resize,
-}
-"""Operations of the standard domain and what converts them."""
-
-_MOVERS = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-
-CHANNELS_LAST = ("AveragePool", "Conv", "GlobalAveragePool", "MaxPool")
-"""Operations that may have channels last, in the domain that qonnx has for this."""
 
 
 def import_qonnx(
@@ -138,7 +81,7 @@ def import_qonnx(
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = Network(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
+        network = NetworkBuilder(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
         network.own_outputs = outputs == own
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
             _convert(nodes, network)
@@ -149,11 +92,9 @@ def import_qonnx(
     return result
 
 
-def _convert(nodes: list[Node], network: Network) -> None:
+def _convert(nodes: list[Node], network: NetworkBuilder) -> None:
     for node in nodes:  # constants first: layers look ahead for them
-        moves = node.op_type in _MOVERS and node.is_standard
-        if moves and any(name in network.constants for name in node.inputs[:1]):
-            STANDARD[node.op_type](node, network)
+        if move_constant(node, network.constants):
             network.done.add(node.output)
     growth = Growth()
     for node in nodes:
@@ -164,25 +105,20 @@ def _convert(nodes: list[Node], network: Network) -> None:
         check_sizes(node, islice(network.values.values(), known, None))
 
 
-def _convert_node(node: Node, network: Network) -> None:
+def _convert_node(node: Node, network: NetworkBuilder) -> None:
+    constants = network.constants
     if any(name in network.done for name in node.outputs):
         return
     if node.is_quant:
-        if node.output not in network.constants:
+        if node.output not in constants:
             convert_cast(node, network)
-    elif not node.is_constant and node.output_or_none not in network.raw:
-        _converter(node)(node, network)
+    elif node.output_or_none in constants.raw or fold_size(node, constants, network.sample):
+        return
+    else:
+        converts.convert(node, network)
 
 
-def _converter(node: Node) -> Callable[[Node, Network], None]:
-    known = node.is_standard or (node.is_channels_last and node.op_type in CHANNELS_LAST)
-    found = STANDARD.get(node.op_type) if known else None
-    if found is None:
-        raise refuse_operation(node, STANDARD)
-    return found
-
-
-def _finish(network: Network) -> fx.GraphModule:
+def _finish(network: NetworkBuilder) -> fx.GraphModule:
     values = []
     for index, name in enumerate(network.outputs):
         if name not in network.values:
@@ -196,7 +132,7 @@ def _finish(network: Network) -> fx.GraphModule:
     return result.eval()
 
 
-def _nested(network: Network, values: list[fx.Node]) -> Any:
+def _nested(network: NetworkBuilder, values: list[fx.Node]) -> Any:
     """The results as the exported model has returned them, where the outputs are still those."""
     structure = network.metadata.outputs
     row = values[0] if len(values) == 1 else tuple(values)
@@ -227,7 +163,7 @@ def _fill_in(structure: object, values: list[fx.Node], used: list[int], depth: i
     return None
 
 
-def _name_again(network: Network) -> None:
+def _name_again(network: NetworkBuilder) -> None:
     """Layers that have had several names get them back; calls take them in turn."""
     names: dict[str, list[str]] = {}
     for name, first in network.metadata.aliases.items():
@@ -254,11 +190,11 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _report(network: Network) -> ImportReport:
+def _report(network: NetworkBuilder) -> ImportReport:
     return ImportReport(tuple(_snapped(network)), tuple(network.layers.notes()))
 
 
-def _snapped(network: Network) -> list[SnappedScale]:
+def _snapped(network: NetworkBuilder) -> list[SnappedScale]:
     """Every moved scale, with what that did to the values of constants."""
     found = []
     for constant in network.quantized:

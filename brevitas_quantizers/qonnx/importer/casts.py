@@ -10,24 +10,25 @@ from typing import Any
 import brevitas.nn as qnn
 import numpy as np
 
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import Node, QuantizedConstant
 
+from .builder import NetworkBuilder, refusing
 from .names import module_path
-from .network import Network, refusing
-from .values import Cast, Constant, Value
+from .values import ActivationCast, ComputedTensor
 
 Build = Callable[..., Any]
 
 
 def layer_call(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     name: str,
     build: Build,
-    shape: Callable[[Value], Any],
-    constants: dict[str, Constant] | None = None,
+    shape: Callable[[ComputedTensor], Any],
+    constants: dict[str, QuantizedConstant] | None = None,
     last: Node | None = None,
     finish: Callable[[Any], None] | None = None,
+    turned: bool = False,
 ) -> None:
     """Call a layer on the first tensor that `node` reads.
 
@@ -40,23 +41,27 @@ def layer_call(
         constants: by slot.
         last: the last node of the layer, if it has several.
         finish: is given the module, once.
+        turned: whether channels stay where torch has them, whatever the order in the file.
     """
-    index = next((i for i, n in enumerate(node.inputs) if not net.is_constant(n)), 0)
+    index = next((i for i, n in enumerate(node.inputs) if n not in net.constants), 0)
     waiting = net.waiting(node, index)
-    casts: dict[Cast, tuple[int, ...] | None] = {}
+    casts: dict[ActivationCast, tuple[int, ...] | None] = {}
     if waiting is not None and waiting.layer == name:
         value = net.take(waiting)
         casts[waiting] = points_shape(waiting, value)
     else:
         value = net.operand(node, index)
-    first = net.channels_first(value) if node.is_channels_last else net.plain(value)
+    if turned:
+        first = value
+    else:
+        first = net.channels_first(value) if node.is_channels_last else net.plain(value)
     with refusing(node):
         result = shape(first)
     output = (last or node).output
-    order = (0, *range(2, result.ndim), 1) if node.is_channels_last else None
+    order = (0, *range(2, result.ndim), 1) if node.is_channels_last else first.order
     behind = net.output_cast(output)
     if behind is not None and behind.layer == name:
-        casts[behind] = points_shape(behind, Value(first.node, result, order))
+        casts[behind] = points_shape(behind, ComputedTensor(first.node, result, order))
         output = behind.output
         net.done.add(output)
     with refusing(node):
@@ -64,10 +69,10 @@ def layer_call(
     if finish is not None:
         finish(net.layers.module(path))
     call = net.graph.call_module(path, (first.node,))
-    net.values[output] = Value(call, result, order)
+    net.values[output] = ComputedTensor(call, result, order)
 
 
-def convert_cast(node: Node, net: Network) -> None:
+def convert_cast(node: Node, net: NetworkBuilder) -> None:
     """A Quant node on a tensor that no layer has taken in."""
     cast = net.cast_with_output(node.output)
     if not net.is_computed(cast.source):
@@ -83,11 +88,11 @@ def convert_cast(node: Node, net: Network) -> None:
 
 def activation(
     node: Node,
-    net: Network,
-    cast: Cast,
-    value: Value,
+    net: NetworkBuilder,
+    cast: ActivationCast,
+    value: ComputedTensor,
     build: Build,
-    before: dict[Cast, tuple[int, ...] | None] | None = None,
+    before: dict[ActivationCast, tuple[int, ...] | None] | None = None,
 ) -> None:
     """Call an activation layer of Brevitas whose quantizer is `cast`.
 
@@ -110,7 +115,7 @@ def activation(
     net.emit(cast.output, call, value.meta, value)
 
 
-def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> bool:
+def activation_with_input(node: Node, net: NetworkBuilder, kind: str, build: Build) -> bool:
     """Call the activation layer whose input quantizer waits in front of `node`, if it is one.
 
     Args:
@@ -123,7 +128,7 @@ def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> 
     if waiting is None or net.metadata.type(waiting.layer) != kind:
         return False
     behind = [cast for cast in net.casts_behind(node.output) if cast.layer == waiting.layer]
-    if behind and net.readers.count(node.output) != 1:
+    if behind and net.consumers.count(node.output) != 1:
         return False
     value = net.take(waiting)
     before = {waiting: points_shape(waiting, value)}
@@ -138,9 +143,9 @@ def activation_with_input(node: Node, net: Network, kind: str, build: Build) -> 
 
 def join_with_inputs(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     builds: dict[str, Build],
-    shape: Callable[[list[Value]], Any],
+    shape: Callable[[list[ComputedTensor]], Any],
     pack: Callable[[list[Any]], tuple[Any, ...]],
 ) -> bool:
     """Call the layer of several operands whose one input quantizer casts all of them, if any.
@@ -165,7 +170,7 @@ def join_with_inputs(
         values = [net.plain(value) for value in values]
     with refusing(node):
         result = shape(values)
-    joined = Value(values[0].node, result, values[0].order)
+    joined = ComputedTensor(values[0].node, result, values[0].order)
     shapes = [points_shape(*pair) for pair in zip(casts, values, strict=True)]
     slots = {casts[0]: shapes[0]}
     behind, output = net.output_cast(node.output), node.output
@@ -181,7 +186,12 @@ def join_with_inputs(
 
 
 def call_with_cast(
-    node: Node, net: Network, cast: Cast, build: Build, args: tuple[Any, ...], result: Value
+    node: Node,
+    net: NetworkBuilder,
+    cast: ActivationCast,
+    build: Build,
+    args: tuple[Any, ...],
+    result: ComputedTensor,
 ) -> None:
     """Call a layer without constants whose output quantizer is `cast`.
 
@@ -199,7 +209,7 @@ def call_with_cast(
     net.emit(cast.output, net.graph.call_module(path, args), result.meta, result)
 
 
-def points_shape(cast: Cast, value: Value) -> tuple[int, ...] | None:
+def points_shape(cast: ActivationCast, value: ComputedTensor) -> tuple[int, ...] | None:
     """Shape of the binary points of an activation, for the axes of `value`'s node.
 
     Raises:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -21,9 +19,16 @@ from brevitas_quantizers.nn import (
     QuantPReLU,
     QuantRPReLU,
 )
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import (
+    Bounds,
+    Node,
+    QuantizedConstant,
+    check_slope,
+    read_leaky_slope,
+)
 
 from ..scale_shift import QuantScale, QuantShift
+from .builder import NetworkBuilder, converts, refusing
 from .casts import (
     activation,
     activation_with_input,
@@ -32,9 +37,8 @@ from .casts import (
     layer_call,
 )
 from .names import stem
-from .network import Network, refusing
 from .norm import convert_norm
-from .values import Cast, Constant, Value, meta
+from .values import ActivationCast, ComputedTensor, meta
 
 _CLIPS = {
     ("QuantHardTanh", "act"): qnn.QuantHardTanh,
@@ -45,11 +49,9 @@ _SMOOTH = {
     "Tanh": ("QuantTanh", qnn.QuantTanh),
 }
 
-_DEFAULT_SLOPE = float(np.float32(0.01))
-_MAX_SLOPE_BITS = 16
 
-
-def convert_relu(node: Node, net: Network) -> None:
+@converts("Relu")
+def convert_relu(node: Node, net: NetworkBuilder) -> None:
     """Relu, together with the Quants behind it."""
     node.operands(1)
     node.check_all_read()
@@ -61,12 +63,13 @@ def convert_relu(node: Node, net: Network) -> None:
         if alone or net.metadata.type(cast.layer) == "QuantReLU":
             activation(node, net, cast, value, qnn.QuantReLU)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         call = net.graph.call_function(torch.relu, (value.node,))
         net.emit(node.output, call, value.meta, value)
 
 
-def convert_smooth(node: Node, net: Network) -> None:
+@converts("Sigmoid", "Tanh")
+def convert_smooth(node: Node, net: NetworkBuilder) -> None:
     """Sigmoid and Tanh, which are fixed point only as the activation of a quantizer."""
     node.operands(1)
     node.check_all_read()
@@ -75,19 +78,17 @@ def convert_smooth(node: Node, net: Network) -> None:
     if casts and activation_with_input(node, net, kind, build):
         return
     exact = all(net.metadata.type(cast.layer) == kind for cast in casts)
-    if not exact or len(casts) != net.readers.count(node.output):
+    if not exact or len(casts) != net.consumers.count(node.output):
         raise node.refuse("has no exact fixed-point form")
     for cast in casts:
         activation(node, net, cast, net.operand(node, 0), build)
 
 
-def convert_clip(node: Node, net: Network) -> None:
-    """Clip to constant bounds, by operands or, before opset 11, by attributes."""
-    _, *names = node.operands(1, 3)
-    low, high = (
-        _bound(node, net, key, name) for key, name in zip(("min", "max"), names, strict=True)
-    )
-    node.check_all_read()
+@converts("Clip")
+def convert_clip(node: Node, net: NetworkBuilder) -> None:
+    """Clip to constant bounds."""
+    bounds = Bounds.read(node, net.constants)
+    low, high = (None if end is None else float(end) for end in (bounds.low, bounds.high))
     if low is not None and high is not None:
         hardtanh = partial(qnn.QuantHardTanh, min_val=low, max_val=high)
         if activation_with_input(node, net, "QuantHardTanh", hardtanh):
@@ -95,18 +96,23 @@ def convert_clip(node: Node, net: Network) -> None:
     value, fused = net.operand(node, 0), 0
     for cast in net.casts_behind(node.output, ("act", "output")):
         fused += _clip_layer(node, net, cast, value, low, high)
-    if fused == net.readers.count(node.output):
+    if fused == net.consumers.count(node.output):
         return
     if low is None or high is None:
-        bounds = {key: b for key, b in (("min", low), ("max", high)) if b is not None}
-        call = net.graph.call_function(torch.clamp, (value.node,), bounds)
+        ends = {key: end for key, end in (("min", low), ("max", high)) if end is not None}
+        call = net.graph.call_function(torch.clamp, (value.node,), dict(ends))
     else:
         call = net.graph.call_function(F.hardtanh, (value.node, low, high))
     net.emit(node.output, call, value.meta, value)
 
 
 def _clip_layer(
-    node: Node, net: Network, cast: Cast, value: Value, low: float | None, high: float | None
+    node: Node,
+    net: NetworkBuilder,
+    cast: ActivationCast,
+    value: ComputedTensor,
+    low: float | None,
+    high: float | None,
 ) -> bool:
     """Clip and cast as one layer, if that is what they were."""
     kind = net.metadata.type(cast.layer)
@@ -123,34 +129,16 @@ def _clip_layer(
     return True
 
 
-def _bound(node: Node, net: Network, key: str, name: str) -> float | None:
-    value = node.real(key, math.nan)
-    if name:
-        values = net.numbers(node, name, key)
-        if values.size != 1 or values.dtype.kind not in "fiu":
-            raise node.refuse(f"its {key} must be one number")
-        value = float(values.reshape(-1)[0])
-    return None if math.isnan(value) or math.isinf(value) else value
-
-
-def convert_prelu(node: Node, net: Network) -> None:
+@converts("PRelu", sums=True)
+def convert_prelu(node: Node, net: NetworkBuilder) -> None:
     """PRelu with one quantized slope, or one for each channel."""
     _, slope = node.operands(2)
-    node.check_all_read()
-    constant, value = net.constant(node, slope, "slope"), net.look(node.inputs[0])
+    constant, value = net.constants.weight(node, slope, "slope"), net.look(node.inputs[0])
     if value is None:
-        raise node.refuse(f"its operand {node.inputs[0]!r} must depend on the network's input")
-    name = net.layer_name(constant, node)
-    size = constant.values.size
-    rank = value.meta.ndim
-    channels = value.shape[1] if rank > 1 else 1
-    axis = len(constant.shape) - rank + 1
-    aligned = size == 1 or (axis >= 0 and constant.shape[axis] == size)
-    if size not in (1, channels) or not aligned or value.order is not None:
-        raise node.refuse(
-            f"its slope must be one value, or one for each channel of {list(value.shape)}, not of "
-            f"shape {list(constant.shape)}"
-        )
+        raise net.constants.not_computed(node, node.inputs[0])
+    shape = value.file_shape
+    check_slope(node, constant.shape, shape, value.axes.index(1))
+    name, size = net.layer_name(constant, node), constant.size
     constant = constant.reshape((size,))
     if net.metadata.type(name) == "QuantLeakyReLU":
         given = net.metadata.layer(name).get("negative_slope")
@@ -158,25 +146,20 @@ def convert_prelu(node: Node, net: Network) -> None:
         build = lambda **keywords: QuantLeakyReLU(slope_value, **keywords)  # noqa: E731
     else:
         build = lambda **keywords: QuantPReLU(size, **keywords)  # noqa: E731
-    layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant})
+    layer_call(node, net, name, build, lambda x: x.meta, {"weight": constant}, turned=True)
 
 
-def convert_leaky_relu(node: Node, net: Network) -> None:
+@converts("LeakyRelu")
+def convert_leaky_relu(node: Node, net: NetworkBuilder) -> None:
     """LeakyRelu, whose slope is a short number: then it is fixed point as it stands."""
-    node.operands(1)
-    slope = node.real("alpha", _DEFAULT_SLOPE)
-    node.check_all_read()
-    code, _ = slope.as_integer_ratio()
-    if code.bit_length() > _MAX_SLOPE_BITS:
-        raise node.refuse(
-            f"alpha must be a number of at most {_MAX_SLOPE_BITS} significant bits, not {slope:.9g}"
-        )
+    slope = float(read_leaky_slope(node))
     value = net.operand(node, 0)
     call = net.graph.call_function(F.leaky_relu, (value.node, slope))
     net.emit(node.output, call, value.meta, value)
 
 
-def convert_add(node: Node, net: Network) -> None:
+@converts("Add")
+def convert_add(node: Node, net: NetworkBuilder) -> None:
     """Sum of two tensors, or of a tensor and a constant."""
     kinds = {"QuantAdd": QuantAdd, "QuantEltwiseAdd": _eltwise_add}
     _binary(node, net, operator.add, kinds)
@@ -187,19 +170,16 @@ def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
     return qnn.QuantEltwiseAdd(**{"input_quant": None, "output_quant": None, **keywords})
 
 
-def convert_mul(node: Node, net: Network) -> None:
+@converts("Mul")
+def convert_mul(node: Node, net: NetworkBuilder) -> None:
     """Product of two tensors, or of a tensor and a constant."""
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
-def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> None:
-    names = node.operands(2)
-    node.check_all_read()
-    constants = [index for index, name in enumerate(names) if net.is_constant(name)]
-    if len(constants) == 2:
-        raise node.refuse("at least one operand must depend on the network's input")
-    if constants:
-        _with_constant(node, net, net.constant(node, names[constants[0]], "constant"))
+def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:
+    names, fixed = net.constants.pair(node)
+    if fixed is not None:
+        _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
         return
     if join_with_inputs(node, net, kinds, lambda v: function(v[0].meta, v[1].meta), tuple):
         return
@@ -208,18 +188,18 @@ def _binary(node: Node, net: Network, function: Any, kinds: dict[str, Any]) -> N
         left, right = net.plain(left), net.plain(right)
     with refusing(node):
         shape = function(left.meta, right.meta)
-    result = Value(left.node, shape, left.order)
+    result = ComputedTensor(left.node, shape, left.order)
     nodes, fused = (left.node, right.node), 0
     for cast in net.casts_behind(node.output, ("output",)):
         build = kinds.get(net.metadata.type(cast.layer))
         if build is not None:
             call_with_cast(node, net, cast, build, nodes, result)
             fused += 1
-    if fused < net.readers.count(node.output):
+    if fused < net.consumers.count(node.output):
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
 
 
-def _with_constant(node: Node, net: Network, constant: Constant) -> None:
+def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant) -> None:
     name = net.layer_name(constant, node)
     kind = net.metadata.type(name)
     if node.op_type == "Mul" and convert_norm(node, net, name, constant):
@@ -230,7 +210,7 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
     index = 1 - node.inputs.index(_name_of(node, net))
     value = net.operand(node, index)
     rank = value.meta.ndim
-    if kind == "ChannelShift" and constant.shape[:1] == (constant.values.size,):
+    if kind == "ChannelShift" and constant.shape[:1] == (constant.size,):
         spatial = len(constant.shape) - 1
         build = lambda **keywords: ChannelShift(constant.shape[0], spatial, **keywords)  # noqa: E731
     else:
@@ -238,10 +218,10 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
             padded = constant.reshape((1,) * (rank - len(constant.shape)) + constant.shape)
             back = tuple(value.order.index(axis) for axis in range(rank))
             constant = padded.transpose(back)
-        elif value.order is not None and constant.values.size > 1:
-            shape = [1] * rank
-            shape[value.order[-1]] = constant.values.size
-            constant = constant.reshape(tuple(shape))
+        elif value.order is not None and constant.size > 1:
+            sizes = [1] * rank
+            sizes[value.order[-1]] = constant.size
+            constant = constant.reshape(tuple(sizes))
         layer = QuantScale if node.op_type == "Mul" else QuantShift
         build = lambda **keywords: layer(constant.shape, **keywords)  # noqa: E731
     slot = "weight" if node.op_type == "Mul" else "bias"
@@ -251,22 +231,19 @@ def _with_constant(node: Node, net: Network, constant: Constant) -> None:
     net.emit(node.output, net.graph.call_module(path, (value.node,)), shape, value)
 
 
-def _name_of(node: Node, net: Network) -> str:
-    return next(name for name in node.inputs if net.is_constant(name))
+def _name_of(node: Node, net: NetworkBuilder) -> str:
+    return next(name for name in node.inputs if name in net.constants)
 
 
-def _rprelu(node: Node, net: Network, name: str, shift_in: Constant) -> bool:
+def _rprelu(node: Node, net: NetworkBuilder, name: str, shift_in: QuantizedConstant) -> bool:
     """Shift, PReLU, shift as one layer, where the chain is complete."""
-    prelu = net.readers.only(node.output)
-    last = net.readers.only(prelu.output) if prelu is not None else None
+    prelu = net.consumers.only(node.output)
+    last = net.consumers.only(prelu.output) if prelu is not None else None
     if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):
         return False
-    slope, shift_out = (
-        next((net.constants[n] for n in part.inputs if n in net.constants), None)
-        for part in (prelu, last)
-    )
-    size = shift_in.values.size
-    if slope is None or shift_out is None or {slope.values.size, shift_out.values.size} != {size}:
+    slope, shift_out = (net.constants.cast_operand(part) for part in (prelu, last))
+    size = shift_in.size
+    if slope is None or shift_out is None or {slope.size, shift_out.size} != {size}:
         return False
     slope = slope.reshape((size,))
     names = tuple(f"{name}.{part}" for part in ("shift_in", "prelu", "shift_out"))

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from brevitas_quantizers.fixed_point.limits import MAX_ELEMENTS, MAX_RANGE_BITS
 from brevitas_quantizers.onnx_files import Node
 
-from .values import Value
+from .builder import converts
+from .values import ComputedTensor
 
 _CAST_BITS = 32
-_WEIGHTED = ("AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "PRelu", "ReduceSum")
-_WEIGHTED_BITS = 32
+_SUM_BITS = 32
 """What a constant of a file and the number of its terms add, roughly."""
 
 
@@ -31,15 +31,15 @@ class Growth:
         if node.is_quant or not operands:
             bits = _CAST_BITS
         elif node.op_type == "Mul":
-            bits = sum(operands) + (_WEIGHTED_BITS if len(operands) == 1 else 0)
+            bits = sum(operands) + (_SUM_BITS if len(operands) == 1 else 0)
         else:
-            bits = max(operands) + (_WEIGHTED_BITS if node.op_type in _WEIGHTED else 1)
+            bits = max(operands) + (_SUM_BITS if node.op_type in converts.sums else 1)
         if node.op_type == "Mul" and bits > MAX_RANGE_BITS:
             raise node.refuse(f"its values may need {bits} bits; the most is {MAX_RANGE_BITS}")
         self._bits |= dict.fromkeys(node.outputs, bits)
 
 
-def check_sizes(node: Node, values: Iterable[Value]) -> None:
+def check_sizes(node: Node, values: Iterable[ComputedTensor]) -> None:
     """Refuse tensors that no sane network has.
 
     Raises:

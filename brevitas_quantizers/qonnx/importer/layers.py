@@ -12,22 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import (
-    DataError,
     ModelImportError,
     QfxError,
-    cast_codes,
     code_range,
     round_to_integer,
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.nn import QuantLayer
-from brevitas_quantizers.onnx_files import MAX_RANK
+from brevitas_quantizers.onnx_files import MAX_RANK, QuantizedConstant
 
 from ..state import StateError, decode
 from .metadata import Metadata
 from .names import module_path, stem
 from .quantizers import Quantizers
-from .values import Cast, Constant
+from .values import ActivationCast
 
 STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -38,7 +36,7 @@ class _Held:
 
     layer: nn.Module
     slot: str
-    constant: Constant
+    constant: QuantizedConstant
     name: str
 
 
@@ -66,8 +64,8 @@ class Layers:
         self,
         name: str,
         build: Callable[..., nn.Module],
-        constants: dict[str, Constant] | None = None,
-        casts: dict[Cast, tuple[int, ...] | None] | None = None,
+        constants: dict[str, QuantizedConstant] | None = None,
+        casts: dict[ActivationCast, tuple[int, ...] | None] | None = None,
     ) -> str:
         """Path of the layer `name`; built unless an earlier call of it has the same constants.
 
@@ -99,14 +97,14 @@ class Layers:
         self._keys[name] = key
         return self.place(name, module)
 
-    def attach_cast(self, module: nn.Module, cast: Cast) -> None:
+    def attach_cast(self, module: nn.Module, cast: ActivationCast) -> None:
         """Note what the quantizer of an activation slot of `module` has to hold."""
         proxy = getattr(module, f"{cast.role}_quant")
         shape = tuple(proxy.quantizer.binary_point.shape)
         points = np.broadcast_to(cast.spec.frac_bits.reshape(-1), (max(1, int(np.prod(shape))),))
         self.quantizers.attach(module, cast.role, cast.spec, points)
 
-    def hold(self, module: nn.Module, slot: str, constant: Constant, name: str) -> None:
+    def hold(self, module: nn.Module, slot: str, constant: QuantizedConstant, name: str) -> None:
         """Note that `slot` of `module` has to hold `constant`."""
         proxy = getattr(module, f"{slot}_quant")
         shape = tuple(proxy.quantizer.binary_point.shape)
@@ -129,7 +127,7 @@ class Layers:
 
     def _put(self, path: str, module: nn.Module) -> str:
         parent, _, leaf = path.rpartition(".")
-        at = self.tree
+        at: Any = self.tree
         for part in filter(None, parent.split(".")):
             if part not in at._modules:
                 at.add_module(part, nn.Module())
@@ -186,7 +184,7 @@ class Layers:
         for held in self._held:
             _fill(held)
         self.quantizers.finish()
-        executed = [executed_values(held.constant) for held in self._held]
+        executed = [held.constant.executed for held in self._held]
         for held, values in zip(self._held, executed, strict=True):
             self._restore(held, values)
         self._tie(executed)
@@ -334,13 +332,13 @@ def _fill(held: _Held) -> None:
         parameter.data = values.reshape(parameter.shape).to(parameter.dtype)
 
 
-def snapping_change(constant: Constant) -> float:
+def snapping_change(constant: QuantizedConstant) -> float:
     """How far the new scale of `constant`, as it was read, moved one of its values."""
     spec, values = constant.spec, constant.values
     scales = spec.scales.reshape(constant.frac_bits.shape)
     bounds = code_range(spec.width, spec.signed, spec.saturation)
     codes = np.clip(round_to_integer(values / scales, spec.executed), *bounds)
-    return float(np.abs(codes * scales - executed_values(constant)).max())
+    return float(np.abs(codes * scales - constant.executed).max())
 
 
 def _cast(held: _Held) -> Tensor:
@@ -353,25 +351,14 @@ def _cast(held: _Held) -> Tensor:
     return found.detach().double().reshape(-1)
 
 
-def executed_values(constant: Constant) -> np.ndarray:
-    """Values that every reader of QONNX computes with, float64."""
-    spec, bits = constant.spec, constant.frac_bits
-    modes = (spec.executed, spec.saturation)
-    try:
-        codes = cast_codes(constant.values, bits, spec.width, spec.signed, *modes)
-    except DataError as error:
-        raise spec.node.refuse(f"initializer {constant.name!r}: {error}") from None
-    return np.ldexp(codes.astype(np.float64), -bits)
-
-
-def _reduced(constant: Constant, shape: tuple[int, ...]) -> np.ndarray:
+def _reduced(constant: QuantizedConstant, shape: tuple[int, ...]) -> np.ndarray:
     """Binary points in the shape of the quantizer's."""
     bits = np.broadcast_to(constant.frac_bits, constant.shape)
     if len(shape) != bits.ndim:
         shape = (1,) * bits.ndim
     picked = bits[tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)]
     if not np.all(bits == picked):
-        raise constant.node.refuse(
+        raise constant.spec.node.refuse(
             f"scale of shape {list(constant.spec.frac_bits.shape)} must be one number, or one for "
             "each output channel"
         )

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d
-from brevitas_quantizers.onnx_files import Node
+from brevitas_quantizers.onnx_files import Node, QuantizedConstant
 
+from .builder import NetworkBuilder
 from .casts import layer_call
-from .network import Network
-from .values import Constant, Value, meta
+from .values import ComputedTensor, meta
 
 _KINDS = {kind.__name__: kind for kind in (QuantBatchNorm1d, QuantBatchNorm2d)}
 
 
-def convert_norm(node: Node, net: Network, name: str, scale: Constant) -> bool:
+def convert_norm(node: Node, net: NetworkBuilder, name: str, scale: QuantizedConstant) -> bool:
     """Mul and Add of quantized constants as one batch norm, where they are one.
 
     Args:
@@ -28,12 +28,12 @@ def convert_norm(node: Node, net: Network, name: str, scale: Constant) -> bool:
     Returns:
         Whether it was one; nothing has happened otherwise.
     """
-    add = net.readers.only(node.output)
+    add = net.consumers.only(node.output)
     known = net.metadata.type(name)
     if add is None or add.op_type != "Add" or not add.is_standard or len(add.inputs) != 2:
         return False
-    offset = next((net.constants[n] for n in add.inputs if n in net.constants), None)
-    index = next((i for i, n in enumerate(node.inputs) if not net.is_constant(n)), 0)
+    offset = net.constants.cast_operand(add)
+    index = next((i for i, n in enumerate(node.inputs) if n not in net.constants), 0)
     value = net.look(node.inputs[index])
     if offset is None or value is None or value.order is not None or value.meta.ndim < 2:
         return False
@@ -55,21 +55,21 @@ def convert_norm(node: Node, net: Network, name: str, scale: Constant) -> bool:
     return True
 
 
-def _per_channel(constant: Constant, channels: int, rank: int) -> bool:
+def _per_channel(constant: QuantizedConstant, channels: int, rank: int) -> bool:
     padded = (1,) * (rank - len(constant.shape)) + constant.shape
     return len(padded) == rank and padded == (1, channels, *[1] * (rank - 2))
 
 
 def _call(
     node: Node,
-    net: Network,
+    net: NetworkBuilder,
     name: str,
     kind: type,
-    constants: dict[str, Constant],
+    constants: dict[str, QuantizedConstant],
     last: Node,
 ) -> None:
     given = net.metadata.layer(name)
-    channels = constants["weight"].values.size
+    channels = constants["weight"].size
     state = net.layers.statistics(name, channels)
     eps, momentum = given.get("eps"), given.get("momentum")
     if state is None or not isinstance(eps, float):
@@ -84,7 +84,7 @@ def _call(
         net.layers.later(lambda: _fill(layer, state, constants))
         return layer
 
-    def shape(x: Value) -> Any:
+    def shape(x: ComputedTensor) -> Any:
         return x.meta + meta((channels, *[1] * (x.meta.ndim - 2)))
 
     layer_call(node, net, name, build, shape, constants, last)
@@ -92,7 +92,7 @@ def _call(
 
 @torch.no_grad()
 def _fill(
-    layer: Any, state: dict[str, torch.Tensor] | None, constants: dict[str, Constant]
+    layer: Any, state: dict[str, torch.Tensor] | None, constants: dict[str, QuantizedConstant]
 ) -> None:
     """What training had; or the constants as they are, by a mean of 0 and a variance of 1."""
     if state is None:

@@ -2,74 +2,74 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
-from brevitas_quantizers.onnx_files import Geometry, Node, check_area, check_divisor
+from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area
 
+from .builder import NetworkBuilder, converts, refusing
 from .casts import call_with_cast, layer_call
-from .network import Network, refusing
-from .values import Value
+from .padding import flat_pads
+from .values import ComputedTensor
 
 
-def convert_max_pool(node: Node, net: Network) -> None:
+@converts("MaxPool", channels_last=True)
+def convert_max_pool(node: Node, net: NetworkBuilder) -> None:
     """MaxPool without indices, 1-D or 2-D."""
-    node.operands(1)
-    node.integer("storage_order", 0)  # of the indices, which nobody reads
-    geometry = Geometry.of_pool(node)
-    kernel, strides, padding = geometry.kernel, geometry.strides, geometry.symmetric(node)
-    node.check_all_read()
+    window = Geometry.of_pool(node)
     value, fused = _operand(node, net), 0
-    geometry.check_image(node, value.shape[2:])
+    window.check_image(node, value.shape[2:])
+    arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
     for cast in net.casts_behind(node.output, ("output",)):
-        if net.metadata.type(cast.layer) == "QuantMaxPool2d":
+        if window.symmetric and net.metadata.type(cast.layer) == "QuantMaxPool2d":
             with refusing(node):
-                result = F.max_pool2d(value.meta, kernel, strides, padding)
+                result = F.max_pool2d(value.meta, *arguments)
 
             def build(**keywords: Any) -> Any:
-                return QuantMaxPool2d(kernel, strides, padding, **keywords)
+                return QuantMaxPool2d(*arguments, **keywords)
 
-            order = (0, *range(2, result.ndim), 1) if node.is_channels_last else None
-            pooled = Value(value.node, result, order)
+            pooled = ComputedTensor(value.node, result, _turned(node, result))
             call_with_cast(node, net, cast, build, (value.node,), pooled)
             fused += 1
-    if fused == net.readers.count(node.output):
-        return
-    function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
-    _call(node, net, value, function, kernel, strides, padding)
+    if fused < net.consumers.count(node.output):
+        function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
+        _call(node, net, value, function, window, -math.inf)
 
 
-def convert_average_pool(node: Node, net: Network) -> None:
+@converts("AveragePool", channels_last=True, sums=True)
+def convert_average_pool(node: Node, net: NetworkBuilder) -> None:
     """AveragePool; padding must count as zeros."""
-    node.operands(1)
-    geometry = Geometry.of_pool(node)
-    kernel, strides, padding = geometry.kernel, geometry.strides, geometry.symmetric(node)
-    check_divisor(node, geometry)
-    node.check_all_read()
-    geometry.check_image(node, _look(node, net).shape[2:])
-    check_area(node, prod(kernel))
-    name = _mean_layer(node, net, "QuantAvgPool2d")
+    window = Geometry.of_pool(node)
+    check_area(node, prod(window.kernel))
+    name = _mean_layer(node, net, "QuantAvgPool2d") if window.symmetric else None
     if name is None:
-        function = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
+        function = F.avg_pool1d if len(window.kernel) == 1 else F.avg_pool2d
         value = _operand(node, net)
-        _call(node, net, value, function, kernel, strides, padding)
+        window.check_image(node, value.shape[2:])
+        _call(node, net, value, function, window, 0.0)
         return
+    arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
 
     def build(**keywords: Any) -> Any:
         absent = net.layers.quantizers.absent("weight", f"{name}.weight")
+        kernel, strides, padding = arguments
         return QuantAvgPool2d(kernel, strides, padding, None, **absent, **keywords)
 
-    def shape(x: Value) -> Any:
-        return F.avg_pool2d(x.meta, kernel, strides, padding)
+    def shape(x: ComputedTensor) -> Any:
+        window.check_image(node, x.shape[2:])
+        return F.avg_pool2d(x.meta, *arguments)
 
     layer_call(node, net, name, build, shape, finish=_attach(net, name))
 
 
-def convert_global_average_pool(node: Node, net: Network) -> None:
+@converts("GlobalAveragePool", channels_last=True, sums=True)
+def convert_global_average_pool(node: Node, net: NetworkBuilder) -> None:
     """Mean over all of height and width."""
     node.operands(1)
     node.check_all_read()
@@ -79,24 +79,23 @@ def convert_global_average_pool(node: Node, net: Network) -> None:
         return
     value = _operand(node, net)
     if value.meta.ndim not in (3, 4):
-        raise node.refuse(f"its operand must have 1 or 2 spatial dimensions, not {value.shape}")
+        spatial = list(value.shape[2:])
+        raise node.refuse(f"its operand must have 1 or 2 spatial dimensions, not {spatial}")
     check_area(node, prod(value.shape[2:]))
     pool = F.adaptive_avg_pool2d if value.meta.ndim == 4 else F.adaptive_avg_pool1d
-    net.function(node, node.output, pool, value, 1)
+    result = pool(value.meta, 1)
+    call = net.graph.call_function(pool, (value.node, 1))
+    net.values[node.output] = ComputedTensor(call, result, _turned(node, result))
 
 
-def convert_reduce(node: Node, net: Network) -> None:
+@converts("ReduceMean")
+@converts("ReduceSum", sums=True)
+def convert_reduce(node: Node, net: NetworkBuilder) -> None:
     """ReduceMean and ReduceSum over axes behind the channels."""
-    _, axes_name = node.operands(1, 2)
-    axes = node.integers("axes")
-    if axes_name:
-        axes = net.integers(node, axes_name, "axes")
-    keep = bool(node.integer("keepdims", 1))
-    node.require("noop_with_empty_axes", 0)
-    node.check_all_read()
-    rank = _look(node, net).meta.ndim
-    if sorted(axis % rank for axis in axes) != list(range(2, rank)) or rank < 3:
-        raise node.refuse(f"axes must be all spatial ones, not {list(axes)[:8]}")
+    shape = _look(node, net).file_shape
+    rank = len(shape)
+    reduction = Reduction.read(node, net.constants, rank)
+    keep = reduction.keeps
     if node.op_type == "ReduceMean":
         name = _mean_layer(node, net, "QuantGlobalAvgPool2d")
         if name is not None and keep and rank == 4:
@@ -106,17 +105,17 @@ def convert_reduce(node: Node, net: Network) -> None:
         return
     name = "mean" if node.op_type == "ReduceMean" else "sum"
     if name == "mean":
-        check_area(node, prod(_look(node, net).shape[2:]))
-    net.method(node, node.output, name, net.plain(net.operand(node, 0)), tuple(axes), keep)
+        check_area(node, prod(shape[2:]))
+    net.method(node, node.output, name, net.plain(net.operand(node, 0)), reduction.axes, keep)
 
 
-def _scaled_sum(node: Node, net: Network) -> bool:
+def _scaled_sum(node: Node, net: NetworkBuilder) -> bool:
     """Sum times a reciprocal: a `QuantGlobalAvgPool2d`, if the metadata say so."""
-    mul = net.readers.only(node.output)
+    mul = net.consumers.only(node.output)
     if mul is None or mul.op_type != "Mul" or not mul.is_standard:
         return False
-    constant = next((net.constants[n] for n in mul.inputs if n in net.constants), None)
-    if constant is None or constant.values.size != 1:
+    constant = net.constants.cast_operand(mul)
+    if constant is None or constant.size != 1:
         return False
     name = net.layer_name(constant, mul)
     if net.metadata.type(name) != "QuantGlobalAvgPool2d":
@@ -134,7 +133,7 @@ def _scaled_sum(node: Node, net: Network) -> bool:
     return True
 
 
-def _global(node: Node, net: Network, name: str) -> None:
+def _global(node: Node, net: NetworkBuilder, name: str) -> None:
     """A mean whose area is a power of two: its reciprocal is not in the file."""
     area = _area(_look(node, net))
 
@@ -151,19 +150,19 @@ def _with_area(layer: QuantGlobalAvgPool2d, area: int) -> QuantGlobalAvgPool2d:
     return layer
 
 
-def _area(value: Value) -> int:
+def _area(value: ComputedTensor) -> int:
     return max(1, int(value.shape[-1]) * int(value.shape[-2]))
 
 
-def _one_pixel(x: Value) -> Any:
+def _one_pixel(x: ComputedTensor) -> Any:
     return F.adaptive_avg_pool2d(x.meta, 1)
 
 
-def _attach(net: Network, name: str) -> Any:
+def _attach(net: NetworkBuilder, name: str) -> Any:
     return lambda module: net.layers.quantizers.attach_absent(module, "weight", f"{name}.weight")
 
 
-def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
+def _mean_layer(node: Node, net: NetworkBuilder, kind: str) -> str | None:
     """Which layer of the type `kind` a mean belongs to, by its place or by its quantizers."""
     rank = net.ranks[id(node)]
     behind = net.output_cast(node.output)
@@ -176,29 +175,38 @@ def _mean_layer(node: Node, net: Network, kind: str) -> str | None:
     return next((name for name in names if name and net.metadata.type(name) == kind), None)
 
 
-def _look(node: Node, net: Network) -> Value:
+def _look(node: Node, net: NetworkBuilder) -> ComputedTensor:
     """The operand's shape; its cast stays with the layer that takes it."""
     value = net.look(node.inputs[0])
     return net.operand(node, 0) if value is None else value
 
 
-def _operand(node: Node, net: Network) -> Value:
+def _operand(node: Node, net: NetworkBuilder) -> ComputedTensor:
     """The operand with channels first."""
     value = net.operand(node, 0)
     return net.channels_first(value) if node.is_channels_last else net.plain(value)
 
 
+def _turned(node: Node, result: Tensor) -> tuple[int, ...] | None:
+    """Order of axes of a node's result, which torch has with channels first."""
+    return (0, *range(2, result.ndim), 1) if node.is_channels_last else None
+
+
 def _call(
     node: Node,
-    net: Network,
-    value: Value,
+    net: NetworkBuilder,
+    value: ComputedTensor,
     function: Any,
-    kernel: tuple[int, ...],
-    strides: tuple[int, ...],
-    padding: tuple[int, ...],
+    window: Geometry,
+    added: float,
 ) -> None:
+    """Call a pool; padding that differs between the sides is added in front of it."""
+    x, shape, padding = value.node, value.meta, window.before
+    if not window.symmetric:
+        pads, padding = flat_pads(window), (0,) * len(padding)
+        shape = F.pad(shape, pads)
+        x = net.graph.call_function(F.pad, (x, pads), {"value": added})
     with refusing(node):
-        shape = function(value.meta, kernel, strides, padding)
-    call = net.graph.call_function(function, (value.node, kernel, strides, padding))
-    order = (0, *range(2, shape.ndim), 1) if node.is_channels_last else None
-    net.values[node.output] = Value(call, shape, order)
+        result = function(shape, window.kernel, window.strides, padding)
+    call = net.graph.call_function(function, (x, window.kernel, window.strides, padding))
+    net.values[node.output] = ComputedTensor(call, result, _turned(node, result))

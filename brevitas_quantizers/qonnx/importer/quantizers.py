@@ -11,10 +11,10 @@ from torch import nn
 from brevitas_quantizers.fixed_point import ModelImportError
 from brevitas_quantizers.injectors import QFXFixedPoint, QFXKHot
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
-from brevitas_quantizers.onnx_files import QuantSpec
+from brevitas_quantizers.onnx_files import QuantizedConstant, QuantSpec
 
 from .metadata import Metadata
-from .values import Cast, Constant
+from .values import ActivationCast
 
 _NOT_FOR_PARAMETERS = ("per_channel_broadcastable_shape",)
 _ONLY_FOR_WEIGHTS = (
@@ -32,7 +32,7 @@ class Quantizers:
         self._proxies: dict[str, tuple[nn.Module, QuantSpec | None]] = {}
         self._latents: list[tuple[FixedPointQuantizer, str, np.ndarray, bool]] = []
 
-    def constant(self, slot: str, constant: Constant) -> dict[str, Any]:
+    def constant(self, slot: str, constant: QuantizedConstant) -> dict[str, Any]:
         """Keywords for `slot` (`"weight"` or `"bias"`) of the layer that holds `constant`."""
         spec, quantizer = constant.spec, constant.spec.name
         shared = self._shared(quantizer, spec)
@@ -41,14 +41,14 @@ class Quantizers:
         options = self._options(spec, quantizer)
         known = self.metadata.options(quantizer)
         options["scaling_per_output_channel"] = bool(
-            known.get("scaling_per_output_channel") or constant.has_channels
+            known.get("scaling_per_output_channel") or spec.frac_bits.size > 1
         )
         dropped = _NOT_FOR_PARAMETERS + (_ONLY_FOR_WEIGHTS if slot == "bias" else ())
         if spec.k is None or slot == "bias":
             dropped += ("k", "digits")
         return self._keywords(slot, spec, options, dropped)
 
-    def cast(self, cast: Cast, shape: tuple[int, ...] | None) -> dict[str, Any]:
+    def cast(self, cast: ActivationCast, shape: tuple[int, ...] | None) -> dict[str, Any]:
         """Keywords for the activation slot of `cast`.
 
         Args:
@@ -62,7 +62,7 @@ class Quantizers:
         options = self._options(cast.spec, cast.quantizer)
         options["scaling_per_output_channel"] = shape is not None
         options["per_channel_broadcastable_shape"] = shape
-        dropped = ("k", "digits", *_ONLY_FOR_WEIGHTS)
+        dropped: tuple[str, ...] = ("k", "digits", *_ONLY_FOR_WEIGHTS)
         if shape is None:
             dropped += ("per_channel_broadcastable_shape",)
         return self._keywords(role, cast.spec, options, dropped)
@@ -78,7 +78,7 @@ class Quantizers:
 
     def attach_absent(self, layer: nn.Module, slot: str, quantizer: str) -> None:
         """The same for a quantizer that has no node in the file."""
-        proxy = getattr(layer, f"{slot}_quant", None)
+        proxy: Any = getattr(layer, f"{slot}_quant", None)
         known = self.metadata.quantizer(quantizer)
         if known and getattr(proxy, "quantizer", None) is not None:
             shape = tuple(proxy.quantizer.binary_point.shape)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from torch import fx, nn
 
 from .functional import is_reshape, is_size
-from .kinds import GROW, KEEP_SIGN, NOT_NEGATIVE, PASS_ON, TAKE_WIDE, Cast
+from .kinds import GROW, KEEP_SIGN, NOT_NEGATIVE, PASS_ON, TAKE_WIDE, CastPoint
 from .trace import NAME, call, unique_name
 
 
-def place_quantizers(traced: fx.GraphModule) -> None:
-    """Insert, in place, a `Cast` behind each input and each result that grows.
+def insert_cast_points(traced: fx.GraphModule) -> None:
+    """Insert, in place, a `CastPoint` behind each input and each result that grows.
 
     None is needed where the result only goes to layers that take an accumulator as it is (ReLU and
     its kin, which quantize their own results, and BatchNorm), or out of the network.
     """
     for node in list(traced.graph.nodes):
         if node.op == "placeholder" and _is_read(node):
-            _insert(traced, node, Cast(is_input=True))
+            _insert(traced, node, CastPoint(is_input=True))
         elif isinstance(call(traced, node), GROW) and not _may_stay_wide(traced, node):
-            _insert(traced, node, Cast(non_negative=_is_non_negative(traced, node)))
+            _insert(traced, node, CastPoint(non_negative=_is_non_negative(traced, node)))
     traced.graph.lint()
     traced.recompile()
 
@@ -28,7 +28,7 @@ def _is_read(node: fx.Node) -> bool:
     return any(not is_size(user) for user in node.users)
 
 
-def _insert(traced: fx.GraphModule, node: fx.Node, cast: Cast) -> None:
+def _insert(traced: fx.GraphModule, node: fx.Node, cast: CastPoint) -> None:
     name = unique_name(traced, f"{node.meta[NAME]}_quant")
     traced.add_submodule(name, cast)
     with traced.graph.inserting_after(node):
@@ -56,6 +56,6 @@ def _is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
         return True
     if isinstance(module, nn.Hardtanh):
         return module.min_val >= 0
-    if isinstance(module, (*KEEP_SIGN, Cast)) or is_reshape(node):
+    if isinstance(module, (*KEEP_SIGN, CastPoint)) or is_reshape(node):
         return all(_is_non_negative(traced, operand) for operand in node.all_input_nodes)
     return False

@@ -8,76 +8,77 @@ never computed with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brevitas_quantizers.onnx_files import Node
+from .node import Node
+from .operands import FileConstants
 
-from .importer import Importer
-
-SizeConverter = Callable[[Node, Importer], NDArray[Any]]
-
-
-def shape_of(node: Node, state: Importer) -> NDArray[Any]:
-    """Shape of a tensor of the graph, 0 for the batch."""
-    (x,) = node.operands(1)
-    return np.array([0, *state.shape(node, x)], dtype=np.int64)
+Sizes = NDArray[np.generic]
 
 
-def gather(node: Node, state: Importer) -> NDArray[Any]:
+def gather(node: Node, constants: FileConstants) -> Sizes:
     """Entries of a vector."""
     names = node.operands(2)
-    values, index = (state.constant(node, name, "operand") for name in names)
+    values, index = (constants.array(node, name, "operand") for name in names)
     node.require("axis", 0)
     if values.ndim != 1 or index.dtype.kind not in "iu" or np.any(abs(index) >= values.size):
         raise node.refuse("must pick entries of a shape by their index")
     return np.asarray(values[index])
 
 
-def unsqueeze(node: Node, state: Importer) -> NDArray[Any]:
+def unsqueeze(node: Node, constants: FileConstants) -> Sizes:
     """A number as a vector of one."""
     name = node.operands(1, 2)[0]
     node.integers("axes")
-    value = state.constant(node, name, "operand")
+    value = constants.array(node, name, "operand")
     if value.size != 1:
         raise node.refuse("only a single number may be unsqueezed here")
     return value.reshape(1)
 
 
-def concat(node: Node, state: Importer) -> NDArray[Any]:
+def concat(node: Node, constants: FileConstants) -> Sizes:
     """Vectors end to end."""
     node.require("axis", 0)
-    parts = [state.constant(node, name, "operand") for name in node.inputs]
+    parts = [constants.array(node, name, "operand") for name in node.inputs]
     if any(part.ndim != 1 for part in parts):
         raise node.refuse("must join vectors of sizes")
     return np.concatenate(parts)
 
 
-def cast(node: Node, state: Importer) -> NDArray[Any]:
+def cast(node: Node, constants: FileConstants) -> Sizes:
     """Sizes stay integers."""
     (name,) = node.operands(1)
     node.integer("to", 0)
-    return state.constant(node, name, "operand")
+    return constants.array(node, name, "operand")
 
 
-SIZES: dict[str, SizeConverter] = {
+SIZES: dict[str, Callable[[Node, FileConstants], Sizes]] = {
     "Cast": cast,
     "Concat": concat,
     "Gather": gather,
-    "Shape": shape_of,
     "Unsqueeze": unsqueeze,
 }
 
 
-def convert_size(node: Node, state: Importer) -> bool:
-    """Compute a node of shape arithmetic; false if it is none."""
-    found = SIZES.get(node.op_type)
-    is_size = node.op_type == "Shape" or bool(node.inputs) and state.is_size(node.inputs[0])
-    if found is None or not is_size:
+def fold_size(
+    node: Node, constants: FileConstants, sample: Callable[[Node, str], tuple[int, ...]]
+) -> bool:
+    """Compute a node of shape arithmetic; false if it is none.
+
+    Args:
+        node: of the file.
+        constants: of the file; the result becomes one of them.
+        sample: shape of one sample of a tensor that `node` reads, with the axes of the file.
+    """
+    if node.op_type == "Shape" and node.is_standard:
+        (x,) = node.operands(1)
+        values: Sizes = np.array([0, *sample(node, x)], dtype=np.int64)
+    elif node.op_type in SIZES and node.inputs and constants.is_size(node.inputs[0]):
+        values = SIZES[node.op_type](node, constants)
+    else:
         return False
-    values = found(node, state)
     node.check_all_read()
-    state.raw.put(node.output, values)
+    constants.raw.put(node.output, values)
     return True

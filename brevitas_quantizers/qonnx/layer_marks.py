@@ -27,7 +27,7 @@ _MARK_OP = f"{DOMAIN_STRING}::{MARK}"
 
 
 @dataclass(frozen=True)
-class Mark:
+class LayerMark:
     """Where a layer stood.
 
     Attributes:
@@ -65,21 +65,22 @@ def mark_layers(twin: nn.Module) -> None:
     """Let dropouts and mean pools of the copy that is exported emit marks."""
     for name, module in twin.named_modules():
         if isinstance(module, DROPOUTS):
-            module.forward = partial(_marked, name)
+            module.forward = partial(_marked, name)  # type: ignore[method-assign] # of a copy
         elif isinstance(module, (QuantAvgPool2d, QuantGlobalAvgPool2d)):
-            module.forward = partial(_then, type(module).forward, module, name)
+            forward = partial(_then, type(module).forward, module, name)
+            module.forward = forward  # type: ignore[method-assign] # of a copy
 
 
 def _marked(name: str, input: Tensor) -> Tensor:
-    dynamo = torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing()
+    dynamo = torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing()  # type: ignore[attr-defined] # not in its __all__
     return (_MarkDynamo if dynamo else _MarkTorchScript).apply(input, name)
 
 
-def _then(forward: Any, module: nn.Module, name: str, input: Tensor) -> Tensor:
+def _then(forward: Any, module: Any, name: str, input: Tensor) -> Tensor:
     return forward(module, _marked(name, plain(module.unpack_input(input))))
 
 
-def take_marks_out(graph: onnx.GraphProto) -> list[Mark]:
+def take_marks_out(graph: onnx.GraphProto) -> list[LayerMark]:
     """Remove the nodes again, in place; where they stood."""
     sources: dict[str, tuple[str, tuple[str, ...]]] = {}
     positions: dict[str, int] = {}
@@ -115,7 +116,7 @@ def take_marks_out(graph: onnx.GraphProto) -> list[Mark]:
     infos = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in infos]
     del graph.value_info[:]
     graph.value_info.extend(infos)
-    return [Mark(layer, positions[layer], tuple(places)) for layer, places in readers.items()]
+    return [LayerMark(layer, positions[layer], tuple(places)) for layer, places in readers.items()]
 
 
 def _keep_output_names(

@@ -1,74 +1,46 @@
-"""What an export target can represent; everything else is refused before the export begins."""
+"""What a reader can represent; everything else is refused before the export begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 import brevitas.nn as qnn
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import (
     ExportError,
-    OptionError,
     OverflowMode,
     RoundingMode,
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
+from brevitas_quantizers.onnx_files import Reader
 from brevitas_quantizers.prepare import named_quantizers
 
 from . import finn, qcdq
 
-
-class Target(StrEnum):
-    """Who will read the file."""
-
-    QONNX = "qonnx"
-    """Any reader of standard QONNX."""
-    HLS4ML = "hls4ml"
-    """hls4ml: as QONNX, without per-channel activations."""
-    FINN = "finn"
-    """FINN, which executes every activation as `AP_RND`."""
-    QCDQ = "qcdq"
-    """onnxruntime: QuantizeLinear, Clip, DequantizeLinear and standard operators."""
-
-    @classmethod
-    def parse(cls, target: Target | str) -> Target:
-        """Return the member called `target`.
-
-        Raises:
-            OptionError: no such target.
-        """
-        try:
-            return cls(target)
-        except ValueError:
-            names = ", ".join(member.value for member in cls)
-            raise OptionError(f"export target must be one of {names}, not {target!r}") from None
-
-
 _LABELS = {
-    Target.QONNX: "QONNX",
-    Target.HLS4ML: "hls4ml",
-    Target.FINN: "FINN",
-    Target.QCDQ: "QCDQ",
+    Reader.QONNX: "QONNX",
+    Reader.HLS4ML: "hls4ml",
+    Reader.STOCK_FINN: "FINN",
+    Reader.QCDQ: "QCDQ",
 }
-_MAX_BITS = {Target.FINN: finn.MAX_ACTIVATION_BITS, Target.QCDQ: qcdq.MAX_ACTIVATION_BITS}
+_MAX_BITS = {Reader.STOCK_FINN: finn.MAX_ACTIVATION_BITS, Reader.QCDQ: qcdq.MAX_ACTIVATION_BITS}
 
 
-def activation_roundings(target: Target, signed: bool) -> list[RoundingMode]:
-    """Rounding modes that an activation of a file for `target` can have.
+def activation_roundings(reader: Reader, signed: bool) -> list[RoundingMode]:
+    """Rounding modes that an activation of a file for `reader` can have.
 
     QONNX has a name or an exact pair of nodes for each of them, FINN executes a single one.
     """
-    return finn.roundings(signed) if target is Target.FINN else list(RoundingMode)
+    return finn.roundings(signed) if reader is Reader.STOCK_FINN else list(RoundingMode)
 
 
-def activation_overflows(target: Target) -> list[OverflowMode]:
-    """Overflow modes that an activation of a file for `target` can have."""
+def activation_overflows(reader: Reader) -> list[OverflowMode]:
+    """Overflow modes that an activation of a file for `reader` can have."""
     saturating = [OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM]
-    if target is not Target.QCDQ:
+    if reader is not Reader.QCDQ:
         return saturating
     return [mode for mode in OverflowMode if mode is not qcdq.REFUSED_OVERFLOW]
 
@@ -77,8 +49,8 @@ _FLOAT_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 """Also without parameters of their own, and also what `convert_sync_batchnorm` leaves behind."""
 
 
-def check_model(model: nn.Module, target: Target) -> None:
-    """Refuse a model that `target` would read as a different one.
+def check_model(model: nn.Module, reader: Reader) -> None:
+    """Refuse a model that `reader` would read as a different one.
 
     Quantizers learn their full names (`conv1.weight`) on the way, for errors and node attributes.
     A layer that standard operators cannot express says why in an attribute `no_qonnx_form`.
@@ -93,17 +65,17 @@ def check_model(model: nn.Module, target: Target) -> None:
         raise ExportError(
             f"{type(model).__name__}: the model must have at least one QFX quantizer, not 0"
         )
-    _check_layers(model, target)
+    _check_layers(model, reader)
     _check_parameters(model)
     for name, quantizer in quantizers.items():
         quantizer.who = name
         quantizer.require_initialized()
         if not name.endswith((".weight", ".bias")):
-            _check_activation(name, quantizer, target)
+            _check_activation(name, quantizer, reader)
 
 
-def _check_layers(model: nn.Module, target: Target) -> None:
-    """No layer is a float one, or has no form in the file or in the target."""
+def _check_layers(model: nn.Module, reader: Reader) -> None:
+    """No layer is a float one, or has no form in the file or for the reader."""
     for name, module in model.named_modules():
         if isinstance(module, _FLOAT_NORMS) and not isinstance(module, DerivedConstants):
             raise ExportError(
@@ -119,7 +91,7 @@ def _check_layers(model: nn.Module, target: Target) -> None:
         if reason is not None:
             kind = type(module).__name__
             raise ExportError(f"{name or kind}: {kind} has no exact form in QONNX; {reason}")
-        if target is Target.FINN:
+        if reader is Reader.STOCK_FINN:
             finn.check_layer(name, module)
 
 
@@ -151,12 +123,12 @@ def _quantizer_kind(proxy: object) -> str:
     return f"a {type(proxy).__name__}" if enabled else "none"
 
 
-def _check_activation(name: str, quantizer: FixedPointQuantizer, target: Target) -> None:
+def _check_activation(name: str, quantizer: FixedPointQuantizer, reader: Reader) -> None:
     options = quantizer.options
-    label = _LABELS[target]
+    label = _LABELS[reader]
     modes = (
-        ("rounding", options.rounding, activation_roundings(target, quantizer.signed)),
-        ("overflow", options.overflow, activation_overflows(target)),
+        ("rounding", options.rounding, activation_roundings(reader, quantizer.signed)),
+        ("overflow", options.overflow, activation_overflows(reader)),
     )
     for kind, mode, known in modes:
         if mode not in known:
@@ -166,12 +138,12 @@ def _check_activation(name: str, quantizer: FixedPointQuantizer, target: Target)
                 f"{_kind(quantizer)} activation; these work: {names}"
             )
     width = _width(quantizer)
-    if target in _MAX_BITS and width > _MAX_BITS[target]:
+    if reader in _MAX_BITS and width > _MAX_BITS[reader]:
         raise ExportError(
-            f"{name}: {label} has activations of at most {_MAX_BITS[target]} bits, not {width}; "
-            f"use bit_width={_MAX_BITS[target]}"
+            f"{name}: {label} has activations of at most {_MAX_BITS[reader]} bits, not {width}; "
+            f"use bit_width={_MAX_BITS[reader]}"
         )
-    if target is Target.HLS4ML and quantizer.binary_point.ndim:
+    if reader is Reader.HLS4ML and quantizer.binary_point.ndim:
         raise ExportError(
             f"{name}: hls4ml cannot represent an activation with one binary point per channel "
             f"({quantizer.binary_point.numel()} here); use scaling_per_output_channel=False"

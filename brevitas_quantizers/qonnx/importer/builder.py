@@ -7,19 +7,24 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
-from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
+from brevitas_quantizers.onnx_files import (
+    FileConstants,
+    Node,
+    QuantizedConstant,
+    Quants,
+    Reader,
+    Register,
+)
 
+from .consumers import Consumers
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem
-from .readers import Readers
-from .values import Cast, Constant, Value, meta
+from .values import ActivationCast, ComputedTensor, meta
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
 _HOST_ERRORS = (
@@ -35,19 +40,18 @@ _MAX_FLOAT32_BITS = 24
 _PARAMETER = re.compile(r".\.(weight|bias)$")
 
 
-class Network:
+class NetworkBuilder:
     """What is known about each name of the file, and the torch.fx graph so far.
 
     Attributes:
-        raw: initializers by name.
-        constants: initializers behind a Quant.
+        constants: of the file; what moves or casts them adds to these.
         values: tensors that depend on the input.
         metadata: of the file.
         layers: modules so far.
-        readers: of each tensor.
+        consumers: of each tensor.
         done: outputs of nodes that a layer before them has taken in.
         own_outputs: whether the outputs are those of the file.
-        batch: first dimension of the inputs.
+        batch: first dimension of the inputs in the file, None where it is symbolic.
         ranks: of each node, how many of its type come before it.
     """
 
@@ -57,55 +61,53 @@ class Network:
         nodes: list[Node],
         metadata: Metadata,
         outputs: list[str],
-        reader: str,
+        reader: Reader,
         snap: bool,
     ) -> None:
         self.metadata = metadata
         self.layers = Layers(metadata)
         self.graph = fx.Graph()
-        self.values: dict[str, Value] = {}
-        self.constants: dict[str, Constant] = {}
+        self.values: dict[str, ComputedTensor] = {}
         self.done: set[str] = set()
         self.outputs = outputs
-        self.readers = Readers(nodes, self.outputs)
+        self.consumers = Consumers(nodes, self.outputs)
         self.turns = any(node.is_channels_last for node in nodes)
-        self.raw = RawConstants(graph, nodes)
+        self.constants = FileConstants(graph, nodes)
         self._dropouts = _dropouts(metadata)
         self._starts = _starts(metadata, {node.name: node for node in nodes})
-        self._dropped: dict[tuple[str, str], Value] = {}
-        self._casts: dict[str, list[Cast]] = {}
-        self._by_output: dict[str, Cast] = {}
-        self._waiting: dict[str, tuple[Cast, Callable[[], None]]] = {}
-        self.casts: list[Cast] = []
-        self.quantized: list[Constant] = []
+        self._dropped: dict[tuple[str, str], ComputedTensor] = {}
+        self._casts: dict[str, list[ActivationCast]] = {}
+        self._by_output: dict[str, ActivationCast] = {}
+        self._waiting: dict[str, tuple[ActivationCast, Callable[[], None]]] = {}
+        self.casts: list[ActivationCast] = []
+        self.quantized: list[QuantizedConstant] = []
         self.own_outputs = True
-        self.batch = 1
+        self.batch: int | None = None
         self.ranks = _ranks(nodes)
-        self._read_quantizers(nodes, Quants(nodes, self.raw, outputs, reader, snap))
+        self._read_quantizers(nodes, Quants(nodes, self.constants.raw, outputs, reader, snap))
         self._inputs(graph)
 
     @property
     def needs_double(self) -> bool:
         """Whether float32 cannot hold every code, or the network was exported in float64."""
-        specs = [read.spec for read in (*self.quantized, *self.casts)]
+        specs = [read.spec for read in self.quantized] + [cast.spec for cast in self.casts]
         widest = max((spec.width for spec in specs), default=0)
         return self.metadata.dtype == "float64" or widest > _MAX_FLOAT32_BITS
 
     # What a name stands for ------------------------------------------------------------------
 
-    def operand(self, node: Node, index: int) -> Value:
+    def operand(self, node: Node, index: int) -> ComputedTensor:
         """Operand `index` of `node`, behind the dropouts that stood in front of it.
 
         Raises:
             ModelImportError: it does not depend on the network's input.
         """
-        name = node.inputs[index]
+        name = node.operands(index + 1, max(index + 1, len(node.inputs)))[index]
         if not self.is_computed(name):
-            kind = "is float; it must go through a Quant" if name in self.raw else "is a constant"
-            raise node.refuse(f"its operand {name!r} {kind}")
+            raise self.constants.not_computed(node, name)
         return self.behind_dropouts(name, node.name, index)
 
-    def behind_dropouts(self, name: str, reader: str, index: int) -> Value:
+    def behind_dropouts(self, name: str, reader: str, index: int) -> ComputedTensor:
         """The value of `name`, as operand `index` of the node `reader` has it."""
         if name in self._waiting:  # no layer has taken the input quantizer: it stands alone
             self._waiting.pop(name)[1]()
@@ -115,7 +117,7 @@ class Network:
             if key not in self._dropped:
                 path_in_tree = self.layers.place(path, module)
                 call = self.graph.call_module(path_in_tree, (value.node,))
-                self._dropped[key] = Value(call, value.meta, value.order)
+                self._dropped[key] = ComputedTensor(call, value.meta, value.order)
             value = self._dropped[key]
         return value
 
@@ -123,11 +125,22 @@ class Network:
         """Whether `name` depends on the network's input, as far as nodes were converted."""
         return name in self.values or name in self._waiting
 
-    def look(self, name: str) -> Value | None:
+    def look(self, name: str) -> ComputedTensor | None:
         """Shape and order of axes of `name`, whoever will take the cast that waits there."""
         while name in self._waiting:
             name = self._waiting[name][0].source
         return self.values.get(name)
+
+    def sample(self, node: Node, name: str) -> tuple[int, ...]:
+        """Shape of a sample of `name` with the axes of the file.
+
+        Raises:
+            ModelImportError: it does not depend on the network's input.
+        """
+        value = self.look(name)
+        if value is None:
+            raise self.constants.not_computed(node, name)
+        return value.file_shape[1:]
 
     def start_dropouts(self, node: Node) -> None:
         """Call the dropouts that were called before `node`: gradients add up in that order."""
@@ -135,59 +148,28 @@ class Network:
             if self.is_computed(name):
                 self.behind_dropouts(name, reader, index)
 
-    def constant(self, node: Node, name: str, role: str) -> Constant:
-        """A quantized initializer.
-
-        Raises:
-            ModelImportError: it is float, or computed.
-        """
-        if name in self.constants:
-            return self.constants[name]
-        if name in self.raw:
-            raise node.refuse(
-                f"its {role} {name!r} is float; it must go through a Quant node to be fixed point"
-            )
-        raise node.refuse(f"its {role} {name!r} must be an initializer behind a Quant node")
-
-    def numbers(self, node: Node, name: str, role: str) -> NDArray[np.generic]:
-        """An initializer as it is: a shape, axes, bounds."""
-        if name not in self.raw:
-            raise node.refuse(f"its {role} {name!r} must be an initializer")
-        return self.raw[name]
-
-    def integers(self, node: Node, name: str, role: str) -> tuple[int, ...]:
-        """A small vector of integers."""
-        values = self.numbers(node, name, role)
-        if values.dtype.kind not in "iu" or values.size > 16:
-            raise node.refuse(f"its {role} must be a few integers")
-        return tuple(int(value) for value in values.reshape(-1))
-
-    def is_constant(self, name: str) -> bool:
-        """Whether `name` does not depend on the input."""
-        return name in self.constants or name in self.raw
-
-    def layer_name(self, constant: Constant, node: Node) -> str:
+    def layer_name(self, constant: QuantizedConstant, node: Node) -> str:
         """The layer that holds `constant`: by its own name, its quantizer's, or the reader's."""
         if _PARAMETER.search(constant.name):
             return stem(constant.name)
         return stem(constant.spec.name) or node.name
 
-    def casts_behind(self, name: str, roles: tuple[str, ...] = ("act",)) -> list[Cast]:
+    def casts_behind(self, name: str, roles: tuple[str, ...] = ("act",)) -> list[ActivationCast]:
         """The casts of `roles` that read `name`."""
         found = self._casts.get(name, ())
         return [c for c in found if c.role in roles and c.reader not in self._dropouts]
 
-    def output_cast(self, name: str) -> Cast | None:
+    def output_cast(self, name: str) -> ActivationCast | None:
         """The output quantizer that is the only reader of `name`."""
         found = self.casts_behind(name, ("output",))
-        return found[0] if found and self.readers.count(name) == 1 else None
+        return found[0] if found and self.consumers.count(name) == 1 else None
 
-    def waiting(self, node: Node, index: int) -> Cast | None:
+    def waiting(self, node: Node, index: int) -> ActivationCast | None:
         """The input quantizer that waits in front of operand `index` for its layer."""
         found = self._waiting.get(node.inputs[index])
         return None if found is None else found[0]
 
-    def take(self, cast: Cast) -> Value:
+    def take(self, cast: ActivationCast) -> ComputedTensor:
         """What a waiting input quantizer reads; from now on its layer casts that."""
         del self._waiting[cast.output]
         return self.behind_dropouts(cast.source, *cast.reader)
@@ -203,7 +185,9 @@ class Network:
 
     # Calls -----------------------------------------------------------------------------------
 
-    def emit(self, output: str, call: fx.Node, shape: Tensor, like: Value | None = None) -> None:
+    def emit(
+        self, output: str, call: fx.Node, shape: Tensor, like: ComputedTensor | None = None
+    ) -> None:
         """Make the result of `call` known as `output`.
 
         Args:
@@ -212,7 +196,7 @@ class Network:
             shape: of its result.
             like: the value whose order of axes it shares.
         """
-        self.values[output] = Value(call, shape, None if like is None else like.order)
+        self.values[output] = ComputedTensor(call, shape, None if like is None else like.order)
 
     def function(
         self, node: Node, output: str, target: Callable[..., Any], *args: Any, **kwargs: Any
@@ -223,73 +207,73 @@ class Network:
         call = self.graph.call_function(target, _map(args, lambda v: v.node), kwargs)
         self.emit(output, call, shape)
 
-    def method(self, node: Node, output: str, name: str, value: Value, *args: Any) -> None:
+    def method(self, node: Node, output: str, name: str, value: ComputedTensor, *args: Any) -> None:
         """Call a method of a tensor."""
         with refusing(node):
             shape = getattr(value.meta, name)(*_map(args, lambda v: v.meta))
         call = self.graph.call_method(name, (value.node, *_map(args, lambda v: v.node)))
         self.emit(output, call, shape)
 
-    def plain(self, value: Value) -> Value:
+    def plain(self, value: ComputedTensor) -> ComputedTensor:
         """`value` with the axes in the order of the file."""
         if value.order is None:
             return value
         call = self.graph.call_method("permute", (value.node, *value.order))
-        return Value(call, value.meta.permute(value.order))
+        return ComputedTensor(call, value.meta.permute(value.order))
 
-    def channels_first(self, value: Value) -> Value:
+    def channels_first(self, value: ComputedTensor) -> ComputedTensor:
         """`value`, which the file has with channels last, with channels first."""
         rank = value.meta.ndim
         last = (0, *range(2, rank), 1)
         if value.order == last:
-            return Value(value.node, value.meta)
+            return ComputedTensor(value.node, value.meta)
         value, first = self.plain(value), (0, rank - 1, *range(1, rank - 1))
         call = self.graph.call_method("permute", (value.node, *first))
-        return Value(call, value.meta.permute(first))
+        return ComputedTensor(call, value.meta.permute(first))
 
     # Quantizers ------------------------------------------------------------------------------
 
     def _read_quantizers(self, nodes: list[Node], quants: Quants) -> None:
         """Read every Quant node: constants by their outputs, casts by what they read."""
-        calls: dict[str, int] = {}
+        raw, calls = self.constants.raw, dict[str, int]()
         for node in nodes:
             if not node.is_quant:
                 continue
             spec = quants.read(node)
-            if spec.source in self.raw:
-                constant = Constant.of(spec, self.raw[spec.source], spec.source)
-                self.constants[node.output] = constant
+            if spec.source in raw:
+                constant = QuantizedConstant.of(spec, raw[spec.source], spec.source)
+                self.constants.quantized[node.output] = constant
                 self.quantized.append(constant)
                 continue
             slots = self.metadata.shared(spec.name)
             call = calls[spec.name] = calls.get(spec.name, -1) + 1
             slot = slots[call] if spec.name and call < len(slots) else spec.name
-            cast = Cast(spec, node.output, slot, spec.name)
+            cast = ActivationCast(spec, node.output, slot, spec.name)
             self.casts.append(cast)
             self._by_output[cast.output] = cast
             self._casts.setdefault(cast.source, []).append(cast)
             if spec.half is not None:
                 self.done.add(spec.half.add.output)
 
-    def cast_with_output(self, output: str) -> Cast:
+    def cast_with_output(self, output: str) -> ActivationCast:
         """The cast that defines `output`."""
         return self._by_output[output]
 
-    def wait(self, cast: Cast, alone: Callable[[], None]) -> bool:
+    def wait(self, cast: ActivationCast, alone: Callable[[], None]) -> bool:
         """Leave an input quantizer to the layer that reads it; whether there may be one.
 
         Args:
             cast: the quantizer.
             alone: makes it a layer of its own, for a reader that does not take it.
         """
-        if cast.role != "input" or self.readers.only(cast.output) is None:
+        if cast.role != "input" or self.consumers.only(cast.output) is None:
             return False
         self._waiting[cast.output] = (cast, alone)
         return True
 
     def _inputs(self, graph: onnx.GraphProto) -> None:
         for value in graph.input:
-            if value.name in self.raw:
+            if value.name in self.constants.raw:
                 continue
             kind = value.type.tensor_type
             if kind.elem_type not in _FLOATS:
@@ -300,14 +284,18 @@ class Network:
                     f"input {value.name!r}: must have a batch and at least one more dimension, "
                     f"all but the batch known, not {dims[:16]}"
                 )
-            self.batch = max(dims[0] or 1, 1)
+            self.batch = dims[0] or None
             node = self.graph.placeholder(identifier(value.name))
             try:
-                shape = meta((self.batch, *dims[1:]))
+                shape = meta((self.batch or 1, *map(int, filter(None, dims[1:]))))
             except (RuntimeError, OverflowError, TypeError):
                 text = f"input {value.name!r}: shape {dims[:16]} is impossible"
                 raise ModelImportError(text) from None
-            self.values[value.name] = Value(node, shape)
+            self.values[value.name] = ComputedTensor(node, shape)
+
+
+converts: Register[NetworkBuilder] = Register()
+"""Announces what converts an operation."""
 
 
 @contextmanager
@@ -338,8 +326,8 @@ def _dropouts(metadata: Metadata) -> dict[tuple[str, int], list[tuple[str, nn.Mo
     for item in metadata.dropouts:
         kind, p = kinds.get(str(item.get("type"))), item.get("p")
         behind = item.get("behind")
-        valid = isinstance(p, (int, float)) and 0 <= p <= 1 and isinstance(behind, list)
-        if kind is None or not valid:
+        valid = kind is not None and isinstance(p, (int, float)) and 0 <= p <= 1
+        if kind is None or p is None or not valid or not isinstance(behind, list):
             raise ModelImportError(f"metadata 'qfx': {str(item)[:80]} is no dropout")
         module = kind(float(p))
         for place in behind:
@@ -361,9 +349,9 @@ def _starts(metadata: Metadata, nodes: dict[str, Node]) -> dict[str, list[tuple[
     return found
 
 
-def _map(args: Any, change: Callable[[Value], Any]) -> Any:
+def _map(args: Any, change: Callable[[ComputedTensor], Any]) -> Any:
     """`args` with every value in it, also inside lists, changed."""
-    if isinstance(args, Value):
+    if isinstance(args, ComputedTensor):
         return change(args)
     if isinstance(args, (tuple, list)):
         return type(args)(_map(arg, change) for arg in args)
