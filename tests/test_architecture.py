@@ -86,9 +86,11 @@ ALLOWED = {
     "qfx_plugin.synthesis": {"qfx_plugin.boards", "qfx_plugin.tools"},
     "qfx_plugin.rtl": {
         "brevitas_quantizers.fixed_point",
+        "qfx_plugin.boards",
         "qfx_plugin.ir",
         "qfx_plugin.simulation",
         "qfx_plugin.synthesis",
+        "qfx_plugin.tools",
         "qfx_plugin.units",
         "qfx_plugin.qonnx_import",
     },

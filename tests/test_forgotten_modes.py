@@ -27,7 +27,7 @@ from brevitas_quantizers.nn.tables import _rounds_up
 from brevitas_quantizers.qonnx.exact_nodes import NodeChain, append_cast
 from qfx_plugin.ir import Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.graph.casts import bring_into_range, round_to
-from qfx_plugin.units.requant import overflow_number, rounding_number
+from qfx_plugin.units.modes import overflow_number, rounding_number
 
 FMT = FixedPointFormat(4, 4)
 TRN, SAT = RoundingMode.AP_TRN, OverflowMode.AP_SAT

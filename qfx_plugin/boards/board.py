@@ -11,10 +11,12 @@ from ..errors import OptionError
 SCHEMA = 1
 FAMILIES = ("zynq-ultrascale+", "zynq-7000")
 BUS_WIDTHS = (32, 64, 128)
+USABLE = 0.7
+"""Share of a device's LUTs that a design may plan for: routing needs the rest."""
 
 
 @dataclass(frozen=True)
-class Resources:
+class DeviceResources:
     """What the programmable logic holds, in pieces.
 
     Attributes:
@@ -36,6 +38,16 @@ class Resources:
     dsp_cell: str = setting(choices=("DSP48E1", "DSP48E2"))
     bram36: int = setting(minimum=0)
     uram: int = setting(0, minimum=0)
+
+    @property
+    def plannable_lut(self) -> int:
+        """LUTs that a design may plan for."""
+        return int(USABLE * self.lut)
+
+    @property
+    def carry_bits(self) -> int:
+        """Bits of a carry cell."""
+        return int(self.carry_cell.removeprefix("CARRY"))
 
     def counts(self) -> dict[str, int]:
         """The pieces by the names that reports use."""
@@ -162,7 +174,7 @@ class Board:
     family: str = setting(choices=FAMILIES)
     part: str = setting()
     board_part: str = setting()
-    resources: Resources = field()
+    resources: DeviceResources = field()
     clock: Clock = field()
     ps: Processor = field()
     control: Control = field()

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Add, Constant, FixedType, Graph, Multiply, Op, PRelu, Quantize, Weight
+from qfx_plugin.ir.types import Codes
 from qfx_plugin.units.digits import signed_bits
 
 from .stage import SHORTCUT, SUMS
-
-Codes: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

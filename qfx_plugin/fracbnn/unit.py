@@ -17,17 +17,15 @@ import numpy as np
 
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import Graph, Quantize
-from qfx_plugin.simulation.lanes import Lanes
-from qfx_plugin.simulation.simulate import Beats, compile_module
-from qfx_plugin.units.digits import Digits, khot_digits
-from qfx_plugin.units.mvu import mvu_sources
-from qfx_plugin.units.requant import overflow_number, rounding_number
+from qfx_plugin.simulation import Beats, Lanes, compile_module
+from qfx_plugin.units.digits import SlotDigits, khot_digits
+from qfx_plugin.units.modes import overflow_number, rounding_number
+from qfx_plugin.units.sources import sources_of, used_in
 
 from .stage import SHORTCUT, SUMS
 from .steps import Affine, Cast, Codes, Join, Step, bits_of, chain
 
 DATAPATHS = ("khot", "mul")
-_SV = Path(__file__).parent / "sv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +60,7 @@ class ElementWiseUnit:
         folder.mkdir(parents=True, exist_ok=True)
         source = folder / f"{self.name}.sv"
         source.write_text(self.text, encoding="ascii")
-        used = [path for path in mvu_sources() if f"{path.stem} " in self.text]
-        return [*used, *sorted(_SV.glob("*.sv")), source]
+        return [*sources_of(*used_in(self.text)), source]
 
     def run(self, sums: Codes, shortcut: Codes, folder: Path) -> Codes:
         """Simulate in Verilator: (positions, channels) codes to (positions, channels) codes.
@@ -213,7 +210,7 @@ class _Writer:
     def _cast(self, step: Cast) -> None:
         y = self._new(step.result)
         self._instance(
-            "qfx_cast", f".en(1'b1), .x({self.x}), .extra(1'b0), .y({y})",
+            "qfx_cast", f".en(1'b1), .x({self.x}), .block(1'b0), .block_q(1'b0), .y({y})",
             IW=step.width, OW=step.result, SHIFT=step.shift,
             ROUNDING=rounding_number(step.op.rounding), OVERFLOW=overflow_number(step.op.overflow),
         )  # fmt: skip
@@ -246,10 +243,10 @@ class _Writer:
         digits = _digits(step)
         sign = f"{self.x}[{step.width - 1}]"
         total = self._rom("offset", step.offset, step.result, self.cycle)
-        x, place = self.x, 0
+        x, low = self.x, 0
         codes = digits.field()[:, 0]
         for k, slot in enumerate(digits.slots):
-            words = (codes >> place) & ((1 << slot.bits) - 1)
+            words = (codes >> low) & ((1 << slot.bits) - 1)
             here = self.cycle + k
             digit = self._rom(f"digit{k}", words[: self.channels], slot.bits, here)
             if step.one is not None:
@@ -260,7 +257,7 @@ class _Writer:
                 "qfx_digit_add", f".x({x}), .digit({digit}), .a({total}), .y({y})",
                 XW=step.width, SPAN=slot.span, LOW=slot.low + step.product_shift, YW=step.result,
             )  # fmt: skip
-            total, place = y, place + slot.bits
+            total, low = y, low + slot.bits
             if k + 1 < len(digits.slots):
                 x = self._delayed(x, step.width, 1)
                 sign = f"{x}[{step.width - 1}]"
@@ -291,7 +288,7 @@ class _Writer:
         self._sum((offset, step.result), (product, width), step.product_shift, step.result)
 
 
-def _digits(step: Affine) -> Digits:
+def _digits(step: Affine) -> SlotDigits:
     """Digits of every channel's factor, and in the last row of 1 where positive x needs it."""
     factor = step.factor
     if factor.k is None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..ir import interpret
 from ..simulation.lanes import Lanes, Words
+from ..tools.verilog import packages_first
 from .border import entry_codes
 from .graph.kernel import Tensor
 from .network import RtlNetwork, beats_of
@@ -43,7 +44,8 @@ def write_bench(network: RtlNetwork, folder: Path, inputs: Mapping[str, NDArray[
         beats[tensor.port] = len(rows)
     text = _streaming(network, beats) if streaming else _unrolled(network, beats)
     (bench / "tb.sv").write_text(text, encoding="utf-8")
-    sources = sorted(name for name in network.files if name.endswith((".v", ".sv")))
+    files = sorted(network.files.items())
+    sources = packages_first({name: text for name, text in files if name.endswith((".v", ".sv"))})
     script = (TEMPLATES / "run.sh").read_text(encoding="utf-8")
     script = script.replace("@SOURCES@", " ".join(f"../rtl/{name}" for name in sources))
     path = bench / "run.sh"

@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, VerificationError
 from ..ir import FixedTensor, Graph, interpret
 from ..ir.ops.base import column
-from ..simulation.lanes import Codes
-from ..simulation.model import Source
-from ..simulation.simulate import (
+from ..simulation import (
     Beats,
+    Codes,
     Expect,
     Pattern,
     Simulation,
     StreamResult,
+    VerilogModule,
     compile_module,
     compile_modules,
 )
@@ -199,8 +199,8 @@ def compile_together(networks: Sequence[RtlNetwork]) -> None:
         sources = []
         for number, network in enumerate(networks):
             folder = Path(name) / str(number)
-            paths = network.write(folder)
-            sources.append(Source(paths, network.name, memories=sorted(folder.glob("*.mem"))))
+            paths, memories = network.write(folder), sorted(folder.glob("*.mem"))
+            sources.append(VerilogModule(paths, network.name, memories=memories))
         simulations = compile_modules(sources, quick=True)
     for network, simulation in zip(networks, simulations, strict=True):
         vars(network)["simulation"] = simulation  # where `cached_property` looks

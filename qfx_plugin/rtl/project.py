@@ -10,10 +10,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..boards import Board
 from ..errors import OptionError, TargetError
 from ..ir import Graph, Weighted
 from ..ir.passes import apply
-from ..synthesis.budget import XCZU3EG, Budget
+from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
 from .bench import write_bench
 from .border import border, hardware_ops
@@ -68,7 +69,7 @@ def compile_rtl(
     options: RtlOptions | None = None,
     samples: int = 64,
     seed: int = 0,
-    budget: Budget = XCZU3EG,
+    board: Board = ULTRA96,
 ) -> RtlNetwork:
     """Write a network as Verilog, with a test bench that checks itself and a report.
 
@@ -81,7 +82,7 @@ def compile_rtl(
         options: style, pipelining and folding.
         samples: number of random samples in the test bench.
         seed: of these samples.
-        budget: the device that folding is chosen for and the report compares with; nothing is
+        board: the device that folding is chosen for and the report compares with; nothing is
             refused.
 
     Raises:
@@ -93,35 +94,35 @@ def compile_rtl(
     options = options or RtlOptions()
     if samples < 1:
         raise OptionError(f"samples must be at least 1, not {samples}")
-    network = build_network(_as_graph(model), options, budget)
+    network = build_network(_as_graph(model), options, board)
     folder = Path(out_dir)
     network.write(folder / "rtl")
     write_bench(network, folder, random_inputs(network.graph, samples, seed))
-    report = describe(network, options, budget)
+    report = describe(network, options, board)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return network
 
 
 def build_network(
-    graph: Graph, options: RtlOptions | None = None, budget: Budget = XCZU3EG
+    graph: Graph, options: RtlOptions | None = None, board: Board = ULTRA96
 ) -> RtlNetwork:
     """The network as Verilog in memory; see `compile_rtl`."""
     options = options or RtlOptions()
     graph.verify()
-    style = _automatic_style(graph, options, budget) if options.style == "auto" else options.style
+    style = _automatic_style(graph, options, board) if options.style == "auto" else options.style
     if style == "streaming":
         from .stream.compose import build_streaming
 
-        return build_streaming(graph, options, budget)
+        return build_streaming(graph, options, board)
     return build_unrolled(graph, options)
 
 
-def _automatic_style(graph: Graph, options: RtlOptions, budget: Budget) -> str:
+def _automatic_style(graph: Graph, options: RtlOptions, board: Board) -> str:
     """Unrolled if that is small for the device, or small at all and no streaming form exists."""
     if options.fold:
         return "streaming"
-    count = products(graph)
-    if count <= UNROLLED_TERMS * min(budget.lut, XCZU3EG.lut) // XCZU3EG.lut:
+    count, most = products(graph), ULTRA96.resources.lut
+    if count <= UNROLLED_TERMS * min(board.resources.lut, most) // most:
         return "unrolled"
     return "unrolled" if count <= UNROLLED_TERMS and not _streams(graph) else "streaming"
 
@@ -167,7 +168,7 @@ def products(graph: Graph) -> int:
     )
 
 
-def describe(network: RtlNetwork, options: RtlOptions, budget: Budget = XCZU3EG) -> dict[str, Any]:
+def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -> dict[str, Any]:
     """The report: what was made, and how names and formats map to ports."""
     return {
         "version": 1,
@@ -179,7 +180,7 @@ def describe(network: RtlNetwork, options: RtlOptions, budget: Budget = XCZU3EG)
         "latency": network.latency,
         "interval": network.interval,
         "products": products(network.graph),
-        "fit": fit_report(network, budget),
+        "fit": fit_report(network, board),
         "inputs": [_port(tensor, network.style) for tensor in network.inputs],
         "outputs": [_port(tensor, network.style) for tensor in network.outputs],
         **network.facts,

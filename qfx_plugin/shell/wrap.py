@@ -16,14 +16,12 @@ from ..driver.layout import Layout
 from ..errors import OptionError, TargetError
 from ..ir import Graph
 from ..rtl.border import border
-from ..units.mvu import STREAM_SV
+from ..units.sources import sources_of, used_in
 from .axi_top import top_text
 from .core import CorePorts, core_text
 from .tensors import input_tensor, output_tensor, slot
 
 SV = Path(__file__).parent / "sv"
-FLOW = ("qfx_fifo.sv", "qfx_flow.sv")
-"""Sources of the RTL path that make a stream of a network with plain ports."""
 
 BUS_WIDTHS = (32, 64, 128)
 
@@ -139,9 +137,10 @@ def wrap(network: NetworkRtl, place: Place | None = None, bus_bits: int = 64) ->
     )
     core = f"{network.name}_core"
     sources = {path.name: path.read_text("utf-8") for path in sorted(SV.glob("*.sv"))}
-    if not streaming:
-        sources |= {name: (STREAM_SV / name).read_text("utf-8") for name in FLOW}
     sources[f"{core}.sv"] = core_text(ports, core, x, y)
+    units = sources_of(*used_in("".join(sources.values())))
+    sources |= {path.name: path.read_text("utf-8") for path in units}
+    sources = {name: text for name, text in sources.items() if name not in network.files}
     own = {**network.files, **sources}
     description = replace(description, network_id=network_id(own, description))
     words = [_format_word(description.inputs, x), _format_word(description.outputs, y)]

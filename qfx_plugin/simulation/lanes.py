@@ -71,8 +71,8 @@ class Lanes:
         array = array.astype(np.int64)
         self._check_range(array)
         bits = np.zeros((len(array), 32 * self.words), dtype=np.uint8)
-        lane, place = self._places
-        bits[:, : self.bits] = (array[:, lane] >> place) & 1
+        lane, bit = self._bit_positions
+        bits[:, : self.bits] = (array[:, lane] >> bit) & 1
         return np.packbits(bits, axis=1, bitorder="little").view("<u4").astype(np.uint32)
 
     def unpack(self, words: Words) -> Codes:
@@ -92,8 +92,8 @@ class Lanes:
         return codes
 
     @cached_property
-    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """For each bit of a beat: its lane, and its place within the lane."""
+    def _bit_positions(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """For each bit of a beat: its lane, and its position within the lane."""
         widths = np.array(self.widths, dtype=np.int64)
         lane = np.repeat(np.arange(len(widths)), widths)
         starts = np.cumsum(widths) - widths

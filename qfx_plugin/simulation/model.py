@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import TargetError
 from ..tools import compiler, verilator
 from ..tools.cache import cache_dir
-from .model_cpp import FLAGS, HARNESS, QUICK_FLAGS, Port, compile_classes, prefix
+from .model_cpp import FLAGS, HARNESS, QUICK_FLAGS, VerilogPort, compile_classes, prefix
 
 OPTIONS = (
     *("--x-assign", "unique", "--x-initial", "unique", "--assert"),
@@ -27,11 +27,11 @@ KEPT = 400
 
 
 @dataclass(frozen=True)
-class Source:
+class VerilogModule:
     """A module and what it is translated from.
 
     Attributes:
-        paths: Verilog and SystemVerilog files, packages first.
+        paths: Verilog and SystemVerilog files in any order.
         top: name of the module.
         parameters: values of its parameters.
         include_dirs: folders searched for included files.
@@ -61,7 +61,7 @@ class CompiledModel:
 
     top: str
     library: Path
-    ports: tuple[Port, ...]
+    ports: tuple[VerilogPort, ...]
     trace: bool
     number: int = 0
 
@@ -80,18 +80,22 @@ def build_model(
 
     `harness` is the C++ that drives the model: the functions that the shared library exports.
     """
-    source = Source(sources, top, parameters, include_dirs, defines, memories)
+    source = VerilogModule(sources, top, parameters, include_dirs, defines, memories)
     (model,) = build_models([source], trace=trace, harness=harness)
     return model
 
 
 def build_models(
-    sources: Sequence[Source], *, trace: bool = False, harness: Path = HARNESS, quick: bool = False
+    modules: Sequence[VerilogModule],
+    *,
+    trace: bool = False,
+    harness: Path = HARNESS,
+    quick: bool = False,
 ) -> list[CompiledModel]:
     """Translate modules and compile them into one library.
 
     Args:
-        sources: the modules; more than one with the usual harness only.
+        modules: the modules; more than one with the usual harness only.
         trace: whether waveforms are wanted.
         harness: the C++ that drives the model.
         quick: compile fast for a run that is short.
@@ -101,25 +105,25 @@ def build_models(
         TargetError: the sources are wrong; the text holds the first error.
     """
     flags = QUICK_FLAGS if quick else FLAGS
-    for path in (path for source in sources for path in (*source.paths, *source.memories)):
+    for path in (path for module in modules for path in (*module.paths, *module.memories)):
         if not Path(path).is_file():
             raise TargetError(f"Verilog source {path} does not exist")
     options = [*OPTIONS, "--trace-vcd"] if trace else list(OPTIONS)
-    folder = cache_dir() / "verilator" / library_key(sources, [flags, options, harness.read_text()])
+    folder = cache_dir() / "verilator" / library_key(modules, [flags, options, harness.read_text()])
     if not (folder / "model.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
             work = Path(temporary) / "model"
             classes = work / "cpp"
             classes.mkdir(parents=True)
-            for number, source in enumerate(sources):
-                _translate(source, classes, number, folder, options)
+            for number, module in enumerate(modules):
+                _translate(module, classes, number, folder, options)
             ports = compile_classes(
-                classes, work / "model.so", len(sources),
+                classes, work / "model.so", len(modules),
                 trace=trace, harness=harness, flags=flags, cache=folder.parent,
             )  # fmt: skip
             shutil.rmtree(classes)
-            _keep_memories(sources, work)
+            _keep_memories(modules, work)
             rows = [[asdict(port) for port in row] for row in ports]
             (work / "model.json").write_text(json.dumps(rows))
             _move_into_place(work, folder)
@@ -128,36 +132,40 @@ def build_models(
     rows = json.loads((folder / "model.json").read_text())
     return [
         CompiledModel(
-            source.top, folder / "model.so", tuple(Port(**port) for port in row), trace, number
+            module.top,
+            folder / "model.so",
+            tuple(VerilogPort(**port) for port in row),
+            trace,
+            number,
         )
-        for number, (source, row) in enumerate(zip(sources, rows, strict=True))
+        for number, (module, row) in enumerate(zip(modules, rows, strict=True))
     ]
 
 
 def _translate(
-    source: Source, classes: Path, number: int, folder: Path, options: Sequence[str]
+    module: VerilogModule, classes: Path, number: int, folder: Path, options: Sequence[str]
 ) -> None:
     copies = classes / f"sources{number}"
     copies.mkdir()
     verilator.translate(
-        _with_memories(source, copies, folder / str(number)),
-        source.top,
+        _with_memories(module, copies, folder / str(number)),
+        module.top,
         classes,
         prefix=prefix(number),
-        parameters=source.parameters,
-        include_dirs=source.include_dirs,
-        defines=source.defines,
+        parameters=module.parameters,
+        include_dirs=module.include_dirs,
+        defines=module.defines,
         options=options,
     )
 
 
-def _with_memories(source: Source, copies: Path, folder: Path) -> list[Path]:
+def _with_memories(module: VerilogModule, copies: Path, folder: Path) -> list[Path]:
     """The sources, copied where they name a memory: the copy has the memory's full path."""
     result = []
-    for path in map(Path, source.paths):
+    for path in map(Path, module.paths):
         text = path.read_text(encoding="utf-8")
         changed = text
-        for memory in source.memories:
+        for memory in module.memories:
             changed = changed.replace(f'"{memory.name}"', f'"{(folder / memory.name).as_posix()}"')
         if changed != text:
             path = copies / f"with_memories_{path.name}"
@@ -166,23 +174,23 @@ def _with_memories(source: Source, copies: Path, folder: Path) -> list[Path]:
     return result
 
 
-def _keep_memories(sources: Sequence[Source], work: Path) -> None:
-    for number, source in enumerate(sources):
-        if source.memories:
+def _keep_memories(modules: Sequence[VerilogModule], work: Path) -> None:
+    for number, module in enumerate(modules):
+        if module.memories:
             (work / str(number)).mkdir()
-            for memory in source.memories:
+            for memory in module.memories:
                 shutil.copy(memory, work / str(number))
 
 
-def library_key(sources: Sequence[Source], facts: Sequence[object]) -> str:
+def library_key(modules: Sequence[VerilogModule], facts: Sequence[object]) -> str:
     """Name of the folder in the cache: a digest of all that the library follows from."""
     digest = hashlib.sha256(repr([verilator.version(), compiler.version(), *facts]).encode())
-    for source in sources:
-        own = [source.top, sorted(source.parameters.items()), sorted(source.defines.items())]
-        own += [str(cache_dir())] if source.memories else []
+    for module in modules:
+        own = [module.top, sorted(module.parameters.items()), sorted(module.defines.items())]
+        own += [str(cache_dir())] if module.memories else []
         digest.update(repr(own).encode())
-        headers = [p for d in source.include_dirs for p in sorted(Path(d).glob("*.*v*"))]
-        for path in map(Path, [*source.paths, *sorted(source.memories), *headers]):
+        headers = [p for d in module.include_dirs for p in sorted(Path(d).glob("*.*v*"))]
+        for path in map(Path, [*module.paths, *sorted(module.memories), *headers]):
             content = path.read_bytes()
             digest.update(f"{path.name} {len(content)} ".encode())
             digest.update(content)

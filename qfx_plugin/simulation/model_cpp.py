@@ -29,7 +29,7 @@ _BYTES = {"8": 1, "16": 2, None: 4, "64": 8}
 
 
 @dataclass(frozen=True)
-class Port:
+class VerilogPort:
     """A port of a module.
 
     Attributes:
@@ -64,7 +64,7 @@ def compile_classes(
     harness: Path,
     flags: Sequence[str],
     cache: Path,
-) -> list[list[Port]]:
+) -> list[list[VerilogPort]]:
     """Compile the classes that Verilator wrote into a shared library; one list of ports per module.
 
     All is one translation unit: one pass over Verilator's headers.
@@ -138,14 +138,14 @@ def _runtime(cache: Path, trace: bool, harnesses: Sequence[Path]) -> list[Path]:
     return objects
 
 
-def _ports(header: str) -> tuple[list[Port], list[tuple[str, int]]]:
+def _ports(header: str) -> tuple[list[VerilogPort], list[tuple[str, int]]]:
     """Ports of a top class; and member and size in bytes of each."""
-    ports: list[Port] = []
+    ports: list[VerilogPort] = []
     members = []
     for direction, kind, member, msb, lsb in _PORT.findall(header):
         width = int(msb) - int(lsb) + 1
         name = re.sub(r"___0([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), member)
-        ports.append(Port(name, len(ports), width, direction == "IN"))
+        ports.append(VerilogPort(name, len(ports), width, direction == "IN"))
         members.append((member, 4 * -(-width // 32) if kind == "W" else _BYTES[kind or None]))
     if not ports:
         raise TargetError("the module has no port that can be driven")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lanes import Words
-from .model import CompiledModel, Port
+from .model import CompiledModel, VerilogPort
 
 _VOID, _INT, _LONG = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
@@ -104,15 +104,15 @@ class Session:
     ) -> None:
         self._library.qfx_close(self._handle)
 
-    def put(self, port: Port, words: Words) -> None:
+    def put(self, port: VerilogPort, words: Words) -> None:
         """Set an input port; `words` is (1, words) uint32."""
         padded = _widen(words, port)
         self._library.qfx_put(self._handle, port.index, padded.ctypes.data)
 
     def pipeline(
         self,
-        feeds: Sequence[tuple[Port, Words]],
-        drains: Sequence[tuple[Port, Words]],
+        feeds: Sequence[tuple[VerilogPort, Words]],
+        drains: Sequence[tuple[VerilogPort, Words]],
         samples: int,
         latency: int,
         interval: int,
@@ -161,13 +161,13 @@ def load(library: Path) -> Any:
     return handle
 
 
-def _widen(words: Words, port: Port) -> Words:
+def _widen(words: Words, port: VerilogPort) -> Words:
     """The beats with as many words as the port has, which is how many the harness copies."""
     missing = max(port.words - words.shape[1], 0)
     return np.ascontiguousarray(np.pad(words, ((0, 0), (0, missing))), dtype=np.uint32)
 
 
-def _table(ports: Sequence[tuple[Port, Words]]) -> tuple[Any, ...]:
+def _table(ports: Sequence[tuple[VerilogPort, Words]]) -> tuple[Any, ...]:
     size = max(len(ports), 1)
     return (
         len(ports),

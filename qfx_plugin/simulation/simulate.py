@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OptionError, VerificationError
 from .lanes import Codes, Lanes
-from .model import CompiledModel, Port, Source, build_model, build_models
+from .model import CompiledModel, VerilogModule, VerilogPort, build_model, build_models
 from .session import Session, StreamBuffer
 
 CLOCKS = ("clk", "aclk", "ap_clk", "ap_clk2x")
@@ -116,7 +116,7 @@ def compile_module(
     """Translate and compile module `top`, or take it from the cache.
 
     Args:
-        sources: Verilog and SystemVerilog files, packages first.
+        sources: Verilog and SystemVerilog files in any order.
         top: name of the module.
         parameters: values of its parameters.
         include_dirs: folders searched for included files.
@@ -135,17 +135,17 @@ def compile_module(
     return Simulation(model)
 
 
-def compile_modules(sources: Sequence[Source], *, quick: bool = False) -> list[Simulation]:
+def compile_modules(modules: Sequence[VerilogModule], *, quick: bool = False) -> list[Simulation]:
     """Several modules in one library: much faster than one by one if they are small.
 
     Args:
-        sources: the modules.
+        modules: each with its files.
         quick: compile faster, for short runs: these are three to five times as long.
 
     Raises:
         ToolMissingError, TargetError: as `compile_module`.
     """
-    return [Simulation(model) for model in build_models(sources, quick=quick)]
+    return [Simulation(model) for model in build_models(modules, quick=quick)]
 
 
 class Simulation:
@@ -162,7 +162,7 @@ class Simulation:
         self._reset = next((p for p in model.ports if p.name.lower() in RESETS), None)
 
     @property
-    def ports(self) -> dict[str, Port]:
+    def ports(self) -> dict[str, VerilogPort]:
         """The module's ports by name."""
         return {port.name: port for port in self.model.ports}
 
@@ -292,7 +292,7 @@ class Simulation:
             session.put(port, lanes.pack([[value]]))
         return session
 
-    def _find(self, name: str) -> Port:
+    def _find(self, name: str) -> VerilogPort:
         try:
             return self._by_name[name.lower()]
         except KeyError:
@@ -301,7 +301,7 @@ class Simulation:
                 f"module {self.model.top!r} has no port {name!r}; it has {names}"
             ) from None
 
-    def _port(self, name: str, lanes: Lanes) -> Port:
+    def _port(self, name: str, lanes: Lanes) -> VerilogPort:
         port = self._find(name)
         if lanes.bits > port.width:
             raise DataError(f"port {name!r} has {port.width} bits; its lanes need {lanes.bits}")

@@ -1,7 +1,7 @@
 """What a design costs on an FPGA, estimated by Yosys.
 
     report = estimate(unit.write(folder), unit.name, memories=folder.glob("*.mem"))
-    report.total.lut, report.depth, report.exceeds(XCZU3EG)
+    report.total.lut, report.depth, report.exceeds(load_board("ultra96-v2"))
 
 These are **Yosys estimates**: logic mapped to UltraScale+ cells (`synth_xilinx -family xcup`), not
 placed and not routed. LUT counts of adder graphs came within -3 to +13 % of Vivado's after routing
@@ -32,12 +32,19 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from ..boards import Board, load_board
 from ..errors import TargetError
 from ..tools import yosys
 from ..tools.cache import cache_dir
-from .budget import XCZU3EG, Budget
+from ..tools.verilog import packages_first
 from .netlist import logic_depth
 from .rtlil import merge_equal_modules, users_of
+
+FAMILIES = {"zynq-ultrascale+": "xcup", "zynq-7000": "xc7"}
+"""What Yosys calls the family of a board's device."""
+
+ULTRA96 = load_board("ultra96-v2")
+"""The board that a design is compared with where none is named."""
 
 FORMAT = 2
 """Raised when what is counted changes: older cache entries are then ignored."""
@@ -124,33 +131,31 @@ class ResourceEstimate:
     seconds: float = 0.0
     peak_gb: float = 0.0
 
-    def used(self, budget: Budget = XCZU3EG) -> dict[str, tuple[float, int]]:
+    def used(self, board: Board = ULTRA96) -> dict[str, tuple[float, int]]:
         """(needed, there) by kind of resource."""
-        need = self.total
+        need, there = self.total, board.resources
+        carry = need.carry8 if there.carry_bits == 8 else need.carry4
         return {
-            "LUT": (need.all_luts, budget.lut),
-            "FF": (need.ff, budget.ff),
-            f"CARRY{budget.carry_bits}": (
-                need.carry8 if budget.carry_bits == 8 else need.carry4,
-                budget.carry,
-            ),
-            "DSP": (need.dsp, budget.dsp),
-            "BRAM36": (need.bram36, budget.bram36),
+            "LUT": (need.all_luts, there.lut),
+            "FF": (need.ff, there.ff),
+            there.carry_cell: (carry, there.carry),
+            "DSP": (need.dsp, there.dsp),
+            "BRAM36": (need.bram36, there.bram36),
         }
 
-    def exceeds(self, budget: Budget = XCZU3EG) -> list[str]:
+    def exceeds(self, board: Board = ULTRA96) -> list[str]:
         """One line for each resource that the device has too little of; empty if all fits."""
         return [
             f"{self.top} needs {need:,g} {name}, {need / there:.2f} times the {there:,} of "
-            f"{budget.device} (Yosys estimate)"
-            for name, (need, there) in self.used(budget).items()
+            f"{board.part} (Yosys estimate)"
+            for name, (need, there) in self.used(board).items()
             if need > there
         ]
 
-    def table(self, budget: Budget = XCZU3EG) -> str:
+    def table(self, board: Board = ULTRA96) -> str:
         """Needed, available and per cent, as text."""
-        rows = [f"{self.top}: {self.tool} estimate, not placed or routed; {budget.device}"]
-        for name, (need, there) in self.used(budget).items():
+        rows = [f"{self.top}: {self.tool} estimate, not placed or routed; {board.part}"]
+        for name, (need, there) in self.used(board).items():
             rows.append(f"  {name:<7}{need:>10,g} of {there:>8,}  {100 * need / there:6.1f} %")
         rows.append(f"  logic depth {self.depth} LUTs; {self.seconds:.0f} s, {self.peak_gb:.1f} GB")
         return "\n".join(rows)
@@ -176,7 +181,7 @@ def estimate(
     """Synthesise module `top` and count its cells, or take the result from the cache.
 
     Args:
-        sources: Verilog and SystemVerilog files, packages first.
+        sources: Verilog and SystemVerilog files in any order.
         top: name of the module.
         parameters: values of its parameters; text is Verilog source.
         memories: files for $readmemh, which the sources name without a folder.
@@ -196,6 +201,7 @@ def estimate(
     for path in [*sources, *memories]:
         if not path.is_file():
             raise TargetError(f"source {path} does not exist")
+    sources = packages_first({path: path.read_text("utf-8", "replace") for path in sources})
     options = {"top": top, "parameters": dict(parameters or {}), "family": family}
     options |= {"dsp": dsp, "flatten": flatten, "tool": yosys.version(), "format": FORMAT}
     if any(path.name.startswith(GRAPH_PARTS) for path in sources):

@@ -18,6 +18,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ..errors import TargetError, ToolMissingError
+from .verilog import packages_first
 
 OLDEST = (5, 20)
 """Earlier versions lack `--main` clean-ups and SystemVerilog that FINN's RTL library needs."""
@@ -97,7 +98,7 @@ def translate(
     """Write the C++ classes of module `top` into `folder`.
 
     Args:
-        sources: Verilog and SystemVerilog files, packages first.
+        sources: Verilog and SystemVerilog files in any order.
         top: name of the module.
         folder: where the classes go.
         prefix: name of the top class.
@@ -145,7 +146,8 @@ def _sources(
     result += [f"-G{name}={_literal(value)}" for name, value in (parameters or {}).items()]
     result += [f"-I{folder}" for folder in include_dirs]
     result += [f"+define+{name}={value}" for name, value in (defines or {}).items()]
-    return [*result, *map(str, sources)]
+    texts = {str(path): Path(path).read_text("utf-8", "replace") for path in sources}
+    return [*result, *packages_first(texts)]
 
 
 def _literal(value: int | str) -> str:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import KHotDigits, encode_khot
 
 from ..errors import TargetError
+from ..ir.types import Codes
 
-Codes = NDArray[np.int64]
 MAX_BITS = 60
 """Widest accumulator: the width functions of the SystemVerilog count in 64 bits."""
 
@@ -55,7 +54,7 @@ class Slot:
 
 
 @dataclass(frozen=True, eq=False)
-class Digits:
+class SlotDigits:
     """Every weight of a matrix, digit by digit.
 
     Attributes:
@@ -76,12 +75,12 @@ class Digits:
     def field(self) -> Codes:
         """(rows, columns) codes for the weight memory: slot 0 in the lowest bits."""
         codes = np.zeros(self.signs.shape[:2], dtype=np.int64)
-        place = 0
+        low = 0
         for k, slot in enumerate(self.slots):
             sign, shift = self.signs[:, :, k], self.shifts[:, :, k]
             digit = ((sign < 0) * 2 + (sign != 0)) << slot.shift_bits | shift
-            codes |= digit << place
-            place += slot.bits
+            codes |= digit << low
+            low += slot.bits
         return codes
 
     @property
@@ -113,7 +112,7 @@ class Digits:
         return total
 
 
-def khot_digits(codes: Codes, k: int, alphabet: KHotDigits | str) -> Digits:
+def khot_digits(codes: Codes, k: int, alphabet: KHotDigits | str) -> SlotDigits:
     """K-hot weights in as few and as narrow slots as hold them.
 
     Weights with all K digits decide the windows; those with fewer digits go where they widen them
@@ -133,27 +132,27 @@ def khot_digits(codes: Codes, k: int, alphabet: KHotDigits | str) -> Digits:
     ]
     k = max((len(pairs) for pairs in found), default=0) or 1
     windows: list[tuple[int, int] | None] = [None] * k
-    places: dict[int, tuple[int, ...]] = {}
+    slot_choices: dict[int, tuple[int, ...]] = {}
     for position in sorted(range(len(found)), key=lambda i: -len(found[i])):
         shifts = [shift for shift, _ in found[position]]
         choices = combinations(range(k), len(shifts))
-        places[position] = min(choices, key=lambda choice: _growth(windows, choice, shifts))
-        windows = _widened(windows, places[position], shifts)
+        slot_choices[position] = min(choices, key=lambda choice: _growth(windows, choice, shifts))
+        windows = _widened(windows, slot_choices[position], shifts)
     signs = np.zeros((len(values), k), dtype=np.int64)
     shifts_of = np.zeros((len(values), k), dtype=np.int64)
     slots = [Slot(*((w[0], w[1] - w[0]) if w else (0, 0))) for w in windows]
-    for position, choice in places.items():
+    for position, choice in slot_choices.items():
         for slot, (shift, sign) in zip(choice, found[position], strict=True):
             signs[position, slot] = sign
             shifts_of[position, slot] = shift - slots[slot].low
     order = sorted(range(k), key=lambda slot: slots[slot].low)
     index = index.reshape(codes.shape)
-    return Digits(
+    return SlotDigits(
         tuple(slots[slot] for slot in order), signs[index][..., order], shifts_of[index][..., order]
     )
 
 
-def radix4_digits(codes: Codes, width: int) -> Digits:
+def radix4_digits(codes: Codes, width: int) -> SlotDigits:
     """Any weights in radix 4: digits -2 to 2 from overlapping groups of three bits.
 
     Args:
@@ -166,7 +165,7 @@ def radix4_digits(codes: Codes, width: int) -> Digits:
     before = np.where(position == 0, 0, bits >> np.maximum(2 * position - 1, 0) & 1)
     value = -2 * (bits >> (2 * position + 1) & 1) + (bits >> (2 * position) & 1) + before
     slots = tuple(Slot(2 * i, 1) for i in range(count))
-    return Digits(slots, np.sign(value), (np.abs(value) == 2).astype(np.int64))
+    return SlotDigits(slots, np.sign(value), (np.abs(value) == 2).astype(np.int64))
 
 
 def signed_bits(low: int, high: int) -> int:

@@ -4,8 +4,8 @@
     sources = unit.write(folder)           # SystemVerilog, and the memories for $readmemh
     words = unit.input_words(x)            # beats of the input stream for (samples, columns) codes
 
-`sv/qfx_mvu.sv` says what the hardware does. Sums are exact: the accumulator is as wide as the
-layer's proven range, every binary point is brought to the result's by shifting weights.
+`sv/product/qfx_mvu.sv` says what the hardware does. Sums are exact: the accumulator is as wide as
+the layer's proven range, every binary point is brought to the result's by shifting weights.
 """
 
 from __future__ import annotations
@@ -21,23 +21,19 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError, TargetError
 from ..ir import Conv, FixedType, Graph, Linear
-from .digits import Codes, Digits, check_bits, khot_digits, radix4_digits, signed_bits
-from .names import printable, verilog_name
+from ..ir.types import Codes
+from .digits import SlotDigits, check_bits, khot_digits, radix4_digits, signed_bits
+from .names import verilog_name
+from .sources import packed, sources_of, stream_wrapper, unit_files
 
-SV = Path(__file__).parent / "sv"
-STREAM_SV = Path(__file__).parent / "stream_sv"
+MODULE = "qfx_mvu"
 DATAPATHS: Mapping[str, int] = MappingProxyType({"khot": 0, "radix4": 1, "mul": 2})
-"""Names of the datapaths and the parameter DATAPATH of `sv/qfx_mvu.sv`."""
+"""Names of the datapaths and the parameter DATAPATH of `sv/product/qfx_mvu.sv`."""
 
 CHAIN = 4
 """Lanes added between two registers."""
 
 ROM_STYLES = ("auto", "block", "distributed")
-
-
-def mvu_sources() -> list[Path]:
-    """The SystemVerilog files that a unit needs."""
-    return sorted(path for path in SV.glob("qfx_*.sv"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +138,7 @@ class Mvu:
     datapath: str
     pe: int
     simd: int
-    digits: Digits | None
+    digits: SlotDigits | None
     rom_style: str = "auto"
     dsp: bool = True
 
@@ -186,8 +182,8 @@ class Mvu:
         if slots:
             result |= {
                 "K": len(slots),
-                "LOWS": _bytes(slot.low for slot in slots),
-                "SPANS": _bytes(slot.span for slot in slots),
+                "LOWS": packed((slot.low for slot in slots), 8),
+                "SPANS": packed((slot.span for slot in slots), 8),
             }
         return result
 
@@ -243,8 +239,17 @@ class Mvu:
             (folder / name).write_text(text, encoding="ascii")
             parameters[key] = f'"{name}"'
         source = folder / f"{self.name}.sv"
-        source.write_text(self._wrapper(parameters), encoding="ascii")
-        return [*mvu_sources(), source]
+        rows, columns = self.product.shape
+        text = stream_wrapper(
+            MODULE,
+            parameters,
+            name=self.name,
+            about=f"{self.product.label}: {rows} x {columns}, {self.cycles} cycles a vector",
+            input_bits=self.simd * self.product.input_bits,
+            output_bits=self.pe * self.product.result_bits,
+        )
+        source.write_text(text, encoding="ascii")
+        return [*sources_of(MODULE), source]
 
     def input_words(self, x: Codes) -> Codes:
         """(samples * words, SIMD) beats of the input stream for (samples, columns) codes."""
@@ -253,19 +258,6 @@ class Mvu:
     def output_rows(self, words: Codes) -> Codes:
         """(samples, rows) results from the (samples * words, PE) beats of the output stream."""
         return np.asarray(words).reshape(-1, self.product.shape[0])
-
-    def _wrapper(self, parameters: Mapping[str, int | str]) -> str:
-        rows, columns = self.product.shape
-        values = ",\n".join(f"      .{key}({value})" for key, value in parameters.items())
-        return _WRAPPER.format(
-            label=printable(self.product.label),
-            name=self.name,
-            shape=f"{rows} x {columns}",
-            cycles=self.cycles,
-            in_top=self.simd * self.product.input_bits - 1,
-            out_top=self.pe * self.product.result_bits - 1,
-            values=values,
-        )
 
 
 def fold(
@@ -311,7 +303,7 @@ def fold(
         bits = product.input_bits
         khot = digits is not None and digits.luts(bits) <= other.luts(bits)
         digits, datapath = (digits, "khot") if khot else (other, "radix4")
-    name = verilog_name(name, [path.stem for path in mvu_sources()], "unit")
+    name = verilog_name(name, unit_files(), "unit")
     return Mvu(name, product, datapath, pe, simd, digits, rom_style, dsp)
 
 
@@ -336,31 +328,3 @@ def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
 def _join(values: list[int], bits: int) -> int:
     """Values side by side, the first in the lowest bits."""
     return sum(value << (bits * index) for index, value in enumerate(values))
-
-
-def _bytes(values: object) -> str:
-    """A packed Verilog array of bytes, entry 0 lowest."""
-    data = bytes(values)  # type: ignore[call-overload]  # an iterable of small ints
-    return f"{8 * len(data)}'h{data[::-1].hex()}"
-
-
-_WRAPPER = """\
-// {label}: {shape}, {cycles} cycles a vector. Written by QFX.
-module {name} (
-    input  logic        clk,
-    input  logic        rst,
-    input  logic [{in_top}:0] s_axis_tdata,
-    input  logic        s_axis_tvalid,
-    output logic        s_axis_tready,
-    output logic [{out_top}:0] m_axis_tdata,
-    output logic        m_axis_tvalid,
-    input  logic        m_axis_tready
-);
-  qfx_mvu #(
-{values}
-  ) unit (
-      .clk, .rst, .s_axis_tdata, .s_axis_tvalid, .s_axis_tready,
-      .m_axis_tdata, .m_axis_tvalid, .m_axis_tready
-  );
-endmodule
-"""

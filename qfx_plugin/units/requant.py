@@ -1,101 +1,155 @@
-"""The unit between two folded layers: ReLU and a cast, as parameters of `sv/qfx_requant.sv`."""
+"""The unit between two layers: a multiply-add if wanted, a cast; see `sv/cast/qfx_requant.sv`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, forgotten
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 
 from ..errors import TargetError
 from ..ir import FixedType, Quantize
-from .digits import Codes, signed_bits
-from .mvu import mvu_sources
+from ..ir.types import Codes
+from .digits import signed_bits
+from .modes import OVERFLOWS, ROUNDINGS, overflow_number, rounding_number
 from .names import verilog_name
+from .sources import packed, sources_of, stream_wrapper, unit_files
 
-ROUNDINGS = (
-    RoundingMode.AP_TRN,
-    RoundingMode.AP_TRN_ZERO,
-    RoundingMode.AP_RND,
-    RoundingMode.AP_RND_ZERO,
-    RoundingMode.AP_RND_INF,
-    RoundingMode.AP_RND_MIN_INF,
-    RoundingMode.AP_RND_CONV,
-)
-"""By the value of the parameter ROUNDING."""
+__all__ = [
+    "OVERFLOWS",
+    "ROUNDINGS",
+    "RequantUnit",
+    "Scaling",
+    "overflow_number",
+    "requant",
+    "rounding_number",
+]
 
-OVERFLOWS = (
-    OverflowMode.AP_WRAP,
-    OverflowMode.AP_SAT,
-    OverflowMode.AP_SAT_SYM,
-    OverflowMode.AP_SAT_ZERO,
-    OverflowMode.AP_WRAP_SM,
-)
-"""By the value of the parameter OVERFLOW."""
+MODULE = "qfx_requant"
 
 
-def rounding_number(mode: RoundingMode) -> int:
-    """The value of the parameter ROUNDING."""
-    return ROUNDINGS.index(mode) if mode in ROUNDINGS else forgotten(mode)
+@dataclass(frozen=True)
+class Scaling:
+    """What happens before the cast, channel by channel: `x * factor + offset`.
 
+    Attributes:
+        factors: (channels,) integers.
+        offsets: (channels,) integers.
+        sum_bits: bits that hold every sum, two's complement.
+        lows: (channels,) smallest results, if the cast saturates.
+        highs: (channels,) largest results, likewise.
+    """
 
-def overflow_number(mode: OverflowMode) -> int:
-    """The value of the parameter OVERFLOW."""
-    return OVERFLOWS.index(mode) if mode in OVERFLOWS else forgotten(mode)
+    factors: Sequence[int]
+    offsets: Sequence[int]
+    sum_bits: int
+    lows: Sequence[int]
+    highs: Sequence[int]
+
+    @property
+    def factor_bits(self) -> int:
+        """Bits of the narrowest two's complement number that holds every factor."""
+        return signed_bits(min(self.factors), max(self.factors))
+
+    def parameters(self, shift: int, saturates: bool) -> dict[str, int | str]:
+        """Parameters of `qfx_requant` for a cast that moves the binary point by `shift`."""
+        limit = max(self.sum_bits - shift, 1) + 1  # bits of the rounded sum
+        far = (1 << (limit - 1)) - 1  # beyond every sum: a limit there never binds
+        lows, highs = (
+            [min(max(value, -far), far) if saturates else 0 for value in values]
+            for values in (self.lows, self.highs)
+        )
+        return {
+            "AFFINE": "1'b1",
+            "SW": self.sum_bits,
+            "MW": self.factor_bits,
+            "MULTS": packed(self.factors, self.factor_bits, signed=True),
+            "OFFSETS": packed(self.offsets, self.sum_bits, signed=True),
+            "LIMITED": f"1'b{int(saturates)}",
+            "LW": limit,
+            "LOWS": packed(lows, limit, signed=True),
+            "HIGHS": packed(highs, limit, signed=True),
+        }
 
 
 @dataclass(frozen=True, eq=False)
-class Requant:
+class RequantUnit:
     """A cast of a stream of channels.
 
     Attributes:
         name: of the Verilog module.
-        cast: the operation.
-        input_bits: bits of an element that comes in, two's complement.
-        shifts: (1,) or (channels,) bits by which the binary point moves right.
+        label: how messages call the cast.
         channels: length of a vector.
         pe: elements at once.
+        input_bits: bits of an element that comes in.
+        shifts: (1,) or (channels,) bits by which the binary point moves right.
+        width: word length of the cast.
+        signed: signedness of the cast.
+        rounding: of the cast.
+        overflow: of the cast.
         relu: negative elements count as 0.
+        input_signed: whether an element that comes in is two's complement.
+        result_bits: of the cast's bits those that go out; all if None.
+        scaling: a multiply-add before the cast, whose `shifts` are all equal then.
     """
 
     name: str
-    cast: Quantize
-    input_bits: int
-    shifts: Codes
+    label: str
     channels: int
     pe: int
+    input_bits: int
+    shifts: Codes
+    width: int
+    signed: bool
+    rounding: RoundingMode
+    overflow: OverflowMode
     relu: bool = False
+    input_signed: bool = True
+    result_bits: int | None = None
+    scaling: Scaling | None = None
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the module into `folder`; returns it and the files of its submodules."""
+    @property
+    def parameters(self) -> dict[str, int | str]:
+        """Parameters of `qfx_requant`; text is Verilog source."""
         low = int(self.shifts.min())
         extras = np.broadcast_to(self.shifts - low, (self.channels,))
-        parameters = {
+        limited = self.scaling is not None and self.overflow.saturates
+        result = self.width if self.result_bits is None else self.result_bits
+        parameters: dict[str, int | str] = {
             "PE": self.pe,
             "NF": self.channels // self.pe,
             "IW": self.input_bits,
-            "OW": self.cast.width,
-            "OSIGNED": f"1'b{int(self.cast.signed)}",
+            "ISIGNED": f"1'b{int(self.input_signed)}",
+            "OW": result if limited else self.width,  # limits are within the format
+            "OSIGNED": f"1'b{int(self.signed)}",
+            "RW": result,
             "SHIFT": low,
             "EXTRA": int(extras.max()),
-            "EXTRAS": f"{8 * self.channels}'h{bytes(extras.tolist())[::-1].hex()}",
-            "ROUNDING": rounding_number(self.cast.rounding),
-            "OVERFLOW": overflow_number(self.cast.overflow),
+            "EXTRAS": packed(extras, 8),
+            "ROUNDING": rounding_number(self.rounding),
+            "OVERFLOW": overflow_number(self.overflow),
             "RELU": f"1'b{int(self.relu)}",
         }
-        text = _WRAPPER.format(
-            label=self.cast.label.encode("ascii", "replace").decode(),
+        return parameters | (self.scaling.parameters(low, limited) if self.scaling else {})
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the module into `folder`; returns it and the files of its submodules."""
+        parameters = self.parameters
+        text = stream_wrapper(
+            MODULE,
+            parameters,
             name=self.name,
-            in_top=self.pe * self.input_bits - 1,
-            out_top=self.pe * self.cast.width - 1,
-            values=",\n".join(f"      .{key}({value})" for key, value in parameters.items()),
+            about=self.label,
+            input_bits=self.pe * self.input_bits,
+            output_bits=self.pe * int(parameters["RW"]),
         )
         folder.mkdir(parents=True, exist_ok=True)
         source = folder / f"{self.name}.sv"
         source.write_text(text, encoding="ascii")
-        return [*mvu_sources(), source]
+        return [*sources_of(MODULE), source]
 
 
 def requant(
@@ -106,7 +160,7 @@ def requant(
     name: str = "requant",
     relu: bool = False,
     input_bits: int | None = None,
-) -> Requant:
+) -> RequantUnit:
     """A unit for `cast`, with a ReLU before it if wanted.
 
     Args:
@@ -130,30 +184,16 @@ def requant(
             f"{cast.label}: binary points must move by amounts at most 255 apart, not "
             f"{int(shifts.min())} to {int(shifts.max())}"
         )
-    bits = signed_bits(int(operand.low.min()), int(operand.high.max()))
-    taken = [path.stem for path in mvu_sources()]
-    return Requant(
-        verilog_name(name, taken, "unit"), cast, input_bits or bits, shifts, channels, pe, relu
+    return RequantUnit(
+        name=verilog_name(name, unit_files(), "unit"),
+        label=cast.label,
+        channels=channels,
+        pe=pe,
+        input_bits=input_bits or signed_bits(int(operand.low.min()), int(operand.high.max())),
+        shifts=shifts,
+        width=cast.width,
+        signed=cast.signed,
+        rounding=cast.rounding,
+        overflow=cast.overflow,
+        relu=relu,
     )
-
-
-_WRAPPER = """\
-// {label}. Written by QFX.
-module {name} (
-    input  logic        clk,
-    input  logic        rst,
-    input  logic [{in_top}:0] s_axis_tdata,
-    input  logic        s_axis_tvalid,
-    output logic        s_axis_tready,
-    output logic [{out_top}:0] m_axis_tdata,
-    output logic        m_axis_tvalid,
-    input  logic        m_axis_tready
-);
-  qfx_requant #(
-{values}
-  ) unit (
-      .clk, .rst, .s_axis_tdata, .s_axis_tvalid, .s_axis_tready,
-      .m_axis_tdata, .m_axis_tvalid, .m_axis_tready
-  );
-endmodule
-"""

@@ -171,3 +171,7 @@ def test_modules_that_are_nowhere_are_named(tmp_path):
     assert check_sources({tmp_path / "a.sv": good}) == 1
     with pytest.raises(TargetError, match=r"a\.sv names module 'lost', which is in no file"):
         check_sources({tmp_path / "a.sv": good.replace("low #(.A", "lost #(.A")})
+    uses = {tmp_path / "b.sv": "module b; import p::*; assign y = std::ok; endmodule"}
+    with pytest.raises(TargetError, match=r"b\.sv names package 'p', which is in no file"):
+        check_sources(uses)
+    assert check_sources(uses | {tmp_path / "p.sv": "package p;\nendpackage"}) == 2

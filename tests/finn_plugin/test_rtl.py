@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware import rtlsim
 from qfx_plugin.finn_plugin.hardware.convert import to_hardware
@@ -117,14 +116,6 @@ def test_requant_to_wide_unsigned(pe, overflow, tmp_path, rng):
         rounding="AP_RND_CONV", overflow=overflow,
     )  # fmt: skip
     unit.check(codes(rng, "UINT12", 1, PIXELS, 1, CHANNELS))
-
-
-def test_requant_refuses_what_it_has_not(tmp_path, rng):
-    with pytest.raises(TargetError, match="unit: AP_WRAP_SM has no RTL: use AP_SAT"):
-        requant(
-            tmp_path, rng, PE=1, inputDataType="INT9", outputDataType="INT7", shift=5, width=7,
-            rounding="AP_TRN", overflow="AP_WRAP_SM",
-        )  # fmt: skip
 
 
 def test_add(tmp_path, rng):

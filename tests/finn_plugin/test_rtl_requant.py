@@ -13,9 +13,8 @@ import pytest
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.finn_plugin.lowering.plan import type_range
-from qfx_plugin.simulation.model import Source
-from qfx_plugin.simulation.simulate import Beats, Expect, Lanes, compile_modules
-from qfx_plugin.units.requant import OVERFLOWS, ROUNDINGS
+from qfx_plugin.simulation import Beats, Expect, Lanes, VerilogModule, compile_modules
+from qfx_plugin.units.modes import OVERFLOWS, ROUNDINGS
 from tests.finn_plugin.test_rtl import CHANNELS, Unit
 
 MULTIPLIERS = [3, -7, 5, 4, -1, 6]
@@ -71,7 +70,7 @@ def _ports(one: Unit) -> tuple[str, int]:
     return one.op.get_nodeattr("inputDataType"), one.op.get_nodeattr("PE")
 
 
-def _bench(folder: Path, name: str, group: list[Unit]) -> Source:
+def _bench(folder: Path, name: str, group: list[Unit]) -> VerilogModule:
     """The units side by side: all take and give beats at the same time."""
     files = dict.fromkeys(
         Path(path) for one in group for path in one.op.get_rtl_file_list(abspath=True)
@@ -90,7 +89,7 @@ def _bench(folder: Path, name: str, group: list[Unit]) -> Source:
         f" output [{width * len(group) - 1}:0] out0_V_TDATA);\n" + "\n".join(cells)
         + "\n  assign in0_V_TREADY = ready0;\n  assign out0_V_TVALID = valid0;\nendmodule\n"
     )  # fmt: skip
-    return Source([*files, top], name)
+    return VerilogModule([*files, top], name)
 
 
 def _bits(one: Unit) -> int:
@@ -99,25 +98,32 @@ def _bits(one: Unit) -> int:
 
 def test_multiply_add_in_every_mode(tmp_path):
     """Sums of all bits, ties, a clip per channel while the stream stops and goes."""
-    modes = ["AP_SAT", "AP_SAT_SYM", "AP_WRAP", "AP_SAT_ZERO"]
+    modes = ["AP_SAT", "AP_SAT_SYM", "AP_WRAP", "AP_SAT_ZERO", "AP_SAT", "AP_SAT", "AP_WRAP_SM"]
+    limited = (0, 1, 4, 5)
     units = [
         unit(
             f"unit{index}", tmp_path, mult=MULTIPLIERS, offset=OFFSETS,
-            rounding=rounding.value, overflow=modes[index % 4] if index < 6 else "AP_SAT",
-            lows=LOWS if index % 4 < 2 or index == 6 else [-16] * CHANNELS,
-            highs=HIGHS if index % 4 < 2 or index == 6 else [15] * CHANNELS,
+            rounding=rounding.value, overflow=modes[index],
+            lows=LOWS if index in limited else [-16] * CHANNELS,
+            highs=HIGHS if index in limited else [15] * CHANNELS,
             PE=6 if index in (0, 6) else 2,
         )
         for index, rounding in enumerate(ROUNDINGS)
     ]  # fmt: skip
-    assert {one.op.instance().module for one in units} == {"qfx_stream_requant"}
+    natural = {"lows": [0] * CHANNELS, "highs": [31] * CHANNELS, "signedCast": 0}
     units.append(
         unit(
-            "natural", tmp_path, mult=[1, 2, 3, 4, 5, 6], offset=OFFSETS, lows=[0] * CHANNELS,
-            highs=[31] * CHANNELS, inputDataType="UINT6", signedCast=0, rounding="AP_RND_CONV",
-            overflow="AP_WRAP",
+            "natural", tmp_path, mult=[1, 2, 3, 4, 5, 6], offset=OFFSETS, **natural,
+            inputDataType="UINT6", rounding="AP_RND_CONV", overflow="AP_WRAP",
         )
     )  # fmt: skip
+    units.append(  # negative sums are outside of a format that is wider than they are
+        unit(
+            "wide", tmp_path, mult=[1] * CHANNELS, offset=OFFSETS, **natural, width=20,
+            rounding="AP_RND", overflow="AP_SAT_ZERO",
+        )
+    )  # fmt: skip
+    assert {one.op.instance().parameters["AFFINE"] for one in units} == {"1'b1"}
     check(tmp_path, units)
 
 
@@ -148,9 +154,10 @@ def test_shifts_in_every_mode(tmp_path):
     units.append(cast("natural", tmp_path, conv, OverflowMode.AP_SAT, **wide))
     units.append(cast("wraps", tmp_path, conv, OverflowMode.AP_WRAP, **wide))
     units.append(cast("positive", tmp_path, conv, OverflowMode.AP_SAT, inputDataType="UINT6"))
-    assert {one.op.instance().module for one in units} == {"qfx_stream_cast"}
-    relus = [one.op.instance().parameters["RELU"] for one in units[len(ROUNDINGS) :]]
-    assert relus == [1, 0, 0, 0]
+    parameters = [one.op.instance().parameters for one in units]
+    assert not any("AFFINE" in values for values in parameters)
+    relus = [values["RELU"] for values in parameters[len(ROUNDINGS) :]]
+    assert relus == ["1'b1", *["1'b0"] * 3]
     check(tmp_path, units)
 
 

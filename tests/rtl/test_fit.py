@@ -14,10 +14,11 @@ from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Add, Concat, Linear, Quantize, Relu
 from qfx_plugin.rtl.project import build_network
 from qfx_plugin.rtl.stream.fit import check_fit, fit_report
-from qfx_plugin.synthesis.budget import Budget
+from qfx_plugin.synthesis.estimate import ULTRA96
 from tests.ir.graphs import graph, source, weight
 
-SMALL = Budget("a small device", lut=1200, ff=10, carry=10, dsp=1, bram36=1)
+HAS = replace(ULTRA96.resources, lut=1200, ff=10, carry=10, dsp=1, bram36=1)
+SMALL = replace(ULTRA96, part="a small device", resources=HAS)
 
 
 def layers(rng: np.random.Generator) -> tuple[object, ...]:
@@ -61,7 +62,7 @@ def test_weights_that_no_block_memory_holds(rng):
     """By weight memory too: a device with LUTs enough and hardly any block RAM."""
     network = build_network(graph(*layers(rng)), RtlOptions(style="streaming", fold_above=0))
     bits = sum(row["memory_bits"] for row in network.facts["stages"])
-    report = fit_report(network, replace(SMALL, lut=100_000, bram36=0))
+    report = fit_report(network, replace(SMALL, resources=replace(HAS, lut=100_000, bram36=0)))
     assert report["advice"] == (
         f"about {bits:,} bits of weight memory, more than the 0 of a small device: no folding "
         "fits: the weights alone need more memory; use fewer bits or weights"

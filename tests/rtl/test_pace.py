@@ -14,7 +14,7 @@ from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.rtl.stream.fit import fit_report
 from qfx_plugin.rtl.stream.folding import choose_folding, graph_luts, unit_luts
 from qfx_plugin.rtl.stream.stages import cut
-from qfx_plugin.synthesis.budget import XCZU3EG
+from qfx_plugin.synthesis.estimate import ULTRA96
 from tests.ir.graphs import graph, source, weight
 
 
@@ -101,7 +101,8 @@ def test_the_interval_is_what_the_simulation_takes(rng):
         networks[-1].measured_interval(x[:5])
 
 
-SMALL = replace(XCZU3EG, device="a small device", lut=1500)
+HAS = ULTRA96.resources
+SMALL = replace(ULTRA96, part="a small device", resources=replace(HAS, lut=1500))
 
 
 @pytest.mark.parametrize("sizes", [(784, 64, 32, 10), (784, 256, 256, 10)])
@@ -109,7 +110,7 @@ def test_folding_by_default_fits_the_device(sizes, rng):
     """Vectors have no window that sets a pace: samples in 64 bits a cycle do, and the device."""
     stages = cut(vector_network(rng, sizes))
     counts = {}
-    for luts in (XCZU3EG.plannable, 20_000, 6_000, 3_000):
+    for luts in (HAS.plannable_lut, 20_000, 6_000, 3_000):
         plan = choose_folding(stages, {}, 5_000, luts)
         needs = [
             unit_luts(plan[number].unit(stage, "unit")) if number in plan else graph_luts(stage)
@@ -118,7 +119,7 @@ def test_folding_by_default_fits_the_device(sizes, rng):
         assert sum(needs) <= luts
         counts[luts] = max(plan[n].cycles(stage) for n, stage in enumerate(stages) if n in plan)
     assert list(counts.values()) == sorted(counts.values())
-    assert 50 < counts[XCZU3EG.plannable] < 1000
+    assert 50 < counts[HAS.plannable_lut] < 1000
     named = choose_folding(stages, {"fc1": (2, 1)}, 5_000, 6_000)
     assert (named[1].pe, named[1].simd) == (2, 1)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationError
-from qfx_plugin.simulation.lanes import Lanes
-from qfx_plugin.simulation.model import Source, build_model, library_key
-from qfx_plugin.simulation.simulate import Beats, Expect, compile_module
+from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
+from qfx_plugin.simulation.model import VerilogModule, build_model, library_key
 
 UNITS = [Path(__file__).parent / "verilog" / "units.sv"]
 BYTE = Lanes.uniform(1, 8, signed=False)
@@ -146,14 +145,14 @@ def test_errors_of_the_source_name_module_and_place(tmp_path):
 def test_the_cache_knows_all_that_a_library_follows_from(tmp_path):
     """A change of any of it is another library; a new folder or the same again is not."""
 
-    def source(name: str = "one", **changed: str | int) -> Source:
+    def source(name: str = "one", **changed: str | int) -> VerilogModule:
         facts = {"top": "unit", "parameter": 3, "define": "a", "sv": "x", "mem": "0", "h": "y"}
         facts |= changed
         folder = tmp_path / name
         (folder / "include").mkdir(parents=True, exist_ok=True)
         for file, part in (("unit.sv", "sv"), ("w.mem", "mem"), ("include/own.vh", "h")):
             (folder / file).write_text(str(facts[part]))
-        return Source(
+        return VerilogModule(
             [folder / "unit.sv"], str(facts["top"]), {"N": facts["parameter"]},
             [folder / "include"], {"D": str(facts["define"])}, [folder / "w.mem"],
         )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from qfx_plugin.errors import TargetError
 from qfx_plugin.synthesis import estimate as synthesis
 from qfx_plugin.synthesis.estimate import (
-    XCZU3EG,
+    ULTRA96,
     ResourceEstimate,
     Resources,
     combine,
@@ -92,7 +92,8 @@ def test_what_does_not_fit_says_by_how_much():
     assert big.exceeds() == [
         "net needs 141,120 LUT, 2.00 times the 70,560 of xczu3eg-sbva484-1-i (Yosys estimate)"
     ]
-    small = replace(XCZU3EG, device="tiny", lut=200_000, carry=25)
+    has = replace(ULTRA96.resources, lut=200_000, carry=25)
+    small = replace(ULTRA96, part="tiny", resources=has)
     assert big.exceeds(small) == ["net needs 50 CARRY8, 2.00 times the 25 of tiny (Yosys estimate)"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from brevitas_quantizers.fixed_point import project_khot
 from qfx_plugin.ir import Conv, Graph, Input, Linear, Op, Quantize, Weight, Window, interpret
-from qfx_plugin.simulation.simulate import Beats, Expect, Lanes, StreamResult, compile_module
+from qfx_plugin.simulation import Beats, Expect, Lanes, StreamResult, compile_module
 from qfx_plugin.units.mvu import Mvu, matrix_product
 
 

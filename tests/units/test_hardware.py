@@ -1,13 +1,16 @@
-"""The sources themselves: clean in Verilator, no multiplier in Yosys, no DSP slice."""
+"""The sources: whole, in order, clean in Verilator; no multiplier and no DSP slice in Yosys."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.synthesis.estimate import estimate
 from qfx_plugin.tools import verilator, yosys
-from qfx_plugin.units.mvu import fold, mvu_sources
+from qfx_plugin.units.mvu import fold
+from qfx_plugin.units.sources import sources_of, unit_files
 from tests.units.layers import linear_graph, product_of
 
 
@@ -23,26 +26,48 @@ from tests.units.layers import linear_graph, product_of
         ("qfx_requant", {"SHIFT": 3, "ROUNDING": 6, "OVERFLOW": 1}),
         ("qfx_requant", {"SHIFT": -3, "EXTRA": 7, "NF": 3, "PE": 4, "OVERFLOW": 4, "RELU": 1}),
         ("qfx_requant", {"SHIFT": 40, "ROUNDING": 4, "OVERFLOW": 2}),
+        ("qfx_requant", {"AFFINE": 1, "NF": 2, "SW": 30, "MW": 4, "LIMITED": 1, "LW": 9}),
+        ("qfx_requant", {"AFFINE": 1, "SW": 40, "ISIGNED": 0, "RW": 5, "OVERFLOW": 3}),
+        ("qfx_mvu", {"DEPTHWISE": 1, "PE": 4, "DATAPATH": 1}),
+        ("qfx_pack", {"WORDS": 10}),
+        ("qfx_unpack", {"WORDS": 3}),
+        ("qfx_stream_reduce", {"FOLD": 3, "SUM": 1, "IN_SIGNED": 1, "OUT_BITS": 12}),
     ],
 )
 def test_no_warning_in_verilator(top, parameters):
-    verilator.lint(mvu_sources(), top, parameters=parameters)
+    verilator.lint(sources_of(top), top, parameters=parameters)
 
 
-def test_one_module_a_file():
-    for path in mvu_sources():
+@pytest.mark.parametrize("name", unit_files())
+def test_every_unit_is_clean(name):
+    if not name.endswith("_pkg"):
+        verilator.lint(sources_of(name), name)
+
+
+def test_one_module_or_package_a_file():
+    for name, path in unit_files().items():
         lines = path.read_text().splitlines()
-        assert [line.split()[1] for line in lines if line.startswith("module ")] == [path.stem]
+        heads = [re.match(r"(module|package) (\w+)", line) for line in lines]
+        (head,) = filter(None, heads)
+        assert head[2] == name and (head[1] == "package") == name.endswith("_pkg")
         assert lines[0].startswith("// ")
+
+
+def test_a_file_comes_behind_those_that_it_uses():
+    files = [path.stem for path in sources_of("qfx_requant", "qfx_mvu")]
+    assert files[:3] == ["qfx_delay", "qfx_product", "qfx_modes_pkg"]
+    assert files.index("qfx_cast") < files.index("qfx_requant") < files.index("qfx_mvu")
+    assert len(files) == len(set(files))
+    assert "qfx_modes_pkg" not in [path.stem for path in sources_of("qfx_mvu")]
 
 
 def multipliers(folder, datapath: int) -> None:
     """Fails if the elaborated unit has a multiplication of signals."""
-    for path in mvu_sources():
+    for path in sources_of("qfx_mvu"):
         (folder / path.name).write_text(path.read_text())
     (folder / "weights.mem").write_text("0\n" * 16)
     (folder / "bias.mem").write_text("0\n" * 8)
-    files = " ".join(path.name for path in mvu_sources())
+    files = " ".join(path.name for path in sources_of("qfx_mvu"))
     given = f"-G DATAPATH={datapath} -G SIMD=4 -G K=2"
     script = [
         f"read_slang {given} --top qfx_mvu {files}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requantize
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import FixedType, Quantize
-from qfx_plugin.simulation.simulate import Beats, Expect, Lanes, compile_module
-from qfx_plugin.units.mvu import mvu_sources
-from qfx_plugin.units.requant import OVERFLOWS, ROUNDINGS, requant
+from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
+from qfx_plugin.tools import verilator
+from qfx_plugin.units.modes import OVERFLOWS, ROUNDINGS
+from qfx_plugin.units.requant import requant
+from qfx_plugin.units.sources import sources_of, unit_files
 
 MODES = list(product(ROUNDINGS, OVERFLOWS))
 CASTS = [
@@ -31,12 +34,41 @@ def test_every_mode_is_there():
     assert set(OVERFLOWS) == set(OverflowMode)
 
 
+def test_the_package_has_the_same_numbers():
+    text = unit_files()["qfx_modes_pkg"].read_text()
+    numbers = [(name, int(number)) for name, number in re.findall(r"int (AP_\w+) = (\d+);", text)]
+    assert numbers == [
+        (mode.value, number)
+        for modes in (ROUNDINGS, OVERFLOWS)
+        for number, mode in enumerate(modes)
+    ]
+    branches = re.findall(r"^ *(AP_\w+): ", text, re.MULTILINE)
+    assert branches == [mode.value for mode in ROUNDINGS]
+
+
+def test_modes_stand_in_the_package_only():
+    """No other file decides by a number, or has a case of its own."""
+    for name, path in unit_files().items():
+        code = re.sub(r"//.*", "", path.read_text())
+        compared = re.findall(r"(?:ROUNDING|OVERFLOW)\s*[=<>!]=?=?\s*(\S+)", code)
+        names = [word for word in compared if not word.startswith("qfx_modes_pkg::AP_")]
+        assert all(re.fullmatch(r"0,?", word) for word in names), (name, names)  # a default value
+        assert name == "qfx_modes_pkg" or "case" not in code
+
+
+@pytest.mark.parametrize("parameter", ["ROUNDING", "OVERFLOW"])
+def test_a_number_without_a_mode_does_not_elaborate(parameter):
+    modes = {"ROUNDING": ROUNDINGS, "OVERFLOW": OVERFLOWS}[parameter]
+    with pytest.raises(TargetError, match=f"{parameter} must be the number of a mode"):
+        verilator.lint(sources_of("qfx_cast"), "qfx_cast", parameters={parameter: len(modes)})
+
+
 def bench(bits: int, width: int, signed: bool, shift: int) -> str:
     """A module with one qfx_cast for each pair of modes."""
     body = "".join(
         f"  qfx_cast #(.IW({bits}), .OW({width}), .OSIGNED(1'b{int(signed)}), .SHIFT({shift}),"
         f" .ROUNDING({index // len(OVERFLOWS)}), .OVERFLOW({index % len(OVERFLOWS)})) cast_{index}"
-        f" (.clk, .en(1'b1), .x, .extra(1'b0), .y(y[{index * width}+:{width}]));\n"
+        f" (.clk, .en(1'b1), .x, .block(1'b0), .block_q(1'b0), .y(y[{index * width}+:{width}]));\n"
         for index in range(len(MODES))
     )
     return (
@@ -50,7 +82,7 @@ def test_all_modes_on_all_codes(tmp_path, bits, width, signed, shift):
     source = tmp_path / "bench.sv"
     source.write_text(bench(bits, width, signed, shift))
     codes = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
-    result = compile_module([*mvu_sources(), source], "bench").pipeline(
+    result = compile_module([source, *sources_of("qfx_cast")], "bench").pipeline(
         {"x": Beats(codes[:, np.newaxis], Lanes.uniform(1, bits))},
         {"y": Lanes.uniform(len(MODES), width, signed)},
         latency=2,

@@ -41,7 +41,6 @@ def measure(op: Any, *, timeout_s: float = 900) -> ResourceEstimate:
         files, top = alike(files, op.get_nodeattr("gen_top_module"), folder / "alike")
         memories = [path for path in files if path.suffix == ".mem"]
         sources = [path for path in files if path.suffix in (".v", ".sv")]
-        sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
         readable = [_readable(path, folder) for path in sources]
         return estimate(readable, top, memories=memories, timeout_s=timeout_s)
 

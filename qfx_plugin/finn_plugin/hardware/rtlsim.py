@@ -1,7 +1,7 @@
 """Verilator behind FINN's own `prepare_rtlsim` and `execute_node`, in place of Vivado's simulator.
 
 The simulator itself is given from outside: any module with `compile_module`, `compile_modules`,
-`Source`, `Beats`, `Expect` and `Lanes`, as `qfx_plugin.simulation.simulate` has them.
+`VerilogModule`, `Beats`, `Expect` and `Lanes`, as `qfx_plugin.simulation.simulate` has them.
 """
 
 from __future__ import annotations
@@ -75,8 +75,6 @@ class Engine:
         if shared:
             files, top = alike(files, top, Path(sim_out_dir) / "alike")
         sources = [path for path in files if path.suffix not in (*_HEADERS, *_MEMORIES)]
-        # Packages must come before what uses them.
-        sources.sort(key=lambda path: not path.stem.endswith("_pkg"))
         sources = [repaired(path, Path(sim_out_dir)) for path in sources]
         description = {
             "top": top,
@@ -227,7 +225,7 @@ def _content(description: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _source(simulation: Any, description: Mapping[str, Any]) -> Any:
-    return simulation.Source(
+    return simulation.VerilogModule(
         [Path(name) for name in description["sources"]],
         description["top"],
         include_dirs=[Path(name) for name in description["include_dirs"]],

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
+from ...units.sources import packed
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp, packed
+from .rtl import Instance, RTLOp
 
 
 class QFXConcat(ElementwiseOp):

@@ -7,15 +7,14 @@ every input of the node is a stream.
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...units.mvu import MatrixProduct, Mvu, fold, mvu_sources
+from ...units.mvu import MODULE, MatrixProduct, Mvu, fold
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp
+from .rtl import Instance, RTLOp, unit_instance
 
 DATAPATHS = ("auto", "khot", "radix4", "mul", "dsp")
 """`auto` takes the smaller of the two without multipliers; `mul` multiplies in LUTs, `dsp` in DSP
@@ -130,23 +129,15 @@ class QFXMVU_rtl(QFXMVU, RTLOp):  # noqa: N801  FINN's suffix
 
     def instance(self) -> Instance:
         """`qfx_mvu` with its memories."""
-        return self.wrapped("qfx_mvu")
+        return self.wrapped()
 
-    def wrapped(self, module: str, sources: tuple[Path, ...] = ()) -> Instance:
-        """A module with the ports of `qfx_mvu`, in files of its own if `sources` are given."""
+    def wrapped(self, **more: int | str) -> Instance:
+        """`qfx_mvu` with its memories and more parameters."""
         unit = self.unit()
         memories = unit.memories()
-        parameters = dict(unit.parameters)
+        parameters = unit.parameters | more
         parameters |= {key: f'"{name}"' for key, (name, _) in memories.items()}
-        return Instance(
-            module,
-            parameters,
-            inputs=("s_axis_t",),
-            outputs=("m_axis_t",),
-            reset=".rst(!ap_rst_n)",
-            sources=(*mvu_sources(), *sources),
-            memories=dict(memories.values()),
-        )
+        return unit_instance(MODULE, parameters, dict(memories.values()))
 
 
 def least_digits(weight: NDArray[np.int64]) -> int:

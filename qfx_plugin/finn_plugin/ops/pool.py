@@ -67,7 +67,7 @@ class QFXPool_rtl(QFXPool, RTLOp):  # noqa: N801  FINN's suffix
             QFXPool.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
-        """`qfx_stream_pool`."""
+        """`qfx_stream_reduce` of one window after the other."""
         kind = self.get_input_datatype()
         parameters: dict[str, int | str] = {
             "PE": self.get_nodeattr("PE"),
@@ -77,7 +77,7 @@ class QFXPool_rtl(QFXPool, RTLOp):  # noqa: N801  FINN's suffix
             "IN_SIGNED": int(kind.signed()),
             "OUT_BITS": self.get_output_datatype().bitwidth(),
         }
-        return Instance("qfx_stream_pool", parameters)
+        return Instance("qfx_stream_reduce", parameters)
 
 
 class QFXGlobalSum(ElementwiseOp):
@@ -112,14 +112,15 @@ class QFXGlobalSum_rtl(QFXGlobalSum, RTLOp):  # noqa: N801  FINN's suffix
             QFXGlobalSum.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
-        """`qfx_stream_global_sum`."""
+        """`qfx_stream_reduce` of all pixels."""
         kind, pe = self.get_input_datatype(), self.get_nodeattr("PE")
         parameters: dict[str, int | str] = {
             "PE": pe,
             "FOLD": self.get_nodeattr("NumChannels") // pe,
-            "PIXELS": prod(self.get_nodeattr("numInputVectors")[1:]),
+            "TAPS": prod(self.get_nodeattr("numInputVectors")[1:]),
+            "SUM": 1,
             "IN_BITS": kind.bitwidth(),
             "IN_SIGNED": int(kind.signed()),
             "OUT_BITS": self.get_output_datatype().bitwidth(),
         }
-        return Instance("qfx_stream_global_sum", parameters)
+        return Instance("qfx_stream_reduce", parameters)

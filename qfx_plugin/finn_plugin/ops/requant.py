@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,14 @@ from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requantize
 
-from ...errors import TargetError
 from ...units.digits import signed_bits
-from ...units.mvu import mvu_sources
-from ...units.requant import overflow_number, rounding_number
+from ...units.requant import MODULE, RequantUnit, Scaling
 from ..lowering.affine import Requant, saturating
 from .elementwise import ElementwiseOp
-from .rtl import SOURCES, Instance, RTLOp, packed
+from .rtl import Instance, RTLOp, unit_instance
 
 _FAR = 1 << 60
 """Beyond the range of every cast."""
-
-_OVERFLOWS = {
-    OverflowMode.AP_SAT: 0,
-    OverflowMode.AP_SAT_SYM: 0,
-    OverflowMode.AP_WRAP: 1,
-    OverflowMode.AP_SAT_ZERO: 2,
-}
 
 
 class QFXRequant(ElementwiseOp):
@@ -126,54 +118,29 @@ class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
             QFXRequant.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
-        """`qfx_requant` where shifts are enough, else `qfx_stream_requant` with its constants."""
-        shifts = self.shifts
-        return self._general() if shifts is None else self._cast(shifts)
+        """`qfx_requant`: a cast where shifts are enough, else with constants for a multiply-add."""
+        return unit_instance(MODULE, self.unit().parameters)
 
-    def _cast(self, shifts: NDArray[np.int64]) -> Instance:
-        pe, step = self.get_nodeattr("PE"), self.function
-        kind, extras = self.get_input_datatype(), shifts - shifts.min()
-        parameters: dict[str, int | str] = {
-            "PE": pe,
-            "NF": len(shifts) // pe,
-            "IW": kind.bitwidth(),
-            "ISIGNED": int(kind.signed()),
-            "OW": self.get_nodeattr("width"),
-            "OSIGNED": self.get_nodeattr("signedCast"),
-            "RW": self.get_output_datatype().bitwidth(),
-            "SHIFT": int(shifts.min()),
-            "EXTRA": int(extras.max()),
-            "EXTRAS": f"{8 * len(shifts)}'h{bytes(extras.tolist())[::-1].hex()}",
-            "ROUNDING": rounding_number(step.rounding),
-            "OVERFLOW": overflow_number(step.overflow),
-            "RELU": int(kind.signed() and step.signed and bool((step.low == 0).all())),
-        }
-        return Instance("qfx_stream_cast", parameters,
-                        sources=(SOURCES / "qfx_stream_cast.sv", *mvu_sources()))  # fmt: skip
-
-    def _general(self) -> Instance:
-        overflow = OverflowMode(self.get_nodeattr("overflow"))
-        if overflow not in _OVERFLOWS:
-            raise TargetError(f"{self.onnx_node.name}: {overflow} has no RTL: use AP_SAT")
-        pe, channels = self.get_nodeattr("PE"), self.get_nodeattr("NumChannels")
-        kind, bits = self.get_input_datatype(), self.sum_bits()
-        parameters: dict[str, int | str] = {
-            "PE": pe,
-            "FOLD": channels // pe,
-            "IN_BITS": kind.bitwidth(),
-            "IN_SIGNED": int(kind.signed()),
-            "OUT_BITS": self.get_output_datatype().bitwidth(),
-            "SUM_BITS": bits,
-            "MULT_BITS": self.mult_bits(),
-            "SHIFT": self.get_nodeattr("shift"),
-            "ROUNDING": rounding_number(RoundingMode(self.get_nodeattr("rounding"))),
-            "OVERFLOW": _OVERFLOWS[overflow],
-            "CAST_BITS": min(self.get_nodeattr("width"), bits),
-            "CAST_SIGNED": self.get_nodeattr("signedCast"),
-        }
-        parameters["MULT"] = packed(self.get_nodeattr("mult"), self.mult_bits())
-        for name, attribute in (("OFFSET", "offset"), ("LOW", "lows"), ("HIGH", "highs")):
-            far = (1 << (bits - 1)) - 1  # beyond every sum: a bound there never binds
-            values = [min(max(value, -far), far) for value in self.get_nodeattr(attribute)]
-            parameters[name] = packed(values, bits)
-        return Instance("qfx_stream_requant", parameters)
+    def unit(self) -> RequantUnit:
+        """The unit with this node's parallelism."""
+        step, kind, shifts = self.function, self.get_input_datatype(), self.shifts
+        unit = RequantUnit(
+            name=self.get_verilog_top_module_name(),
+            label=self.onnx_node.name,
+            channels=self.get_nodeattr("NumChannels"),
+            pe=self.get_nodeattr("PE"),
+            input_bits=kind.bitwidth(),
+            input_signed=kind.signed(),
+            shifts=np.array([step.shift]),
+            width=step.width,
+            signed=step.signed,
+            rounding=step.rounding,
+            overflow=step.overflow,
+            result_bits=self.get_output_datatype().bitwidth(),
+        )
+        if shifts is not None:
+            relu = kind.signed() and step.signed and bool((step.low == 0).all())
+            return replace(unit, shifts=shifts, relu=relu)
+        columns = (tuple(self.get_nodeattr(name)) for name in ("mult", "offset", "lows", "highs"))
+        factors, offsets, lows, highs = columns
+        return replace(unit, scaling=Scaling(factors, offsets, self.sum_bits(), lows, highs))

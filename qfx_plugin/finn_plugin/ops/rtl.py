@@ -10,11 +10,9 @@ from typing import Any
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
-from ...errors import TargetError
+from ...units.sources import sources_of
 from ..hardware.estimate import brams, dsps, luts
 from .elementwise import ElementwiseOp
-
-SOURCES = Path(__file__).parents[1] / "templates"
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,6 @@ class Instance:
         outputs: likewise, of each stream that goes out; all in one vector if there is only one
             prefix for several streams.
         reset: connection of the reset port.
-        sources: the module's files; by default the one that is called alike.
         memories: files for $readmemh: text by name.
     """
 
@@ -37,13 +34,21 @@ class Instance:
     inputs: tuple[str, ...] = ("in_",)
     outputs: tuple[str, ...] = ("out_",)
     reset: str = ".rst_n(ap_rst_n)"
-    sources: tuple[Path, ...] = ()
     memories: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The module and its submodules; parts of this package, shared by all nodes."""
-        return self.sources or (SOURCES / f"{self.module}.sv",)
+        """The module and all that it uses; parts of QFX, shared by all nodes."""
+        return tuple(sources_of(self.module))
+
+
+def unit_instance(
+    module: str, parameters: Mapping[str, int | str], memories: Mapping[str, str] | None = None
+) -> Instance:
+    """A unit that the RTL path has too: its streams are called `s_axis` and `m_axis`."""
+    return Instance(
+        module, parameters, ("s_axis_t",), ("m_axis_t",), ".rst(!ap_rst_n)", memories or {}
+    )
 
 
 class RTLOp(ElementwiseOp, RTLBackend):
@@ -181,16 +186,6 @@ def _wires(prefix: str, group: list[tuple[str, int]]) -> list[str]:
         f"        .{prefix}{kind}({{{', '.join(f'{name}_{suffix}' for name in names)}}})"
         for kind, suffix in (("data", "data"), ("valid", "TVALID"), ("ready", "TREADY"))
     ]
-
-
-def packed(values: list[int], bits: int) -> str:
-    """A Verilog constant of all `values`, the first one lowest, in two's complement."""
-    word = 0
-    for index, value in enumerate(values):
-        if not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
-            raise TargetError(f"constant {value} needs more than {bits} bits")
-        word |= (value & ((1 << bits) - 1)) << (index * bits)
-    return f"{len(values) * bits}'h{word:x}"
 
 
 def _padded(width: int) -> int:

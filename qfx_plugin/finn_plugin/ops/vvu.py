@@ -6,7 +6,7 @@ from typing import Any
 
 from .elementwise import ElementwiseOp
 from .mvu import QFXMVU, QFXMVU_rtl
-from .rtl import SOURCES, Instance, RTLOp
+from .rtl import Instance, RTLOp
 
 
 class QFXVVU(QFXMVU):
@@ -46,5 +46,5 @@ class QFXVVU_rtl(QFXVVU, QFXMVU_rtl):  # noqa: N801  FINN's suffix
             QFXVVU.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
-        """`qfx_vvu` with its memories."""
-        return self.wrapped("qfx_vvu", (SOURCES / "qfx_vvu.sv",))
+        """`qfx_mvu`, every row with x of its own."""
+        return self.wrapped(DEPTHWISE="1'b1")

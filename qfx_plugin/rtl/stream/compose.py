@@ -18,12 +18,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ...boards import Board
 from ...errors import OptionError
 from ...ir import Graph
 from ...ir.passes import apply
-from ...synthesis.budget import XCZU3EG, Budget
-from ...units.mvu import STREAM_SV, Mvu
+from ...synthesis.estimate import ULTRA96
+from ...units.mvu import Mvu
 from ...units.names import verilog_name
+from ...units.sources import sources_of, unit_files, used_in
 from ..border import border
 from ..graph.kernel import Kernel, Tensor, build_kernel, code_lanes
 from ..network import RtlNetwork
@@ -55,13 +57,13 @@ class _Design:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> RtlNetwork:
+def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNetwork:
     """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
 
     Args:
         graph: the network.
         options: style, pipelining and folding.
-        budget: what layers that no option folds are folded to fit.
+        board: what layers that no option folds are folded to fit.
 
     Raises:
         TargetError: a layer or a branch of the network has no streaming form.
@@ -69,24 +71,23 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
     """
     graph = apply(graph, *PASSES)
     stages = cut(graph)
-    foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
+    foldings = choose_folding(
+        stages, options.fold, options.fold_above, board.resources.plannable_lut
+    )
     (source,), (sink,) = border(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
-    design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
-    taken = [name, *(Path(file).stem for file in design.files)]
+    design = _Design()
+    taken = [name, *unit_files()]
     for number, stage in enumerate(stages):
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
         _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
-    design.files = {
-        f"{name}.sv": _top(name, source, sink, stages, design.units, foldings),
-        **design.files,
-    }
+    design.files[f"{name}.sv"] = _top(name, source, sink, stages, design.units, foldings)
+    used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
+    files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files
     interval = max(int(row["cycles"]) for row in design.rows)
     facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
-    return RtlNetwork(
-        name, graph, "streaming", design.files, (source,), (sink,), 0, interval, facts
-    )
+    return RtlNetwork(name, graph, "streaming", files, (source,), (sink,), 0, interval, facts)
 
 
 def _add_stage(
@@ -138,10 +139,10 @@ def _kernel(
 
 
 def _unit_files(unit: Mvu) -> dict[str, str]:
-    """Text of a folded unit's sources and memories."""
+    """Text of a folded unit's module and memories."""
     with tempfile.TemporaryDirectory(prefix="qfx-unit-") as folder:
-        paths = [*unit.write(Path(folder)), *Path(folder).glob("*.mem")]
-        return {path.name: path.read_text(encoding="utf-8") for path in paths}
+        unit.write(Path(folder))
+        return {path.name: path.read_text(encoding="utf-8") for path in Path(folder).iterdir()}
 
 
 def _top(

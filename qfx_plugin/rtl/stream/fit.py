@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ...boards import Board
 from ...errors import TargetError
 from ...ir import Graph
-from ...synthesis.budget import XCZU3EG, Budget
+from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
 from .folding import SLOWEST, Folding, is_foldable, natural_pace, smallest, unit_luts
 from .stages import Stage, cut
@@ -22,33 +23,33 @@ def adder_graph_luts(network: RtlNetwork) -> int:
     )
 
 
-def fit_report(network: RtlNetwork, budget: Budget = XCZU3EG) -> dict[str, object]:
+def fit_report(network: RtlNetwork, board: Board = ULTRA96) -> dict[str, object]:
     """Plain data: the estimate, whether it fits, and what to do if it does not.
 
     The estimate is made before synthesis, from the number of bits that are added; Yosys counts
     0 to 11 % more for adder graphs. Weight memories are counted in bits of block RAM.
     """
     luts, memory = adder_graph_luts(network), _memory_bits(network)
-    room = BRAM_BITS * budget.bram36
+    room = BRAM_BITS * board.resources.bram36
     lacking = [
         f"about {need:,} {what}, "
-        f"{f'{need / there:.1f} times' if there else 'more than'} the {there:,} of {budget.device}"
+        f"{f'{need / there:.1f} times' if there else 'more than'} the {there:,} of {board.part}"
         for what, need, there in (
-            ("LUT", luts, budget.lut),
+            ("LUT", luts, board.resources.lut),
             ("bits of weight memory", memory, room),
         )
         if need > there
     ]
     report: dict[str, object] = {
-        "device": budget.device,
+        "device": board.part,
         "lut_before_synthesis": luts,
-        "lut_available": budget.lut,
+        "lut_available": board.resources.lut,
         "memory_bits": memory,
         "memory_bits_available": room,
         "fits": not lacking,
     }
     if lacking:
-        report["advice"] = f"{'; '.join(lacking)}: {advice(network.graph, budget)}"
+        report["advice"] = f"{'; '.join(lacking)}: {advice(network.graph, board)}"
     return report
 
 
@@ -62,14 +63,14 @@ def check_fit(report: dict[str, object], name: str) -> None:
         raise TargetError(f"network {name!r} does not fit: {report['advice']}")
 
 
-def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
+def advice(graph: Graph, board: Board = ULTRA96) -> str:
     """The fastest folding that fits, in words."""
     try:
         stages = cut(graph)
     except TargetError as error:
         return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
     memory = sum(_unfolded_bits(stage) for stage in stages if is_foldable(stage))
-    if memory > BRAM_BITS * budget.bram36:
+    if memory > BRAM_BITS * board.resources.bram36:
         return "no folding fits: the weights alone need more memory; use fewer bits or weights"
     pace = natural_pace(stages)
     while pace <= SLOWEST:
@@ -79,7 +80,7 @@ def advice(graph: Graph, budget: Budget = XCZU3EG) -> str:
             for stage in stages
             if stage.layer in plan
         )
-        if need <= budget.plannable:
+        if need <= board.resources.plannable_lut:
             fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
             cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
             return (

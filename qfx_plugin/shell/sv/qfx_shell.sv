@@ -2,8 +2,8 @@
 //
 //   AXI4-Lite ─▶ lite ─▶ registers ◀─▶ run
 //                                      │ opens, counts, times
-//   DMA ─▶ s_axis ─▶ run ─▶ slice ─▶ split or merge ─▶ x ─▶ network
-//   DMA ◀─ m_axis ◀─ run ◀─ slice ◀─ merge or split ◀─ y ◀─ network
+//   DMA ─▶ s_axis ─▶ run ─▶ slice ─▶ unpack or pack ─▶ x ─▶ network
+//   DMA ◀─ m_axis ◀─ run ◀─ slice ◀─ pack or unpack ◀─ y ◀─ network
 //
 // A word of the network is one position: all channels of a pixel, or all values of a sample. Its
 // codes lie side by side in equal slots. If several positions fit into a beat, a beat carries as
@@ -126,13 +126,13 @@ module qfx_shell #(
   generate
     if (X_BITS >= BUS) begin : g_gather
       localparam int N = X_BITS / BUS;
-      qfx_shell_merge #(.W(BUS), .N(N), .WORDS(N)) merge (
+      qfx_pack #(.W(BUS), .N(N), .WORDS(N)) pack (
           .clk(aclk), .rst(core_rst),
           .s_tdata(given), .s_tvalid(given_tvalid), .s_tready(given_tready),
           .m_tdata(x_tdata), .m_tvalid(x_tvalid), .m_tready(x_tready)
       );
     end else begin : g_scatter
-      qfx_shell_split #(.W(X_BITS), .N(X_FIT), .WORDS(X_WORDS)) split (
+      qfx_unpack #(.W(X_BITS), .N(X_FIT), .WORDS(X_WORDS)) unpack (
           .clk(aclk), .rst(core_rst),
           .s_tdata(given[X_FIT*X_BITS-1:0]), .s_tvalid(given_tvalid), .s_tready(given_tready),
           .m_tdata(x_tdata), .m_tvalid(x_tvalid), .m_tready(x_tready)
@@ -141,14 +141,14 @@ module qfx_shell #(
 
     if (Y_BITS >= BUS) begin : g_serialize
       localparam int N = Y_BITS / BUS;
-      qfx_shell_split #(.W(BUS), .N(N), .WORDS(N)) split (
+      qfx_unpack #(.W(BUS), .N(N), .WORDS(N)) unpack (
           .clk(aclk), .rst(core_rst),
           .s_tdata(y_tdata), .s_tvalid(y_tvalid), .s_tready(y_tready),
           .m_tdata(result), .m_tvalid(result_tvalid), .m_tready(result_tready)
       );
     end else begin : g_collect
       logic [Y_FIT*Y_BITS-1:0] beat;
-      qfx_shell_merge #(.W(Y_BITS), .N(Y_FIT), .WORDS(Y_WORDS)) merge (
+      qfx_pack #(.W(Y_BITS), .N(Y_FIT), .WORDS(Y_WORDS)) pack (
           .clk(aclk), .rst(core_rst),
           .s_tdata(y_tdata), .s_tvalid(y_tvalid), .s_tready(y_tready),
           .m_tdata(beat), .m_tvalid(result_tvalid), .m_tready(result_tready)

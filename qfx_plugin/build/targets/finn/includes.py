@@ -1,4 +1,4 @@
-"""Verilog of a hand-over: which modules its files define, and which they name."""
+"""Verilog of a hand-over: which modules and packages its files define, and which they name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ....errors import TargetError
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"[^\"\n]*\"", re.DOTALL)
 _MODULE = re.compile(r"^\s*module\s+(\w+)", re.MULTILINE)
+_PACKAGE = re.compile(r"^\s*package\s+(\w+)\s*;", re.MULTILINE)
+_SCOPE = re.compile(r"\b(\w+)::")
 _PARENTHESES = r"\((?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*\)"
 _INSTANCE = re.compile(
     rf"^\s*(?:else\s+)?(\w+)\s*(?:#\s*{_PARENTHESES}\s*)(\w+)\s*(?:\[[^\]]*\]\s*)?\(", re.MULTILINE
@@ -91,17 +93,21 @@ def memories(text: str) -> list[str]:
 
 
 def check_sources(sources: Mapping[Path, str]) -> int:
-    """Check that each module that a file names is in a file; the number of files.
+    """Check that each module and package that a file names is in a file; the number of files.
 
     Args:
         sources: text by path.
 
     Raises:
-        TargetError: names module and file.
+        TargetError: names module or package, and file.
     """
     texts = {p: _COMMENT.sub("", t) for p, t in sources.items() if p.suffix in (".v", ".sv")}
     known = {name for text in texts.values() for name in _MODULE.findall(text)} | PRIMITIVES
+    packages = {name for text in texts.values() for name in _PACKAGE.findall(text)} | {"std"}
     for path, text in texts.items():
+        for name in _SCOPE.findall(text):
+            if name not in packages:
+                raise TargetError(f"{path.name} names package {name!r}, which is in no file")
         for name, _ in _INSTANCE.findall(text):
             if name not in known and name not in _WORDS:
                 raise TargetError(f"{path.name} names module {name!r}, which is in no file")

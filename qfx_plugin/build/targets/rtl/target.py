@@ -108,19 +108,17 @@ def verilog(context: StepContext) -> Facts:
     """
     from ....rtl.project import compile_rtl
     from ....rtl.stream.fit import check_fit, fit_report
-    from ....synthesis.budget import Budget
 
     samples = min(context.options.samples, 64)
-    budget = Budget.of_board(context.board)
     network = compile_rtl(
         context.model,
         context.folder,
         options=_rtl_options(context),
         samples=samples,
-        budget=budget,
+        board=context.board,
     )
     context.log.info("%s, %s: %d files", network.name, network.style, len(network.files))
-    fit = fit_report(network, budget)
+    fit = fit_report(network, context.board)
     if not context.options.settings.allow_oversize:
         check_fit(fit, network.graph.name)
     if "advice" in fit:
@@ -143,10 +141,8 @@ def simulate(context: StepContext) -> Facts:
     """
     from ....qonnx_import import load_qonnx
     from ....rtl.project import build_network
-    from ....synthesis.budget import Budget
 
-    budget = Budget.of_board(context.board)
-    network = build_network(load_qonnx(context.model), _rtl_options(context), budget)
+    network = build_network(load_qonnx(context.model), _rtl_options(context), context.board)
     _same_sources(context, network.files)
     source = context.input("import")
     inputs = load_inputs(source)
@@ -184,29 +180,29 @@ def synthesise(context: StepContext) -> Facts:
     Raises:
         TargetError: the device has too little of something.
     """
-    from ....synthesis.budget import Budget
+    from ....synthesis.estimate import FAMILIES
     from ....synthesis.network import estimate_folder
 
     folder = context.input("verilog") / "rtl"
     facts = context.facts("verilog")
-    budget = Budget.of_board(context.board)
+    board = context.board
     total, parts = estimate_folder(
-        folder, facts["top"], facts.get("units", []), family=budget.family
+        folder, facts["top"], facts.get("units", []), family=FAMILIES[board.family]
     )
     (context.folder / "resources.json").write_text(
         json.dumps(_without_times(total.to_dict()), indent=2) + "\n", encoding="utf-8"
     )
-    exceeds = total.exceeds(budget)
+    exceeds = total.exceeds(board)
     for line in exceeds:
         context.log.warning("%s", line)
     if exceeds and not context.options.settings.allow_oversize:
-        raise TargetError(f"{'; '.join(exceeds)}: {_advice(context, budget)}")
-    used = total.used(budget)
+        raise TargetError(f"{'; '.join(exceeds)}: {_advice(context)}")
+    used = total.used(board)
     return {
         "resources": {
             "source": "Yosys estimate",
             "tool": total.tool,
-            "device": budget.device,
+            "device": board.part,
             "used": {kind: need for kind, (need, _) in used.items()},
             "available": {kind: there for kind, (_, there) in used.items()},
             "depth": total.depth,
@@ -216,11 +212,11 @@ def synthesise(context: StepContext) -> Facts:
     }
 
 
-def _advice(context: StepContext, budget: Any) -> str:
+def _advice(context: StepContext) -> str:
     from ....qonnx_import import load_qonnx
     from ....rtl.stream.fit import advice
 
-    return advice(load_qonnx(context.model), budget)
+    return advice(load_qonnx(context.model), context.board)
 
 
 def _rtl_options(context: StepContext) -> Any:

@@ -6,7 +6,7 @@
 //
 //   s_axis ─▶ qfx_mvu_control ─ x ─┐
 //                  │ address       ├─▶ PE dot products ─▶ PE accumulators ─▶ m_axis
-//                  └─▶ qfx_rom ─ w ┘   (qfx_dot_khot, _radix4 or _mul)
+//                  └─▶ qfx_rom ─ w ┘   (qfx_dot_digits or _mul)
 //
 // AXI-Stream: data moves where valid and ready are both high; ready may wait for valid, valid
 // never waits for ready. While m_axis is not ready, everything stands still.
@@ -17,8 +17,12 @@
 // multipliers work on unsigned numbers and leave a constant per row to the bias (see
 // qfx_slot_add.sv), so that the bias file is not the plain bias; `qfx_plugin/units/mvu.py` writes
 // both files.
+//
+// DEPTHWISE: every row has x of its own. A word of x is then one element for each of the PE rows of
+// a block: MW words for the first block, MW for the next. Nothing is kept for reuse; SIMD is 1.
 module qfx_mvu #(
     parameter int DATAPATH = 0,       // 0 K-hot, 1 radix 4, 2 multipliers
+    parameter bit DEPTHWISE = 1'b0,   // every row has x of its own
     parameter int MW = 8,             // columns of W: length of x
     parameter int MH = 8,             // rows of W: length of y
     parameter int PE = 1,             // rows at once, divides MH
@@ -34,11 +38,12 @@ module qfx_mvu #(
     parameter bit USE_DSP = 1'b1,     // multipliers: DSP slices, else LUTs
     parameter int ROM_STYLE = 0,      // weight memory: 0 as the tool decides, 1 block RAM, 2 LUTs
     parameter WEIGHT_FILE = "weights.mem", // for $readmemh: SF * NF words, block of rows by block
-    parameter BIAS_FILE = "bias.mem"       // for $readmemh: NF words of PE start values
+    parameter BIAS_FILE = "bias.mem",      // for $readmemh: NF words of PE start values
+    localparam int XW = SIMD * IW * (DEPTHWISE ? PE : 1)
 ) (
     input  logic                clk,
     input  logic                rst,  // synchronous, active high
-    input  logic [SIMD*IW-1:0]  s_axis_tdata,
+    input  logic [XW-1:0]       s_axis_tdata,
     input  logic                s_axis_tvalid,
     output logic                s_axis_tready,
     output logic [PE*ACCW-1:0]  m_axis_tdata,
@@ -64,13 +69,13 @@ module qfx_mvu #(
 
   logic en, valid, first, last;
   logic [AW-1:0] address;
-  logic [SIMD*IW-1:0] x;
+  logic [XW-1:0] x;
   logic [WORD-1:0] w;
   logic [PE*ACCW-1:0] start;
 
   assign en = m_axis_tready || !m_axis_tvalid;
 
-  qfx_mvu_control #(.SF(SF), .NF(NF), .W(SIMD * IW)) control (
+  qfx_mvu_control #(.SF(SF), .NF(NF), .W(XW), .KEEP(!DEPTHWISE)) control (
       .clk, .rst, .en, .s_axis_tdata, .s_axis_tvalid, .s_axis_tready,
       .address, .x, .valid, .first, .last
   );
@@ -90,20 +95,25 @@ module qfx_mvu #(
   );
 
   for (genvar p = 0; p < PE; p++) begin : g_row
+    logic [SIMD*IW-1:0] own;
+    logic [SIMD*CW-1:0] code;
     logic [ACCW-1:0] sum;
-    if (DATAPATH == 0) begin : g_khot
-      qfx_dot_khot #(
-          .SIMD(SIMD), .IW(IW), .ISIGNED(ISIGNED), .K(K), .CW(CW), .LOWS(LOWS), .SPANS(SPANS),
-          .CHAIN(CHAIN), .OW(ACCW)
-      ) dot (.clk, .en, .x, .w(w[p*SIMD*CW+:SIMD*CW]), .sum);
-    end else if (DATAPATH == 1) begin : g_radix4
-      qfx_dot_radix4 #(
-          .SIMD(SIMD), .IW(IW), .ISIGNED(ISIGNED), .WW(WW), .CHAIN(CHAIN), .OW(ACCW)
-      ) dot (.clk, .en, .x, .w(w[p*SIMD*CW+:SIMD*CW]), .sum);
-    end else begin : g_mul
+    assign own = x[(DEPTHWISE?p:0)*SIMD*IW+:SIMD*IW];
+    assign code = w[p*SIMD*CW+:SIMD*CW];
+    if (DATAPATH == 2) begin : g_mul
       qfx_dot_mul #(
           .SIMD(SIMD), .IW(IW), .ISIGNED(ISIGNED), .WW(WW), .USE_DSP(USE_DSP), .OW(ACCW)
-      ) dot (.clk, .en, .x, .w(w[p*SIMD*CW+:SIMD*CW]), .sum);
+      ) dot (.clk, .en, .x(own), .w(code), .sum);
+    end else if (DATAPATH == 1) begin : g_radix4
+      qfx_dot_digits #(
+          .RADIX4(1'b1), .SIMD(SIMD), .IW(IW), .ISIGNED(ISIGNED), .CW(CW), .K(DIGITS),
+          .CHAIN(CHAIN), .OW(ACCW)
+      ) dot (.clk, .en, .x(own), .w(code), .sum);
+    end else begin : g_khot
+      qfx_dot_digits #(
+          .SIMD(SIMD), .IW(IW), .ISIGNED(ISIGNED), .CW(CW), .K(K), .LOWS(LOWS), .SPANS(SPANS),
+          .CHAIN(CHAIN), .OW(ACCW)
+      ) dot (.clk, .en, .x(own), .w(code), .sum);
     end
     qfx_accumulator #(.W(ACCW)) accumulator (
         .clk, .en(en && flags[2]), .first(flags[1]), .start(start[p*ACCW+:ACCW]), .sum,

@@ -1,22 +1,28 @@
-// Dot product of SIMD elements of x with K-hot weights: shifts and additions, no multiplier.
+// Dot product of SIMD elements of x with weights digit by digit: shifts and additions, no multiplier.
 //
-// A weight is `sum over k of sign_k * 2**(LOWS[k] + shift_k)`. Its code holds, digit 0 lowest,
+// K-hot: a weight is `sum over k of sign_k * 2**(LOWS[k] + shift_k)`. Its code holds, digit 0 lowest,
 // {negative, nonzero, shift} with just the bits that shifts 0 to SPANS[k] need: a layer that uses
-// few shifts gets small shifters. Lanes of the same digit are added in chains of CHAIN, the chains
-// by a tree.
+// few shifts gets small shifters.
 //
-// For x unsigned and N negative digits at k: sum = W x + constant, with the constant
+// RADIX4: any weights. Their two's complement bits b, two at a time and overlapping by one, are the
+// digits -2 b[2i+1] + b[2i] + b[2i-1] of 4**i (A. D. Booth 1951, O. L. MacSorley 1961). A digit is one
+// of -2, -1, 0, 1, 2: one LUT per bit together with its adder (see qfx_slot_add.sv). The weight
+// memory holds the weights as they are.
+//
+// Lanes of the same digit are added in chains of CHAIN, the chains by a tree. For x unsigned and
+// negative digits at k: sum = W x + constant, with the constant
 // `sum over negative digits of 2**LOWS[k] * (2**(IW + SPANS[k]) - 1)`; x that is two's complement
 // is raised by 2**(IW-1), which adds `2**(IW-1) * sum of W`. The bias takes both away.
-module qfx_dot_khot #(
+module qfx_dot_digits #(
+    parameter bit RADIX4 = 1'b0,
     parameter int SIMD = 8,
     parameter int IW = 8,
     parameter bit ISIGNED = 1'b0,
-    parameter int K = 1,
     parameter int CW = 5,                      // bits of a weight's code
-    parameter bit [K*8-1:0] LOWS = '0,         // ascending
+    parameter int K = 1,                       // digits of a weight; radix 4: (CW + 1) / 2
+    parameter bit [K*8-1:0] LOWS = '0,         // K-hot: ascending
     parameter bit [K*8-1:0] SPANS = {K{8'd7}},
-    parameter int CHAIN = 4,
+    parameter int CHAIN = 4,                   // lanes added between two registers
     parameter int OW = 24                      // the sum is right modulo 2**OW
 ) (
     input  logic               clk,
@@ -29,10 +35,10 @@ module qfx_dot_khot #(
   localparam int N = K * CHAINS;
 
   function automatic int low(int k);
-    return int'(LOWS[8*k+:8]);
+    return RADIX4 ? 2 * k : int'(LOWS[8*k+:8]);
   endfunction
   function automatic int span(int k);
-    return int'(SPANS[8*k+:8]);
+    return RADIX4 ? 1 : int'(SPANS[8*k+:8]);
   endfunction
   function automatic int digit_bits(int k);
     return 2 + $clog2(span(k) + 1);
@@ -76,12 +82,21 @@ module qfx_dot_khot #(
     localparam int DW = digit_bits(k);
     logic [SIMD*DW-1:0] digits;
     for (genvar s = 0; s < SIMD; s++) begin : g_lane
-      assign digits[s*DW+:DW] = w[s*CW+digit_at(k)+:DW];
+      if (RADIX4) begin : g_radix4
+        logic [CW+1:0] bits;  // the bit below the lowest is 0, the highest is the sign
+        assign bits = {w[s*CW+CW-1], w[s*CW+:CW], 1'b0};
+        assign digits[s*DW+:DW] = bits[2*k+:DW];
+        logic unused;
+        assign unused = ^bits;
+      end else begin : g_khot
+        assign digits[s*DW+:DW] = w[s*CW+digit_at(k)+:DW];
+      end
     end
     for (genvar c = 0; c < CHAINS; c++) begin : g_chain
       logic [sum_bits(k, c)-1:0] y;
       qfx_slot_sum #(
-          .LANES(lanes(c)), .IW(IW), .SPAN(span(k)), .DW(DW), .YW(sum_bits(k, c))
+          .RADIX4(RADIX4), .LANES(lanes(c)), .IW(IW), .SPAN(span(k)), .DW(DW),
+          .YW(sum_bits(k, c))
       ) slot_sum (
           .clk, .en, .x(raised[c*CHAIN*IW+:lanes(c)*IW]), .digits(digits[c*CHAIN*DW+:lanes(c)*DW]),
           .y

@@ -2,10 +2,10 @@
 //
 // A frame has WORDS words and begins in a beat of its own: what its last beat holds beyond them is
 // dropped.
-module qfx_shell_split #(
+module qfx_unpack #(
     parameter int W = 8,     // bits of a word
-    parameter int N = 4,     // words of a beat
-    parameter int WORDS = 4  // words of a frame
+    parameter int N = 4,     // words of a beat, at least 1
+    parameter int WORDS = N  // words of a frame
 ) (
     input  logic           clk,
     input  logic           rst,  // synchronous, active high
@@ -16,8 +16,6 @@ module qfx_shell_split #(
     output logic           m_tvalid,
     input  logic           m_tready
 );
-  localparam int BEATS = (WORDS + N - 1) / N;
-  localparam int REST = WORDS - (BEATS - 1) * N;  // words of the last beat
   localparam int CW = $clog2(N + 1);
 
   logic [N*W-1:0] words;
@@ -28,22 +26,11 @@ module qfx_shell_split #(
   assign m_tdata  = words[W-1:0];
   assign s_tready = left == '0 || (left == CW'(1) && m_tready);
 
-  generate
-    if (REST == N) begin : g_full
-      assign count = CW'(N);
-    end else if (BEATS == 1) begin : g_single
-      assign count = CW'(REST);
-    end else begin : g_counted
-      localparam int BW = $clog2(BEATS);
-      logic [BW-1:0] beat;
-      logic last;
-      assign last  = beat == BW'(BEATS - 1);
-      assign count = last ? CW'(REST) : CW'(N);
-      always_ff @(posedge clk)
-        if (rst) beat <= '0;
-        else if (s_tvalid && s_tready) beat <= last ? '0 : beat + 1'b1;
-    end
-  endgenerate
+  if (WORDS > N && WORDS % N != 0) begin : g_frame
+    qfx_frame #(.N(N), .WORDS(WORDS)) frame (.clk, .rst, .next(s_tvalid && s_tready), .count);
+  end else begin : g_constant
+    assign count = CW'((WORDS < N) ? WORDS : N);
+  end
 
   always_ff @(posedge clk)
     if (rst) left <= '0;

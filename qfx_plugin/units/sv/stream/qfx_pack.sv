@@ -2,10 +2,10 @@
 //
 // A frame has WORDS words and begins in a beat of its own: its last beat goes out when it holds the
 // frame's last word; what lies above that word has no meaning.
-module qfx_shell_merge #(
+module qfx_pack #(
     parameter int W = 8,     // bits of a word
-    parameter int N = 4,     // words of a beat
-    parameter int WORDS = 4  // words of a frame
+    parameter int N = 4,     // words of a beat, at least 1
+    parameter int WORDS = N  // words of a frame
 ) (
     input  logic           clk,
     input  logic           rst,  // synchronous, active high
@@ -16,39 +16,31 @@ module qfx_shell_merge #(
     output logic           m_tvalid,
     input  logic           m_tready
 );
-  localparam int BEATS = (WORDS + N - 1) / N;
-  localparam int REST = WORDS - (BEATS - 1) * N;  // words of the last beat
   localparam int CW = $clog2(N + 1);
 
   logic [CW-1:0] filled;  // words of this beat that are there
   logic [CW-1:0] count;   // words of this beat
-  logic [CW-1:0] place;   // where the next word goes
 
   assign m_tvalid = filled == count;
   assign s_tready = !m_tvalid || m_tready;
-  assign place    = m_tvalid ? '0 : filled;
 
-  generate
-    if (REST == N) begin : g_full
-      assign count = CW'(N);
-    end else if (BEATS == 1) begin : g_single
-      assign count = CW'(REST);
-    end else begin : g_counted
-      localparam int BW = $clog2(BEATS);
-      logic [BW-1:0] beat;
-      logic last;
-      assign last  = beat == BW'(BEATS - 1);
-      assign count = last ? CW'(REST) : CW'(N);
-      always_ff @(posedge clk)
-        if (rst) beat <= '0;
-        else if (m_tvalid && m_tready) beat <= last ? '0 : beat + 1'b1;
-    end
+  if (WORDS > N && WORDS % N != 0) begin : g_frame
+    qfx_frame #(.N(N), .WORDS(WORDS)) frame (.clk, .rst, .next(m_tvalid && m_tready), .count);
+  end else begin : g_constant
+    assign count = CW'((WORDS < N) ? WORDS : N);
+  end
 
+  if (WORDS % N == 0) begin : g_whole_beats
+    always_ff @(posedge clk)
+      if (s_tvalid && s_tready) m_tdata <= (N * W)'({s_tdata, m_tdata} >> W);
+  end else begin : g_any_beats
+    logic [CW-1:0] place;  // where the next word goes
+    assign place = m_tvalid ? '0 : filled;
     for (genvar word = 0; word < N; word++) begin : g_words
       always_ff @(posedge clk)
         if (s_tvalid && s_tready && place == CW'(word)) m_tdata[word*W+:W] <= s_tdata;
     end
-  endgenerate
+  end
 
   always_ff @(posedge clk)
     if (rst) filled <= '0;
