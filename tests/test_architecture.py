@@ -66,6 +66,7 @@ ALLOWED = {
     "qfx_plugin": set(),
     "qfx_plugin.errors": set(),
     "qfx_plugin.files": set(),
+    "qfx_plugin.plugins": set(),
     "qfx_plugin.tools": set(),
     "qfx_plugin.ir": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.qonnx_import": {
@@ -136,11 +137,12 @@ ALLOWED = {
         "qfx_plugin.finn_plugin",
         "qfx_plugin.hls4ml_backend",
         "qfx_plugin.ir",
+        "qfx_plugin.plugins",
         "qfx_plugin.qonnx_import",
         "qfx_plugin.rtl",
         "qfx_plugin.tools",
     },
-    "qfx_plugin.agreement": set(),
+    "qfx_plugin.agreement": {"qfx_plugin.ir"},
     "qfx_plugin.verify": {
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.agreement",

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | Executor]:
-    """The executors; each one tells when it starts. Unknown names stay, to be refused by name."""
+    """The executors; each one tells when it starts."""
     from qfx_plugin.executors import EXECUTORS
 
     def watched(executor: Executor) -> Executor:
@@ -90,7 +90,7 @@ def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | E
 
     if names is None:
         names = [name for name, executor in EXECUTORS.items() if executor.by_default]
-    return [watched(EXECUTORS[name]) if name in EXECUTORS else name for name in names]
+    return [watched(EXECUTORS.find(name)) for name in names]
 
 
 def _as_json(agreement: Agreement) -> str:
