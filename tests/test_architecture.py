@@ -115,6 +115,7 @@ ALLOWED = {
     },
     "qfx_plugin.boards": {"qfx_plugin.config"},
     "qfx_plugin.build": {
+        "qfx_plugin.plugins",
         "brevitas_quantizers",
         "qfx_plugin.boards",
         "qfx_plugin.config",
@@ -285,14 +286,6 @@ CIRCLES = {
                 "shape",
             )
         ),
-    },
-    "to go: a target and its last step": {
-        "qfx_plugin.build.targets.finn.handover",
-        "qfx_plugin.build.targets.finn.target",
-    },
-    "to go: the command line and its completion": {
-        "qfx_plugin.cli",
-        "qfx_plugin.cli.completion",
     },
 }
 
