@@ -67,6 +67,7 @@ ALLOWED = {
     "qfx_plugin.errors": set(),
     "qfx_plugin.files": set(),
     "qfx_plugin.plugins": set(),
+    "qfx_plugin.needs": set(),
     "qfx_plugin.tools": set(),
     "qfx_plugin.ir": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.qonnx_import": {
@@ -115,6 +116,7 @@ ALLOWED = {
     },
     "qfx_plugin.boards": {"qfx_plugin.config"},
     "qfx_plugin.build": {
+        "qfx_plugin.needs",
         "qfx_plugin.plugins",
         "brevitas_quantizers",
         "qfx_plugin.boards",
@@ -166,6 +168,7 @@ ALLOWED = {
         "qfx_plugin.verify",
     },
     "qfx_plugin.cli": {
+        "qfx_plugin.needs",
         "brevitas_quantizers",
         "qfx_plugin.boards",
         "qfx_plugin.build",
@@ -239,7 +242,7 @@ HOSTS = {
     "sklearn": {"qfx_plugin.demo"},
     "PIL": {"qfx_plugin.demo"},
     "rich": {"qfx_plugin.report", "qfx_plugin.cli"},
-    "packaging": {"qfx_plugin.cli"},
+    "packaging": {"qfx_plugin.needs"},
 }
 
 # Each target stands alone; what they share are the libraries below them.

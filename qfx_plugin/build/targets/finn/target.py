@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....ir import Graph
 from ...model_steps import IMPORT
 from ...steps import Step
 from . import convert, design, handover, vendor
@@ -10,6 +11,15 @@ from .options import FinnOptions
 ABOUT = "FINN dataflow of RTL units, folded for a frame rate, with its Zynq project"
 
 OPTIONS = FinnOptions
+
+
+def _lower(graph: Graph) -> object:
+    from ....finn_plugin import lower
+
+    return lower(graph)
+
+
+TAKES = {"FINN": _lower}
 _FOLDED = ("target_fps", "max_threshold_bits", "clock_mhz", "board")
 
 STEPS = (
