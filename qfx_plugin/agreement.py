@@ -6,49 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .errors import OptionError, VerificationError
+from .ir.compare import Difference, TensorAgreement
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One code that differs from the interpreter's.
-
-    Attributes:
-        tensor: name of the tensor.
-        sample: index of the input.
-        position: index of the element within the sample's tensor.
-        expected: the interpreter's integer code.
-        got: the executor's value in LSBs; fractional if it is no code at all.
-    """
-
-    tensor: str
-    sample: int
-    position: tuple[int, ...]
-    expected: int
-    got: float
-
-    def __str__(self) -> str:
-        index = ", ".join(map(str, self.position))
-        return (
-            f"sample {self.sample}, {self.tensor}[{index}]: expected code {self.expected}, "
-            f"got {self.got:.17g}"
-        )
-
-
-@dataclass(frozen=True)
-class TensorAgreement:
-    """One tensor of one executor.
-
-    Attributes:
-        name: name of the tensor.
-        codes: codes compared.
-        differing: codes that differ.
-        differing_samples: inputs on which at least one code differs.
-    """
-
-    name: str
-    codes: int = 0
-    differing: int = 0
-    differing_samples: int = 0
+__all__ = ["Agreement", "Difference", "ExecutorAgreement", "TensorAgreement"]
 
 
 @dataclass(frozen=True)

@@ -124,18 +124,24 @@ def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     return cls(**values)
 
 
-def check_name(cls: type, name: str, what: str = "field") -> None:
+def is_field(cls: type, name: str) -> bool:
+    """Whether a dataclass of options has an option of this name."""
+    return name in {field.name for field in dataclasses.fields(cls)}
+
+
+def check_name(cls: type, name: str, what: str = "field", *others: type) -> None:
     """Refuse a name that is no field of `cls`.
 
     Args:
         cls: a dataclass of options.
         name: to look for.
         what: the fields are called in the message.
+        others: dataclasses whose fields will do as well.
 
     Raises:
         OptionError: there is no such field.
     """
-    fields = [field.name for field in dataclasses.fields(cls)]
+    fields = [field.name for one in (cls, *others) for field in dataclasses.fields(one)]
     if name not in fields:
         raise OptionError(_unknown(name, fields, what))
 

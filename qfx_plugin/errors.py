@@ -11,6 +11,7 @@ from brevitas_quantizers.fixed_point.errors import (
     ModelFileError,
     OptionError,
     QfxError,
+    QfxWarning,
     UnsupportedModelError,
 )
 
@@ -22,12 +23,18 @@ __all__ = [
     "ModeError",
     "ModelFileError",
     "OptionError",
+    "PluginError",
+    "PluginWarning",
     "QfxError",
+    "QfxWarning",
     "TargetError",
     "ToolMissingError",
     "UnsupportedModelError",
     "VerificationError",
+    "one_line",
 ]
+
+REASON_LENGTH = 300
 
 
 class TargetError(QfxError, ValueError):
@@ -40,3 +47,18 @@ class ToolMissingError(QfxError, RuntimeError):
 
 class VerificationError(QfxError, AssertionError):
     """Two executors disagree: the text says on how many codes, and shows the first of them."""
+
+
+class PluginError(QfxError, RuntimeError):
+    """A target or executor of another distribution that cannot be used."""
+
+
+class PluginWarning(QfxWarning):
+    """A target or executor of another distribution that is left out."""
+
+
+def one_line(error: BaseException | str) -> str:
+    """What an error says, in one line: its first that is not empty; with its type if not ours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    is_plain = bool(lines) and isinstance(error, QfxError | str)
+    return ": ".join([*([] if is_plain else [type(error).__name__]), *lines[:1]])[:REASON_LENGTH]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
 from .agreement import Agreement, Difference, ExecutorAgreement, TensorAgreement
-from .errors import DataError, OptionError, QfxError
+from .errors import DataError, OptionError, one_line
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
-from .ir.exact import FLOAT64_EXACT, magnitude
+from .ir.compare import SHOWN_DIFFERENCES, Tally, compare_codes
 from .ir.inputs import as_array, as_float32, check_inputs
 from .ir.interpreter import chunk_size
 from .qonnx_import import load_qonnx
@@ -43,11 +43,10 @@ __all__ = [
 MAX_CHUNK = 512
 """Most samples that an executor gets at once."""
 
+Found: TypeAlias = "FixedTensor | NDArray[Any]"
+
 CHUNK_ELEMENTS = 1 << 26
 """Fewer samples at once where all tensors would have more elements (0.25 GiB an executor)."""
-
-SHOWN_DIFFERENCES = 5
-REASON_LENGTH = 300
 
 
 def verify(
@@ -88,8 +87,9 @@ def verify(
         ExportError: the module has no exact form in QONNX.
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
     """
-    usual = [name for name, executor in EXECUTORS.items() if executor.by_default]
-    chosen = [_executor(entry) for entry in (usual if executors is None else executors)]
+    if executors is None:
+        executors = [executor for executor in EXECUTORS.values() if executor.by_default]
+    chosen = [_executor(entry) for entry in executors]
     limit = _checked_limits(limits or {}, chosen)
     with TemporaryDirectory(prefix="qfx-verify-") as folder:
         path, torch_model, given = _as_file(model, inputs, torch_model, Path(folder))
@@ -109,52 +109,24 @@ def verify(
     return Agreement(graph.name, samples, seconds, results)
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line; with its type if it is not ours."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    parts = [] if lines and isinstance(error, QfxError) else [type(error).__name__]
-    return ": ".join(parts + lines[:1])[:REASON_LENGTH]
-
-
-def compare_codes(
-    expected: FixedTensor, got: NDArray[Any]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Where `got` is not exactly `expected`, and `got` in LSBs.
-
-    Args:
-        expected: (batch, *shape) integer codes.
-        got: float values of the same shape.
-    """
-    if got.shape != expected.codes.shape:
-        raise DataError(
-            f"executor returned shape {got.shape} where the interpreter has {expected.codes.shape}"
-        )
-    if np.all(np.abs(expected.frac_bits) <= 1000):  # one exact product is faster
-        scaled = np.multiply(got, np.ldexp(1.0, expected.frac_bits), dtype=np.float64)
-    else:
-        scaled = np.ldexp(np.asarray(got, dtype=np.float64), expected.frac_bits)
-    wrong = scaled != expected.codes
-    if magnitude(expected.codes) > FLOAT64_EXACT:  # that rounded the codes to float64
-        near = ~wrong & (np.abs(scaled) >= FLOAT64_EXACT)
-        pairs = zip(scaled[near], expected.codes[near], strict=True)
-        wrong[near] = [int(value) != int(code) for value, code in pairs]
-    return wrong, scaled
-
-
 class _Trial:
     """One executor while chunks pass by."""
 
     def __init__(self, executor: Executor, job: Job, limit: int | None) -> None:
         self.executor, self.job, self.limit = executor, job, limit
-        self.seconds, self.samples, self.erring = 0.0, 0, 0
-        self.counts: dict[str, TensorAgreement] = {}
+        self.seconds, self.erring = 0.0, 0
+        self.tally = Tally()
         self.missing: dict[str, None] = {}
-        self.first: list[Difference] = []
         self.runner: Runner | None = None
         self.failed: str | None = None
         self.failed = self._guarded(lambda: executor.obstacle(job)) or self.failed
 
-    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    @property
+    def samples(self) -> int:
+        """Inputs compared."""
+        return self.tally.samples
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Found]:
         """The executor's tensors for one chunk; none if it cannot run or has run enough."""
         size = len(next(iter(inputs.values())))
         room = size if self.limit is None else min(size, self.limit - self.samples - self.erring)
@@ -173,11 +145,11 @@ class _Trial:
     def compare(
         self,
         inputs: dict[str, NDArray[Any]],
-        results: Mapping[str, NDArray[Any]],
+        results: Mapping[str, Found],
         expected: dict[str, FixedTensor],
     ) -> None:
         """Count what differs in some samples of a chunk; `results` may end before `expected`."""
-        size = max(map(len, results.values()), default=0)
+        size = max((len(_array(got)) for got in results.values()), default=0)
         pairs = {name: (_some(expected[name], slice(size)), got) for name, got in results.items()}
         found = {name: compare_codes(*pair) for name, pair in pairs.items()}
         if self.executor.errs is not None and any(wrong.any() for wrong, _ in found.values()):
@@ -189,14 +161,14 @@ class _Trial:
             found = {name: (wrong[right], got[right]) for name, (wrong, got) in found.items()}
             size = int(np.count_nonzero(right))
         for name, (wrong, scaled) in found.items():
-            self._count(name, pairs[name][0], wrong, scaled)
-        self.samples += size
+            self.tally.count(name, pairs[name][0], (wrong, scaled))
+        self.tally.samples += size
 
     def result(self, graph: Graph) -> ExecutorAgreement:
         """The row of the report, tensors in the graph's order."""
         order = {op.output: index for index, op in enumerate(graph.ops)}
-        tensors = tuple(sorted(self.counts.values(), key=lambda tensor: order[tensor.name]))
-        first = sorted(self.first, key=lambda d: (order[d.tensor], d.sample))
+        tensors = tuple(sorted(self.tally.tensors.values(), key=lambda tensor: order[tensor.name]))
+        first = sorted(self.tally.first, key=lambda d: (order[d.tensor], d.sample))
         return ExecutorAgreement(
             self.executor.name,
             self.executor.version,
@@ -224,7 +196,7 @@ class _Trial:
             )
         return None
 
-    def _results(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _results(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Found]:
         self.runner = self.runner or self.executor.start(self.job)
         return dict(self.runner(inputs) or {})
 
@@ -238,7 +210,7 @@ class _Trial:
             self.failed = one_line(error)
             return None
 
-    def _checked(self, name: str, got: Any, samples: int) -> NDArray[Any]:
+    def _checked(self, name: str, got: Any, samples: int) -> Found:
         """One tensor that was returned.
 
         Raises:
@@ -247,34 +219,13 @@ class _Trial:
         who, kind = f"executor {self.executor.name} returned", self.job.graph.types().get(name)
         if not isinstance(kind, FixedType):
             raise DataError(f"{who} {name!r}, which is no tensor of the network")
-        array = np.asarray(got)
+        found: Found = got if isinstance(got, FixedTensor) else np.asarray(got)
+        array = _array(found)
         if array.dtype.kind not in "fiub":
             raise DataError(f"{who} no numbers for {name!r}, but {array.dtype}")
         if array.shape[:1] != (samples,):
             raise DataError(f"{who} shape {array.shape} of {name!r} for {samples} samples")
-        return array
-
-    def _count(
-        self,
-        name: str,
-        expected: FixedTensor,
-        wrong: NDArray[np.bool_],
-        scaled: NDArray[np.float64],
-    ) -> None:
-        before, differing = self.counts.get(name, TensorAgreement(name)), np.count_nonzero(wrong)
-        samples = wrong.reshape(len(wrong), -1).any(axis=1).sum() if differing else 0
-        self.counts[name] = TensorAgreement(
-            name,
-            before.codes + wrong.size,
-            before.differing + int(differing),
-            before.differing_samples + int(samples),
-        )
-        if not differing or before.differing >= SHOWN_DIFFERENCES:
-            return
-        for index in np.argwhere(wrong)[: SHOWN_DIFFERENCES - before.differing]:
-            where = tuple(int(i) for i in index)
-            sample, code = self.samples + where[0], int(expected.codes[where])
-            self.first.append(Difference(name, sample, where[1:], code, float(scaled[where])))
+        return found
 
 
 def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[_Trial]) -> float:
@@ -296,7 +247,7 @@ def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[
             expected = interpret(graph, {n: a[part] for n, a in chunk.items()}, keep=names)
             seconds += time.perf_counter() - start
             for trial, result in zip(trials, results, strict=True):
-                left = {name: array[part] for name, array in result.items()}
+                left = {name: _part(found, part) for name, found in result.items()}
                 trial.compare({n: a[part] for n, a in chunk.items()}, left, expected)
     return seconds
 
@@ -304,13 +255,11 @@ def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[
 def _executor(entry: str | Executor) -> Executor:
     if isinstance(entry, Executor):
         return entry
-    if entry not in EXECUTORS:
-        raise OptionError(f"executor must be one of {', '.join(EXECUTORS)}, not {entry!r}")
-    return EXECUTORS[entry]
+    return EXECUTORS.find(entry)
 
 
 def _checked_limits(limits: Mapping[str, int], chosen: Sequence[Executor]) -> dict[str, int]:
-    known = {executor.name: None for executor in (*chosen, *EXECUTORS.values())}
+    known = dict.fromkeys((*(executor.name for executor in chosen), *EXECUTORS.names()))
     for name, limit in limits.items():
         if name not in known:
             raise OptionError(f"limits must be of {', '.join(known)}, not {name!r}")
@@ -319,8 +268,16 @@ def _checked_limits(limits: Mapping[str, int], chosen: Sequence[Executor]) -> di
     return dict(limits)
 
 
+def _array(found: Found) -> NDArray[Any]:
+    return found.codes if isinstance(found, FixedTensor) else found
+
+
 def _some(tensor: FixedTensor, samples: slice | NDArray[np.bool_]) -> FixedTensor:
     return FixedTensor(tensor.codes[samples], tensor.frac_bits)
+
+
+def _part(found: Found, samples: slice) -> Found:
+    return _some(found, samples) if isinstance(found, FixedTensor) else found[samples]
 
 
 def _by_name(graph: Graph, inputs: Any, torch_model: Any) -> Any:

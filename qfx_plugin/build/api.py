@@ -11,9 +11,12 @@ from typing import Any
 from brevitas_quantizers import __version__
 from brevitas_quantizers.onnx_files import read_model
 
+from ..config import check_name, is_field
 from ..errors import DataError, OptionError, QfxError
 from ..qonnx_import.load import MAX_NODES
 from ..report.build_html import render_build_html
+from .common import CommonOptions
+from .flow import find_target
 from .manifest import Manifest
 from .model_steps import IMPORT
 from .options import BuildOptions
@@ -110,10 +113,8 @@ def _options(
     table: dict[str, Any] = {"target": target, "board": board} | dict(options or {})
     own = dict(table.get(table["target"]) or {})
     for name, value in settings.items():
-        if name in ("version", "clock_mhz", "samples", "seed", "inputs"):
-            table[name] = value
-        else:
-            own[name] = value
+        check_name(find_target(table["target"]).options, name, "option", CommonOptions)
+        (table if is_field(CommonOptions, name) else own)[name] = value
     return BuildOptions.parse(table | ({table["target"]: own} if own else {}))
 
 

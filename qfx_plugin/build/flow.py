@@ -1,19 +1,27 @@
-"""The targets. Each is one file, whose `STEPS` is the table of contents of its build."""
+"""The targets. Each is one module, whose `STEPS` is the table of contents of its build.
+
+Another distribution adds its own by an entry point of the group `qfx.targets` that names such a
+module; see `docs/build.md`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..plugins import Register
+from .common import CommonOptions
 from .steps import Step
 
-TARGETS = {
-    "finn": "targets.finn.target",
-    "hls4ml": "targets.hls4ml.target",
-    "rtl": "targets.rtl.target",
-}
-"""Name of a target, and the module of this package that defines `ABOUT`, `OPTIONS` and `STEPS`."""
+if TYPE_CHECKING:
+    from ..ir import Graph
+
+_OWN = ("finn", "hls4ml", "rtl")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,15 @@ class Target:
         about: one line for people.
         options: frozen dataclass of its own options.
         steps: in order.
+        takes: what plans or builds a graph of `qfx_plugin.ir`, and refuses with a `QfxError` what
+            it cannot represent: by name, a column of the support matrix each.
     """
 
     name: str
     about: str
     options: type
     steps: tuple[Step, ...]
+    takes: Mapping[str, Callable[[Graph], object]] = field(default_factory=dict)
 
     def position(self, step: str) -> int:
         """Index of a step.
@@ -46,13 +57,66 @@ class Target:
         return names.index(step)
 
 
+def make_target(name: str, module: Any) -> Target:
+    """A target from what its module defines: `ABOUT`, `OPTIONS`, `STEPS`, perhaps `TAKES`.
+
+    Raises:
+        OptionError: something is missing, or has another shape.
+    """
+    about, options, steps = (getattr(module, key, None) for key in ("ABOUT", "OPTIONS", "STEPS"))
+    if not _NAME.fullmatch(name) or name in _names(CommonOptions):
+        raise OptionError(f"name must be a word of a-z, 0-9 and _ that is no option, not {name!r}")
+    if not isinstance(about, str):
+        raise OptionError(f"ABOUT must be a line of text, not {about!r}")
+    if not isinstance(options, type) or not dataclasses.is_dataclass(options):
+        raise OptionError(f"OPTIONS must be a dataclass, not {options!r}")
+    _check_options(options)
+    _check_steps(steps)
+    return Target(name, about, options, tuple(steps), dict(getattr(module, "TAKES", {})))
+
+
+def _names(cls: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
+
+
+def _check_options(options: type) -> None:
+    for field_ in dataclasses.fields(options):
+        missing = dataclasses.MISSING
+        if field_.default is missing and field_.default_factory is missing:
+            raise OptionError(
+                f"OPTIONS must have a default for every field, not none for {field_.name}"
+            )
+        if "about" not in field_.metadata:
+            raise OptionError(f"OPTIONS must say by `setting` what {field_.name} is")
+        if field_.name in _names(CommonOptions):
+            raise OptionError(f"OPTIONS must not have {field_.name}, which every build has")
+
+
+def _check_steps(steps: Any) -> None:
+    if not isinstance(steps, list | tuple) or not all(isinstance(step, Step) for step in steps):
+        raise OptionError(f"STEPS must be a tuple of Step, not {steps!r}")
+    names = [step.name for step in steps]
+    wrong = [name for name in names if not _NAME.fullmatch(name) or names.count(name) > 1]
+    if wrong:
+        raise OptionError(f"STEPS must have different names of a-z, 0-9 and _, not {wrong[0]!r}")
+    if all(step.by_vendor for step in steps):
+        raise OptionError("STEPS must have one that needs no tool of a vendor")
+
+
+TARGETS: Register[Target] = Register(
+    "qfx.targets",
+    "target",
+    {name: f"{__package__}.targets.{name}.target" for name in _OWN},
+    make_target,
+)
+"""The targets by name."""
+
+
 def find_target(name: str) -> Target:
     """A target by its name.
 
     Raises:
         OptionError: there is no such target.
+        PluginError: it is another distribution's, and cannot be used.
     """
-    if name not in TARGETS:
-        raise OptionError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
-    module = import_module(f".{TARGETS[name]}", __package__)
-    return Target(name, module.ABOUT, module.OPTIONS, module.STEPS)
+    return TARGETS.find(name)

@@ -19,47 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ..boards import Board, load_board
-from ..config import as_table, check_name, from_text, load, read, save, setting
+from ..config import as_table, check_name, from_text, load, read, save
 from ..errors import OptionError
+from .common import CommonOptions
 from .flow import TARGETS, Target, find_target
-
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class CommonOptions:
-    """The options that every target has."""
-
-    version: int = setting(VERSION, "Version of this layout.", choices=(VERSION,))
-    target: str = setting(
-        "hls4ml",
-        "What is made of the model: the name of a target. Each target has steps and options of its "
-        "own, which stand in a table under its name.",
-    )
-    board: str = setting(
-        "ultra96-v2",
-        "The board: a name that `qfx boards` lists, or the path of a board's .toml file. It "
-        "decides part, clock pins, memory ports, and the resources that counts are compared with.",
-    )
-    clock_mhz: float | None = setting(
-        None,
-        "Clock of the logic in MHz. Without, the board's default. Vivado sets the nearest "
-        "frequency that the processor's dividers reach.",
-        minimum=1,
-    )
-    samples: int = setting(
-        256,
-        "How many inputs are simulated and compared with the integer interpreter, code by code. "
-        "They are random and reach every code of the input, ties and values out of range included.",
-        minimum=1,
-    )
-    seed: int = setting(0, "Seed of the random inputs.", minimum=0)
-    inputs: str = setting(
-        "",
-        "Inputs instead of random ones, the first `samples` of them: a .npy file; for networks "
-        "with several inputs a .npz file with an array for each, by name, or "
-        "NAME=FILE.npy,NAME=FILE.npy.",
-    )
 
 
 @dataclass(frozen=True)
@@ -82,7 +45,7 @@ class BuildOptions:
             OptionError: an unknown name, or a value that breaks its rule.
         """
         table = dict(table)
-        own = {name: table.pop(name) for name in TARGETS if name in table}
+        own = {name: table.pop(name) for name in TARGETS.names() if name in table}
         common = read(CommonOptions, table, where)
         target = find_target(common.target)
         for name in own:

@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from brevitas_quantizers.fixed_point.errors import QfxError
 
 from ..errors import OptionError, TargetError, ToolMissingError
+from ..needs import find_need
 from .manifest import Manifest, StepRecord
-from .needs import find_tool
 from .options import BuildOptions
 from .result import DONE, LEFT, REUSED, WAITING, BuildResult, StepResult
 from .steps import Facts, Step, StepContext
@@ -253,7 +253,7 @@ class Runner:
         """Versions of the step's tools; of one that is missing here, that of the earlier result."""
         record = self.manifest.steps.get(step.name)
         versions = dict(record.versions) if record else {}
-        for tool in map(find_tool, step.needs):
+        for tool in map(find_need, step.needs):
             if tool.available():
                 versions[tool.name] = tool.version()
         return versions
@@ -275,7 +275,7 @@ class Runner:
 
 def _absent(step: Step) -> list[str]:
     """A sentence for each tool that the step needs and that is missing."""
-    tools = [find_tool(name) for name in step.needs]
+    tools = [find_need(name) for name in step.needs]
     return [tool.missing(step.name) for tool in tools if not tool.available()]
 
 

@@ -1,12 +1,15 @@
 """What a build consists of: steps, and what a step is given.
 
-A target is one file, `build/<target>_target.py`, that defines two names:
+A target is one module, `build/targets/<name>/target.py` or another distribution's, that defines
 
-    OPTIONS = MyOptions     # frozen dataclass, a default for every field (see `options.py`)
+    ABOUT = "one line for people"
+    OPTIONS = MyOptions     # frozen dataclass, each field a `config.setting` with a default
     STEPS = (Step(...), ...)  # in order: the table of contents of the target
+    TAKES = {"my target": plan}  # optional: see `flow.Target`
 
-and one line in `flow.TARGETS`. Importing the file must be quick: heavy packages are imported
-inside the functions that use them. The contract of a step's `run(context)`:
+and has a name: in `flow`, or as an entry point of the group `qfx.targets`. Importing it must be
+quick: heavy packages are imported inside the functions that use them. The contract of a step's
+`run(context)`:
 
 - It writes files into `context.folder` only: an empty folder that becomes `<out>/<step>/` in one
   rename when `run` has returned. An exception or a kill leaves nothing behind.
@@ -98,7 +101,8 @@ class Step:
         name: lower case, unique in the target; also the name of its folder.
         about: one line for `qfx build --list`.
         run: does it; see the contract at the top of this file.
-        needs: tools and packages that must be there, as named in `needs.TOOLS`. Their versions
+        needs: tools and packages that must be there, by the names in
+            `qfx_plugin.needs.NEEDS`, or Python packages as "scipy>=1.10". Their versions
             decide whether an earlier result is still good.
         options: the options that decide its result: fields of `BuildOptions` or of the target's
             own, by name.

@@ -10,10 +10,10 @@ from typing import Any
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
 from ..errors import DataError
+from ..needs import find_need
 from ..report.build_model import BuildReport, ResourceUse, StepRow
 from ..report.model import ExecutorAgreement, LearnedFormat
 from .manifest import NAME, Manifest
-from .needs import find_tool
 from .options import BuildOptions
 from .steps import Facts, Step
 
@@ -106,7 +106,7 @@ def _missing(steps: tuple[Step, ...], manifest: Manifest) -> Iterable[str]:
         (step, tool.missing(step.name))
         for step in steps
         if step.name not in manifest.steps
-        for tool in map(find_tool, step.needs)
+        for tool in map(find_need, step.needs)
         if not tool.available()
     ]
     yield from (line for _, line in found)

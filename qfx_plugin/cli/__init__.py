@@ -6,32 +6,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from brevitas_quantizers import __version__
-from qfx_plugin.cli import (
-    boards,
-    build,
-    completion,
-    demo,
-    doctor,
-    export,
-    report,
-    settings,
-    verify,
-)
+from qfx_plugin.cli import doctor, settings
+from qfx_plugin.cli.parser import make_parser
+
+__all__ = ["main", "make_parser"]
 
 OK, DISAGREEMENT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
-
-_COMMANDS = (demo, export, verify, build, report, boards, doctor, completion)
-
-_EPILOG = """\
-exit status:
-  0    all is well
-  1    the answer is no: executors disagree, nothing is proven, a step failed, or (doctor) a
-       package is missing without which nothing works
-  2    an error that you can mend, told in one line
-  130  interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(given)
         if hasattr(sys.stdout, "reconfigure"):  # names of files and networks may hold anything
             sys.stdout.reconfigure(errors="backslashreplace")
-        status = _logged(options)
+        with _told_plainly():
+            status = _logged(options)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -87,26 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser with all sub-commands."""
-    parser = argparse.ArgumentParser(
-        prog="qfx",
-        description="Neural networks in learned fixed point, every bit proven.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"qfx-plugin {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    # Before the command or behind it: what is suppressed does not undo what came before.
-    for place, default in ((parser, False), (common, argparse.SUPPRESS)):
-        place.add_argument(
-            "-v", "--verbose", action="store_true", default=default,
-            help="show logs on standard error, and tracebacks of errors",
-        )  # fmt: skip
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add_parser(commands, common)
-    return parser
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Warnings of ours in one line, without the place in the code."""
+    from qfx_plugin.errors import QfxWarning
+
+    usual = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+        ours = issubclass(category, QfxWarning)
+        return f"qfx: {message}\n" if ours else usual(message, category, *place, **more)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _logged(options: argparse.Namespace) -> int:
@@ -116,7 +99,7 @@ def _logged(options: argparse.Namespace) -> int:
     from qfx_plugin.cli.logs import LOG, show_logs
 
     show_logs()
-    shown = {name: value for name, value in vars(options).items() if not callable(value)}
+    shown = {name: value for name, value in vars(options).items() if name not in ("run", "whole")}
     LOG.debug("qfx-plugin %s, Python %s: %s", __version__, sys.version.split()[0], shown)
     status = run(options)
     LOG.debug("exit status %d", status)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qfx_plugin.cli.help import InstalledHelp
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -35,14 +37,23 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    parser.add_argument(
+        "-h", "--help", action=InstalledHelp, names={"target": _targets},
+        help="show this help message and exit",
+    )  # fmt: skip
     parser.add_argument("model", type=Path, nargs="?", help="QONNX file")
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("build"), metavar="DIR",
         help="the build folder (default: %(default)s)",
     )  # fmt: skip
     options = parser.add_argument_group("options of the build (each can stand in --config instead)")
-    options.add_argument("--target", help="what is made of it: hls4ml, finn, rtl (default: hls4ml)")
+    options.add_argument(
+        "--target",
+        help="what is made of it: {names} (default: hls4ml). Here finn is QFX's plugin of FINN; in "
+        "`qfx export` it is stock FINN",
+    )
     options.add_argument("--board", help="a name of `qfx boards`, or a file (default: ultra96-v2)")
     options.add_argument("--clock-mhz", type=float, metavar="MHZ", help="default: the board's")
     options.add_argument(
@@ -69,6 +80,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     steps.add_argument("--list", action="store_true", help="show steps and options, do nothing")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.set_defaults(run=run)
+
+
+def _targets() -> tuple[str, ...]:
+    from qfx_plugin.build.flow import TARGETS
+
+    return TARGETS.names()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,9 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the script, made from the parser itself."""
     import shtab
 
-    from qfx_plugin.cli import make_parser
-
-    parser = make_parser()
+    parser: argparse.ArgumentParser = options.whole
     _add_values(parser)
     script = shtab.complete(parser, shell=options.shell) + "\n"
     if options.json:
@@ -40,18 +38,24 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_values(parser: argparse.ArgumentParser) -> None:
-    """Files, folders, targets and boards, which the parser itself does not know."""
+    """Files, folders, targets, executors and boards, which the parser itself does not know."""
     import shtab
 
     from qfx_plugin.boards import list_boards
     from qfx_plugin.build.flow import TARGETS
+    from qfx_plugin.executors import EXECUTORS
 
-    known = {"target": tuple(TARGETS), "board": tuple(board.name for board in list_boards())}
+    known = {
+        ("build", "target"): TARGETS.names(),
+        ("build", "board"): tuple(board.name for board in list_boards()),
+        ("boards", "board"): tuple(board.name for board in list_boards()),
+        ("verify", "executors"): EXECUTORS.names(),
+    }
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     for name, command in commands.choices.items():
         for action in command._actions:
             if action.type is Path:
                 folder = action.dest == "folder" or action.metavar == "DIR"
                 action.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
-            elif action.dest in known and name in ("build", "boards"):
-                action.choices = known[action.dest]
+            elif (name, action.dest) in known:
+                action.choices = known[name, action.dest]

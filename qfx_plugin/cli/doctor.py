@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qfx_plugin.cli.needs import ABILITIES, NEEDS, Need
+from qfx_plugin.needs import ABILITIES, NEEDS, Need, find_need
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,7 @@ class Finding:
     """What was found of a need.
 
     Attributes:
+        need: its name in `NEEDS`.
         name: of the package or program.
         kind: as in `Need`.
         found: version or path; `None` if missing.
@@ -25,6 +25,7 @@ class Finding:
         remedy: how to get it, or what to do if its version is not supported.
     """
 
+    need: str
     name: str
     kind: str
     found: str | None
@@ -58,59 +59,67 @@ def run(options: argparse.Namespace) -> int:
 
 
 def examine() -> list[Finding]:
-    """Look for everything in `NEEDS`; nothing is imported, programs are not run."""
-    return [_examine(need) for need in NEEDS]
+    """Look for everything in `NEEDS`; of packages, only the versions are read."""
+    return [_examine(need) for need in NEEDS.values()]
 
 
 def _examine(need: Need) -> Finding:
-    if need.kind == "tool":
-        path = _find_program(need.name)
-        return Finding(need.name, need.kind, path, path is not None, need.enables, need.remedy)
-    name, version, supported = _find_package(need.name)
-    remedy = need.remedy if version is None or supported else f"must be {need.name}: {need.remedy}"
-    return Finding(name, need.kind, version, supported, need.enables, remedy)
+    found, ok = need.found(), need.available()
+    remedy = need.remedy
+    if found is not None and not ok:
+        remedy = f"must be {need.requirement}: {remedy}"
+    return Finding(need.name, need.shown, need.kind, found, ok, need.enables, remedy)
 
 
 def abilities(findings: list[Finding]) -> dict[str, list[str]]:
     """What a person wants to do, and what is missing for it; nothing if it works."""
-    ok = {finding.name for finding in findings if finding.ok}
-    return {name: [need for need in needed if need not in ok] for name, needed in ABILITIES.items()}
+    lacking = {finding.need: finding.name for finding in findings if not finding.ok}
+    return {
+        name: [lacking[need] for need in needed if need in lacking]
+        for name, needed in ABILITIES.items()
+    }
 
 
-def _find_package(requirement: str) -> tuple[str, str | None, bool]:
-    """Name, installed version, and whether the version is in the supported range."""
-    from importlib.metadata import PackageNotFoundError, version
+@dataclass(frozen=True)
+class Part:
+    """A target or executor that can be used.
 
-    name = re.split(r"[<>=!~]", requirement)[0]
+    Attributes:
+        kind: "target" or "executor".
+        name: how users call it.
+        origin: the distribution that it comes from; empty for QFX's own.
+        about: what it does.
+        missing: what its steps need and is not there.
+    """
+
+    kind: str
+    name: str
+    origin: str
+    about: str
+    missing: tuple[str, ...] = ()
+
+
+def parts() -> tuple[list[Part], list[str]]:
+    """Targets and executors, and those of other distributions that cannot be used, with why.
+
+    Nothing where packages are missing without which none works.
+    """
     try:
-        found = version(name)
-    except PackageNotFoundError:
-        return name, None, False
-    try:
-        from packaging.requirements import Requirement
-    except ModuleNotFoundError:  # nothing to compare versions with
-        return name, found, True
-    return name, found, Requirement(requirement).specifier.contains(found, prereleases=True)
-
-
-def _find_program(name: str) -> str | None:
-    try:
-        from qfx_plugin.tools import compiler, tcl, vitis, vivado
-    except ModuleNotFoundError:  # not even NumPy
-        return next((path for one in _PROGRAMS[name] if (path := shutil.which(one))), None)
-    if name == "Tcl":
-        command = tcl.find()
-        return None if command is None else command[0] if len(command) == 1 else "tkinter"
-    finders = {"C++ compiler": compiler.find, "Vitis HLS": vitis.find, "Vivado": vivado.find}
-    return finders[name]()
-
-
-_PROGRAMS = {
-    "C++ compiler": ("g++", "clang++", "c++"),
-    "Tcl": ("tclsh",),
-    "Vitis HLS": ("vitis_hls", "vitis-run"),
-    "Vivado": ("vivado",),
-}
+        from qfx_plugin.build.flow import TARGETS
+        from qfx_plugin.executors import EXECUTORS
+    except ModuleNotFoundError:
+        return [], []
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are listed
+        for target in TARGETS.values():
+            needs = dict.fromkeys(name for step in target.steps for name in step.needs)
+            absent = tuple(n.shown for n in map(find_need, needs) if not n.available())
+            origin = TARGETS.origin(target.name)
+            found.append(Part("target", target.name, origin, target.about, absent))
+        for one in EXECUTORS.values():
+            found.append(Part("executor", one.name, EXECUTORS.origin(one.name), one.version))
+    return found, [*TARGETS.problems(), *EXECUTORS.problems()]
 
 
 def _print_json(findings: list[Finding]) -> None:
@@ -118,11 +127,14 @@ def _print_json(findings: list[Finding]) -> None:
 
     from brevitas_quantizers import __version__
 
+    found, problems = parts()
     data = {
         "qfx-plugin": __version__,
         "python": sys.version.split()[0],
         "works": {name: not missing for name, missing in abilities(findings).items()},
         "needs": [asdict(finding) for finding in findings],
+        "parts": [asdict(part) for part in found],
+        "problems": problems,
     }
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
@@ -138,11 +150,20 @@ def _print_plain(findings: list[Finding]) -> None:
     lines = [_title()]
     lines += [f"{'ok     ' if f.ok else 'MISSING'}  {f.name:16} {_what(f)}" for f in findings]
     lines += [f"{_ability(name, missing)}" for name, missing in abilities(findings).items()]
+    found, problems = parts()
+    lines += [f"{part.kind} {part.name}: {_about(part)}" for part in found]
+    lines += problems
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _what(finding: Finding) -> str:
     return finding.found or "" if finding.ok else f"{finding.enables}: {finding.remedy}"
+
+
+def _about(part: Part) -> str:
+    origin = f" (of {part.origin})" if part.origin else ""
+    needs = f"; a step needs {', '.join(part.missing)}" if part.missing else ""
+    return f"{part.about}{origin}{needs}"
 
 
 def _ability(name: str, missing: list[str]) -> str:
@@ -174,6 +195,12 @@ def _print_tables(findings: list[Finding]) -> None:
     for name, lacking in abilities(findings).items():
         mark = Text("✗", style="yellow") if lacking else Text("✓", style="green")
         works.add_row(mark, Text(name), Text(f"needs {', '.join(lacking)}" if lacking else ""))
+    found, problems = parts()
+    there = Table(title="Targets and executors", title_justify="left", show_header=False)
+    for part in found:
+        there.add_row(Text(part.kind), Text(part.name), Text(_about(part)))
     console = Console()
-    console.print(table)
-    console.print(works)
+    for one in (table, works, there):
+        console.print(one)
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -36,7 +36,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, default=Path("model.onnx"), help="default: %(default)s"
     )
     parser.add_argument(
-        "--target", default="qonnx", help="who shall read it: qonnx, hls4ml, ... (default: qonnx)"
+        "--target",
+        default="qonnx",
+        help="who shall read it: qonnx, hls4ml, finn (stock FINN; builds with QFX's plugin read "
+        "qonnx), qcdq (default: qonnx)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     settings.add_option(parser)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qfx_plugin.cli import settings
+from qfx_plugin.cli.help import InstalledHelp
 
 if TYPE_CHECKING:
     from qfx_plugin.cli.progress import ConsoleProgress
@@ -25,7 +26,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="compare all executors of a QONNX file, code by code",
         description="Runs a QONNX file on integers and in every executor that is installed, and "
         "compares the results as integer codes. Exit status 1 if a single one differs.",
+        add_help=False,
     )
+    parser.add_argument(
+        "-h", "--help", action=InstalledHelp, names={"executors": _executors},
+        help="show this help message and exit",
+    )  # fmt: skip
     parser.add_argument("model", type=Path, help="QONNX file")
     parser.add_argument(
         "--inputs",
@@ -47,11 +53,17 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--executors",
         nargs="+",
         metavar="NAME",
-        help="only these (default: all that are installed)",
+        help="only these of {names} (default: all that are installed, and quick)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     settings.add_option(parser)
     parser.set_defaults(run=run)
+
+
+def _executors() -> tuple[str, ...]:
+    from qfx_plugin.executors import EXECUTORS
+
+    return EXECUTORS.names()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | Executor]:
-    """The executors; each one tells when it starts. Unknown names stay, to be refused by name."""
+    """The executors; each one tells when it starts."""
     from qfx_plugin.executors import EXECUTORS
 
     def watched(executor: Executor) -> Executor:
@@ -90,7 +102,7 @@ def _watched(names: list[str] | None, progress: ConsoleProgress) -> list[str | E
 
     if names is None:
         names = [name for name, executor in EXECUTORS.items() if executor.by_default]
-    return [watched(EXECUTORS[name]) if name in EXECUTORS else name for name in names]
+    return [watched(EXECUTORS.find(name)) for name in names]
 
 
 def _as_json(agreement: Agreement) -> str:

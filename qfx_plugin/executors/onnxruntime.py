@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import onnxruntime
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from brevitas_quantizers.qonnx.qcdq import to_qcdq
-
-from ..ir import Constant, FixedType, Graph
+from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
 from .batching import batched_model
 
-Arrays = dict[str, NDArray[Any]]
 
-
-def start(model_path: Path, graph: Graph) -> Callable[[Arrays], Arrays]:
-    """Prepare a file; the result maps input batches to every tensor that the graph knows, too.
+def start(job: Job) -> Runner:
+    """Prepare a file; what runs it gives every tensor that the graph knows.
 
     Raises:
         ExportError: the file has no exact form in QCDQ, and why.
     """
-    sessions: dict[int, onnxruntime.InferenceSession] = {}
-    names = [
-        op.output
-        for op in graph.ops
-        if isinstance(graph.types()[op.output], FixedType) and not isinstance(op, Constant)
-    ]
+    import onnxruntime
 
-    def prepare(batch: int) -> onnxruntime.InferenceSession:
-        model = to_qcdq(batched_model(model_path, graph, batch))
+    from brevitas_quantizers.qonnx.qcdq import to_qcdq
+
+    sessions: dict[int, Any] = {}
+    names = named_tensors(job.graph)
+
+    def prepare(batch: int) -> Any:
+        model = to_qcdq(batched_model(job.model_path, job.graph, batch))
         shown = {value.name for value in model.graph.output}
         made = {name for node in model.graph.node for name in node.output}
         for name in names:
@@ -54,9 +46,19 @@ def start(model_path: Path, graph: Graph) -> Callable[[Arrays], Arrays]:
     return run
 
 
-def _options() -> onnxruntime.SessionOptions:
+def _options() -> Any:
     """Node by node: fused integer kernels of some CPUs add pairs of products in 16 bits."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     return options
+
+
+EXECUTOR = Executor(
+    "onnxruntime",
+    "onnxruntime",
+    start,
+    lambda job: missing("onnxruntime") or float32_obstacle(job),
+)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-
-from brevitas_quantizers.prepare import named_quantizers
-from brevitas_quantizers.qonnx import export_qonnx
 
 from ..errors import DataError, OptionError
 from ..ir import Graph
 from ..qonnx_import import CHANNELS_LAST_DOMAIN, SUFFIX
+from .base import FLOAT32_BITS, FLOAT64_BITS, Arrays, Executor, Job, Runner, too_wide
 
-Arrays = dict[str, NDArray[Any]]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def export(model: object, examples: Sequence[NDArray[Any]], path: Path) -> None:
@@ -35,6 +32,10 @@ def export(model: object, examples: Sequence[NDArray[Any]], path: Path) -> None:
         OptionError: `model` is no module.
         ExportError: the module has no exact form in QONNX, and why.
     """
+    import torch
+
+    from brevitas_quantizers.qonnx import export_qonnx
+
     module = _check_module(model)
     export_qonnx(module, tuple(torch.tensor(array) for array in examples), path)
 
@@ -74,21 +75,25 @@ def ordered(model: object, inputs: Any) -> list[Any]:
     return list(inputs) if alone else [inputs]
 
 
-def start(
-    model: nn.Module, model_path: Path, graph: Graph, wide: bool
-) -> Callable[[Arrays], Arrays]:
-    """Prepare a copy of `model`; the result maps input batches to outputs and quantized tensors.
+def obstacle(job: Job) -> str | None:
+    """Why there is no module to run, or none that is exact."""
+    if job.torch_model is None:
+        return "no torch model was given"
+    return too_wide(job, FLOAT64_BITS, "float64")
 
-    Args:
-        model: what the file was exported from.
-        model_path: the QONNX file.
-        graph: what the interpreter runs.
-        wide: compute in float64, where float32 sums would round.
+
+def start(job: Job) -> Runner:
+    """Prepare a copy of the module; what runs it gives outputs and quantized tensors.
+
+    It computes in float64 where float32 sums would round.
     """
-    dtype = torch.float64 if wide else torch.float32
-    twin = copy.deepcopy(model).cpu().eval().to(dtype)
+    import torch
+
+    graph = job.graph
+    dtype = torch.float64 if graph.float_bits() > FLOAT32_BITS else torch.float32
+    twin = copy.deepcopy(job.torch_model).cpu().eval().to(dtype)
     seen = _watch(twin)
-    places, turned = _places(model_path)
+    places, turned = _places(job.model_path)
 
     def run(inputs: Arrays) -> Arrays:
         for calls in seen.values():
@@ -110,6 +115,8 @@ def start(
 
 
 def _check_module(model: object) -> nn.Module:
+    from torch import nn
+
     if not isinstance(model, nn.Module):
         raise OptionError(
             "model must be a path, an onnx.ModelProto or a torch.nn.Module, not "
@@ -120,6 +127,8 @@ def _check_module(model: object) -> nn.Module:
 
 def _flat(result: Any) -> list[Tensor]:
     """The tensors of whatever a module returns, in the order of its file's outputs."""
+    from torch import Tensor
+
     if hasattr(result, "value"):  # with its format; also a tuple
         return [result.value]
     if isinstance(result, Mapping):
@@ -131,6 +140,8 @@ def _flat(result: Any) -> list[Tensor]:
 
 def _watch(model: nn.Module) -> dict[str, list[Tensor]]:
     """By quantizer: what it returned, call by call; weights and biases are left out."""
+    from brevitas_quantizers.prepare import named_quantizers
+
     seen: dict[str, list[Tensor]] = {}
     for name, quantizer in named_quantizers(model):
         if not name.endswith((".weight", ".bias")):
@@ -171,3 +182,6 @@ def _quantized(
             elif name in known and (not turned or tensor.ndim == 2):
                 found[name] = tensor
     return found
+
+
+EXECUTOR = Executor("torch", "torch", start, obstacle)

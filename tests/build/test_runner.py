@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from qfx_plugin.build.steps import Step
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.workspace import Workspace, digests
 from qfx_plugin.errors import DataError, OptionError, TargetError, ToolMissingError
+from qfx_plugin.needs import NEEDS, Need
 from tests.build import toy_target
 
 
@@ -197,11 +200,18 @@ def test_impossible_spans(span, message, model, out):
     assert str(error.value) == message
 
 
-def test_missing_tools(model, out, steps, monkeypatch):
-    from qfx_plugin.build import needs
+def anvil(monkeypatch, versions, **facts):
+    """A tool that is there if it has a version."""
+    tool = SimpleNamespace(
+        available=lambda: bool(versions), version=lambda: versions["anvil"], find=lambda: None
+    )
+    monkeypatch.setitem(sys.modules, "anvil", tool)
+    need = Need("anvil", "tool", "forging", "buy one", module="anvil", **facts)
+    monkeypatch.setitem(NEEDS, "anvil", need)
 
-    tool = needs.Tool("anvil", lambda: False, lambda: "1", "buy one", "an anvil")
-    monkeypatch.setitem(needs.TOOLS, "anvil", tool)
+
+def test_missing_tools(model, out, steps, monkeypatch):
+    anvil(monkeypatch, {}, title="an anvil")
     steps(third={"needs": ("anvil",)})
     with pytest.raises(ToolMissingError) as error:
         build(model, out=out, target="toy")
@@ -216,11 +226,8 @@ def test_missing_tools(model, out, steps, monkeypatch):
 
 
 def test_a_result_made_elsewhere_stays_good_without_its_tool(model, out, steps, monkeypatch):
-    from qfx_plugin.build import needs
-
     versions = {"anvil": "1"}
-    tool = needs.Tool("anvil", lambda: bool(versions), lambda: versions["anvil"], "buy one")
-    monkeypatch.setitem(needs.TOOLS, "anvil", tool)
+    anvil(monkeypatch, versions)
     steps(last={"needs": ("anvil",), "by_vendor": True})
     build(model, out=out, target="toy")
     versions["anvil"] = "2"

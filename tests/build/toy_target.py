@@ -1,22 +1,28 @@
 """A target of four quick steps, to test the machinery apart from any tool.
 
+It is another distribution's: QFX finds it by its entry point.
+
 `TOY_SECONDS` makes every step last, so that a test can kill it; `TOY_COUNT` names a file to which
 every step that runs appends its name.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from qfx_plugin.build import flow
 from qfx_plugin.build.steps import Facts, Step, StepContext
 from qfx_plugin.config import setting
 from qfx_plugin.errors import DataError
+from tests.distributions import install as install_distribution
 
 ABOUT = "a target for tests"
 FILES = 20
@@ -61,13 +67,21 @@ STEPS = (
 )
 
 
+@cache
+def distribution() -> str:
+    """A folder with what pip would write of a distribution that has this target."""
+    folder = Path(tempfile.mkdtemp(prefix="qfx-toy-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    install_distribution(folder, "qfx_toy", "", {"qfx.targets": {"toy": "tests.build.toy_target"}})
+    return str(folder)
+
+
 def install(monkeypatch=None) -> None:
-    """Make it known to `flow` under the name `toy`."""
-    sys.modules["qfx_plugin.build.toy_target"] = sys.modules[__name__]
+    """Make it known under the name `toy`."""
     if monkeypatch is None:
-        flow.TARGETS["toy"] = "toy_target"
+        sys.path.insert(0, distribution())
     else:
-        monkeypatch.setitem(flow.TARGETS, "toy", "toy_target")
+        monkeypatch.syspath_prepend(distribution())
 
 
 if __name__ == "__main__":

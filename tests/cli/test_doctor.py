@@ -8,11 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from qfx_plugin.build.runner import _absent
+from qfx_plugin.build.steps import Step
 from qfx_plugin.cli import doctor, main
+from qfx_plugin.errors import OptionError
+from qfx_plugin.needs import find_need
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def versions(monkeypatch):
     """Installed packages and versions as the test says; no programs."""
-    found = {need.name.split(">")[0].split("=")[0]: "0" for need in doctor.NEEDS}
+    found = {need.package: "0" for need in doctor.NEEDS.values() if need.package}
     found |= {"numpy": "2.4.6", "torch": "2.12.1", "brevitas": "0.13.0", "onnx": "1.21.0"}
     found |= {"onnxscript": "0.7.2", "onnxoptimizer": "0.4.2", "qonnx": "1.0.0", "rich": "13.9.4"}
     found |= {"scikit-learn": "1.7.2", "hls4ml": "1.4.0", "pyyaml": "6.0.3", "shtab": "1.13.0"}
@@ -79,7 +84,11 @@ def test_programs(versions, monkeypatch):
 def test_json(capsys):
     assert main(["doctor", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert {"qfx-plugin", "python", "works", "needs"} == data.keys()
+    assert {"qfx-plugin", "python", "works", "needs", "parts", "problems"} == data.keys()
+    assert [part["name"] for part in data["parts"]] == [
+        "finn", "hls4ml", "rtl", "torch", "qonnx", "onnxruntime", "hls4ml", "finn", "rtl",
+    ]  # fmt: skip
+    assert not any(part["origin"] for part in data["parts"]) and data["problems"] == []
     assert [need["name"] for need in data["needs"][:2]] == ["numpy", "torch"]
     assert all(need["ok"] for need in data["needs"] if need["kind"] == "core")
 
@@ -120,10 +129,13 @@ def test_a_machine_with_the_packages(monkeypatch, capsys):
 
 
 def test_a_machine_with_everything(monkeypatch, tmp_path, capsys):
-    found = {need.name for need in doctor.NEEDS}
-    monkeypatch.setattr(
-        doctor, "_find_package", lambda name: (re.split("[<>=]", name)[0], "9", True)
-    )
+    found = set(doctor.NEEDS)
+    versions = {  # the least of each
+        need.package: re.split("[<>=]+", need.requirement)[1].rstrip(",")
+        for need in doctor.NEEDS.values()
+        if need.package
+    }
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name, "1"))
     for program in ("vivado", "vitis_hls"):
         path = tmp_path / "bin" / program
         path.parent.mkdir(exist_ok=True)
@@ -140,5 +152,42 @@ def test_a_machine_with_everything(monkeypatch, tmp_path, capsys):
 
 
 def test_abilities_need_what_is_looked_for(versions):
-    names = {finding.name for finding in doctor.examine()}
+    names = {finding.need for finding in doctor.examine()}
     assert {need for needs in doctor.ABILITIES.values() for need in needs} <= names
+
+
+def test_requirements_are_those_of_the_project():
+    """Versions stand in `pyproject.toml`; what is in the table is the same, word for word."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = set(project["dependencies"])
+    for need in doctor.NEEDS.values():
+        if need.kind == "core":
+            assert need.requirement in core
+        elif need.requirement:
+            extra = re.search(r"\[(\w+)\]", need.remedy)[1]
+            assert any(
+                entry == need.requirement or entry.startswith(f"{need.requirement},")
+                for entry in project["optional-dependencies"][extra]
+            ), need.name
+
+
+@pytest.mark.parametrize(
+    ("version", "available"), [("0.8.2", True), ("0.8.1", False), ("0.9.0", False), (None, False)]
+)
+def test_doctor_and_builds_give_the_same_verdict(version, available, versions, tmp_path):
+    if version is not None:
+        versions["alkaid"] = version
+    assert findings()["alkaid"].ok is available
+    step = Step("verilog", "", lambda context: None, needs=("alkaid",))
+    assert (_absent(step) == []) is available
+    (part,) = (one for one in doctor.parts()[0] if (one.kind, one.name) == ("target", "rtl"))
+    assert ("alkaid" in part.missing) is not available
+
+
+def test_any_package_can_be_needed_by_a_requirement(versions):
+    versions["scipy"] = "1.14.0"
+    assert find_need("scipy>=1.10").available() and not find_need("scipy >= 2").available()
+    text = "step fit needs scipx==3, which is missing: pip install 'scipx==3'"
+    assert find_need("scipx==3").missing("fit") == text
+    with pytest.raises(OptionError, match=r"^need must be one of numpy, .*, not 'verilatr'$"):
+        find_need("verilatr")

@@ -14,6 +14,7 @@ import pytest
 
 from brevitas_quantizers import __version__
 from qfx_plugin import cli
+from qfx_plugin.cli.parser import COMMANDS
 from qfx_plugin.errors import DataError, VerificationError
 
 
@@ -38,7 +39,7 @@ def test_runs_as_a_module():
     assert (result.returncode, result.stdout) == (0, f"qfx-plugin {__version__}\n")
 
 
-@pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in cli._COMMANDS])
+@pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in COMMANDS])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -117,7 +118,7 @@ def test_errors_of_a_file_of_options_are_json_too(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["error"]["kind"] == "OptionError"
 
 
-@pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in cli._COMMANDS])
+@pytest.mark.parametrize("command", [name.__name__.rpartition(".")[2] for name in COMMANDS])
 def test_every_command_has_json_and_logs(command, capsys):
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from brevitas_quantizers.fixed_point import OverflowMode, QfxError, RoundingMode
+from qfx_plugin.build.flow import TARGETS
 from qfx_plugin.executors import EXECUTORS
 from qfx_plugin.ir import (
     Add,
@@ -49,18 +50,10 @@ POOL = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
 def targets() -> dict[str, Callable[[Graph], object]]:
-    """What plans or builds a graph, by the name of its column."""
-    from qfx_plugin import hls4ml_backend
-    from qfx_plugin.finn_plugin import lower as lower_finn
-    from qfx_plugin.rtl.project import RtlOptions, build_network
-
-    return {
-        "hls4ml, arrays": lambda graph: hls4ml_backend.lower(graph, io_type="io_parallel"),
-        "hls4ml, streams": lambda graph: hls4ml_backend.lower(graph, io_type="io_stream"),
-        "FINN": lower_finn,
-        "RTL, unrolled": lambda graph: build_network(graph, RtlOptions(style="unrolled")),
-        "RTL, streaming": lambda graph: build_network(graph, RtlOptions(style="streaming")),
-    }
+    """What plans or builds a graph, by the name of its column; also other distributions'."""
+    order = ("hls4ml", "finn", "rtl")
+    known = sorted(TARGETS.values(), key=lambda one: (one.name not in order, one.name != "hls4ml"))
+    return {column: takes for target in known for column, takes in target.takes.items()}
 
 
 @dataclass

@@ -376,8 +376,8 @@ def test_the_report_prints_as_a_table():
 
 def test_unknown_executors_and_empty_inputs_are_refused():
     model = models.mlp()
-    text = f"executor must be one of {', '.join(EXECUTORS)}, not 'tourch'"
-    with pytest.raises(OptionError, match=f"^{text}$"):
+    text = f"executor must be one of {', '.join(EXECUTORS)}, not 'tourch' (did you mean torch?)"
+    with pytest.raises(OptionError, match=f"^{re.escape(text)}$"):
         verify(model, models.random_inputs(model, 1), executors=["tourch"])
     with pytest.raises(DataError, match="^inputs must hold at least one sample$"):
         verify(model, np.zeros((0, 16)))

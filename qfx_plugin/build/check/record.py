@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 
 from ...errors import TargetError
 from ...tools import tcl
+from ..render import template
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def record(script: Path, commands: Iterable[str], folder: Path) -> tuple[Call, .
     """
     names, path = folder / "commands.txt", folder / "record.txt"
     names.write_text("\n".join(sorted(commands)) + "\n", encoding="utf-8")
-    with as_file(files("qfx_plugin.build") / "templates" / "check" / "recorder.tcl") as recorder:
+    with as_file(template("check/recorder.tcl")) as recorder:
         tcl.run(recorder, str(names), str(path), str(script), folder=folder, name=script.name)
     lines = path.read_text(encoding="utf-8").splitlines()
     if not lines:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 
 from ....errors import TargetError
 from ....tools import tcl
 from ...check.record import Call
+from ...render import template
 from .designs import Accelerator, System
 from .includes import check_sources
 
@@ -136,7 +137,7 @@ def record(script: Path, commands: Iterable[str]) -> tuple[Call, ...]:
     """
     names, path = script.parent / "commands.txt", script.parent / "record.txt"
     names.write_text("\n".join(sorted(commands)) + "\n", encoding="utf-8")
-    with as_file(files("qfx_plugin.build") / "templates" / "finn" / "recorder.tcl") as recorder:
+    with as_file(template("finn/recorder.tcl")) as recorder:
         tcl.run(
             recorder, str(names), str(path), str(script), folder=script.parent, name=script.name
         )

@@ -13,6 +13,7 @@ from ...render import render
 from ...steps import Facts, StepContext
 from .check import check_folder
 from .convert import load
+from .options import BOARDS
 
 
 def run(context: StepContext) -> Facts:
@@ -23,7 +24,6 @@ def run(context: StepContext) -> Facts:
     """
     from ....finn_plugin.hardware.handover import collect
     from ....finn_plugin.hardware.zynq import write_project
-    from .target import BOARDS
 
     board, clock = context.board, context.options.clock_mhz
     model = load(context, context.input("fold") / "folded.onnx")

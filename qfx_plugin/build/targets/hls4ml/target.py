@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from ....boards import Board
 from ....config import setting
+from ....ir import Graph
 from ...board_values import check_axis_width
 from ...model_steps import IMPORT
 from ...steps import Step
@@ -72,6 +74,18 @@ class Hls4mlOptions:
 
 
 OPTIONS = Hls4mlOptions
+
+
+def _lower(io_type: str, graph: Graph) -> object:
+    from ....hls4ml_backend import lower
+
+    return lower(graph, io_type=io_type)
+
+
+TAKES = {
+    "hls4ml, arrays": partial(_lower, "io_parallel"),
+    "hls4ml, streams": partial(_lower, "io_stream"),
+}
 _PROJECT = (
     "io_type",
     "strategy",

@@ -1,6 +1,6 @@
 """How values travel over AXI-Stream: beats of packed codes or floats, as NumPy sees them.
 
-The same layout as `templates/hls4ml/qfx_axi_stream.h` describes.
+The same layout as `templates/qfx_axi_stream.h` describes.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from ....boards import Board
 from ....config import setting
 from ....errors import OptionError, TargetError, VerificationError
+from ....ir import Graph
 from ...board_values import check_axis_width
 from ...compare import Comparison
 from ...implement import implement
@@ -81,6 +83,18 @@ class RtlTargetOptions:
 
 
 OPTIONS = RtlTargetOptions
+
+
+def _build(style: str, graph: Graph) -> object:
+    from ....rtl.project import RtlOptions, build_network
+
+    return build_network(graph, RtlOptions(style=style))
+
+
+TAKES = {
+    "RTL, unrolled": partial(_build, "unrolled"),
+    "RTL, streaming": partial(_build, "streaming"),
+}
 _DESIGN = ("style", "adders_per_stage", "effort", "fold_above", "fold")
 
 
