@@ -1,31 +1,34 @@
-"""Accuracy against LUTs: the digits MLP 64-32-32-10 trained to budgets, several seeds each.
+"""Accuracy against LUTs: an MLP of two hidden layers trained to budgets, several seeds each.
 
-    python benchmarks/cost_front.py                     # the front, on the test images
-    python benchmarks/cost_front.py --validation        # the same on a quarter of the training
+    python benchmarks/cost_front.py                     # digits, on the test images
+    python benchmarks/cost_front.py --validation        # the same on a part of the training
     #   images, held out: for choosing settings
-    python benchmarks/cost_front.py --no-teacher        # without distillation
+    python benchmarks/cost_front.py --data mnist7 --epochs 20 --no-teacher
     python benchmarks/cost_front.py --verify            # each network on every executor, code by
     #   code, and its simulated Verilog; --yosys also maps it to LUTs
+    python benchmarks/cost_front.py --split build/digits.npz    # write the data for cost_peer.py
 
 Every network's file is run by the integer interpreter on all test images and compared with PyTorch:
 `different` counts the outputs that are not the same.
 
 LUTs are alkaid's own count of the whole network as one adder graph, at solver effort 2; the cast of
-the input is the host's. The teacher is a float MLP 64-256-256-10 with dropout, trained on the same
-images. Rows are kept as they come: a run that is stopped has what it reached.
+the input is the host's. The teacher is a float MLP with 256-256 hidden neurons and dropout, trained
+on the same data; see cost_data.py for those. Rows are kept as they come, and those that the results
+have already are not run again.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import environment, parser, print_table, write_results
+from common import RESULTS, environment, parser, print_table, write_results
+from cost_data import HIDDEN, Batches, Split, load_split, train_teacher
 from torch import Tensor, nn
 
 from brevitas_quantizers import (
@@ -36,111 +39,88 @@ from brevitas_quantizers import (
     train_to_budget,
 )
 from qfx_plugin import RtlOptions, compile_rtl, interpret, load_qonnx, verify_agreement
-from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.synthesis.estimate import estimate
-
-BATCH = 128
-TEACHER_EPOCHS = 100
-
-
-class Batches:
-    """Shuffled whole batches; a new order each epoch."""
-
-    def __init__(self, x: Tensor, y: Tensor, seed: int, size: int = BATCH) -> None:
-        self.x, self.y, self.size = x, y, size
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return len(self.x) // self.size
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.x), generator=self.generator)
-        for rows in order[: len(self) * self.size].split(self.size):
-            yield self.x[rows], self.y[rows]
 
 
 def main() -> None:
     """Train, print the table, write `benchmarks/results/cost_front[_<name>].json`."""
     arguments = parser(__doc__)
+    arguments.add_argument("--data", default="digits")
     arguments.add_argument("--luts", type=float, nargs="+", default=[1500, 2300, 3000, 4500])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--epochs", type=int, default=300)
+    arguments.add_argument("--hidden", type=int, nargs="+", default=list(HIDDEN))
     arguments.add_argument("--distillation", type=float, default=0.5)
+    arguments.add_argument("--lr", type=float, default=5e-3)
     arguments.add_argument("--no-teacher", action="store_true")
     arguments.add_argument("--validation", action="store_true")
     arguments.add_argument("--verify", action="store_true")
     arguments.add_argument("--yosys", action="store_true")
+    arguments.add_argument("--split", type=Path, help="only write the data for cost_peer.py")
+    arguments.add_argument("--files", type=Path, help="keep the networks, for cost_yosys.py")
     arguments.add_argument("--name", default="")
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    x, y, x_test, y_test = split(options.validation)
-    teacher = None if options.no_teacher else train_teacher(x, y)
-    rows: list[dict[str, Any]] = []
+    split = load_split(options.data, options.validation)
+    if options.split is not None:
+        split.save(options.split, train_teacher(split), tuple(options.hidden))
+        return
+    teacher = None if options.no_teacher else train_teacher(split)
+    name = "_".join(filter(None, ["cost_front", options.name]))
+    rows = _known(name)
+    done = {_key(row) for row in rows}
     for lut in options.luts:
         for seed in options.seeds:
-            rows.append(run(x, y, x_test, y_test, lut, seed, teacher, options))
+            wanted = {"data": options.data, "budget": lut, "epochs": options.epochs}
+            wanted |= {"teacher": teacher is not None, "seed": seed}
+            if _key(wanted) in done:
+                continue
+            rows.append(wanted | run(split, lut, seed, teacher, options))
             print(rows[-1], flush=True)
-            name = "_".join(filter(None, ["cost_front", options.name]))
-            results = {"options": vars(options), "points": points(rows), "rows": rows}
-            write_results(name, results | environment())
+            write_results(name, {"points": points(rows), "rows": rows} | environment())
     print_table(points(rows))
 
 
-def split(validation: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test data; with `validation`, both are parts of the training data."""
-    data = load_dataset("digits")
-    x, y = torch.tensor(data.x_train).flatten(1), torch.tensor(data.y_train)
-    if not validation:
-        return x, y, torch.tensor(data.x_test).flatten(1), torch.tensor(data.y_test)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(7))
-    held, kept = order[: len(x) // 4], order[len(x) // 4 :]
-    return x[kept], y[kept], x[held], y[held]
+def _known(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
-def train_teacher(x: Tensor, y: Tensor) -> nn.Module:
-    """A float network that is larger than the one for the hardware."""
-    torch.manual_seed(0)
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key] for key in ("data", "budget", "epochs", "teacher", "seed"))
+
+
+def mlp(sizes: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs in (64, 256):
-        layers += [nn.Linear(inputs, 256), nn.ReLU(), nn.Dropout(0.3)]
-    teacher = nn.Sequential(*layers, nn.Linear(256, 10))
-    optimizer = torch.optim.Adam(teacher.parameters(), lr=1e-3, weight_decay=1e-4)
-    for _ in range(TEACHER_EPOCHS):
-        for images, labels in Batches(x, y, seed=0, size=64):
-            loss = nn.functional.cross_entropy(teacher(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return teacher.eval()
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def run(
-    x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, lut: float, seed: int,
-    teacher: nn.Module | None, options: Any,
-) -> dict[str, Any]:  # fmt: skip
+    split: Split, lut: float, seed: int, teacher: nn.Module | None, options: Any
+) -> dict[str, Any]:
     """One network."""
     torch.manual_seed(seed)
-    network = nn.Sequential(
-        nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
-    )
+    network = mlp(split.sizes(tuple(options.hidden)))
     start = time.process_time()
     model = quantize(network, weight_quant=QFXDigits)
     budget = HardwareBudget(model, lut=lut)
     history = train_to_budget(
         model,
-        Batches(x, y, seed),
+        Batches(split.x, split.y, seed),
         budget,
         epochs=options.epochs,
         teacher=teacher,
         distillation=options.distillation,
+        lr=options.lr,
     )
     seconds = time.process_time() - start
     with torch.no_grad():
-        accuracy = float((model(x_test).argmax(1) == y_test).float().mean())
+        accuracy = float((model(split.x_test).argmax(1) == split.y_test).float().mean())
     cost = budget.hardware_cost()
     row: dict[str, Any] = {
-        "budget": lut,
-        "seed": seed,
         "accuracy": round(100 * accuracy, 2),
         "alkaid": history.lut,
         "off": f"{100 * (history.lut / lut - 1):+.1f} %",
@@ -148,13 +128,18 @@ def run(
         "bits": " ".join(str(layer.input_bits) for layer in cost.layers),
         "processor seconds": round(seconds, 1),
     }
+    x = split.x_test
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        export_qonnx(model, x_test[:1], path)
-        (outputs,) = interpret(load_qonnx(path), x_test.numpy()).values()
-        row["different"] = int((outputs.values != model(x_test).detach().numpy()).sum())
+        export_qonnx(model, x[:1], path)
+        (outputs,) = interpret(load_qonnx(path), x.numpy()).values()
+        row["different"] = int((outputs.values != model(x).detach().numpy()).sum())
+        if options.files is not None:
+            options.files.mkdir(parents=True, exist_ok=True)
+            name = f"{split.name}_{lut:.0f}_{options.epochs}_{seed}.onnx"
+            (options.files / name).write_bytes(path.read_bytes())
         if options.verify or options.yosys:
-            row |= check(model, path, x_test, options)
+            row |= check(model, path, x, options)
     return row
 
 
@@ -173,13 +158,14 @@ def check(model: nn.Module, path: Path, x: Tensor, options: Any) -> dict[str, An
 
 
 def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over seeds, by budget."""
+    """Means over seeds, by data, budget and recipe."""
     found = []
-    for budget in dict.fromkeys(row["budget"] for row in rows):
-        same = [row for row in rows if row["budget"] == budget]
+    keys = ("data", "budget", "epochs", "teacher")
+    for point in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
+        same = [row for row in rows if tuple(row[key] for key in keys) == point]
         found.append(
             {
-                "budget": budget,
+                **dict(zip(keys, point, strict=True)),
                 "seeds": len(same),
                 "accuracy": round(statistics.mean(row["accuracy"] for row in same), 2),
                 "alkaid": round(statistics.mean(row["alkaid"] for row in same)),

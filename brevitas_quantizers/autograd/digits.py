@@ -110,6 +110,24 @@ def cheapest(losses: Tensor, price: Tensor) -> Tensor:
     return (losses + price.unsqueeze(-1) * digits).argmin(-1)
 
 
+def digit_values(losses: Tensor) -> Tensor:
+    """The price at which each digit is given up: (..., digits), falling.
+
+    At a price above the k-th, `cheapest` has less than k digits: the slopes of the convex hull of
+    the losses.
+    """
+    count = losses.shape[-1]
+    best = []
+    for end in range(1, count):
+        starts = []
+        for start in range(end):
+            saved = losses[..., start : start + 1] - losses[..., end:]
+            steps = torch.arange(end - start, count - start, device=losses.device)
+            starts.append((saved / steps).amax(-1))
+        best.append(torch.stack(starts).amin(0))
+    return torch.stack(best, dim=-1)
+
+
 class _DigitsCast(torch.autograd.Function):
     @staticmethod
     def forward(

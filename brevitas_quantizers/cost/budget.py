@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest
+from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest, digit_values
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
@@ -27,12 +27,15 @@ from .model import (
     width_of,
 )
 from .network import Activation, Layer, read_network
-from .price import PriceControl
+from .price import Digits, PriceControl
 from .report import HardwareCost, report_of
 from .statistics import check_output, check_task
 
 EVERY = 4
 """Training steps from one measurement of curvature, and choice of formats, to the next."""
+
+FORMATS_EVERY = 2 * EVERY
+"""Training steps from one measurement of the errors of formats to the next."""
 
 _OFTEN = 20  # first steps, of which each one is measured
 _ZERO_DECAY = 0.01  # of a step
@@ -135,6 +138,10 @@ class HardwareBudget:
         return not self.frozen and (early or self.steps_done % EVERY == 0)
 
     @property
+    def _formats_are_due(self) -> bool:
+        return self.steps_done < _OFTEN or self.steps_done % FORMATS_EVERY == 0
+
+    @property
     def price(self) -> float:
         """Loss that a bit of adder has to save; 0 in the warm-up."""
         return self._control.price
@@ -156,7 +163,7 @@ class HardwareBudget:
         """
         if self.due:
             check_output(output, self.task)
-            self._measurements.take(output, self._gone)
+            self._measurements.take(output, self._gone, self._formats_are_due)
             self._measured = True
 
     @torch.no_grad()
@@ -247,8 +254,11 @@ class HardwareBudget:
             layer.name: cheapest(losses[layer.name], self._price_of(layer)) for layer in self.layers
         }
         digits = all_digits(self.network, known)
-        for cast in self.casts:
-            self._decide_format(cast, digits)
+        if self._formats_are_due:
+            for cast in self.casts:
+                self._decide_format(cast, digits)
+            for layer in self.layers:
+                fit_bias(layer)
         for layer in self.layers:
             price = self._price_of(layer)
             gone = self._gone.get(layer.source.name) if layer.source is not None else None
@@ -258,7 +268,6 @@ class HardwareBudget:
                 digits[layer.name] = digits[layer.name] * ~each
             own: Any = layer.quantizer.price
             own.copy_(price.expand_as(own))
-            fit_bias(layer)
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
         if self.steps_done >= self._control.warmup:
@@ -266,7 +275,7 @@ class HardwareBudget:
                 self.steps_done,
                 self._bits,
                 self.lut / self.lut_per_bit,
-                lambda price: self._digit_bits(losses, price),
+                self._all_digits(losses),
             )
 
     def _bits_of_digit(self, layer: Layer) -> int:
@@ -274,17 +283,17 @@ class HardwareBudget:
         positions = self._measurements.positions.get(layer.name, 1)
         return (width_of(layer.source) + GROWTH_BITS) * positions
 
-    def _price_of(self, layer: Layer, price: float | None = None) -> Tensor:
-        price = self.price if price is None else price
-        return layer.quantizer.price.new_tensor(price * self._bits_of_digit(layer))
+    def _price_of(self, layer: Layer) -> Tensor:
+        return layer.quantizer.price.new_tensor(self.price * self._bits_of_digit(layer))
 
-    def _digit_bits(self, losses: dict[str, Tensor], price: float) -> float:
-        """Bits of adder of all digits at a price, with today's formats."""
-        return sum(
-            float(cheapest(losses[layer.name], self._price_of(layer, price)).sum())
-            * self._bits_of_digit(layer)
-            for layer in self.layers
-        )
+    def _all_digits(self, losses: dict[str, Tensor]) -> Digits:
+        """Digits by price, with today's formats."""
+        values, bits = [], []
+        for layer in self.layers:
+            each = self._bits_of_digit(layer)
+            values.append(digit_values(losses[layer.name]).flatten() / each)
+            bits.append(torch.full_like(values[-1], each))
+        return Digits(torch.cat(values), torch.cat(bits))
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer

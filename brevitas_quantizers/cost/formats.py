@@ -59,19 +59,22 @@ class BudgetedQuantizer(FixedPointQuantizer):
         self._fixed_by_user = False
 
     @property
-    def width(self) -> Tensor:
-        """Word length in bits; a buffer, so that its changes recompile nothing."""
-        return self.word_length
+    def width(self) -> int | Tensor:
+        """Word length in bits; for the compiler a buffer, so that its changes recompile nothing."""
+        if torch.compiler.is_compiling():
+            return self.word_length
+        return self.options.bit_width
 
     @torch.no_grad()
     def set_format(self, width: int, points: Tensor | None = None) -> None:
         """Take another word length, and other binary points."""
-        self.word_length.fill_(width)
         if points is not None:
             self.binary_point.copy_(points.reshape(self.binary_point.shape))
             self.initialized.fill_(True)
             self._is_initialized = True
-        self._follow_state()
+        if width != self.options.bit_width:
+            self.word_length.fill_(width)
+            self._follow_state()
 
     def set_unsigned(self) -> None:
         """Give up negative values."""

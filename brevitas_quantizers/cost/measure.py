@@ -11,6 +11,7 @@ from brevitas_quantizers.fixed_point import OptionError
 
 from .network import Activation, Layer
 from .statistics import (
+    FORMAT_MEMORY,
     FormatErrors,
     Tap,
     averaged,
@@ -68,12 +69,13 @@ class Measurements:
             tap.handle.remove()
             tap.clear()
 
-    def take(self, output: Tensor, gone: dict[str, Tensor]) -> None:
+    def take(self, output: Tensor, gone: dict[str, Tensor], formats: bool) -> None:
         """Measure the forward pass that gave `output`.
 
         Args:
             output: of the network, with its graph.
             gone: channels of casts that nothing reads any more, by name.
+            formats: whether the errors of formats are due too.
 
         Raises:
             OptionError: the pass was not seen, or does not reach a layer.
@@ -85,10 +87,12 @@ class Measurements:
                     "itself in training mode, not a compiled or copied form, where budget.due"
                 )
         loss = sampled_loss(output, self.task, self._generator(output.device))
-        slopes = gradients(loss, [tap.y for tap in self._taps.values() if tap.y is not None])
-        found = dict(zip(self._taps, slopes, strict=True))
+        casts = self.casts if formats else []
+        wanted = [part.name for part in (*self.layers, *casts)]
+        slopes = gradients(loss, [y for name in wanted if (y := self._taps[name].y) is not None])
+        found = dict(zip(wanted, slopes, strict=True))
         self._keep_curvature(found)
-        for activation in self.casts:
+        for activation in casts:
             slope = found[activation.name]
             seen: Any = self._taps[activation.name]
             slope = torch.zeros_like(seen.y) if slope is None else slope
@@ -134,7 +138,7 @@ class Measurements:
         else:
             if gone is not None:  # their slope is zero only because nothing reads them
                 new.curvature = torch.where(gone, before.curvature, new.curvature)
-            merge(before.tensors(), new.tensors())
+            merge(before.tensors(), new.tensors(), FORMAT_MEMORY)
             before.lowest = min(before.lowest, new.lowest)
         if activation.channels is not None:
             self.positions[name] = slope[0].numel() // activation.channels

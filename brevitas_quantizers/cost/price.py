@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from brevitas_quantizers.fixed_point import OptionError
 
 _LOWEST = 1e-18
 _FIRST_SHARE = 0.95  # of the first cost: where the price begins
-_HALVINGS = 16
 _MOVES = 8  # in which a wrong price is mended, of those between start and target
 _LEAST_PART, _MOST_PART = 0.15, 0.6
+
+
+class Digits:
+    """All digits of a network, by the price at which each is given up.
+
+    Args:
+        values: loss that each saves, for a bit of its adder.
+        bits: of the adder of each.
+    """
+
+    def __init__(self, values: Tensor, bits: Tensor) -> None:
+        order = values.argsort(descending=True)
+        self._values, self._bits = values[order], bits[order].double().cumsum(0)
+
+    def bits_at(self, price: float) -> float:
+        """Bits of adder of the digits that are worth a price."""
+        count = int((self._values > price).sum())
+        return float(self._bits[count - 1]) if count else 0.0
+
+    def price_of(self, bits: float) -> float:
+        """The price at which the digits cost no more than `bits`."""
+        count = int(torch.searchsorted(self._bits, bits, right=True))
+        if count == len(self._bits):
+            return _LOWEST
+        return max(float(self._values[count]), _LOWEST)
 
 
 @dataclass
@@ -47,14 +72,14 @@ class PriceControl:
             )
         self.steps, self.warmup = steps, warmup
 
-    def move(self, step: int, cost: float, target: float, digits: Callable[[float], float]) -> None:
+    def move(self, step: int, cost: float, target: float, digits: Digits) -> None:
         """Take the next price.
 
         Args:
             step: training steps done.
             cost: of the network.
             target: of the budget, in the same unit.
-            digits: cost of the digits alone at another price.
+            digits: of the network.
         """
         cost = max(cost, 1.0)
         if not self.start:
@@ -62,7 +87,7 @@ class PriceControl:
         share = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
         now = max(self.start ** (1 - share) * target**share, target)
         now = min(now, _FIRST_SHARE * self.start)
-        wanted = _solve(digits, digits(self.price) * now / cost)
+        wanted = digits.price_of(digits.bits_at(self.price) * now / cost)
         moves = max(1, (self.steps - self.warmup) // self.every)
         part = min(max(_MOVES / moves, _LEAST_PART), _MOST_PART)
         known = self.price > _LOWEST
@@ -75,15 +100,3 @@ class PriceControl:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         vars(self).update(state)
-
-
-def _solve(digits: Callable[[float], float], goal: float) -> float:
-    """The price at which the digits cost no more than `goal`."""
-    low, high = math.log(_LOWEST), -math.log(_LOWEST)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if digits(math.exp(middle)) > goal:
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)

@@ -21,7 +21,14 @@ from brevitas_quantizers import (
     quantize,
 )
 from brevitas_quantizers.autograd import digits_cast
-from brevitas_quantizers.autograd.digits import NO_DIGIT, DigitTable, best_codes, cheapest
+from brevitas_quantizers.autograd.digits import (
+    NO_DIGIT,
+    DigitTable,
+    best_codes,
+    cheapest,
+    digit_values,
+    losses_by_digits,
+)
 from brevitas_quantizers.fixed_point import OptionError, count_digits, khot_codes, project_khot
 from brevitas_quantizers.injectors import DigitsQuantizer
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantPReLU
@@ -196,3 +203,15 @@ def test_autocast_and_compile_give_the_same_codes():
         assert torch.equal(layer.weight_quant(layer.weight).value, expected)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(x), model(x))
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3, 5])
+def test_each_digit_is_given_up_at_its_own_price(digits, torch_seed):
+    t = table(8, True, digits)
+    r, weight = 40 * torch.randn(300), torch.rand(300)
+    losses = losses_by_digits(r, t.bounds, t.codes, weight)[0]
+    values = digit_values(losses)
+    assert values.shape == (300, digits) and bool((values.diff(dim=-1) <= 0).all())
+    for price in (0.001, 0.1, 1.0, 20.0, 500.0):
+        kept = cheapest(losses.double(), torch.full((300,), price, dtype=torch.float64))
+        assert torch.equal((values > price).sum(-1), kept)
