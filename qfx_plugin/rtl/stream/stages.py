@@ -36,7 +36,13 @@ from ...ir import (
     Window,
 )
 from ...ir.handlers import Handlers
-from ...ir.passes import absorb_layouts, fold_constants, hoist_elementwise, turn_inputs
+from ...ir.passes import (
+    absorb_layouts,
+    drop_identities,
+    fold_constants,
+    hoist_elementwise,
+    turn_inputs,
+)
 from ..border import border, hardware_ops
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
@@ -45,6 +51,7 @@ handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
 """What puts an operation on one tensor into stages: (cutter, operation, its constants)."""
 
 PASSES = (
+    partial(drop_identities, but_outputs=True),
     fold_constants,
     partial(hoist_elementwise, over=Transpose),
     turn_inputs,
