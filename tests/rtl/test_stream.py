@@ -31,8 +31,8 @@ from qfx_plugin.ir import (
     interpret,
 )
 from qfx_plugin.qonnx_import import load_qonnx
-from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.simulation.lanes import Lanes
 from qfx_plugin.simulation.simulate import Beats, Expect, compile_module
@@ -266,7 +266,7 @@ def test_what_cannot_stream_is_refused_by_name_and_can_be_unrolled(text, rng):
         build_network(network, RtlOptions(style="streaming"))
     assert str(caught.value).startswith(text), str(caught.value)
     assert str(caught.value).endswith("use style 'unrolled'")
-    inputs, outputs = border(network)
+    inputs, outputs = hardware_ports(network)
     options = GraphOptions()
     types, ops = network.types(), hardware_ops(network)
     kernel = build_kernel(ops, types, inputs, outputs, "net", options)

@@ -24,10 +24,10 @@ from ...ir.passes import apply
 from ...synthesis.budget import XCZU3EG, Budget
 from ...units.mvu import STREAM_SV, Mvu
 from ...units.names import verilog_name
-from ..border import border
-from ..graph.kernel import Kernel, Tensor, build_kernel, code_lanes
+from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
-from .folding import Folding, choose_folding, unit_luts
+from ..ports import hardware_ports
+from .folding import UnitFolding, choose_folding, unit_luts
 from .stages import PASSES, Stage, cut
 from .wiring import (
     Stream,
@@ -70,7 +70,7 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
     graph = apply(graph, *PASSES)
     stages = cut(graph)
     foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
-    (source,), (sink,) = border(graph)
+    (source,), (sink,) = hardware_ports(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
     design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
     taken = [name, *(Path(file).stem for file in design.files)]
@@ -90,7 +90,7 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
 
 
 def _add_stage(
-    design: _Design, stage: Stage, name: str, folding: Folding | None, graph_options: Any
+    design: _Design, stage: Stage, name: str, folding: UnitFolding | None, graph_options: Any
 ) -> None:
     """The files of one stage, and its row in the report."""
     types = stage.types()
@@ -130,10 +130,10 @@ def _add_stage(
 def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
-    inputs = (Tensor(source, types[source], "x"),)
+    inputs = (PortTensor(source, types[source], "x"),)
     if stage.side is not None:
-        inputs += (Tensor(stage.side[0], stage.side[1], "side"),)
-    outputs = (Tensor(stage.output, types[stage.output], "y"),)
+        inputs += (PortTensor(stage.side[0], stage.side[1], "side"),)
+    outputs = (PortTensor(stage.output, types[stage.output], "y"),)
     return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
 
 
@@ -146,8 +146,8 @@ def _unit_files(unit: Mvu) -> dict[str, str]:
 
 def _top(
     name: str,
-    source: Tensor,
-    sink: Tensor,
+    source: PortTensor,
+    sink: PortTensor,
     stages: Sequence[Stage],
     units: Sequence[str],
     foldings: Collection[int],
@@ -184,7 +184,7 @@ def _top(
 class _Links:
     """The streams between stages, and the lines that fork and join them."""
 
-    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: Tensor) -> None:
+    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: PortTensor) -> None:
         self.lines: list[str] = []
         self._readers = Counter(name for stage in stages for name in stage.sources)
         self._ready: dict[str, list[Stream]] = {}
@@ -220,7 +220,7 @@ class _Links:
         return behind
 
 
-def _shifts(sink: Tensor, last: Any) -> list[int]:
+def _shifts(sink: PortTensor, last: Any) -> list[int]:
     """Left shifts from the last stage's codes to the network's, channel by channel."""
     channels = sink.kind.shape[0]
     wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]

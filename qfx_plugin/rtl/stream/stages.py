@@ -43,7 +43,7 @@ from ...ir.passes import (
     hoist_elementwise,
     turn_inputs,
 )
-from ..border import border, hardware_ops
+from ..ports import hardware_ops, hardware_ports
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
     "style 'streaming'", instead="use style 'unrolled'"
@@ -148,7 +148,7 @@ def cut(graph: Graph) -> list[Stage]:
     Raises:
         TargetError: the network is no chain, or an operation has no streaming form; names it.
     """
-    inputs, outputs = border(graph)
+    inputs, outputs = hardware_ports(graph)
     if len(inputs) != 1 or len(outputs) != 1:
         raise TargetError(
             f"network {graph.name!r}: style 'streaming' needs one quantized input and one output, "
