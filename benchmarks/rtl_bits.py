@@ -38,8 +38,8 @@ from qfx_plugin.demo.models import RECIPES, build
 from qfx_plugin.demo.run import as_input
 from qfx_plugin.demo.train import train
 from qfx_plugin.errors import VerificationError
-from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -132,7 +132,7 @@ def adder_graphs(options: Any) -> Iterator[dict[str, Any]]:
 
     for network in islice(small_networks("rtl", most=1000), options.count):
         start = time.perf_counter()
-        inputs, outputs = border(network.graph)
+        inputs, outputs = hardware_ports(network.graph)
         kernel = build_kernel(
             hardware_ops(network.graph), network.graph.types(), inputs, outputs, "net",
             GraphOptions(),

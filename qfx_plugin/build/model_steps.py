@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import Conv, FixedType, Graph, Input, Linear, Quantize, interpret
+from ..ir import FixedType, Graph, Input, Quantize, Weighted, interpret
 from ..qonnx_import import load_qonnx
 from .inputs import Inputs, count_of, part_of, random_inputs, read_inputs, save_inputs
 from .steps import Facts, Step, StepContext
@@ -66,7 +66,7 @@ def largest(graph: Graph) -> dict[str, float]:
             kind = graph.fixed_type(op.output)
             bounds = np.maximum(-np.asarray(kind.low, float), np.asarray(kind.high, float))
             found[op.output] = float(np.ldexp(bounds, -np.asarray(kind.frac_bits)).max())
-        elif isinstance(op, Linear | Conv):
+        elif isinstance(op, Weighted):
             for weight in (op.weight, op.bias):
                 if weight is not None:
                     rows = np.abs(weight.codes.reshape(len(weight.codes), -1)).max(axis=1)
@@ -81,7 +81,7 @@ def formats(graph: Graph) -> dict[str, list[str]]:
     for op in graph.ops:
         if isinstance(op, Quantize):
             found[op.output] = [str(fmt) for fmt in op.formats]
-        elif isinstance(op, Linear | Conv):
+        elif isinstance(op, Weighted):
             for weight in (op.weight, op.bias):
                 if weight is not None:
                     points = sorted({int(bits) for bits in weight.frac_bits})
@@ -105,13 +105,13 @@ def layers(graph: Graph) -> list[dict[str, Any]]:
             "shape": list(kind.shape),
             "format": str(kind.format),
         }
-        if isinstance(op, Linear | Conv):
+        if isinstance(op, Weighted):
             row |= _work(op, prod(kind.shape[1:]))
         rows.append(row)
     return rows
 
 
-def _work(op: Linear | Conv, positions: int) -> dict[str, Any]:
+def _work(op: Weighted, positions: int) -> dict[str, Any]:
     codes = op.weight.codes
     return {
         "macs": int(codes.size) * positions,

@@ -16,7 +16,7 @@ from torch import nn
 
 from brevitas_quantizers import export_qonnx, learned_formats
 from brevitas_quantizers.prepare import named_quantizers
-from qfx_plugin.ir import Conv, Linear, Quantize, interpret
+from qfx_plugin.ir import Quantize, Weighted, interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.report import (
     DatasetSummary,
@@ -187,7 +187,7 @@ def largest_values(path: Path, x: np.ndarray) -> dict[str, float]:
         for op in casts
     }
     for op in graph.ops:
-        for weight in (op.weight, op.bias) if isinstance(op, Linear | Conv) else ():
+        for weight in (op.weight, op.bias) if isinstance(op, Weighted) else ():
             if weight is not None:
                 rows = np.abs(weight.codes.reshape(len(weight.codes), -1)).max(axis=1)
                 values = np.ldexp(rows.astype(float), -np.asarray(weight.frac_bits))

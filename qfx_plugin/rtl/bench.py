@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..ir import interpret
 from ..simulation.lanes import Lanes, Words
 from ..tools.verilog import packages_first
-from .border import entry_codes
-from .graph.kernel import Tensor
+from .graph.kernel import PortTensor
 from .network import RtlNetwork, beats_of
+from .ports import entry_codes
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -121,7 +121,7 @@ def _streaming(network: RtlNetwork, beats: Mapping[str, int]) -> str:
 _PARTS = ("data", "valid", "ready")
 
 
-def _source(tensor: Tensor, beats: int) -> str:
+def _source(tensor: PortTensor, beats: int) -> str:
     p = tensor.port
     return (
         f"  always @(posedge clk)\n"
@@ -136,7 +136,7 @@ def _source(tensor: Tensor, beats: int) -> str:
     )
 
 
-def _sink(tensor: Tensor, beats: int) -> str:
+def _sink(tensor: PortTensor, beats: int) -> str:
     p = tensor.port
     return (
         f"  always @(posedge clk) begin\n"
@@ -151,12 +151,12 @@ def _sink(tensor: Tensor, beats: int) -> str:
     )
 
 
-def _declare(tensor: Tensor, lanes: Lanes, depth: str, kind: str | None) -> str:
+def _declare(tensor: PortTensor, lanes: Lanes, depth: str, kind: str | None) -> str:
     vectors = f"  logic [{lanes.bits - 1}:0] vectors_{tensor.port} [0:{depth}-1];"
     return vectors if kind is None else f"{vectors}\n  {kind} [{lanes.bits - 1}:0] {tensor.port};"
 
 
-def _read(tensors: Sequence[Tensor]) -> str:
+def _read(tensors: Sequence[PortTensor]) -> str:
     return "\n    ".join(f'$readmemh("{t.port}.hex", vectors_{t.port});' for t in tensors)
 
 

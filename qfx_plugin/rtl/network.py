@@ -27,8 +27,8 @@ from ..simulation import (
     compile_module,
     compile_modules,
 )
-from .border import entry_codes
-from .graph.kernel import Tensor
+from .graph.kernel import PortTensor
+from .ports import entry_codes
 
 CHUNK = 1000
 
@@ -56,8 +56,8 @@ class RtlNetwork:
     graph: Graph
     style: str
     files: Mapping[str, str]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[PortTensor, ...]
+    outputs: tuple[PortTensor, ...]
     latency: int
     interval: int
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -220,7 +220,7 @@ def samples_of(beats: Codes, shape: tuple[int, ...]) -> Codes:
     return np.ascontiguousarray(flat).reshape(-1, *shape)
 
 
-def fixed_tensor(codes: Codes, tensor: Tensor) -> FixedTensor:
+def fixed_tensor(codes: Codes, tensor: PortTensor) -> FixedTensor:
     """Codes with the tensor's binary points, as the interpreter returns them."""
     kind = tensor.kind
     bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
@@ -228,7 +228,7 @@ def fixed_tensor(codes: Codes, tensor: Tensor) -> FixedTensor:
     return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))
 
 
-def _lasts(batch: int, tensor: Tensor) -> NDArray[np.bool_]:
+def _lasts(batch: int, tensor: PortTensor) -> NDArray[np.bool_]:
     """The last beat of each sample."""
     lasts = np.zeros((batch, tensor.beats), dtype=bool)
     lasts[:, -1] = True

@@ -17,10 +17,10 @@ from ..ir.passes import apply
 from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
 from .bench import write_bench
-from .border import border, hardware_ops
 from .graph.alkaid_adapter import version as compiler_version
 from .graph.kernel import GraphOptions, build_kernel
 from .network import RtlNetwork
+from .ports import hardware_ops, hardware_ports
 from .stream.fit import fit_report
 from .vectors import random_inputs
 
@@ -139,7 +139,7 @@ def _streams(graph: Graph) -> bool:
 
 def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:
     """The whole network as one adder graph."""
-    inputs, outputs = border(graph)
+    inputs, outputs = hardware_ports(graph)
     name = top_name(graph, options)
     kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, name, options.graph)
     facts = {

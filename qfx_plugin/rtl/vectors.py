@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir import Graph, Quantize
-from .border import entry_tensors
+from .ports import entry_tensors
 
 MARGIN = 0.125
 

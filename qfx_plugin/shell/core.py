@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..driver.layout import Layout
-from ..rtl.graph.kernel import Tensor
+from ..rtl.graph.kernel import PortTensor
 from ..simulation.lanes import Lanes
 from ..units.names import printable
 
@@ -27,14 +27,14 @@ class CorePorts:
     name: str
     streaming: bool
     latency: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[PortTensor, ...]
+    outputs: tuple[PortTensor, ...]
 
-    def lanes(self, tensor: Tensor) -> Lanes:
+    def lanes(self, tensor: PortTensor) -> Lanes:
         """Lanes of a tensor's port."""
         return tensor.beat_lanes if self.streaming else tensor.lanes
 
-    def all_lanes(self, tensors: Sequence[Tensor]) -> Lanes:
+    def all_lanes(self, tensors: Sequence[PortTensor]) -> Lanes:
         """Lanes of several ports side by side."""
         each = [self.lanes(tensor) for tensor in tensors]
         return Lanes(

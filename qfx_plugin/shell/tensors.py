@@ -14,11 +14,11 @@ from ..driver.description import InputTensor, OutputTensor
 from ..driver.layout import SLOTS
 from ..errors import TargetError
 from ..ir import Graph, Input, Quantize
-from ..rtl.graph.kernel import Tensor
+from ..rtl.graph.kernel import PortTensor
 from ..simulation.lanes import Lanes
 
 
-def input_tensor(graph: Graph, tensor: Tensor) -> InputTensor:
+def input_tensor(graph: Graph, tensor: PortTensor) -> InputTensor:
     """What the host does between a network's float input and the codes of `tensor`.
 
     Raises:
@@ -41,7 +41,7 @@ def input_tensor(graph: Graph, tensor: Tensor) -> InputTensor:
     )
 
 
-def output_tensor(tensor: Tensor) -> OutputTensor:
+def output_tensor(tensor: PortTensor) -> OutputTensor:
     """Shape and formats of a result: the codes as they leave the hardware."""
     lanes, kind = tensor.lanes, tensor.kind
     per_channel = prod(kind.shape) // kind.low.size

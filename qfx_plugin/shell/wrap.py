@@ -15,7 +15,7 @@ from ..driver.description import Description, InputTensor, OutputTensor
 from ..driver.layout import Layout
 from ..errors import OptionError, TargetError
 from ..ir import Graph
-from ..rtl.border import border
+from ..rtl.ports import hardware_ports
 from ..units.sources import sources_of, used_in
 from .axi_top import top_text
 from .core import CorePorts, core_text
@@ -112,7 +112,7 @@ def wrap(network: NetworkRtl, place: Place | None = None, bus_bits: int = 64) ->
         raise OptionError(
             f"bus_bits must be one of {', '.join(map(str, BUS_WIDTHS))}, not {bus_bits}"
         )
-    inputs, outputs = border(network.graph)
+    inputs, outputs = hardware_ports(network.graph)
     streaming = network.style == "streaming"
     ports = CorePorts(network.name, streaming, network.latency, inputs, outputs)
     x, y = _layout(ports, inputs, bus_bits), _layout(ports, outputs, bus_bits)

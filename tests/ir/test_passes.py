@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -30,11 +30,13 @@ from qfx_plugin.ir import (
     interpret,
     passes,
 )
+from qfx_plugin.rtl.stream.stages import PASSES as RTL
 from tests.ir.graphs import source, weight
 from tests.random_networks import ANY, random_network
 
 EACH = [getattr(passes, name) for name in passes.__all__ if name != "apply"]
-ROWS = {one.__name__: (one,) for one in EACH} | {"hls4ml": HLS4ML, "finn": FINN}
+ROWS = {one.__name__: (one,) for one in EACH}
+ROWS |= {"hls4ml": HLS4ML, "finn": FINN, "rtl, streaming": RTL}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -105,6 +107,8 @@ def test_identities_and_dead_ends_go():
         Identity("o", ("i",), "y"),
     )
     assert kinds(changed(*ops, by=passes.drop_identities)) == ["Input", "Quantize", "Relu"]
+    keeping = partial(passes.drop_identities, but_outputs=True)
+    assert changed(*ops, by=keeping)[-1] == replace(ops[-1], inputs=("q",))
     assert kinds(changed(*ops, by=passes.drop_dead)) == [
         "Input", "Quantize", "Identity", "Identity",
     ]  # fmt: skip
@@ -188,6 +192,31 @@ def test_a_plain_flatten_stays_and_so_do_views_that_somebody_else_reads():
     ops = (*IMAGE, turn, replace(flat, inputs=("t",)), FULL)
     made = changed(*ops, by=passes.absorb_layouts, outputs=("t", "y"))
     assert kinds(made)[-4:] == ["Transpose", "Reshape", "Reshape", "Linear"]
+
+
+TURN = Transpose("turn", ("r",), "t", (2, 0, 1))
+LAST = (*source((3, 4, 2)), Relu("r", ("q",), "r"), TURN)
+
+
+def test_an_input_is_turned_before_its_cast():
+    again = replace(TURN, name="again", output="u")
+    ops = (*LAST, again, Multiply("square", ("t", "u"), "y"))
+    made = changed(*ops, by=passes.turn_inputs)
+    assert kinds(made) == ["Input", "Transpose", "Quantize", "Relu", "Multiply"]
+    assert made[1].name == "turn" and made[-1].inputs == ("t", "t")
+
+
+@pytest.mark.parametrize("reader", ["r", "q"])
+def test_an_input_that_somebody_reads_as_it_is_stays(reader):
+    other = Relu("other", (reader,), "o")
+    made = changed(*LAST, other, by=passes.turn_inputs, outputs=("t", "o"))
+    assert made == [*LAST, other]
+
+
+def test_an_input_with_a_point_for_each_row_stays():
+    rows = source((3, 4, 2), frac_bits=(4, 5, 6))
+    ops = (*rows, replace(TURN, inputs=("q",)))
+    assert changed(*ops, by=passes.turn_inputs) == [*ops]
 
 
 def test_elementwise_operations_move_in_front_of_views():

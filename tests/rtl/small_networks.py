@@ -11,8 +11,8 @@ import numpy as np
 
 from qfx_plugin.errors import TargetError
 from qfx_plugin.ir import Conv, Graph, Linear, interpret
-from qfx_plugin.rtl.border import entry_codes
 from qfx_plugin.rtl.network import RtlNetwork, compile_together
+from qfx_plugin.rtl.ports import entry_codes
 from qfx_plugin.rtl.project import RtlOptions, build_network, products
 from qfx_plugin.rtl.stream.folding import is_foldable
 from qfx_plugin.rtl.stream.stages import cut

@@ -9,8 +9,8 @@ import pytest
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.ir import Add, Constant, Graph, Input, Quantize, interpret
-from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from tests.ir.graphs import weight
 
@@ -63,7 +63,7 @@ def test_saturation_of_what_is_never_negative_needs_no_comparison():
 @pytest.mark.parametrize(("source", "target"), CASES)
 def test_every_code_in_every_mode(source, target):
     graph, x = all_modes(source, target)
-    inputs, outputs = border(graph)
+    inputs, outputs = hardware_ports(graph)
     options = GraphOptions(latency=0, adders_per_stage=None)
     kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, "modes", options)
     got = kernel.emulate(entry_codes(graph, x))
@@ -82,7 +82,7 @@ def test_ranges_that_lie_partly_or_wholly_outside(offset):
         ops.append(Quantize(f"u{number}", ("s",), f"u{number}", 3, 0, False, *modes))
     graph = Graph(tuple(ops), tuple(op.output for op in ops[4:]), "moved").verify()
     x = np.arange(8.0).reshape(-1, 1)
-    inputs, outputs = border(graph)
+    inputs, outputs = hardware_ports(graph)
     options = GraphOptions(latency=0, adders_per_stage=None)
     kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, "moved", options)
     got = kernel.emulate(entry_codes(graph, x))

@@ -33,17 +33,17 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
-from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
 from qfx_plugin.rtl.graph.alkaid_adapter import sources
 from qfx_plugin.rtl.graph.kernel import GraphOptions, Kernel, build_kernel
 from qfx_plugin.rtl.graph.lower import lower
+from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from tests.ir.graphs import graph, source, weight
 
 
 def emulated(network: Graph, x: np.ndarray, **options: object) -> Kernel:
     """Compare the adder graph, run in software, with the interpreter; return it."""
-    inputs, outputs = border(network)
+    inputs, outputs = hardware_ports(network)
     kernel = build_kernel(
         hardware_ops(network), network.types(), inputs, outputs, "net", GraphOptions(**options)
     )
@@ -248,7 +248,7 @@ def test_ranges_of_a_layer_are_those_of_the_proof(rng):
     """On independent inputs both ends can be reached, so that the two must agree."""
     codes = rng.integers(-30, 30, size=(6, 9))
     network = graph(*source((9,), 7, 3), Linear("n", ("q",), "y", weight(codes, 2), None))
-    inputs, _ = border(network)
+    inputs, _ = hardware_ports(network)
     (op,) = hardware_ops(network)
     kind, result = network.fixed_type("q"), network.fixed_type("y")
     low, high = (np.ldexp(float(end[0]), -3) * np.ones(9) for end in (kind.low, kind.high))

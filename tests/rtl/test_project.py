@@ -146,11 +146,11 @@ def test_options_of_the_call(tmp_path, rng):
 def test_random_networks_as_adder_graphs(number):
     """Run in software, by the compiler's own interpreter."""
     from qfx_plugin.ir import interpret
-    from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
     from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
+    from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 
     network = random_network(f"adder graph {number}", RTL)
-    inputs, outputs = border(network.graph)
+    inputs, outputs = hardware_ports(network.graph)
     kernel = build_kernel(
         hardware_ops(network.graph), network.graph.types(), inputs, outputs, "net", GraphOptions()
     )

@@ -30,12 +30,15 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
-from qfx_plugin.rtl.border import border, entry_codes, hardware_ops
+from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
+from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
 from qfx_plugin.units.sources import SV as UNITS
+from tests import qonnx_models
 from tests.ir.graphs import graph, source, weight
+from tests.qonnx.test_variants import channels_last, complete
 
 SV = sorted((UNITS / "stream").glob("*.sv"))
 PIXEL = Lanes.uniform(1, 12, signed=False)
@@ -246,8 +249,10 @@ CANNOT_STREAM = {
         *IMAGE, Reshape("odd", ("q",), "y", (4, 2, 4))
     ),
     "Transpose 'turn': style 'streaming' has no form of this operation: use style": graph(
-        *IMAGE, Transpose("turn", ("q",), "y", (1, 2, 0))
-    ),
+        *IMAGE,
+        MaxPool("pool", ("q",), "p", Window.plain(2, 2)),
+        Transpose("turn", ("p",), "y", (1, 2, 0)),
+    ),  # fmt: skip
     "Upsample 'up': style 'streaming' has no form of this operation: use style": graph(
         *IMAGE, Upsample("up", ("q",), "y", (2, 3))
     ),
@@ -274,7 +279,7 @@ def test_what_cannot_stream_is_refused_by_name_and_can_be_unrolled(text, rng):
         build_network(network, RtlOptions(style="streaming"))
     assert str(caught.value).startswith(text), str(caught.value)
     assert str(caught.value).endswith("use style 'unrolled'")
-    inputs, outputs = border(network)
+    inputs, outputs = hardware_ports(network)
     options = GraphOptions()
     types, ops = network.types(), hardware_ops(network)
     kernel = build_kernel(ops, types, inputs, outputs, "net", options)
@@ -307,3 +312,18 @@ def test_sources_are_written_for_people():
     for path in SV:
         text = path.read_text(encoding="utf-8")
         assert text.startswith("// ") and Path(path).stem in text
+
+
+@pytest.mark.parametrize("of_input", [False, True])
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_that_keeps_channels_last_streams(of_input):
+    """The host turns the input, and the Linear behind the Flatten has its columns turned."""
+    model = complete(qonnx_models.cnn(4))
+    network = build_network(
+        load_qonnx(channels_last(model, of_input)), RtlOptions(style="streaming")
+    )
+    x = qonnx_models.random_inputs(model, 5)
+    given = np.moveaxis(x, 1, -1) if of_input else x
+    assert network.check(given, idle=0.3, backpressure=0.3) > 10
+    (found,), (wanted,) = network.run(given).values(), interpret(load_qonnx(model), x).values()
+    assert (found.values == wanted.values).all()

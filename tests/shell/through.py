@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qfx_plugin.ir import Graph, Input, Quantize
-from qfx_plugin.rtl.border import border
-from qfx_plugin.rtl.graph.kernel import Tensor
+from qfx_plugin.rtl.graph.kernel import PortTensor
+from qfx_plugin.rtl.ports import hardware_ports
 from qfx_plugin.shell.wrap import NetworkRtl
 
 
@@ -33,13 +33,13 @@ def through(
         ("y",),
         "through",
     )
-    (source,), (sink,) = border(graph)
+    (source,), (sink,) = hardware_ports(graph)
     text = _stream(source, sink) if streaming else _plain(source, sink)
     style = "streaming" if streaming else "unrolled"
     return NetworkRtl(graph, "through", style, 0, 1, {"through.sv": text})
 
 
-def _stream(source: Tensor, sink: Tensor) -> str:
+def _stream(source: PortTensor, sink: PortTensor) -> str:
     bits, a, b = source.beat_lanes.bits, source.port, sink.port
     return (
         "module through (\n"
@@ -53,7 +53,7 @@ def _stream(source: Tensor, sink: Tensor) -> str:
     )
 
 
-def _plain(source: Tensor, sink: Tensor) -> str:
+def _plain(source: PortTensor, sink: PortTensor) -> str:
     bits = source.lanes.bits
     return (
         f"module through (input wire [{bits - 1}:0] {source.port}, "

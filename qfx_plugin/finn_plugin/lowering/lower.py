@@ -31,6 +31,7 @@ from ...ir import (
     SumPool,
     Transpose,
     View,
+    Weighted,
 )
 from ...ir.handlers import Handlers
 from ...ir.passes import (
@@ -183,7 +184,7 @@ class _Lowering(Casts):
         self.product(op, columns, matrix, op.window if depthwise else None)
 
     def product(
-        self, op: Linear | Conv, source: FinnTensor, matrix: NDArray[np.int64], window: Any = None
+        self, op: Weighted, source: FinnTensor, matrix: NDArray[np.int64], window: Any = None
     ) -> None:
         kind = self.fixed(op.output)
         name = self.plan.constant(f"{op.output}:weight", matrix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...ir import Conv, Linear
+from ...ir import Conv, Linear, Weighted
 from . import layers
 from .plan import PlannedLayer
 from .state import Lowering, handles
@@ -37,7 +37,7 @@ def lower_conv(op: Conv, state: Lowering) -> None:
 
 
 def _weighted(
-    op: Linear | Conv,
+    op: Weighted,
     kind: str,
     attributes: dict[str, Any],
     source: PlannedLayer,

@@ -52,7 +52,7 @@ class GraphOptions:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class PortTensor:
     """A tensor at the border of a kernel.
 
     Attributes:
@@ -100,8 +100,8 @@ class Kernel:
 
     name: str
     files: dict[str, str]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[PortTensor, ...]
+    outputs: tuple[PortTensor, ...]
     latency: int
     adders: int
     cost: float
@@ -133,8 +133,8 @@ def code_lanes(kind: FixedType) -> Lanes:
 def build_kernel(
     ops: Sequence[Op],
     types: Mapping[str, Any],
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
+    inputs: Sequence[PortTensor],
+    outputs: Sequence[PortTensor],
     name: str,
     options: GraphOptions,
 ) -> Kernel:
@@ -204,7 +204,10 @@ def element_points(kind: FixedType) -> NDArray[np.int64]:
 
 
 def _wrapper(
-    name: str, design: adder_graph.Design, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+    name: str,
+    design: adder_graph.Design,
+    inputs: Sequence[PortTensor],
+    outputs: Sequence[PortTensor],
 ) -> str:
     """The module with a port per tensor around the one that the compiler wrote."""
     ports = ["input  wire clk"] if design.latency else []
@@ -230,7 +233,7 @@ def _wrapper(
 
 
 def _wire(
-    tensors: Sequence[Tensor], graph: Lanes, shifts: Sequence[int], *, inward: bool
+    tensors: Sequence[PortTensor], graph: Lanes, shifts: Sequence[int], *, inward: bool
 ) -> list[str]:
     """Connect the codes of each element to the compiler's lane for it."""
     lines = []

@@ -38,6 +38,7 @@ from ...ir import (
     Upsample,
     View,
     Weight,
+    Weighted,
     Window,
 )
 from ...ir.handlers import Handlers
@@ -289,7 +290,7 @@ def _array(symbols: Sequence[Symbol]) -> Symbols:
     return array
 
 
-def _check_bias(op: Linear | Conv) -> None:
+def _check_bias(op: Weighted) -> None:
     """Refuse a bias that alkaid's 32-bit constants cannot hold."""
     if op.bias is None:
         return

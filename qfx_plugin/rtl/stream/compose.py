@@ -26,10 +26,10 @@ from ...synthesis.estimate import ULTRA96
 from ...units.mvu import Mvu
 from ...units.names import verilog_name
 from ...units.sources import sources_of, unit_files, used_in
-from ..border import border
-from ..graph.kernel import Kernel, Tensor, build_kernel, code_lanes
+from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
-from .folding import Folding, choose_folding, unit_luts
+from ..ports import hardware_ports
+from .folding import UnitFolding, choose_folding, unit_luts
 from .stages import PASSES, Stage, cut
 from .wiring import (
     Stream,
@@ -74,7 +74,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
     foldings = choose_folding(
         stages, options.fold, options.fold_above, board.resources.plannable_lut
     )
-    (source,), (sink,) = border(graph)
+    (source,), (sink,) = hardware_ports(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
     design = _Design()
     taken = [name, *unit_files()]
@@ -91,7 +91,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
 
 
 def _add_stage(
-    design: _Design, stage: Stage, name: str, folding: Folding | None, graph_options: Any
+    design: _Design, stage: Stage, name: str, folding: UnitFolding | None, graph_options: Any
 ) -> None:
     """The files of one stage, and its row in the report."""
     types = stage.types()
@@ -131,10 +131,10 @@ def _add_stage(
 def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
-    inputs = (Tensor(source, types[source], "x"),)
+    inputs = (PortTensor(source, types[source], "x"),)
     if stage.side is not None:
-        inputs += (Tensor(stage.side[0], stage.side[1], "side"),)
-    outputs = (Tensor(stage.output, types[stage.output], "y"),)
+        inputs += (PortTensor(stage.side[0], stage.side[1], "side"),)
+    outputs = (PortTensor(stage.output, types[stage.output], "y"),)
     return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
 
 
@@ -147,8 +147,8 @@ def _unit_files(unit: Mvu) -> dict[str, str]:
 
 def _top(
     name: str,
-    source: Tensor,
-    sink: Tensor,
+    source: PortTensor,
+    sink: PortTensor,
     stages: Sequence[Stage],
     units: Sequence[str],
     foldings: Collection[int],
@@ -185,7 +185,7 @@ def _top(
 class _Links:
     """The streams between stages, and the lines that fork and join them."""
 
-    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: Tensor) -> None:
+    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: PortTensor) -> None:
         self.lines: list[str] = []
         self._readers = Counter(name for stage in stages for name in stage.sources)
         self._ready: dict[str, list[Stream]] = {}
@@ -221,7 +221,7 @@ class _Links:
         return behind
 
 
-def _shifts(sink: Tensor, last: Any) -> list[int]:
+def _shifts(sink: PortTensor, last: Any) -> list[int]:
     """Left shifts from the last stage's codes to the network's, channel by channel."""
     channels = sink.kind.shape[0]
     wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]

@@ -7,7 +7,7 @@ from ...errors import TargetError
 from ...ir import Graph
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
-from .folding import SLOWEST, Folding, is_foldable, natural_pace, smallest, unit_luts
+from .folding import SLOWEST, UnitFolding, is_foldable, natural_pace, smallest, unit_luts
 from .stages import Stage, cut
 
 BRAM_BITS = 36 * 1024
@@ -97,8 +97,8 @@ def _memory_bits(network: RtlNetwork) -> int:
 
 def _unfolded_bits(stage: Stage) -> int:
     """Bits of a layer's weights, in a unit of one lane."""
-    return Folding(1, 1).unit(stage, "unit").memory_bits
+    return UnitFolding(1, 1).unit(stage, "unit").memory_bits
 
 
-def _cycles(stage: Stage, folding: Folding | None) -> int:
+def _cycles(stage: Stage, folding: UnitFolding | None) -> int:
     return stage.steps if folding is None else folding.cycles(stage)

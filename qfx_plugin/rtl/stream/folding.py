@@ -12,7 +12,7 @@ from ...ir import Conv
 from ...units.mvu import Mvu, fold, matrix_product
 from ...units.names import printable
 from ..graph.kernel import code_lanes
-from .pace import folded_cycles
+from .stage_cycles import folded_cycles
 from .stages import Stage
 
 MOST_SIMD = 64
@@ -34,7 +34,7 @@ WIDEST = 16
 
 
 @dataclass(frozen=True)
-class Folding:
+class UnitFolding:
     """How a layer is folded.
 
     Attributes:
@@ -64,7 +64,7 @@ def unit_luts(unit: Mvu) -> int:
 
 def choose_folding(
     stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
-) -> dict[int, Folding]:
+) -> dict[int, UnitFolding]:
     """Folding by number of the stage; stages that are not in it are unrolled.
 
     A layer with more than `above` weights, and not named in `wanted`, gets the smallest unit that
@@ -122,17 +122,17 @@ def _threshold(
 
 def _plan(
     stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, pace: int
-) -> dict[int, Folding]:
+) -> dict[int, UnitFolding]:
     result = {}
     for number, stage in enumerate(stages):
         if stage.layer in wanted:
-            result[number] = Folding(*wanted[stage.layer])
+            result[number] = UnitFolding(*wanted[stage.layer])
         elif is_foldable(stage) and _layer(stage).weight.codes.size > above:
             result[number] = smallest(stage, pace)
     return result
 
 
-def _luts(stages: Sequence[Stage], plan: Mapping[int, Folding]) -> int:
+def _luts(stages: Sequence[Stage], plan: Mapping[int, UnitFolding]) -> int:
     """Estimate of all units, and of the layers that are adder graphs."""
     return sum(
         unit_luts(plan[number].unit(stage, "unit")) if number in plan else graph_luts(stage)
@@ -150,7 +150,7 @@ def graph_luts(stage: Stage) -> int:
     return round(products * bits * min(layer.weight.width, WIDEST) ** 2 / BITS_PER_LUT)
 
 
-def smallest(stage: Stage, pace: int) -> Folding:
+def smallest(stage: Stage, pace: int) -> UnitFolding:
     """The smallest unit that needs at most `pace` cycles for an image."""
     codes = _layer(stage).weight.codes
     rows, columns = codes.shape[0], codes[0].size
@@ -162,9 +162,9 @@ def smallest(stage: Stage, pace: int) -> Folding:
         if simd <= MOST_SIMD and (rows // pe) * (columns // simd) <= per_vector
     )
     for _, _, pe, simd in choices:
-        if Folding(pe, simd).cycles(stage) <= pace:
-            return Folding(pe, simd)
-    return Folding(rows, max(d for d in _divisors(columns) if d <= MOST_SIMD))
+        if UnitFolding(pe, simd).cycles(stage) <= pace:
+            return UnitFolding(pe, simd)
+    return UnitFolding(rows, max(d for d in _divisors(columns) if d <= MOST_SIMD))
 
 
 def is_foldable(stage: Stage) -> bool:

@@ -36,8 +36,14 @@ from ...ir import (
     Window,
 )
 from ...ir.handlers import Handlers
-from ...ir.passes import absorb_layouts, fold_constants, hoist_elementwise, turn_inputs
-from ..border import border, hardware_ops
+from ...ir.passes import (
+    absorb_layouts,
+    drop_identities,
+    fold_constants,
+    hoist_elementwise,
+    turn_inputs,
+)
+from ..ports import hardware_ops, hardware_ports
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
     "style 'streaming'", instead="use style 'unrolled'"
@@ -45,6 +51,7 @@ handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
 """What puts an operation on one tensor into stages: (cutter, operation, its constants)."""
 
 PASSES = (
+    partial(drop_identities, but_outputs=True),
     fold_constants,
     partial(hoist_elementwise, over=Transpose),
     turn_inputs,
@@ -141,7 +148,7 @@ def cut(graph: Graph) -> list[Stage]:
     Raises:
         TargetError: the network is no chain, or an operation has no streaming form; names it.
     """
-    inputs, outputs = border(graph)
+    inputs, outputs = hardware_ports(graph)
     if len(inputs) != 1 or len(outputs) != 1:
         raise TargetError(
             f"network {graph.name!r}: style 'streaming' needs one quantized input and one output, "

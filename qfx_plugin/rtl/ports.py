@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import TargetError
 from ..ir import FixedType, Graph, Input, Op, RealType, interpret
 from ..units.names import verilog_name
-from .graph.kernel import Tensor
+from .graph.kernel import PortTensor
 
 
 def entry_tensors(graph: Graph) -> list[str]:
@@ -42,7 +42,7 @@ def hardware_ops(graph: Graph) -> list[Op]:
     return kept[::-1]
 
 
-def border(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def hardware_ports(graph: Graph) -> tuple[tuple[PortTensor, ...], tuple[PortTensor, ...]]:
     """Tensors that enter and leave the hardware, with the names of their ports.
 
     Raises:
@@ -60,7 +60,7 @@ def border(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         for name in names:
             port = verilog_name(f"{prefix}_{name}", taken)
             taken.append(port)
-            tensors.append(Tensor(name, graph.fixed_type(name), port))
+            tensors.append(PortTensor(name, graph.fixed_type(name), port))
         sides.append(tuple(tensors))
     return sides[0], sides[1]
 
