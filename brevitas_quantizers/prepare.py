@@ -134,9 +134,8 @@ def replicate_formats(model: nn.Module) -> set[nn.Parameter]:
 
 
 def _average_gradient(latent: Tensor) -> None:
-    grad = latent.grad
-    if grad is not None:
-        grad.copy_(all_sum(grad) / rank_count())
+    grad: Any = latent.grad
+    grad.copy_(all_sum(grad) / rank_count())
 
 
 @torch.no_grad()

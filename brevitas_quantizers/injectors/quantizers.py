@@ -50,7 +50,6 @@ class FixedPointQuantizer(Provisional):
         shape: shape of the binary points, broadcastable to the data.
     """
 
-    binary_point: nn.Parameter
     bit_width_latent: nn.Parameter | None
     initialized: Tensor
     _zero_point: Tensor
@@ -190,8 +189,7 @@ class FixedPointQuantizer(Provisional):
         if not torch.compiler.is_compiling():
             self.begin_with(y)
         scale = exact_exp2(-torch.round(point.detach()))
-        width = self.width
-        bit_width = width if isinstance(width, Tensor) else self._bit_width
+        bit_width: Any = self.width if self.bit_width_latent is not None else self._bit_width
         return y, scale, self._zero_point, bit_width
 
     @torch.no_grad()
@@ -394,8 +392,8 @@ class KHotQuantizer(FixedPointQuantizer):
 
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
-        given: tuple[Any, Any] = (options.k, options.digits)
-        codes = khot_codes(options.bit_width, self.signed, *given)
+        khot: Any = (options.k, options.digits)
+        codes = khot_codes(options.bit_width, self.signed, *khot)
         self.register_buffer("_codes", torch.tensor(codes, dtype=torch.float32), persistent=False)
 
     def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from brevitas.inject import ExtendedInjector
 from brevitas.nn.mixin.base import QuantLayerMixin, QuantProxyMixin
@@ -26,6 +27,26 @@ _EMPTY = {
     Slot.INPUT: (ActQuantProxyProtocol, NoneActQuant),
     Slot.OUTPUT: (ActQuantProxyProtocol, NoneActQuant),
 }
+
+
+LAYERS_OF_FILES: dict[type[nn.Module], tuple[str, ...]] = {}
+"""Layers that come back from a file as what they were; see `in_files`."""
+
+_Layer = TypeVar("_Layer", bound=type[nn.Module])
+
+
+def in_files(*attributes: str) -> Callable[[_Layer], _Layer]:
+    """Decorate a layer that `import_qonnx` builds again.
+
+    Args:
+        attributes: those that no node of the file holds; the export writes them beside the nodes.
+    """
+
+    def announce(layer: _Layer) -> _Layer:
+        LAYERS_OF_FILES[layer] = attributes
+        return layer
+
+    return announce
 
 
 class QuantLayer(QuantLayerMixin):

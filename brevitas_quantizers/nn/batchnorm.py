@@ -26,7 +26,7 @@ from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
 from brevitas_quantizers.injectors.slots import Slot
 
-from .base import QuantLayer, QuantType, plain
+from .base import QuantLayer, QuantType, in_files, plain
 from .normalise import batch_statistics, normalise
 
 _BITS_BELOW, _BITS_ABOVE = 1, 1
@@ -257,6 +257,11 @@ def _runs_backward() -> bool:
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
+_STATISTICS = ("eps", "momentum", "_frozen", "_has_statistics")
+"""Attributes that no node of a file holds."""
+
+
+@in_files(*_STATISTICS)
 class QuantBatchNorm2d(_QuantBatchNorm, nn.BatchNorm2d):
     """`nn.BatchNorm2d` whose scale and offset are fixed point, in training and deployed.
 
@@ -273,6 +278,7 @@ class QuantBatchNorm2d(_QuantBatchNorm, nn.BatchNorm2d):
     _constant_shape = (1, -1, 1, 1)
 
 
+@in_files(*_STATISTICS)
 class QuantBatchNorm1d(_QuantBatchNorm, nn.BatchNorm1d):
     """`nn.BatchNorm1d` whose scale and offset are fixed point; see `QuantBatchNorm2d`."""
 

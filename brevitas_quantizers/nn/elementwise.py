@@ -9,7 +9,7 @@ import torch
 from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
-from .base import QuantLayer, QuantType
+from .base import QuantLayer, QuantType, in_files
 
 
 class _QuantJoin(QuantLayer, nn.Module):
@@ -33,6 +33,7 @@ class _QuantJoin(QuantLayer, nn.Module):
         self.fill_slots(quant, options, return_quant_tensor, output_quant=output_quant)
 
 
+@in_files()
 class QuantAdd(_QuantJoin):
     """Sum of two tensors; different binary points are aligned exactly.
 
@@ -47,6 +48,7 @@ class QuantAdd(_QuantJoin):
         return self.deliver(self.receive(left) + self.receive(right))
 
 
+@in_files()
 class QuantMul(_QuantJoin):
     """Element-wise product of two tensors, exact before the output quantizer."""
 
@@ -57,6 +59,7 @@ class QuantMul(_QuantJoin):
         return self.deliver(self.receive(left) * self.receive(right))
 
 
+@in_files()
 class QuantCat(_QuantJoin):
     """Concatenation; every operand keeps its binary point, unless the output is quantized.
 

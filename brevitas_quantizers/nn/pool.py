@@ -17,9 +17,10 @@ from torch.nn.modules.utils import _pair
 from brevitas_quantizers.injectors import DerivedConstants, QFXFixedPoint
 from brevitas_quantizers.injectors.slots import Slot
 
-from .base import QuantLayer, QuantType
+from .base import QuantLayer, QuantType, in_files
 
 
+@in_files()
 class QuantMaxPool2d(QuantLayer, nn.MaxPool2d):
     """`nn.MaxPool2d`, whose result has the format of its input, with an output slot.
 
@@ -92,6 +93,7 @@ class _QuantMean(DerivedConstants, QuantLayer, nn.Module):
         self._stored = True
 
 
+@in_files("kernel_size", "stride", "padding")
 class QuantAvgPool2d(_QuantMean):
     """`nn.AvgPool2d` in fixed point; padding counts as zeros.
 
@@ -157,6 +159,7 @@ class QuantAvgPool2d(_QuantMean):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+@in_files()
 class QuantGlobalAvgPool2d(_QuantMean):
     """Mean over height and width, as `nn.AdaptiveAvgPool2d(1)`; the first input sets the area.
 

@@ -14,12 +14,13 @@ from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DerivedConstants, QFXFixedPoint
 from brevitas_quantizers.injectors.slots import Slot
 
-from .base import QuantLayer, QuantType
+from .base import QuantLayer, QuantType, in_files
 
 _SLOTS = (Slot.WEIGHT, Slot.INPUT, Slot.OUTPUT)
 _MAX_BOUND_BITS = 16
 
 
+@in_files()
 class QuantPReLU(QuantLayer, nn.PReLU):
     """`nn.PReLU` with fixed-point slopes: `x` where positive, `cast(weight) * x` elsewhere.
 
@@ -75,6 +76,7 @@ class QuantPReLU(QuantLayer, nn.PReLU):
         return self.deliver(F.prelu(self.receive(input), self.quantized("weight")))
 
 
+@in_files("negative_slope")
 class QuantLeakyReLU(DerivedConstants, QuantLayer, nn.Module):
     """`nn.LeakyReLU` with a fixed-point slope that does not train.
 
@@ -136,6 +138,7 @@ class QuantLeakyReLU(DerivedConstants, QuantLayer, nn.Module):
         return f"negative_slope={self.negative_slope}"
 
 
+@in_files()
 class ChannelShift(QuantLayer, nn.Module):
     """Adds a learned fixed-point constant to each channel.
 
@@ -167,6 +170,7 @@ class ChannelShift(QuantLayer, nn.Module):
         return self.receive(input) + self.quantized("bias")
 
 
+@in_files()
 class QuantRPReLU(QuantLayer, nn.Module):
     """Shift, PReLU, shift, each per channel and in fixed point (FracBNN, arXiv 2012.12206).
 
@@ -220,6 +224,7 @@ def bound_problems(module: nn.Hardtanh) -> Iterator[str]:
             yield f"{name} must be a multiple of 2**-{_MAX_BOUND_BITS}, not {value!r}"
 
 
+@in_files()
 class QuantHardtanh(QuantLayer, nn.Hardtanh):
     """`nn.Hardtanh`: values clipped to `[min_val, max_val]`, which must be short binary fractions.
 

@@ -11,6 +11,7 @@ from .facts import (
     read_leaky_slope,
 )
 from .moves import (
+    MOVES,
     NewShape,
     Permutation,
     Reduction,
@@ -48,6 +49,7 @@ __all__ = [
     "Geometry",
     "HALVES",
     "MAX_RANK",
+    "MOVES",
     "ModelSource",
     "move_constant",
     "NewShape",

@@ -357,6 +357,10 @@ _MOVERS: dict[str, Mover] = {
 }
 
 
+MOVES = frozenset(_MOVERS)
+"""Operations that give every element on as it is."""
+
+
 def move_constant(node: Node, constants: FileConstants) -> bool:
     """Follow a node that moves a quantized constant; false if it is none."""
     mover = _MOVERS.get(node.op_type) if node.is_standard else None

@@ -21,7 +21,7 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
     QfxWarning,
 )
-from brevitas_quantizers.onnx_files import Reader
+from brevitas_quantizers.onnx_files import MOVES, Reader
 from brevitas_quantizers.prepare import report_drift
 
 from .accumulators import check_accumulators
@@ -200,13 +200,12 @@ def _check_inputs_quantized(exported: onnx.ModelProto) -> None:
     """Each graph input must reach a `Quant` node before any arithmetic."""
     graph = exported.graph
     pending = [value.name for value in graph.input]
-    moves = {"Flatten", "Reshape", "Transpose", "Identity"}
     while pending:
         name = pending.pop()
         for node in graph.node:
             if name not in node.input:
                 continue
-            if node.op_type in moves:
+            if node.op_type in MOVES:
                 pending.extend(node.output)
             elif not _is_quantizing(graph, node):
                 raise ExportError(

@@ -17,15 +17,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers import nn as qfx_nn
 from brevitas_quantizers.injectors import DerivedConstants, DigitsQuantizer
 from brevitas_quantizers.injectors.options import QuantizerOptions
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
+from brevitas_quantizers.nn.base import LAYERS_OF_FILES
 from brevitas_quantizers.prepare import named_quantizers
 
 from .layer_marks import DROPOUTS, POOL_TYPES, LayerMark
-from .scale_shift import QuantScale, QuantShift
 from .state import encode
 from .twin import aliases
 
@@ -35,29 +34,18 @@ STATE_KEY = "qfx_state"
 STATE_VERSION = 1
 
 _ORDER = ("input", "weight", "bias", "act", "output")
-_STATISTICS = ("eps", "momentum", "_frozen", "_has_statistics")
-LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
-    **dict.fromkeys((qnn.QuantLinear, qnn.QuantConv1d, qnn.QuantConv2d), ()),
-    **dict.fromkeys((qnn.QuantIdentity, qnn.QuantReLU, qnn.QuantSigmoid, qnn.QuantTanh), ()),
-    qnn.QuantHardTanh: (),
-    qfx_nn.ChannelShift: (),
-    qnn.QuantEltwiseAdd: (),
-    qfx_nn.QuantAdd: (),
-    qfx_nn.QuantAvgPool2d: ("kernel_size", "stride", "padding"),
-    qfx_nn.QuantBatchNorm1d: _STATISTICS,
-    qfx_nn.QuantBatchNorm2d: _STATISTICS,
-    qfx_nn.QuantCat: (),
-    qfx_nn.QuantGlobalAvgPool2d: (),
-    qfx_nn.QuantHardtanh: (),
-    qfx_nn.QuantLeakyReLU: ("negative_slope",),
-    qfx_nn.QuantMaxPool2d: (),
-    qfx_nn.QuantMul: (),
-    qfx_nn.QuantPReLU: (),
-    qfx_nn.QuantRPReLU: (),
-    QuantScale: (),
-    QuantShift: (),
-}
-"""Layers that come back as what they were, and the attributes that no node of the file holds."""
+_BREVITAS_LAYERS = (
+    qnn.QuantConv1d,
+    qnn.QuantConv2d,
+    qnn.QuantEltwiseAdd,
+    qnn.QuantHardTanh,
+    qnn.QuantIdentity,
+    qnn.QuantLinear,
+    qnn.QuantReLU,
+    qnn.QuantSigmoid,
+    qnn.QuantTanh,
+)
+"""Layers of Brevitas that come back as what they were; ours announce themselves, see `in_files`."""
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:
@@ -185,7 +173,8 @@ def _tied(model: nn.Module, several: dict[str, str]) -> dict[str, str]:
 
 def _known_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
-        if type(module) in LAYERS and any(_has_quantizer(child) for child in module.modules()):
+        known = type(module) in _BREVITAS_LAYERS or type(module) in LAYERS_OF_FILES
+        if known and any(_has_quantizer(child) for child in module.modules()):
             yield name, module
 
 
@@ -195,7 +184,7 @@ def _has_quantizer(module: nn.Module) -> bool:
 
 def _layer(module: nn.Module) -> dict[str, Any]:
     described: dict[str, Any] = {"type": type(module).__name__}
-    for attribute in LAYERS[type(module)]:
+    for attribute in LAYERS_OF_FILES.get(type(module), ()):
         value = getattr(module, attribute)
         described[attribute.lstrip("_")] = list(value) if isinstance(value, tuple) else value
     return described
@@ -220,10 +209,10 @@ def _plain(value: object) -> object:
 
 def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     options = quantizer.options
-    width = quantizer.width
+    width: Any = quantizer.width
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": float(width.detach()) if isinstance(width, Tensor) else int(width),
+        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,

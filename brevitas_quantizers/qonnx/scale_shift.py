@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.slots import Slot
-from brevitas_quantizers.nn.base import QuantLayer, QuantType
+from brevitas_quantizers.nn.base import QuantLayer, QuantType, in_files
 
 
+@in_files()
 class QuantScale(QuantLayer, nn.Module):
     """`x * cast(weight)`, shapes that broadcast.
 
@@ -46,6 +47,7 @@ class QuantScale(QuantLayer, nn.Module):
         return self.receive(input) * self.quantized("weight")
 
 
+@in_files()
 class QuantShift(QuantLayer, nn.Module):
     """`x + cast(bias)`, shapes that broadcast.
 
