@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lanes import Words
-from .model import CompiledModel, VerilogPort
+from .model import CompiledModel
+from .model_cpp import VerilogPort
 
 _VOID, _INT, _LONG = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 

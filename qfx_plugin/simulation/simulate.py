@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OptionError, VerificationError
 from .lanes import Codes, Lanes
-from .model import CompiledModel, VerilogModule, VerilogPort, build_model, build_models
+from .model import CompiledModel, VerilogModule, build_model, build_models
+from .model_cpp import VerilogPort
 from .session import Session, StreamBuffer
 
 CLOCKS = ("clk", "aclk", "ap_clk", "ap_clk2x")

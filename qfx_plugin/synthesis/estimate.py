@@ -202,7 +202,7 @@ def estimate(
         if not path.is_file():
             raise TargetError(f"source {path} does not exist")
     sources = packages_first({path: path.read_text("utf-8", "replace") for path in sources})
-    options = {"top": top, "parameters": dict(parameters or {}), "family": family}
+    options: dict[str, Any] = {"top": top, "parameters": dict(parameters or {}), "family": family}
     options |= {"dsp": dsp, "flatten": flatten, "tool": yosys.version(), "format": FORMAT}
     if any(path.name.startswith(GRAPH_PARTS) for path in sources):
         options["graphs"] = GRAPH_FORMAT

@@ -1,9 +1,9 @@
 """Weights as the digits that the folded units add up, and the constants that they leave behind.
 
-The datapaths without multipliers (see `sv/qfx_slot_add.sv`) turn a product into a few additions of
-shifted x, one for each **slot** of a weight. A slot holds a digit: a sign and a shift from a window
-of its own. What the additions get wrong by complementing instead of negating, and by taking x as
-unsigned, is a constant per row, which the accumulator's start value makes good.
+The datapaths without multipliers (see `sv/product/qfx_slot_add.sv`) turn a product into a few
+additions of shifted x, one for each **slot** of a weight. A slot holds a digit: a sign and a shift
+from a window of its own. What the additions get wrong by complementing instead of negating, and by
+taking x as unsigned, is a constant per row, which the accumulator's start value makes good.
 """
 
 from __future__ import annotations

@@ -151,8 +151,9 @@ class Mvu:
     @property
     def code_bits(self) -> int:
         """Bits of a weight in the weight memory."""
-        khot = self.datapath == "khot" and self.digits is not None
-        return self.digits.code_bits if khot else self.product.weight_bits
+        if self.datapath == "khot" and self.digits is not None:
+            return self.digits.code_bits
+        return self.product.weight_bits
 
     @property
     def memory_bits(self) -> int:

@@ -54,24 +54,24 @@ class Scaling:
         """Bits of the narrowest two's complement number that holds every factor."""
         return signed_bits(min(self.factors), max(self.factors))
 
-    def parameters(self, shift: int, saturates: bool) -> dict[str, int | str]:
-        """Parameters of `qfx_requant` for a cast that moves the binary point by `shift`."""
-        limit = max(self.sum_bits - shift, 1) + 1  # bits of the rounded sum
-        far = (1 << (limit - 1)) - 1  # beyond every sum: a limit there never binds
-        lows, highs = (
-            [min(max(value, -far), far) if saturates else 0 for value in values]
-            for values in (self.lows, self.highs)
-        )
-        return {
-            "AFFINE": "1'b1",
-            "SW": self.sum_bits,
-            "MW": self.factor_bits,
-            "MULTS": packed(self.factors, self.factor_bits, signed=True),
-            "OFFSETS": packed(self.offsets, self.sum_bits, signed=True),
-            "LIMITED": f"1'b{int(saturates)}",
-            "LW": limit,
-            "LOWS": packed(lows, limit, signed=True),
-            "HIGHS": packed(highs, limit, signed=True),
+    def parameters(self, pe: int, shift: int, saturates: bool) -> dict[str, int | str]:
+        """Parameters of `qfx_requant` for `pe` lanes and a cast that drops `shift` bits."""
+        columns = {
+            "MULTS": (self.factors, self.factor_bits),
+            "OFFSETS": (self.offsets, self.sum_bits),
+        }
+        result: dict[str, int | str] = {
+            "AFFINE": "1'b1", "SW": self.sum_bits, "MW": self.factor_bits,
+        }  # fmt: skip
+        if saturates:
+            bits = max(self.sum_bits - shift, 1) + 1  # of the rounded sum
+            far = (1 << (bits - 1)) - 1  # beyond every sum: a limit there never binds
+            for name, limits in (("LOWS", self.lows), ("HIGHS", self.highs)):
+                columns[name] = [min(max(limit, -far), far) for limit in limits], bits
+            result |= {"LIMITED": "1'b1", "LW": bits}
+        return result | {
+            name: packed(_by_lane(values, pe), bits, signed=True)
+            for name, (values, bits) in columns.items()
         }
 
 
@@ -128,12 +128,12 @@ class RequantUnit:
             "RW": result,
             "SHIFT": low,
             "EXTRA": int(extras.max()),
-            "EXTRAS": packed(extras, 8),
+            "EXTRAS": packed(_by_lane(extras.tolist(), self.pe), 8),
             "ROUNDING": rounding_number(self.rounding),
             "OVERFLOW": overflow_number(self.overflow),
             "RELU": f"1'b{int(self.relu)}",
         }
-        return parameters | (self.scaling.parameters(low, limited) if self.scaling else {})
+        return parameters | (self.scaling.parameters(self.pe, low, limited) if self.scaling else {})
 
     def write(self, folder: Path) -> list[Path]:
         """Write the module into `folder`; returns it and the files of its submodules."""
@@ -197,3 +197,8 @@ def requant(
         overflow=cast.overflow,
         relu=relu,
     )
+
+
+def _by_lane(values: Sequence[int], pe: int) -> list[int]:
+    """Values of channels in the order of the stream, lane after lane."""
+    return [value for lane in range(pe) for value in values[lane::pe]]

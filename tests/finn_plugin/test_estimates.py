@@ -77,7 +77,7 @@ def test_equal_units_of_different_names_are_synthesised_once(tmp_path, monkeypat
 
 
 def test_every_unit_has_weights_for_its_terms(tmp_path):
-    text = (files("qfx_plugin.finn_plugin") / "templates" / "estimates.json").read_text()
+    text = (files("qfx_plugin.finn_plugin.hardware") / "templates" / "estimates.json").read_text()
     weights = json.loads(text)["weights"]
     assert set(weights) == set(FEATURES)
     terms = FEATURES["QFXMVU_rtl"](khot_layer(tmp_path, "distributed").op)

@@ -10,7 +10,7 @@ from qfx_plugin.errors import TargetError
 from qfx_plugin.synthesis.estimate import estimate
 from qfx_plugin.tools import verilator, yosys
 from qfx_plugin.units.mvu import fold
-from qfx_plugin.units.sources import sources_of, unit_files
+from qfx_plugin.units.sources import packed, sources_of, unit_files
 from tests.units.layers import linear_graph, product_of
 
 
@@ -59,6 +59,21 @@ def test_a_file_comes_behind_those_that_it_uses():
     assert files.index("qfx_cast") < files.index("qfx_requant") < files.index("qfx_mvu")
     assert len(files) == len(set(files))
     assert "qfx_modes_pkg" not in [path.stem for path in sources_of("qfx_mvu")]
+
+
+def test_constants_are_packed_only_if_they_fit():
+    assert packed([1, -2, 3], 4, signed=True) == "12'h3e1"
+    assert packed([255, 0], 8) == "16'hff"
+    for values, bits, signed in (
+        ([8], 4, True),
+        ([-9], 4, True),
+        ([256], 8, False),
+        ([-1], 8, False),
+    ):
+        with pytest.raises(
+            TargetError, match=rf"^constant {values[0]} needs more than {bits} bits$"
+        ):
+            packed(values, bits, signed=signed)
 
 
 def multipliers(folder, datapath: int) -> None:

@@ -118,7 +118,7 @@ def block_rams(width: int, depth: int) -> tuple[int, int]:
 
 
 def tree_bits(unit: Mvu) -> int:
-    """Bits of the adders behind the lanes of one row (see `sv/qfx_add_tree.sv`)."""
+    """Bits of the adders behind the lanes of one row (see `sv/arithmetic/qfx_add_tree.sv`)."""
     bits, out = unit.product.input_bits, unit.product.result_bits
     if unit.digits is None:
         leaves = [(0, (1 << bits + unit.product.weight_bits) - 1)] * unit.simd

@@ -58,10 +58,10 @@ module qfx_cast #(
 
   logic signed [AW-1:0] number;
   if (AFFINE) begin : g_affine
-    localparam bit [MW-1:0] FIRST = MULTS[MW-1:0];
+    localparam bit [MW-1:0] FACTOR = MULTS[MW-1:0];
     logic signed [SW-1:0] product, sum;
-    if (NF == 1 && $countones(FIRST) == 1 && !FIRST[MW-1]) begin : g_shift
-      assign product = SW'(operand) <<< $clog2(FIRST);
+    if (NF == 1 && $countones(FACTOR) == 1 && !FACTOR[MW-1]) begin : g_shift
+      assign product = SW'(operand) <<< $clog2(FACTOR);
     end else begin : g_multiply
       logic [XW+MW-1:0] exact;
       qfx_product #(.AW(XW), .BW(MW)) multiply (
@@ -143,9 +143,16 @@ module qfx_cast #(
     assign low = FIRST;
     assign high = LAST;
   end
-  assign above = rounded > high;
-  assign below = rounded < low;
   assign word = rounded[OW-1:0];
+  if (LIMITED || OVERFLOW == qfx_modes_pkg::AP_SAT_SYM) begin : g_compared
+    assign above = rounded > high;
+    assign below = rounded < low;
+  end else begin : g_as_wide
+    logic fits;
+    assign fits = rounded == (OSIGNED ? CW'($signed(word)) : CW'({1'b0, word}));
+    assign above = !fits && !rounded[CW-1];
+    assign below = !fits && rounded[CW-1];
+  end
   if (SIGN_MAGNITUDE && OSIGNED) begin : g_sign_magnitude
     assign outside = (word[OW-1] == lost) ? word : ~word;
   end else if (OVERFLOW == qfx_modes_pkg::AP_WRAP) begin : g_wrap
@@ -162,6 +169,6 @@ module qfx_cast #(
   end
   always_ff @(posedge clk) if (en) y <= (above || below) ? outside : word;
 
-  logic unused_lost;
-  assign unused_lost = lost;
+  logic unused_parts;  // what a mode does not look at
+  assign unused_parts = ^{lost, low, high, above, below};
 endmodule

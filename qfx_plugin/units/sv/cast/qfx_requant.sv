@@ -1,8 +1,8 @@
 // A stream of numbers scaled and cast to the next layer's format, a word each cycle.
 //
 // PE elements a word; words go round NF blocks of channels, channel `nf * PE + p` in lane p. What
-// happens to a channel, and what the parameters of the modes and of AFFINE mean, says qfx_cast.sv;
-// constants stand channel by channel, the first in the lowest bits.
+// happens to a channel, and what the parameters of the modes and of AFFINE mean, says qfx_cast.sv.
+// Constants stand lane by lane, the NF channels of a lane one after the other, the first lowest.
 module qfx_requant #(
     parameter int PE = 1,
     parameter int NF = 1,
@@ -13,7 +13,7 @@ module qfx_requant #(
     parameter int RW = OW,          // bits of an element that goes out: the lowest of the cast's
     parameter int SHIFT = 0,
     parameter int EXTRA = 0,                          // largest of EXTRAS
-    parameter bit [NF*PE*8-1:0] EXTRAS = '0,          // per channel, if EXTRA > 0
+    parameter bit [NF*PE*8-1:0] EXTRAS = '0,          // if EXTRA > 0
     parameter int ROUNDING = 0,
     parameter int OVERFLOW = 0,
     parameter bit RELU = 1'b0,
@@ -57,27 +57,13 @@ module qfx_requant #(
     assign block_q = '0;
   end
 
-  // The constants of a lane.
-  function automatic bit [NF*8-1:0] extras(input int lane);
-    for (int f = 0; f < NF; f++) extras[f*8+:8] = EXTRAS[(f*PE+lane)*8+:8];
-  endfunction
-  function automatic bit [NF*MW-1:0] mults(input int lane);
-    for (int f = 0; f < NF; f++) mults[f*MW+:MW] = MULTS[(f*PE+lane)*MW+:MW];
-  endfunction
-  function automatic bit [NF*SW-1:0] offsets(input int lane);
-    for (int f = 0; f < NF; f++) offsets[f*SW+:SW] = OFFSETS[(f*PE+lane)*SW+:SW];
-  endfunction
-  function automatic bit [NF*LW-1:0] limits(input bit [NF*PE*LW-1:0] all, input int lane);
-    for (int f = 0; f < NF; f++) limits[f*LW+:LW] = all[(f*PE+lane)*LW+:LW];
-  endfunction
-
   for (genvar p = 0; p < PE; p++) begin : g_lane
     logic [OW-1:0] y;
     qfx_cast #(
         .IW(IW), .ISIGNED(ISIGNED), .OW(OW), .OSIGNED(OSIGNED), .SHIFT(SHIFT), .NF(NF),
-        .EXTRA(EXTRA), .EXTRAS(extras(p)), .ROUNDING(ROUNDING), .OVERFLOW(OVERFLOW), .RELU(RELU),
-        .AFFINE(AFFINE), .SW(SW), .MW(MW), .MULTS(mults(p)), .OFFSETS(offsets(p)),
-        .LIMITED(LIMITED), .LW(LW), .LOWS(limits(LOWS, p)), .HIGHS(limits(HIGHS, p))
+        .EXTRA(EXTRA), .EXTRAS(EXTRAS[p*NF*8+:NF*8]), .ROUNDING(ROUNDING), .OVERFLOW(OVERFLOW), .RELU(RELU),
+        .AFFINE(AFFINE), .SW(SW), .MW(MW), .MULTS(MULTS[p*NF*MW+:NF*MW]), .OFFSETS(OFFSETS[p*NF*SW+:NF*SW]),
+        .LIMITED(LIMITED), .LW(LW), .LOWS(LOWS[p*NF*LW+:NF*LW]), .HIGHS(HIGHS[p*NF*LW+:NF*LW])
     ) cast_ (
         .clk, .en, .x(s_axis_tdata[p*IW+:IW]), .block, .block_q, .y
     );

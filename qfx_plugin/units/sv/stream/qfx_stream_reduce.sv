@@ -54,7 +54,7 @@ module qfx_stream_reduce #(
         assign value = IN_SIGNED ? OUT_BITS'($signed(code)) : OUT_BITS'({1'b0, code});
         assign old = kept[fold][lane*OUT_BITS+:OUT_BITS];
         if (SUM) begin : g_sum
-            assign next[lane*OUT_BITS+:OUT_BITS] = (tap == 0) ? value : old + value;
+            assign next[lane*OUT_BITS+:OUT_BITS] = ((tap == 0) ? '0 : old) + value;
         end else begin : g_maximum
             logic larger;
             assign larger = IN_SIGNED ? $signed(value) > $signed(old) : value > old;
