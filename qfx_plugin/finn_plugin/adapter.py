@@ -84,7 +84,7 @@ def require() -> str:
         try:
             with quiet():
                 _start_library()
-                importlib.import_module("qfx_plugin.finn_plugin.ops").register()
+                importlib.import_module("qfx_plugin.finn_plugin.ops.register").register()
                 _reach_workers("qonnx.transformation.base")
         except ImportError as error:
             raise ToolMissingError(f"{name} could not be imported: {error}") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import adapter
-from .hardware.estimate import Estimate, estimate, luts
-from .hardware.folding import fold, operations, slowest
+from .hardware.folding import fold, slowest, units
+from .ops.unit import Estimate
 
 _PLACE = "finn.transformation.fpgadataflow"
 PART = "xczu3eg-sbva484-1-i"
@@ -87,8 +87,8 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
     wanted = max(int(clock_mhz * 1e6 / fps), 1)
     folded = fold(copy.deepcopy(model), wanted)
     _use_slices(folded, resources)
-    units = estimates(with_converters(folded))
-    sums = sum(units.values(), Estimate())
+    parts = estimates(with_converters(folded))
+    sums = sum(parts.values(), Estimate())
     name, cycles = slowest(folded)
     reasons = []
     if cycles > wanted:
@@ -110,7 +110,7 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
         used=sums.used,
         available={kind: resources.get(kind, 0) for kind in sums.used},
         reasons=tuple(reasons),
-        units=units,
+        units=parts,
     )
 
 
@@ -130,8 +130,12 @@ def with_converters(model: Any) -> Any:
 
 
 def estimates(model: Any) -> dict[str, Estimate]:
-    """Estimate of every unit by name."""
-    return {op.onnx_node.name: estimate(op) for op in operations(model)}
+    """Estimate of every unit by name.
+
+    Raises:
+        TargetError: of a unit it is not known what it costs.
+    """
+    return {unit.onnx_node.name: unit.estimate() for unit in units(model)}
 
 
 def total(model: Any) -> dict[str, float]:
@@ -140,24 +144,23 @@ def total(model: Any) -> dict[str, float]:
 
 
 def _use_slices(model: Any, resources: Mapping[str, float]) -> None:
-    products = [op for op in operations(model) if op.onnx_node.op_type == "QFXMVU_rtl"]
+    products = [unit for unit in units(model) if unit.multipliers]
     need = sum(estimates(with_converters(model)).values(), Estimate()).lut
     slices = resources.get("dsp", 0)
-    gains = sorted(((_gain(op), op) for op in products), key=lambda pair: -pair[0])
-    for gain, op in gains:
-        lanes = op.get_nodeattr("PE") * op.get_nodeattr("SIMD")
+    gains = sorted(((_gain(unit), unit) for unit in products), key=lambda pair: -pair[0])
+    for gain, unit in gains:
         if need <= ROOM * resources.get("lut", 0) or gain <= 0:
             return
-        if lanes <= slices:
-            slices -= lanes
-            need -= round(gain * lanes)
-            op.set_nodeattr("datapath", "dsp")
+        if unit.multipliers <= slices:
+            slices -= unit.multipliers
+            need -= round(gain * unit.multipliers)
+            unit.set_nodeattr("datapath", "dsp")
 
 
-def _gain(op: Any) -> float:
+def _gain(unit: Any) -> float:
     """LUTs that a DSP slice saves."""
-    before = luts(op)
-    op.set_nodeattr("datapath", "dsp")
-    after = luts(op)
-    op.set_nodeattr("datapath", "auto")
-    return (before - after) / (op.get_nodeattr("PE") * op.get_nodeattr("SIMD"))
+    before = unit.estimate().lut
+    unit.set_nodeattr("datapath", "dsp")
+    after = unit.estimate().lut
+    unit.set_nodeattr("datapath", "auto")
+    return float((before - after) / unit.multipliers)

@@ -15,7 +15,8 @@ from ...errors import VerificationError
 from ...ir import Graph, interpret
 from ..contract import Contract
 from . import stitch
-from .folding import ram_style, slowest
+from .folding import slowest
+from .stock import unit_of
 
 LEAST = 2
 """Shallowest FIFO of FINN's library."""
@@ -95,9 +96,8 @@ def size_fifos(
 def set_depths(model: Any, depths: Mapping[str, int]) -> None:
     """Set the depths of the FIFOs by name, and write their Verilog anew."""
     for node, op in stitch.fifos(model):
-        depth = depths[node.name]
-        op.set_nodeattr("depth", depth)
-        op.set_nodeattr("ram_style", ram_style(depth))
+        op.set_nodeattr("depth", depths[node.name])
+        unit_of(op).choose_memory()
         op.generate_hdl(model, "", 0.0)
 
 
