@@ -50,7 +50,7 @@ PRODUCT_PARTS: dict[str, slice] = {
     "qfx_rom": slice(5, 8),
     "qfx_mvu_control": slice(8, 14),
 }
-"""Terms of `product_terms` by the module that they are of; the last one stands for all others, too."""
+"""Terms of `product_terms` by the module that they are of; the last stands for others, too."""
 
 
 def _weight_terms(unit: Mvu, text: str) -> Terms:

@@ -143,7 +143,7 @@ class QFXRequant(ElementwiseOp):
         ]
 
     def _general_terms(self) -> Terms:
-        """Adder, comparisons, clip on the sums, constants of each channel, sums of part products."""
+        """Adder, comparisons, clip on the sums, constants by channel, sums of part products."""
         pe, wide = self.get_nodeattr("PE"), self.sum_bits()
         folds = self.get_nodeattr("NumChannels") // pe
         names = ("mult", "offset", "lows", "highs")

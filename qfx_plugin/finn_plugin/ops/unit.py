@@ -66,7 +66,7 @@ class Unit(ABC):
 
     onnx_node: Any
     takes_windows: ClassVar[bool] = False
-    """Whether it takes windows channel group by channel group: the unit in front folds as it does."""
+    """Whether it takes windows channel group by channel group; the unit in front folds as it."""
 
     @property
     def gives_windows(self) -> bool:
