@@ -27,9 +27,9 @@ from scipy.optimize import nnls
 from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin.hardware.fifos import set_depths
 from qfx_plugin.finn_plugin.hardware.folding import units
-from qfx_plugin.finn_plugin.hardware.measure import measure
 from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
 from qfx_plugin.finn_plugin.hardware.stock import unit_of
+from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
 from qfx_plugin.finn_plugin.ops import unit as unit_module
 from qfx_plugin.finn_plugin.ops.product import PRODUCT_PARTS
 from qfx_plugin.synthesis.estimate import ResourceEstimate
@@ -53,7 +53,7 @@ def fit() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for make in finn_units.units(Path(folder)):
             unit = unit_of(make())
-            kind, found = unit.onnx_node.op_type.removesuffix("_rtl"), measure(unit)
+            kind, found = unit.onnx_node.op_type.removesuffix("_rtl"), yosys_counts(unit)
             rows.setdefault(kind, []).append((list(unit.cost().terms), found))
             guess, total = unit.estimate(), found.total
             exact = (guess.dsp, guess.bram18) == (total.dsp, total.bram18)
@@ -115,7 +115,7 @@ def compare(name: str, fps: float, rows: Rows) -> None:
     for label, ops in _layers(model):
         guess = sum((op.estimate() for op in ops), unit_module.Estimate())
         try:
-            counts = [measure(op, timeout_s=LIMIT_S).total for op in ops]
+            counts = [yosys_counts(op, timeout_s=LIMIT_S).total for op in ops]
         except TargetError as error:
             print(name, fps, label, error, flush=True)
             row.setdefault("not_measured", []).append(label)

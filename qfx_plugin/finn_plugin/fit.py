@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import adapter
-from .hardware.folding import fold, slowest, units
+from .hardware.folding import fold_model, slowest, units
 from .ops.unit import Estimate
 
 _PLACE = "finn.transformation.fpgadataflow"
@@ -85,7 +85,7 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
         resources: pieces of the board by name, such as lut, dsp and bram36.
     """
     wanted = max(int(clock_mhz * 1e6 / fps), 1)
-    folded = fold(copy.deepcopy(model), wanted)
+    folded = fold_model(copy.deepcopy(model), wanted)
     _use_slices(folded, resources)
     parts = estimates(with_converters(folded))
     sums = sum(parts.values(), Estimate())

@@ -9,7 +9,7 @@ from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.fit import estimates, with_converters
 from qfx_plugin.finn_plugin.hardware import convert as conversion
 from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
-from qfx_plugin.finn_plugin.hardware.folding import fold, units
+from qfx_plugin.finn_plugin.hardware.folding import fold_model, units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble
 from qfx_plugin.finn_plugin.hardware.stock import STOCK, unit_of
 from qfx_plugin.finn_plugin.lowering.plan import HARDWARE
@@ -68,7 +68,7 @@ def test_every_unit_of_the_examples_costs_something(models):
 @pytest.mark.parametrize(("cycles", "which"), [(1 << 40, 0), (0, -1)], ids=["narrow", "wide"])
 def test_every_unit_folds_between_its_own_ends(cycles, which, models):
     for model in models.values():
-        for unit in units(fold(model, cycles)):
+        for unit in units(fold_model(model, cycles)):
             wanted = unit.foldings()[which]
             assert wanted
             assert {name: unit.get_nodeattr(name) for name in wanted} == wanted
@@ -107,7 +107,7 @@ def test_terms_without_weights_are_named(ours, monkeypatch):
         op.estimate()
 
 
-@pytest.mark.parametrize("ask", [lambda m: fold(m, 100), estimates, lambda m: list(units(m))])
+@pytest.mark.parametrize("ask", [lambda m: fold_model(m, 100), estimates, lambda m: list(units(m))])
 def test_an_operation_that_is_not_known_is_refused_by_name(ask, models, monkeypatch):
     monkeypatch.delitem(STOCK, "FMPadding_rtl")
     text = r"unit 'FMPadding_rtl_0': cost and folding of FMPadding_rtl are not known; known are"

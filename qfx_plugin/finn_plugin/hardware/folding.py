@@ -14,7 +14,7 @@ from .. import adapter
 from .stock import unit_of
 
 
-def fold(model: Any, cycles: int) -> Any:
+def fold_model(model: Any, cycles: int) -> Any:
     """Set PE and SIMD so that no unit needs more than `cycles` per frame, where it can.
 
     Args:

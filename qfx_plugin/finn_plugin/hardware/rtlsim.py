@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import adapter
-from .uniform import alike
+from .uniform import under_one_name
 
 _HEADERS = (".vh", ".svh")
 _MEMORIES = (".mem",)
@@ -73,7 +73,7 @@ class Engine:
         """
         files, top = [Path(name) for name in dict.fromkeys(map(str, source_list))], top_module_name
         if shared:
-            files, top = alike(files, top, Path(sim_out_dir) / "alike")
+            files, top = under_one_name(files, top, Path(sim_out_dir) / "alike")
         sources = [path for path in files if path.suffix not in (*_HEADERS, *_MEMORIES)]
         # Packages must come before what uses them.
         sources.sort(key=lambda path: not path.stem.endswith("_pkg"))

@@ -23,7 +23,7 @@ from ...ir import (
     RealType,
     Relu,
 )
-from ..contract import Port
+from ..contract import FinnStream
 from . import affine, layers
 from . import chain as chains
 from .chain import Chain, Link
@@ -317,9 +317,9 @@ class Casts:
             found = f"{name}:{count}"
         return found
 
-    def port(self, name: str, value: Value) -> Port:
+    def port(self, name: str, value: Value) -> FinnStream:
         usual = np.array_equal(value.elements, elements(value.kind.shape))
-        return Port(
+        return FinnStream(
             name,
             value.kind.shape,
             value.tensor.shape,
