@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,6 +106,16 @@ def module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise ToolMissingError(f"{found} has no usable module {name}: {error}") from error
+
+
+def op_of(node: Any) -> Any:
+    """FINN's operation of a node, after FINN has been started."""
+    return _registry().getCustomOp(node)
+
+
+@cache
+def _registry() -> ModuleType:
+    return module("qonnx.custom_op.registry")
 
 
 @contextlib.contextmanager

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import adapter
+from .hardware.convert import connect
 from .hardware.folding import fold_model, slowest, units
 from .ops.unit import Estimate
-
-_PLACE = "finn.transformation.fpgadataflow"
-PART = "xczu3eg-sbva484-1-i"
 
 ROOM = 0.8
 """Part of the LUTs that a design may take before multiplications go into DSP slices; beyond,
@@ -86,8 +83,9 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
     """
     wanted = max(int(clock_mhz * 1e6 / fps), 1)
     folded = fold_model(copy.deepcopy(model), wanted)
-    _use_slices(folded, resources)
     parts = estimates(with_converters(folded))
+    if _use_slices(folded, sum(parts.values(), Estimate()).lut, resources):
+        parts = estimates(with_converters(folded))
     sums = sum(parts.values(), Estimate())
     name, cycles = slowest(folded)
     reasons = []
@@ -116,17 +114,7 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
 
 def with_converters(model: Any) -> Any:
     """A copy with the width converters that will stand between the units."""
-    general = adapter.module("qonnx.transformation.general")
-    specialise = adapter.module(f"{_PLACE}.specialize_layers").SpecializeLayers
-    copied = copy.deepcopy(model)
-    with adapter.quiet():
-        for step in (
-            adapter.module(f"{_PLACE}.insert_dwc").InsertDWC(),
-            specialise(PART),
-            general.GiveUniqueNodeNames(),
-        ):
-            copied = copied.transform(step)
-    return copied
+    return connect(copy.deepcopy(model), "")  # there is one kind of converter, of any part
 
 
 def estimates(model: Any) -> dict[str, Estimate]:
@@ -143,18 +131,20 @@ def total(model: Any) -> dict[str, float]:
     return sum(estimates(model).values(), Estimate()).used
 
 
-def _use_slices(model: Any, resources: Mapping[str, float]) -> None:
+def _use_slices(model: Any, need: float, resources: Mapping[str, float]) -> bool:
+    """Whether any layer had to be moved, of a model that needs so many LUTs."""
+    room, slices, moved = ROOM * resources.get("lut", 0), resources.get("dsp", 0), False
+    if need <= room:
+        return False
     products = [unit for unit in units(model) if unit.multipliers]
-    need = sum(estimates(with_converters(model)).values(), Estimate()).lut
-    slices = resources.get("dsp", 0)
     gains = sorted(((_gain(unit), unit) for unit in products), key=lambda pair: -pair[0])
     for gain, unit in gains:
-        if need <= ROOM * resources.get("lut", 0) or gain <= 0:
-            return
-        if unit.multipliers <= slices:
+        if need > room and gain > 0 and unit.multipliers <= slices:
             slices -= unit.multipliers
             need -= round(gain * unit.multipliers)
             unit.set_nodeattr("datapath", "dsp")
+            moved = True
+    return moved
 
 
 def _gain(unit: Any) -> float:

@@ -45,9 +45,8 @@ def units(model: Any) -> Iterator[Any]:
     Raises:
         TargetError: of one nothing is known.
     """
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in model.graph.node:
-        yield unit_of(get_op(node))
+        yield unit_of(adapter.op_of(node))
 
 
 def slowest(model: Any) -> tuple[str, int]:
@@ -87,8 +86,7 @@ def _set(together: Sequence[Any], choice: Sequence[dict[str, int]]) -> None:
 def _unit_in_front(model: Any, unit: Any) -> Any:
     """The unit that writes the first stream that comes in, or None."""
     producer = model.find_producer(unit.onnx_node.input[0])
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
-    return None if producer is None else unit_of(get_op(producer))
+    return None if producer is None else unit_of(adapter.op_of(producer))
 
 
 def _lanes_of(unit: Any, stream: str) -> int:

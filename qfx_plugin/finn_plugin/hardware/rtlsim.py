@@ -212,9 +212,8 @@ def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True)
     with adapter.quiet(), engine.together():
         for step in steps:
             model = model.transform(step)
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     engine.compile_together(
-        [Path(get_op(node).get_nodeattr("rtlsim_so")) for node in model.graph.node]
+        [Path(adapter.op_of(node).get_nodeattr("rtlsim_so")) for node in model.graph.node]
     )
     return model
 

@@ -15,17 +15,12 @@ from .unit import Cost
 class QFXAdd(ElementwiseOp):
     """`(left << shifts[0]) + (right << shifts[1])`; the shifts are wiring."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """The shifts, and the type of the second stream."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "shifts": ("ints", True, []),
-                "rhsDataType": ("s", True, ""),
-                "inFIFODepths": ("ints", False, [2, 2]),
-            }
-        )
-        return attributes
+    attributes = {
+        "shifts": ("ints", True, []),
+        "rhsDataType": ("s", True, ""),
+        "inFIFODepths": ("ints", False, [2, 2]),
+    }
+    """The shifts, and the type of the second stream."""
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""
@@ -33,11 +28,8 @@ class QFXAdd(ElementwiseOp):
 
     def cost(self) -> Cost:
         """Bits that both operands have, behind their shifts; above them only the carry goes on."""
-        kinds, shifts = (
-            [self.get_input_datatype(side) for side in (0, 1)],
-            self.get_nodeattr("shifts"),
-        )
-        out = self.get_output_datatype().bitwidth()
+        kinds = [self.get_input_datatype(side) for side in (0, 1)]
+        shifts, out = self.get_nodeattr("shifts"), self.get_output_datatype().bitwidth()
         ends = [
             min(kind.bitwidth() + shift, out) if not kind.signed() else out
             for kind, shift in zip(kinds, shifts, strict=True)

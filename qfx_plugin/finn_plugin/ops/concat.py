@@ -17,17 +17,12 @@ from .unit import Cost, Foldings, by_lanes
 class QFXConcat(ElementwiseOp):
     """All channels of the first stream, then those of the next; PE divides each number of them."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Channels and type of each stream that comes in."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "ChannelsPerStream": ("ints", True, []),
-                "inputDataTypes": ("strings", True, [""]),
-                "inFIFODepths": ("ints", False, [2, 2]),
-            }
-        )
-        return attributes
+    attributes = {
+        "ChannelsPerStream": ("ints", True, []),
+        "inputDataTypes": ("strings", True, [""]),
+        "inFIFODepths": ("ints", False, [2, 2]),
+    }
+    """Channels and type of each stream that comes in."""
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""

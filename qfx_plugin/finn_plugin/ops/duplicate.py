@@ -13,13 +13,8 @@ from .unit import Cost
 class QFXDuplicate(ElementwiseOp):
     """The same codes on every output."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """FINN asks for the number of streams."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {"NumOutputStreams": ("i", True, 2), "outFIFODepths": ("ints", False, [2, 2])}
-        )
-        return attributes
+    attributes = {"NumOutputStreams": ("i", True, 2), "outFIFODepths": ("ints", False, [2, 2])}
+    """FINN asks for the number of streams."""
 
     def get_num_output_streams(self) -> int:
         """Number of copies."""

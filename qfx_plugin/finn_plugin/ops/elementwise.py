@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 class ElementwiseOp(HWCustomOp, CountedUnit):
     """Streams of PE channels in, streams of PE channels out, one group per cycle."""
 
+    attributes: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "PE": ("i", False, 1),
+        "NumChannels": ("i", True, 0),
+        "numInputVectors": ("ints", False, [1]),
+        "inputDataType": ("s", True, ""),
+        "outputDataType": ("s", True, ""),
+    }
+    """Beside FINN's: kind, whether required, default, and what is allowed, as FINN has them."""
+
     input_lanes: ClassVar[str] = "PE"
     """The attribute that says how many elements come in at once."""
 
@@ -28,18 +37,11 @@ class ElementwiseOp(HWCustomOp, CountedUnit):
         """The SystemVerilog module and its parameters."""
 
     def get_nodeattr_types(self) -> dict[str, Any]:
-        """FINN's attributes and those of all our operations."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "PE": ("i", False, 1),
-                "NumChannels": ("i", True, 0),
-                "numInputVectors": ("ints", False, [1]),
-                "inputDataType": ("s", True, ""),
-                "outputDataType": ("s", True, ""),
-            }
-        )
-        return attributes
+        """FINN's attributes, and what our classes declare, each beside those of its bases."""
+        found: dict[str, Any] = super().get_nodeattr_types()
+        for kind in reversed(type(self).__mro__):
+            found |= vars(kind).get("attributes", {})
+        return found
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""

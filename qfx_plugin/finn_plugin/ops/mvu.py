@@ -34,20 +34,15 @@ class QFXMVU(ElementwiseOp):
 
     input_lanes = "SIMD"
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Weights, folding, and what the product is built from."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "SIMD": ("i", False, 1),
-                "MW": ("i", True, 0),
-                "weight": ("t", True, np.zeros((1, 1), dtype=np.int8)),
-                "bias": ("ints", False, []),
-                "datapath": ("s", False, "auto", set(DATAPATHS)),
-                "rom_style": ("s", False, "auto", {"auto", "block", "distributed"}),
-            }
-        )
-        return attributes
+    attributes = {
+        "SIMD": ("i", False, 1),
+        "MW": ("i", True, 0),
+        "weight": ("t", True, np.zeros((1, 1), dtype=np.int8)),
+        "bias": ("ints", False, []),
+        "datapath": ("s", False, "auto", set(DATAPATHS)),
+        "rom_style": ("s", False, "auto", {"auto", "block", "distributed"}),
+    }
+    """Weights, folding, and what the product is built from."""
 
     @property
     def matrix(self) -> NDArray[np.int64]:
@@ -103,11 +98,12 @@ class QFXMVU(ElementwiseOp):
     def cost(self) -> Cost:
         """The parts of the product; a DSP slice for each lane that multiplies in one."""
         unit, halves = self.unit(), 0
+        memories = unit.memories()
+        weights, starts = memories["WEIGHT_FILE"][1], memories["BIAS_FILE"][1]
         if unit.rom_style == "block":
-            words = varying_bits(unit.memories()["WEIGHT_FILE"][1])
-            halves, _ = block_rams(words, unit.cycles)
+            halves, _ = block_rams(varying_bits(weights), unit.cycles)
         slices = unit.pe * unit.simd if unit.datapath == "mul" and unit.dsp else 0
-        return Cost(product_terms(unit, beat=self.kept_beat()), slices, halves)
+        return Cost(product_terms(unit, weights, starts, beat=self.kept_beat()), slices, halves)
 
     def kept_beat(self) -> int:
         """Bits of an input beat, which are kept for the next rows."""

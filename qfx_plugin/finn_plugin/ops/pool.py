@@ -21,13 +21,8 @@ class QFXPool(ElementwiseOp):
 
     takes_windows = True
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Kind and size of the window."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {"Taps": ("i", True, 0), "Function": ("s", True, "", {"MaxPool", "SumPool"})}
-        )
-        return attributes
+    attributes = {"Taps": ("i", True, 0), "Function": ("s", True, "", {"MaxPool", "SumPool"})}
+    """Kind and size of the window."""
 
     def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
         """(batch, height, width, elements times channels)."""

@@ -8,13 +8,15 @@ from ...units.mvu import CHAIN, Mvu
 from .terms import Terms, block_rams, lut_memory, memory_luts, varying_bits
 
 
-def product_terms(unit: Mvu, *, beat: int) -> Terms:
+def product_terms(unit: Mvu, weights: str, starts: str, *, beat: int) -> Terms:
     """Accumulators, adder trees, lanes; start values; weights; kept inputs, counters; control.
 
     The terms of each module of `qfx_mvu` stand together, in the order of `PRODUCT_PARTS`.
 
     Args:
         unit: the folded unit.
+        weights: words of its memory of weights.
+        starts: words of its memory of start values.
         beat: bits of an input beat that are kept for the next rows; 0 if none are.
     """
     kind = unit.product
@@ -25,8 +27,7 @@ def product_terms(unit: Mvu, *, beat: int) -> Terms:
         per_lane = unit.digits.luts(kind.input_bits)
     elif not unit.dsp:
         per_lane = kind.input_bits * kind.weight_bits
-    memories = unit.memories()
-    bias = float(memory_luts(memories["BIAS_FILE"][1], unit.pe * kind.result_bits))
+    bias = float(memory_luts(starts, unit.pe * kind.result_bits))
     kept = lut_memory(beat, words) if blocks > 1 and words > 1 else [0.0] * 3
     return [
         float(unit.pe * kind.result_bits),
@@ -34,7 +35,7 @@ def product_terms(unit: Mvu, *, beat: int) -> Terms:
         unit.pe * unit.simd * per_lane,
         bias,
         bias * (blocks >= 64 and blocks.bit_count() == 1),
-        *_weight_terms(unit, memories["WEIGHT_FILE"][1]),
+        *_weight_terms(unit, weights),
         float(beat),
         *kept,
         log2(words) + log2(blocks),

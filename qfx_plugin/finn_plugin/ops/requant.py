@@ -39,23 +39,18 @@ class QFXRequant(ElementwiseOp):
     rounding and a comparison instead of thresholds.
     """
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Constants per channel, in the order of the stream, and the cast."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "mult": ("ints", True, []),
-                "offset": ("ints", True, []),
-                "lows": ("ints", True, []),
-                "highs": ("ints", True, []),
-                "shift": ("i", True, 0),
-                "width": ("i", True, 0),
-                "signedCast": ("i", True, 1, {0, 1}),
-                "rounding": ("s", True, "", {mode.value for mode in RoundingMode}),
-                "overflow": ("s", True, "", {mode.value for mode in OverflowMode}),
-            }
-        )
-        return attributes
+    attributes = {
+        "mult": ("ints", True, []),
+        "offset": ("ints", True, []),
+        "lows": ("ints", True, []),
+        "highs": ("ints", True, []),
+        "shift": ("i", True, 0),
+        "width": ("i", True, 0),
+        "signedCast": ("i", True, 1, {0, 1}),
+        "rounding": ("s", True, "", {mode.value for mode in RoundingMode}),
+        "overflow": ("s", True, "", {mode.value for mode in OverflowMode}),
+    }
+    """Constants per channel, in the order of the stream, and the cast."""
 
     @property
     def function(self) -> Requant:

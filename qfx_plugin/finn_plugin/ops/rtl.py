@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
@@ -65,12 +65,12 @@ def rtl_form(kind: type[ElementwiseOp]) -> type[ElementwiseOp]:
 class RTLOp(ElementwiseOp, RTLBackend):
     """What the RTL forms add: code generation, file list, simulation."""
 
+    attributes: ClassVar[dict[str, tuple[Any, ...]]] = {"memories": ("s", False, "")}
+    """Files that the last code generation wrote."""
+
     def get_nodeattr_types(self) -> dict[str, Any]:
         """Those of the operation and of FINN's RTL back end."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(RTLBackend.get_nodeattr_types(self))
-        attributes["memories"] = ("s", False, "")  # files that the last code generation wrote
-        return attributes
+        return super().get_nodeattr_types() | RTLBackend.get_nodeattr_types(self)
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """In Python or as RTL simulation."""
