@@ -25,15 +25,16 @@ import numpy as np
 from scipy.optimize import nnls
 
 from qfx_plugin.errors import TargetError
-from qfx_plugin.finn_plugin.hardware import estimate as estimates
-from qfx_plugin.finn_plugin.hardware.features import FEATURES, PRODUCT_PARTS
 from qfx_plugin.finn_plugin.hardware.fifos import set_depths
-from qfx_plugin.finn_plugin.hardware.folding import operations
-from qfx_plugin.finn_plugin.hardware.measure import measure
+from qfx_plugin.finn_plugin.hardware.folding import units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
+from qfx_plugin.finn_plugin.hardware.stock import unit_of
+from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
+from qfx_plugin.finn_plugin.ops import unit as unit_module
+from qfx_plugin.finn_plugin.ops.product import PRODUCT_PARTS
 from qfx_plugin.synthesis.estimate import ResourceEstimate
 
-WEIGHTS = Path(estimates.__file__).parent / "templates" / "estimates.json"
+WEIGHTS = Path(unit_module.__file__).parent / "templates" / "estimates.json"
 CLOCK_MHZ = 200.0
 LIMIT_S = 900
 """Of Yosys, for one unit."""
@@ -51,28 +52,27 @@ def fit() -> None:
     rows: dict[str, list[tuple[list[float], ResourceEstimate]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for make in finn_units.units(Path(folder)):
-            op = make()
-            kind, found = op.onnx_node.op_type, measure(op)
-            rows.setdefault(kind, []).append((FEATURES[kind](op), found))
-            guess, total = estimates.estimate(op), found.total
+            unit = unit_of(make())
+            kind, found = unit.onnx_node.op_type.removesuffix("_rtl"), yosys_counts(unit)
+            rows.setdefault(kind, []).append((list(unit.cost().terms), found))
+            guess, total = unit.estimate(), found.total
             exact = (guess.dsp, guess.bram18) == (total.dsp, total.bram18)
             print(kind, total.all_luts, "" if exact else f"NOT EQUAL {guess} {total}", flush=True)
     weights = {kind: _weights(kind, samples) for kind, samples in rows.items()}
-    # The depthwise unit is made of the same parts as the other one.
-    weights["QFXVVU_rtl"] = weights["QFXMVU_rtl"]
-    about = "LUTs per term of features.py, fitted by benchmarks/finn_estimates.py --fit"
+    # The depthwise unit is made of the same parts as the other one, and has its weights.
+    del weights["QFXVVU"]
+    about = "LUTs per term of a unit, fitted by benchmarks/finn_estimates.py --fit"
     WEIGHTS.write_text(json.dumps({"about": about, "weights": weights}, indent=1) + "\n")
     for kind, samples in rows.items():
-        errors = [
-            np.dot(terms, weights[kind]) / found.total.all_luts - 1 for terms, found in samples
-        ]
+        own = weights["QFXMVU" if kind == "QFXVVU" else kind]
+        errors = [np.dot(terms, own) / found.total.all_luts - 1 for terms, found in samples]
         print(kind, " ".join(f"{100 * error:+.0f}%" for error in errors))
 
 
 def _weights(kind: str, samples: list[tuple[list[float], ResourceEstimate]]) -> list[float]:
     """Of all terms at once, or module by module where the terms are of modules."""
     terms = np.array([row for row, _ in samples])
-    if kind != "QFXMVU_rtl":
+    if kind != "QFXMVU":
         return _closest(terms, [found.total.all_luts for _, found in samples])
     *parts, rest = PRODUCT_PARTS
     result = np.zeros(terms.shape[1])
@@ -113,9 +113,9 @@ def compare(name: str, fps: float, rows: Rows) -> None:
     layers: list[dict[str, Any]] = []
     row = {"network": name, "fps": fps, "fifos_sized": bool(sized), "layers": layers}
     for label, ops in _layers(model):
-        guess = sum((estimates.estimate(op) for op in ops), estimates.Estimate())
+        guess = sum((op.estimate() for op in ops), unit_module.Estimate())
         try:
-            counts = [measure(op, timeout_s=LIMIT_S).total for op in ops]
+            counts = [yosys_counts(op, timeout_s=LIMIT_S).total for op in ops]
         except TargetError as error:
             print(name, fps, label, error, flush=True)
             row.setdefault("not_measured", []).append(label)
@@ -127,11 +127,11 @@ def compare(name: str, fps: float, rows: Rows) -> None:
         }
         error = round(100 * (guess.lut / max(found["lut"], 1) - 1), 1)
         for op, total in zip(ops, counts, strict=True):
-            one = estimates.estimate(op)
+            one = op.estimate()
             off = (one.dsp, one.bram18) != (total.dsp, total.bram18)
             if off or abs(one.lut / max(total.all_luts, 1) - 1) > 0.2:
-                node = op.onnx_node
-                print("  ", node.name, one, total, FEATURES.get(node.op_type, list)(op), flush=True)
+                node, counted = op.onnx_node, isinstance(op, unit_module.CountedUnit)
+                print("  ", node.name, one, total, counted and op.cost(), flush=True)
         layers.append(
             {"layer": label, "estimated": vars(guess), "yosys": found, "lut_error_percent": error}
         )
@@ -173,7 +173,7 @@ def _save(rows: Rows) -> None:
 def _layers(model: Any) -> Iterator[tuple[str, list[Any]]]:
     """Units grouped by matrix product: what comes before it since the last one, and itself."""
     ops: list[Any] = []
-    for op in operations(model):
+    for op in units(model):
         ops.append(op)
         if op.onnx_node.op_type in ("QFXMVU_rtl", "QFXVVU_rtl"):
             yield op.onnx_node.name, ops

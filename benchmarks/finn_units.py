@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 
 from brevitas_quantizers.fixed_point import project_khot
 from qfx_plugin.finn_plugin import adapter
-from qfx_plugin.finn_plugin.hardware.folding import ram_style, window_style
-from qfx_plugin.finn_plugin.hardware.measure import measure
+from qfx_plugin.finn_plugin.hardware.stock import ram_style, unit_of
+from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
 
 PART = "xczu3eg-sbva484-1-i"
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
@@ -213,7 +213,7 @@ def _window(
         Dilation=[1, 1], inputDataType=f"UINT{bits}", outputDataType=f"UINT{bits}",
         depthwise=depthwise,
     )  # fmt: skip
-    op.set_nodeattr("ram_style", window_style(op))
+    unit_of(op).choose_memory()
     with adapter.quiet():
         op.generate_hdl(None, PART, 5.0)
     return op
@@ -255,7 +255,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for make in units(Path(folder)):
             op = make()
-            total = measure(op).total
+            total = yosys_counts(op).total
             print(op.onnx_node.name, op.onnx_node.op_type, total, flush=True)
 
 

@@ -261,26 +261,6 @@ CIRCLES = {
         "qfx_plugin.ir.graph",
         "qfx_plugin.ir.json_form",
     },
-    "to go: FINN's adapter registers operations whose cost asks the adapter": {
-        *(
-            "qfx_plugin.finn_plugin." + name
-            for name in (
-                "adapter",
-                "hardware.estimate",
-                "hardware.features",
-                "hardware.folding",
-                "ops",
-                "ops.add",
-                "ops.concat",
-                "ops.duplicate",
-                "ops.mvu",
-                "ops.pool",
-                "ops.requant",
-                "ops.rtl",
-                "ops.vvu",
-            )
-        ),
-    },
 }
 
 

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,7 +85,7 @@ def require() -> str:
         try:
             with quiet():
                 _start_library()
-                importlib.import_module("qfx_plugin.finn_plugin.ops").register()
+                importlib.import_module("qfx_plugin.finn_plugin.ops.register").register()
                 _reach_workers("qonnx.transformation.base")
         except ImportError as error:
             raise ToolMissingError(f"{name} could not be imported: {error}") from error
@@ -105,6 +106,16 @@ def module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise ToolMissingError(f"{found} has no usable module {name}: {error}") from error
+
+
+def op_of(node: Any) -> Any:
+    """FINN's operation of a node, after FINN has been started."""
+    return _registry().getCustomOp(node)
+
+
+@cache
+def _registry() -> ModuleType:
+    return module("qonnx.custom_op.registry")
 
 
 @contextlib.contextmanager

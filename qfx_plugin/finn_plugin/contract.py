@@ -24,7 +24,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Port:
+class FinnStream:
     """One stream.
 
     Attributes:
@@ -44,12 +44,12 @@ class Port:
 
     def to_stream(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """(batch, *shape) codes as the stream has them."""
-        flat = codes.reshape(len(codes), -1)[:, self._elements()]
+        flat = codes.reshape(len(codes), prod(self.shape))[:, self._elements()]
         return flat.reshape(len(codes), *self.stream_shape)
 
     def from_stream(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
         """The inverse of `to_stream`."""
-        flat = stream.reshape(len(stream), -1)[:, np.argsort(self._elements())]
+        flat = stream.reshape(len(stream), prod(self.shape))[:, np.argsort(self._elements())]
         return flat.reshape(len(stream), *self.shape)
 
     def _elements(self) -> NDArray[np.int64]:
@@ -59,7 +59,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class InputPort(Port):
+class FinnInput(FinnStream):
     """An input and the cast that makes its codes, done by the host in front of the accelerator.
 
     Attributes:
@@ -99,8 +99,8 @@ class Contract:
         outputs: what comes out.
     """
 
-    inputs: tuple[InputPort, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[FinnInput, ...]
+    outputs: tuple[FinnStream, ...]
 
     def encode(self, values: Mapping[str, ArrayLike]) -> list[NDArray[np.int64]]:
         """Float inputs by name to the codes of each stream."""
@@ -137,8 +137,8 @@ class Contract:
             raise ModelFileError(f"the model has no {METADATA_KEY!r}: convert it with QFX first")
         try:
             fields: dict[str, Any] = json.loads(text)
-            inputs = tuple(InputPort(**_tuples(port)) for port in fields["inputs"])
-            outputs = tuple(Port(**_tuples(port)) for port in fields["outputs"])
+            inputs = tuple(FinnInput(**_tuples(port)) for port in fields["inputs"])
+            outputs = tuple(FinnStream(**_tuples(port)) for port in fields["outputs"])
         except (ValueError, TypeError, KeyError) as error:
             raise ModelFileError(f"metadata {METADATA_KEY!r} is damaged: {error}") from error
         if fields.get("version") != VERSION:

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import adapter
-from .hardware.estimate import Estimate, estimate, luts
-from .hardware.folding import fold, operations, slowest
-
-_PLACE = "finn.transformation.fpgadataflow"
-PART = "xczu3eg-sbva484-1-i"
+from .hardware.convert import connect
+from .hardware.folding import fold_model, slowest, units
+from .ops.unit import Estimate
 
 ROOM = 0.8
 """Part of the LUTs that a design may take before multiplications go into DSP slices; beyond,
@@ -85,10 +82,11 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
         resources: pieces of the board by name, such as lut, dsp and bram36.
     """
     wanted = max(int(clock_mhz * 1e6 / fps), 1)
-    folded = fold(copy.deepcopy(model), wanted)
-    _use_slices(folded, resources)
-    units = estimates(with_converters(folded))
-    sums = sum(units.values(), Estimate())
+    folded = fold_model(copy.deepcopy(model), wanted)
+    parts = estimates(with_converters(folded))
+    if _use_slices(folded, sum(parts.values(), Estimate()).lut, resources):
+        parts = estimates(with_converters(folded))
+    sums = sum(parts.values(), Estimate())
     name, cycles = slowest(folded)
     reasons = []
     if cycles > wanted:
@@ -110,28 +108,22 @@ def fit(model: Any, fps: float, clock_mhz: float, resources: Mapping[str, float]
         used=sums.used,
         available={kind: resources.get(kind, 0) for kind in sums.used},
         reasons=tuple(reasons),
-        units=units,
+        units=parts,
     )
 
 
 def with_converters(model: Any) -> Any:
     """A copy with the width converters that will stand between the units."""
-    general = adapter.module("qonnx.transformation.general")
-    specialise = adapter.module(f"{_PLACE}.specialize_layers").SpecializeLayers
-    copied = copy.deepcopy(model)
-    with adapter.quiet():
-        for step in (
-            adapter.module(f"{_PLACE}.insert_dwc").InsertDWC(),
-            specialise(PART),
-            general.GiveUniqueNodeNames(),
-        ):
-            copied = copied.transform(step)
-    return copied
+    return connect(copy.deepcopy(model), "")  # there is one kind of converter, of any part
 
 
 def estimates(model: Any) -> dict[str, Estimate]:
-    """Estimate of every unit by name."""
-    return {op.onnx_node.name: estimate(op) for op in operations(model)}
+    """Estimate of every unit by name.
+
+    Raises:
+        TargetError: of a unit it is not known what it costs.
+    """
+    return {unit.onnx_node.name: unit.estimate() for unit in units(model)}
 
 
 def total(model: Any) -> dict[str, float]:
@@ -139,25 +131,26 @@ def total(model: Any) -> dict[str, float]:
     return sum(estimates(model).values(), Estimate()).used
 
 
-def _use_slices(model: Any, resources: Mapping[str, float]) -> None:
-    products = [op for op in operations(model) if op.onnx_node.op_type == "QFXMVU_rtl"]
-    need = sum(estimates(with_converters(model)).values(), Estimate()).lut
-    slices = resources.get("dsp", 0)
-    gains = sorted(((_gain(op), op) for op in products), key=lambda pair: -pair[0])
-    for gain, op in gains:
-        lanes = op.get_nodeattr("PE") * op.get_nodeattr("SIMD")
-        if need <= ROOM * resources.get("lut", 0) or gain <= 0:
-            return
-        if lanes <= slices:
-            slices -= lanes
-            need -= round(gain * lanes)
-            op.set_nodeattr("datapath", "dsp")
+def _use_slices(model: Any, need: float, resources: Mapping[str, float]) -> bool:
+    """Whether any layer had to be moved, of a model that needs so many LUTs."""
+    room, slices, moved = ROOM * resources.get("lut", 0), resources.get("dsp", 0), False
+    if need <= room:
+        return False
+    products = [unit for unit in units(model) if unit.multipliers]
+    gains = sorted(((_gain(unit), unit) for unit in products), key=lambda pair: -pair[0])
+    for gain, unit in gains:
+        if need > room and gain > 0 and unit.multipliers <= slices:
+            slices -= unit.multipliers
+            need -= round(gain * unit.multipliers)
+            unit.set_nodeattr("datapath", "dsp")
+            moved = True
+    return moved
 
 
-def _gain(op: Any) -> float:
+def _gain(unit: Any) -> float:
     """LUTs that a DSP slice saves."""
-    before = luts(op)
-    op.set_nodeattr("datapath", "dsp")
-    after = luts(op)
-    op.set_nodeattr("datapath", "auto")
-    return (before - after) / (op.get_nodeattr("PE") * op.get_nodeattr("SIMD"))
+    before = unit.estimate().lut
+    unit.set_nodeattr("datapath", "dsp")
+    after = unit.estimate().lut
+    unit.set_nodeattr("datapath", "auto")
+    return float((before - after) / unit.multipliers)

@@ -103,7 +103,7 @@ def execute(
     ports = contract.outputs
     return contract.decode(
         [
-            np.stack(parts).reshape(len(parts), *port.stream_shape)
+            np.array(parts, dtype=np.int64).reshape(len(parts), *port.stream_shape)
             for parts, port in zip(collected, ports, strict=True)
         ]
     )

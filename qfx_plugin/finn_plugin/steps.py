@@ -14,21 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFileError, VerificationError
-from ..ir import Graph
+from ..errors import ModelFileError
+from ..ir import Graph, interpret
 from ..qonnx_import import load_qonnx
 from ..simulation import simulate
 from . import adapter
 from .contract import METADATA_KEY, Contract
 from .hardware.convert import to_hardware
 from .hardware.fifos import size_fifos
-from .hardware.folding import fold
+from .hardware.folding import fold_model
 from .hardware.stitch import assemble
 from .integers import require_integers
 from .lowering.casts import MAX_THRESHOLD_BITS
 from .lowering.lower import lower
-from .model import build
-from .network import compare
+from .model import build, execute
+from .network import differing, require_equal
 from .stock_points import samples, serve_stock_points
 
 Step = Callable[[Any, Any], Any]
@@ -117,7 +117,7 @@ def step_qfx_fold(model: Any, cfg: Any) -> Any:
     """Parallelism for the frame rate of `cfg.target_fps`, of FINN's units and of ours."""
     adapter.require()
     cycles = cfg._resolve_cycles_per_frame()
-    return model if cycles is None else fold(model, int(cycles))
+    return model if cycles is None else fold_model(model, int(cycles))
 
 
 def step_qfx_stitch(model: Any, cfg: Any) -> Any:
@@ -185,19 +185,16 @@ def _convert(model: Any, cfg: Any, max_threshold_bits: int) -> Any:
 def _verify(model: Any, cfg: Any, point: str) -> Any:
     """Raise at the first difference; write what was compared."""
     graph, inputs, contract = _verified(model, cfg)
-    differing = compare(graph, model, inputs, contract)
-    samples = len(next(iter(inputs.values())))
+    found, golden = execute(model, inputs, contract), interpret(graph, inputs)
     folder = Path(cfg.output_dir) / "verification_output"
     folder.mkdir(exist_ok=True)
-    report = {"point": point, "samples": samples, "differing_codes": differing}
+    report = {
+        "point": point,
+        "samples": len(next(iter(inputs.values()))),
+        "differing_codes": differing(found, golden),
+    }
     (folder / f"qfx_{point}.json").write_text(json.dumps(report, indent=2) + "\n")
-    wrong = {name: count for name, count in differing.items() if count}
-    if wrong:
-        text = ", ".join(f"{count} of output {name!r}" for name, count in wrong.items())
-        raise VerificationError(
-            f"FINN model at {point!r} differs from the integer interpreter in {samples} samples: "
-            f"{text} codes"
-        )
+    require_equal(f"FINN model at {point!r}", found, golden)
     return model
 
 

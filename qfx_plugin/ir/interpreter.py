@@ -56,7 +56,7 @@ def interpret(
         for name, codes in _run(graph, chunk, wanted).items():
             parts[name].append(codes)
     joined = {name: p[0] if len(p) == 1 else np.concatenate(p) for name, p in parts.items()}
-    return {name: _tensor(joined[name], kinds[name]) for name in wanted}
+    return {name: fixed_tensor(joined[name], kinds[name]) for name in wanted}
 
 
 def _run(
@@ -83,7 +83,8 @@ def _run(
     return results
 
 
-def _tensor(codes: NDArray[np.int64], kind: FixedType) -> FixedTensor:
+def fixed_tensor(codes: NDArray[np.int64], kind: FixedType) -> FixedTensor:
+    """(batch, *shape) codes with the binary points of their type."""
     bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
     rank = len(kind.shape)
     return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))

@@ -7,7 +7,7 @@ binary point, or one per channel, where the channel is the first axis of a sampl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,10 @@ class FixedTensor:
     def values(self) -> NDArray[np.float64]:
         """The values as float64; exact below 2**53 LSBs."""
         return np.ldexp(self.codes.astype(np.float64), -self.frac_bits)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The values, where NumPy wants an array."""
+        return self.values if dtype is None else self.values.astype(dtype)
 
     def __eq__(self, other: object) -> bool:
         """Whether all values are equal and the binary points are the same."""

@@ -15,7 +15,7 @@ from qfx_plugin.build.check.overlay import check_finn_driver
 from qfx_plugin.build.overlay import copy_driver, write_finn_driver, write_run_script
 from qfx_plugin.build.render import render
 from qfx_plugin.errors import TargetError
-from qfx_plugin.finn_plugin.contract import Contract, InputPort, Port
+from qfx_plugin.finn_plugin.contract import Contract, FinnInput, FinnStream
 from tests.driver.test_layout import description
 
 STAND_IN = '''\
@@ -39,9 +39,9 @@ class FINNDMAOverlay:
 @pytest.fixture
 def overlay(tmp_path, rng) -> Path:
     """A folder as `continue.sh` leaves it."""
-    port = (2, 2, 2), (2, 2, 2), (1, 0), (3,)
-    source = InputPort("x", *port, (8,), 8, True, "AP_RND", "AP_SAT")
-    contract = Contract((source,), (Port("y", *port),))
+    port = (2, 2, 2), (2, 2, 2), (7, 0, 1, 2, 3, 4, 6, 5), (3,)
+    source = FinnInput("x", *port, (8,), 8, True, "AP_RND", "AP_SAT")
+    contract = Contract((source,), (FinnStream("y", *port),))
     folder = tmp_path / "overlay"
     folder.mkdir()
     write_finn_driver(folder)

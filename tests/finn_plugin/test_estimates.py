@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
-
 import numpy as np
 import pytest
 from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point import project_khot
-from qfx_plugin.finn_plugin.hardware import measure as measure_module
-from qfx_plugin.finn_plugin.hardware.estimate import estimate
-from qfx_plugin.finn_plugin.hardware.features import (
-    FEATURES,
-    block_rams,
-    fifo_words,
-    memory_luts,
-    slices,
-    varying_bits,
-)
-from qfx_plugin.finn_plugin.hardware.measure import measure
+from qfx_plugin.finn_plugin.hardware import synthesis
+from qfx_plugin.finn_plugin.hardware.stock import fifo_words
+from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
+from qfx_plugin.finn_plugin.ops.terms import block_rams, memory_luts, slices, varying_bits
 from tests.finn_plugin.test_rtl import Unit
 
 
@@ -37,7 +27,7 @@ def khot_layer(folder, rom_style: str) -> Unit:
 @pytest.mark.slow
 def test_a_layer_is_within_20_percent_of_yosys(tmp_path):
     unit = khot_layer(tmp_path, "block")
-    guess, found = estimate(unit.op), measure(unit.op).total
+    guess, found = unit.op.estimate(), yosys_counts(unit.op).total
     assert abs(guess.lut / found.all_luts - 1) <= 0.2
     assert (guess.dsp, guess.bram18) == (found.dsp, found.bram18)
     assert found.bram18 > 0
@@ -53,7 +43,7 @@ def test_multipliers_of_casts_take_dsp_slices(bits, tmp_path, rng):
         offset=[5] * 6, lows=[-8] * 6, highs=[7] * 6, shift=9, width=4, signedCast=1,
         rounding="AP_RND", overflow="AP_SAT", inputDataType=f"INT{wide}", outputDataType="INT4",
     )  # fmt: skip
-    guess, found = estimate(unit.op), measure(unit.op).total
+    guess, found = unit.op.estimate(), yosys_counts(unit.op).total
     assert (guess.dsp, guess.bram18) == (found.dsp, found.bram18)
     assert found.dsp == (2 if bits == (12, 6) else 4)
     assert abs(guess.lut - found.all_luts) <= max(0.2 * found.all_luts, 20)
@@ -62,7 +52,7 @@ def test_multipliers_of_casts_take_dsp_slices(bits, tmp_path, rng):
 def test_equal_units_of_different_names_are_synthesised_once(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        measure_module, "estimate", lambda sources, top, *, memories, timeout_s: seen.append(
+        synthesis, "estimate", lambda sources, top, *, memories, timeout_s: seen.append(
             (top, [path.name for path in memories], [path.read_text() for path in sources])
         ),
     )  # fmt: skip
@@ -71,18 +61,9 @@ def test_equal_units_of_different_names_are_synthesised_once(tmp_path, monkeypat
         op = khot_layer(tmp_path / name, "block").op
         op.onnx_node.name = name
         op.generate_hdl(None, "", 5.0)
-        measure(op)
+        yosys_counts(op)
     assert seen[0] == seen[1]
     assert seen[0][:2] == ("unit", ["unit_weight.mem", "unit_bias.mem"])
-
-
-def test_every_unit_has_weights_for_its_terms(tmp_path):
-    text = (files("qfx_plugin.finn_plugin.hardware") / "templates" / "estimates.json").read_text()
-    weights = json.loads(text)["weights"]
-    assert set(weights) == set(FEATURES)
-    terms = FEATURES["QFXMVU_rtl"](khot_layer(tmp_path, "distributed").op)
-    assert len(terms) == len(weights["QFXMVU_rtl"])
-    assert min(terms) >= 0 < max(terms)
 
 
 def test_memories_in_luts_cost_their_distinct_columns():

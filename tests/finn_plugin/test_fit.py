@@ -8,9 +8,10 @@ from qfx_plugin.boards import load_board
 from qfx_plugin.finn_plugin import convert
 from qfx_plugin.finn_plugin.fit import fit
 from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
-from qfx_plugin.finn_plugin.hardware.estimate import fifo_rams
-from qfx_plugin.finn_plugin.hardware.features import block_rams
-from qfx_plugin.finn_plugin.hardware.folding import divisors, operations
+from qfx_plugin.finn_plugin.hardware.folding import units
+from qfx_plugin.finn_plugin.hardware.stock import fifo_rams
+from qfx_plugin.finn_plugin.ops.terms import block_rams
+from qfx_plugin.finn_plugin.ops.unit import divisors
 from tests import qonnx_models
 from tests.finn_plugin.helpers import PART
 
@@ -30,7 +31,7 @@ def board():
 @pytest.mark.parametrize("fps", [1000, 100_000])
 def test_every_unit_is_fast_enough_and_the_design_fits(model, board, fps):
     found = fit(model, fps, CLOCK, board)
-    assert all(op.get_exp_cycles() <= CLOCK * 1e6 / fps for op in operations(found.model))
+    assert all(op.get_exp_cycles() <= CLOCK * 1e6 / fps for op in units(found.model))
     assert found.fps >= fps
     assert not found.reasons
     assert found.summary.startswith(f"{fps} frames/s fit: ")

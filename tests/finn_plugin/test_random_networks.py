@@ -11,7 +11,7 @@ from qfx_plugin.finn_plugin import model as models
 from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.finn_plugin.integers import require_integers
 from qfx_plugin.finn_plugin.lowering.lower import lower
-from qfx_plugin.finn_plugin.network import compare
+from qfx_plugin.finn_plugin.network import Dataflow
 from tests.random_networks import FINN, random_network
 
 NETWORKS, BATCH = 300, 30
@@ -43,7 +43,7 @@ def test_random_networks_in_finn(first):
         for stage, samples in zip(("converted", "hardware"), SAMPLES, strict=True):
             model = to_hardware(model) if stage == "hardware" else model
             x = {name: values[:samples] for name, values in network.inputs.items()}
-            differing = compare(network.graph, model, x, plan.contract)
+            differing = Dataflow(network.graph, model, plan.contract).differences(x)
             assert set(differing.values()) == {0}, (number, network.name, stage, differing)
         traits |= network.traits
         kinds |= {node.op_type for node in model.graph.node}

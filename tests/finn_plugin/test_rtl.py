@@ -12,7 +12,7 @@ import pytest
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware import rtlsim
 from qfx_plugin.finn_plugin.hardware.convert import to_hardware
-from qfx_plugin.finn_plugin.hardware.folding import fold
+from qfx_plugin.finn_plugin.hardware.folding import fold_model
 from qfx_plugin.finn_plugin.lowering.plan import HARDWARE, type_range
 from qfx_plugin.simulation import simulate
 from tests import qonnx_models
@@ -188,6 +188,6 @@ def test_networks_unit_by_unit(make):
             adapter.module(place).SpecializeLayers(PART)
         )
     rtlsim.install(simulate)
-    simulated = rtlsim.prepare(fold(specialised, 400), PART, 5.0)
+    simulated = rtlsim.prepare(fold_model(specialised, 400), PART, 5.0)
     assert all(node.domain == f"{HARDWARE}.rtl" for node in simulated.graph.node)
     assert dataflow.differences(random_inputs(model, 2), simulated) == {"logits": 0}

@@ -10,8 +10,9 @@ from qfx_plugin.errors import TargetError, VerificationError
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware.convert import require_rtl, specialise, to_hardware
 from qfx_plugin.finn_plugin.hardware.fifos import size_fifos
-from qfx_plugin.finn_plugin.hardware.folding import fold, ram_style, slowest
+from qfx_plugin.finn_plugin.hardware.folding import fold_model, slowest
 from qfx_plugin.finn_plugin.hardware.stitch import assemble
+from qfx_plugin.finn_plugin.hardware.stock import ram_style
 from qfx_plugin.simulation import simulate
 from tests import qonnx_models
 from tests.finn_plugin.helpers import PART
@@ -22,7 +23,7 @@ from tests.qonnx_models import random_inputs
 
 def sized(model, cycles: int, frames: int = 3):
     dataflow = convert(model)
-    folded = fold(specialise(to_hardware(dataflow.model), PART), cycles)
+    folded = fold_model(specialise(to_hardware(dataflow.model), PART), cycles)
     name, estimate = slowest(folded)
     inputs = {"x": random_inputs(model, frames)}
     design = assemble(folded, PART, 5.0)
@@ -83,14 +84,14 @@ def test_constants_per_element_whole():
 def test_a_wrong_weight_is_found_by_the_stitched_simulation():
     model = qonnx_models.mlp((16, 8, 4), k=2)
     dataflow = convert(model)
-    folded = fold(specialise(to_hardware(dataflow.model), PART), 40)
+    folded = fold_model(specialise(to_hardware(dataflow.model), PART), 40)
     op = adapter.module("qonnx.custom_op.registry").getCustomOp(folded.graph.node[0])
     weight = op.get_nodeattr("weight").copy()
     weight[:, 0] += 1
     op.set_nodeattr("weight", weight)
     design = assemble(folded, PART, 5.0)
     inputs = {"x": random_inputs(model, 3)}
-    with pytest.raises(VerificationError, match="unbounded FIFOs differs .* 'logits' codes"):
+    with pytest.raises(VerificationError, match="unbounded FIFOs differs .* output 'logits'"):
         size_fifos(design, dataflow.graph, dataflow.contract, inputs, simulate)
 
 

@@ -22,8 +22,9 @@ from ..integers import require_integers
 from ..lowering.absorb import absorb_biases, narrow
 from ..lowering.plan import HARDWARE
 
-_INFER = "finn.transformation.fpgadataflow.convert_to_hw"
-_UPSTREAM = "finn.transformation.fpgadataflow.convert_to_hw_layers"
+_PLACE = "finn.transformation.fpgadataflow"
+_INFER = f"{_PLACE}.convert_to_hw"
+_UPSTREAM = f"{_PLACE}.convert_to_hw_layers"
 
 _TRANSFORMATIONS = {
     "InferThresholdingLayer": "thresholding",
@@ -89,10 +90,33 @@ def specialise(model: Any, part: str) -> Any:
     Raises:
         TargetError: a unit exists in HLS only.
     """
-    place = "finn.transformation.fpgadataflow.specialize_layers"
     with adapter.quiet():
-        model = model.transform(adapter.module(place).SpecializeLayers(part))
+        model = model.transform(_specialiser(part))
     return require_rtl(model)
+
+
+def connect(model: Any, part: str, *further: Any) -> Any:
+    """Width converters between the units, in RTL form; in place.
+
+    Args:
+        model: specialised and folded.
+        part: FPGA part.
+        further: FINN's transformations that insert something else.
+    """
+    steps = (
+        adapter.module(f"{_PLACE}.insert_dwc").InsertDWC(),
+        *further,
+        _specialiser(part),
+        adapter.module("qonnx.transformation.general").GiveUniqueNodeNames(),
+    )
+    with adapter.quiet():
+        for step in steps:
+            model = model.transform(step)
+    return model
+
+
+def _specialiser(part: str) -> Any:
+    return adapter.module(f"{_PLACE}.specialize_layers").SpecializeLayers(part)
 
 
 def require_rtl(model: Any) -> Any:
@@ -275,10 +299,9 @@ def _unchanged(model: Any, node: Any) -> Any:
 
 def _start_narrow(model: Any) -> None:
     """Sliding windows begin with one channel at once, like the units behind them."""
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in model.graph.node:
         if node.op_type in ("ConvolutionInputGenerator", "FMPadding"):
-            get_op(node).set_nodeattr("SIMD", 1)
+            adapter.op_of(node).set_nodeattr("SIMD", 1)
 
 
 def _tidy(model: Any) -> Any:

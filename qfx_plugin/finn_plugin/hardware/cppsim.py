@@ -65,9 +65,8 @@ def prepare(model: Any, part: str) -> Any:
     """
     hlslib()
     hardware = stock_hardware(model)
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in hardware.graph.node:
-        get_op(node).set_nodeattr("preferred_impl_style", "hls")
+        adapter.op_of(node).set_nodeattr("preferred_impl_style", "hls")
     steps = (
         adapter.module(f"{_PLACE}.specialize_layers").SpecializeLayers(part),
         adapter.module("qonnx.transformation.general").GiveUniqueNodeNames(),
@@ -95,10 +94,9 @@ def run_kernels(model: Any) -> Any:
     ):
         with adapter.quiet():
             model = model.transform(step)
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in model.graph.node:
         if node.domain.endswith(".hls"):
-            op = get_op(node)
+            op = adapter.op_of(node)
             op.set_nodeattr("executable_path", str(_compiled(op, includes)))
     return model
 

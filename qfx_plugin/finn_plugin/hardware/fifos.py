@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ...errors import VerificationError
 from ...ir import Graph, interpret
 from ..contract import Contract
+from ..network import require_equal
 from . import stitch
-from .folding import ram_style, slowest
+from .folding import slowest
+from .stock import unit_of
 
 LEAST = 2
 """Shallowest FIFO of FINN's library."""
@@ -64,22 +65,22 @@ def size_fifos(
     Raises:
         VerificationError: a simulated code differs, or the design is stuck.
     """
-    golden = {name: tensor.codes for name, tensor in interpret(graph, inputs).items()}
-    frames = len(next(iter(golden.values())))
+    golden = interpret(graph, inputs)
+    frames = len(next(iter(golden.values())).codes)
     name, cycles = slowest(model)
     beats = max(np.prod(op.get_folded_input_shape()[:-1]) for op in _first(model))
     patience = PATIENCE * cycles
     with tempfile.TemporaryDirectory() as folder:
         unbounded = stitch.Stitched(model, simulation, Path(folder), unbounded=True)
         run = unbounded.run(inputs, contract, pace=-(-cycles // int(beats)), patience=patience)
-        _compare("with unbounded FIFOs", run.codes, golden)
+        require_equal("the design with unbounded FIFOs", run.codes, golden)
     depths = {fifo: max(fill + 1, LEAST) for fifo, fill in run.fill.items()}
     set_depths(model, depths)
     with tempfile.TemporaryDirectory() as folder:
         run = stitch.Stitched(model, simulation, Path(folder)).run(
             inputs, contract, patience=patience
         )
-    differing = _compare("stitched", run.codes, golden)
+    differing = require_equal("the stitched design", run.codes, golden)
     return Sized(
         model=model,
         depths=depths,
@@ -95,23 +96,10 @@ def size_fifos(
 def set_depths(model: Any, depths: Mapping[str, int]) -> None:
     """Set the depths of the FIFOs by name, and write their Verilog anew."""
     for node, op in stitch.fifos(model):
-        depth = depths[node.name]
-        op.set_nodeattr("depth", depth)
-        op.set_nodeattr("ram_style", ram_style(depth))
+        op.set_nodeattr("depth", depths[node.name])
+        unit_of(op).choose_memory()
         op.generate_hdl(model, "", 0.0)
 
 
 def _first(model: Any) -> list[Any]:
     return [op for node, op in stitch.fifos(model) if model.find_producer(node.input[0]) is None]
-
-
-def _compare(
-    what: str, codes: Mapping[str, NDArray[np.int64]], golden: Mapping[str, NDArray[np.int64]]
-) -> dict[str, int]:
-    differing = {name: int((codes[name] != golden[name]).sum()) for name in golden}
-    if any(differing.values()):
-        text = ", ".join(f"{count} of output {name!r}" for name, count in differing.items())
-        raise VerificationError(
-            f"the design {what} differs from the integer interpreter in {text} codes"
-        )
-    return differing

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import adapter
-from .uniform import alike
+from .uniform import under_one_name
 
 _HEADERS = (".vh", ".svh")
 _MEMORIES = (".mem",)
@@ -73,7 +73,7 @@ class Engine:
         """
         files, top = [Path(name) for name in dict.fromkeys(map(str, source_list))], top_module_name
         if shared:
-            files, top = alike(files, top, Path(sim_out_dir) / "alike")
+            files, top = under_one_name(files, top, Path(sim_out_dir) / "alike")
         sources = [path for path in files if path.suffix not in (*_HEADERS, *_MEMORIES)]
         sources = [repaired(path, Path(sim_out_dir)) for path in sources]
         description = {
@@ -210,9 +210,8 @@ def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True)
     with adapter.quiet(), engine.together():
         for step in steps:
             model = model.transform(step)
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     engine.compile_together(
-        [Path(get_op(node).get_nodeattr("rtlsim_so")) for node in model.graph.node]
+        [Path(adapter.op_of(node).get_nodeattr("rtlsim_so")) for node in model.graph.node]
     )
     return model
 

@@ -22,10 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import adapter
 from ..contract import Contract
-from .convert import require_rtl
+from .convert import connect, require_rtl
 from .rtlsim import Engine
 
 TOP = "qfx_stitched"
+FIFO = "StreamingFIFO_rtl"
 _PLACE = "finn.transformation.fpgadataflow"
 _PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|logic\s+)?(\[[^\]]+\])?\s*(\w+)", re.MULTILINE)
 
@@ -62,27 +63,18 @@ def assemble(model: Any, part: str, clock_ns: float) -> Any:
         TargetError: a unit is no RTL.
     """
     general = adapter.module("qonnx.transformation.general")
-    specialise = adapter.module(f"{_PLACE}.specialize_layers").SpecializeLayers
     with adapter.quiet():
-        for step in (
-            adapter.module(f"{_PLACE}.insert_dwc").InsertDWC(),
-            adapter.module(f"{_PLACE}.insert_fifo").InsertFIFO(create_shallow_fifos=True),
-            specialise(part),
-            general.GiveUniqueNodeNames(),
-            general.GiveReadableTensorNames(),
-        ):
-            model = model.transform(step)
+        queues = adapter.module(f"{_PLACE}.insert_fifo").InsertFIFO(create_shallow_fifos=True)
+        model = connect(model, part, queues).transform(general.GiveReadableTensorNames())
         require_rtl(model)
-        model = model.transform(adapter.module(f"{_PLACE}.prepare_ip").PrepareIP(part, clock_ns))
-    return model
+        return model.transform(adapter.module(f"{_PLACE}.prepare_ip").PrepareIP(part, clock_ns))
 
 
 def fifos(model: Any) -> Iterator[tuple[Any, Any]]:
     """Nodes and operations of the FIFOs, in order."""
-    get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
     for node in model.graph.node:
-        if node.op_type == "StreamingFIFO_rtl":
-            yield node, get_op(node)
+        if node.op_type == FIFO:
+            yield node, adapter.op_of(node)
 
 
 class Stitched:
@@ -99,9 +91,8 @@ class Stitched:
         self, model: Any, simulation: Any, folder: Path, *, unbounded: bool = False
     ) -> None:
         self.model, self.simulation = model, simulation
-        get_op = adapter.module("qonnx.custom_op.registry").getCustomOp
-        self.ops = [get_op(node) for node in model.graph.node]
-        self.fifos = [op for op in self.ops if op.onnx_node.op_type == "StreamingFIFO_rtl"]
+        self.ops = [adapter.op_of(node) for node in model.graph.node]
+        self.fifos = [op for op in self.ops if op.onnx_node.op_type == FIFO]
         folder.mkdir(parents=True, exist_ok=True)
         top = folder / f"{TOP}.v"
         top.write_text(self._top(), encoding="ascii")
@@ -239,7 +230,7 @@ def _cell(op: Any, instance: str, streams: Mapping[str, str]) -> str:
     pins = [".ap_clk(ap_clk)", ".ap_rst_n(ap_rst_n)"]
     for port, name in streams.items():
         pins += [f".{port}_{part}({name}_{part})" for part in ("TDATA", "TVALID", "TREADY")]
-    if op.onnx_node.op_type == "StreamingFIFO_rtl":
+    if op.onnx_node.op_type == FIFO:
         pins.append(f".maxcount(maxcount_{op.onnx_node.name})")
     taken = {pin.split("(")[0][1:] for pin in pins}
     for path in op.get_rtl_file_list(abspath=True):

@@ -9,7 +9,7 @@ NAME = "unit"
 """What the top module is called then."""
 
 
-def alike(files: Sequence[Path], top: str, folder: Path) -> tuple[list[Path], str]:
+def under_one_name(files: Sequence[Path], top: str, folder: Path) -> tuple[list[Path], str]:
     """A unit's files with its name replaced, where they were generated for it.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import TargetError
 from ...ir import Binary, Constant, FixedType, Graph, Op, Quantize, RealType
-from ..contract import Port
+from ..contract import FinnStream
 from . import affine, layers
 from . import chain as chains
 from .chain import Chain, Link
@@ -309,9 +309,9 @@ class Casts:
             found = f"{name}:{count}"
         return found
 
-    def port(self, name: str, value: StreamedTensor) -> Port:
+    def port(self, name: str, value: StreamedTensor) -> FinnStream:
         usual = np.array_equal(value.elements, elements(value.kind.shape))
-        return Port(
+        return FinnStream(
             name,
             value.kind.shape,
             value.tensor.shape,

@@ -42,7 +42,7 @@ from ...ir.passes import (
     hoist_elementwise,
     split_biases,
 )
-from ..contract import Contract, InputPort
+from ..contract import Contract, FinnInput
 from . import chain as chains
 from . import layers
 from .casts import MAX_THRESHOLD_BITS, Casts, StreamedTensor
@@ -74,7 +74,7 @@ class _Lowering(Casts):
     def __init__(self, graph: Graph, max_threshold_bits: int) -> None:
         super().__init__(graph, max_threshold_bits)
         self.floats: dict[str, Input] = {}
-        self.ports: list[InputPort] = []
+        self.ports: list[FinnInput] = []
         self.orders = stream_orders(self.graph)
 
     def run(self, names: tuple[str, ...]) -> FinnPlan:
@@ -129,7 +129,7 @@ class _Lowering(Casts):
         self.plan.inputs.append(tensor.name)
         port = self.port(source.output, value)
         modes = op.width, op.signed, op.rounding.value, op.overflow.value
-        self.ports.append(InputPort(*vars(port).values(), source.shape, *modes))
+        self.ports.append(FinnInput(*vars(port).values(), source.shape, *modes))
         self.values[op.output] = value
 
     # Between layers: one function of each element.

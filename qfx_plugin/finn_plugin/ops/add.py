@@ -7,42 +7,40 @@ from typing import Any
 from qonnx.core.datatype import BaseDataType, DataType
 
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp
+from .rtl import Instance, operation
+from .unit import Cost
 
 
+@operation
 class QFXAdd(ElementwiseOp):
     """`(left << shifts[0]) + (right << shifts[1])`; the shifts are wiring."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """The shifts, and the type of the second stream."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "shifts": ("ints", True, []),
-                "rhsDataType": ("s", True, ""),
-                "inFIFODepths": ("ints", False, [2, 2]),
-            }
-        )
-        return attributes
+    attributes = {
+        "shifts": ("ints", True, []),
+        "rhsDataType": ("s", True, ""),
+        "inFIFODepths": ("ints", False, [2, 2]),
+    }
+    """The shifts, and the type of the second stream."""
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""
         return DataType[self.get_nodeattr("rhsDataType" if ind else "inputDataType")]
+
+    def cost(self) -> Cost:
+        """Bits that both operands have, behind their shifts; above them only the carry goes on."""
+        kinds = [self.get_input_datatype(side) for side in (0, 1)]
+        shifts, out = self.get_nodeattr("shifts"), self.get_output_datatype().bitwidth()
+        ends = [
+            min(kind.bitwidth() + shift, out) if not kind.signed() else out
+            for kind, shift in zip(kinds, shifts, strict=True)
+        ]
+        return Cost([float(self.get_nodeattr("PE") * max(min(ends) - max(shifts), 0)), 1.0])
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
         left, right = self.get_nodeattr("shifts")
         total = (self.codes(context, 0) << left) + (self.codes(context, 1) << right)
         self.store(context, total)
-
-
-class QFXAdd_rtl(QFXAdd, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXAdd` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXAdd.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_stream_add`."""

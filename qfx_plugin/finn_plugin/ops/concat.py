@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd, log2
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,20 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ...units.sources import packed
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp
+from .rtl import Instance, operation
+from .unit import Cost, Foldings, by_lanes
 
 
+@operation
 class QFXConcat(ElementwiseOp):
     """All channels of the first stream, then those of the next; PE divides each number of them."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Channels and type of each stream that comes in."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "ChannelsPerStream": ("ints", True, []),
-                "inputDataTypes": ("strings", True, [""]),
-                "inFIFODepths": ("ints", False, [2, 2]),
-            }
-        )
-        return attributes
+    attributes = {
+        "ChannelsPerStream": ("ints", True, []),
+        "inputDataTypes": ("strings", True, [""]),
+        "inFIFODepths": ("ints", False, [2, 2]),
+    }
+    """Channels and type of each stream that comes in."""
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""
@@ -36,39 +34,25 @@ class QFXConcat(ElementwiseOp):
         channels = self.get_nodeattr("ChannelsPerStream")[ind]
         return (*self.get_nodeattr("numInputVectors"), channels)
 
-    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """(batch, [height, width,] all channels)."""
-        return ElementwiseOp.get_normal_input_shape(self)
-
-    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Channels of that stream in groups of PE."""
-        pe, channels = self.get_nodeattr("PE"), self.get_nodeattr("ChannelsPerStream")[ind]
-        if channels % pe:
-            raise ValueError(f"{self.onnx_node.name}: PE must divide {channels}, not be {pe}")
-        return (*self.get_nodeattr("numInputVectors"), channels // pe, pe)
-
-    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """All channels in groups of PE."""
-        return ElementwiseOp.get_folded_input_shape(self)
-
     def adopt_inputs(self, model: Any) -> None:
         """Take the types of the incoming streams from the model, where FINN rounds them up."""
         kinds = [model.get_tensor_datatype(name).name for name in self.onnx_node.input]
         self.set_nodeattr("inputDataTypes", kinds)
 
+    def foldings(self) -> Foldings:
+        """PE divides the channels of every stream."""
+        return by_lanes("PE", gcd(*self.get_nodeattr("ChannelsPerStream")))
+
+    def cost(self) -> Cost:
+        """Bits of the result for each stream, the counters."""
+        folds = max(self.get_nodeattr("ChannelsPerStream")) // self.get_nodeattr("PE")
+        streams = len(self.onnx_node.input)
+        return Cost([float(self.get_outstream_width() * streams), log2(folds * streams), 1.0])
+
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
         parts = [self.codes(context, index) for index in range(len(self.onnx_node.input))]
         self.store(context, np.concatenate(parts, axis=-1))
-
-
-class QFXConcat_rtl(QFXConcat, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXConcat` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXConcat.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_stream_concat`."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp
+from .rtl import Instance, operation
+from .unit import Cost
 
 
+@operation
 class QFXDuplicate(ElementwiseOp):
     """The same codes on every output."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """FINN asks for the number of streams."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {"NumOutputStreams": ("i", True, 2), "outFIFODepths": ("ints", False, [2, 2])}
-        )
-        return attributes
+    attributes = {"NumOutputStreams": ("i", True, 2), "outFIFODepths": ("ints", False, [2, 2])}
+    """FINN asks for the number of streams."""
 
     def get_num_output_streams(self) -> int:
         """Number of copies."""
@@ -33,22 +30,16 @@ class QFXDuplicate(ElementwiseOp):
         """Every output has the type of the input."""
         self.adopt_inputs(model)
         self.set_nodeattr("outputDataType", self.get_nodeattr("inputDataType"))
-        for name in self.onnx_node.output:
-            model.set_tensor_datatype(name, self.get_output_datatype())
+        super().infer_node_datatype(model)
+
+    def cost(self) -> Cost:
+        """Bits of the result."""
+        return Cost([float(self.get_outstream_width()), 1.0])
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """Copies."""
         for name in self.onnx_node.output:
             context[name] = context[self.onnx_node.input[0]].reshape(context[name].shape)
-
-
-class QFXDuplicate_rtl(QFXDuplicate, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXDuplicate` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXDuplicate.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_stream_duplicate`."""

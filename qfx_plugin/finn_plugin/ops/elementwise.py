@@ -1,32 +1,47 @@
-"""What our operations on single elements share: shapes, folding, stream widths, cycles."""
+"""What our operations share: shapes, folding, stream widths, cycles, cost as FINN asks for it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from numpy.typing import NDArray
 from qonnx.core.datatype import BaseDataType, DataType
 
+from .unit import CountedUnit, Foldings, by_lanes
 
-class ElementwiseOp(HWCustomOp):
+if TYPE_CHECKING:
+    from .rtl import Instance
+
+
+class ElementwiseOp(HWCustomOp, CountedUnit):
     """Streams of PE channels in, streams of PE channels out, one group per cycle."""
 
+    attributes: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "PE": ("i", False, 1),
+        "NumChannels": ("i", True, 0),
+        "numInputVectors": ("ints", False, [1]),
+        "inputDataType": ("s", True, ""),
+        "outputDataType": ("s", True, ""),
+    }
+    """Beside FINN's: kind, whether required, default, and what is allowed, as FINN has them."""
+
+    input_lanes: ClassVar[str] = "PE"
+    """The attribute that says how many elements come in at once."""
+
+    @abstractmethod
+    def instance(self) -> Instance:
+        """The SystemVerilog module and its parameters."""
+
     def get_nodeattr_types(self) -> dict[str, Any]:
-        """FINN's attributes and those of all our operations."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "PE": ("i", False, 1),
-                "NumChannels": ("i", True, 0),
-                "numInputVectors": ("ints", False, [1]),
-                "inputDataType": ("s", True, ""),
-                "outputDataType": ("s", True, ""),
-            }
-        )
-        return attributes
+        """FINN's attributes, and what our classes declare, each beside those of its bases."""
+        found: dict[str, Any] = super().get_nodeattr_types()
+        for kind in reversed(type(self).__mro__):
+            found |= vars(kind).get("attributes", {})
+        return found
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
         """Type of a stream that comes in."""
@@ -41,23 +56,27 @@ class ElementwiseOp(HWCustomOp):
         return (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("NumChannels"))
 
     def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """As the input."""
-        return self.get_normal_input_shape()
+        """(batch, [height, width,] channels)."""
+        return ElementwiseOp.get_normal_input_shape(self)
 
     def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Channels in groups of PE."""
-        pe, channels = self.get_nodeattr("PE"), self.get_nodeattr("NumChannels")
-        if channels % pe:
-            raise ValueError(f"{self.onnx_node.name}: PE must divide {channels}, not be {pe}")
-        return (*self.get_nodeattr("numInputVectors"), channels // pe, pe)
+        """The elements that come in, in groups."""
+        return self._grouped(self.get_normal_input_shape(ind), self.input_lanes)
 
     def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """As the input."""
-        return self.get_folded_input_shape()
+        """The channels that go out, in groups of PE."""
+        return self._grouped(self.get_normal_output_shape(ind), "PE")
+
+    def _grouped(self, shape: tuple[int, ...], attribute: str) -> tuple[int, ...]:
+        size, channels = self.get_nodeattr(attribute), shape[-1]
+        if channels % size:
+            name = self.onnx_node.name
+            raise ValueError(f"{name}: {attribute} must divide {channels}, not be {size}")
+        return (*shape[:-1], channels // size, size)
 
     def get_instream_width(self, ind: int = 0) -> int:
         """Bits per cycle that come in."""
-        return int(self.get_nodeattr("PE") * self.get_input_datatype(ind).bitwidth())
+        return int(self.get_nodeattr(self.input_lanes) * self.get_input_datatype(ind).bitwidth())
 
     def get_outstream_width(self, ind: int = 0) -> int:
         """Bits per cycle that go out."""
@@ -68,13 +87,30 @@ class ElementwiseOp(HWCustomOp):
         return prod(self.get_folded_output_shape()[:-1])
 
     def get_exp_cycles(self) -> int:
-        """One group of PE channels per cycle."""
-        return self.get_number_output_values()
+        """One group per cycle, on the side that has more of them."""
+        return max(self.get_number_output_values(), prod(self.get_folded_input_shape()[:-1]))
+
+    def foldings(self) -> Foldings:
+        """PE divides the channels."""
+        return by_lanes("PE", self.get_nodeattr("NumChannels"))
+
+    def lut_estimation(self, fpgapart: str | None = None) -> int:
+        """LUTs, as logic and as memory."""
+        return self.estimate().lut
+
+    def dsp_estimation(self, fpgapart: str | None = None) -> int:
+        """DSP slices."""
+        return self.estimate().dsp
+
+    def bram_estimation(self, fpgapart: str | None = None) -> int:
+        """Halves of block RAMs."""
+        return self.estimate().bram18
 
     def infer_node_datatype(self, model: Any) -> None:
         """The result's type was proven at conversion; streams that come in may get wider ones."""
         self.adopt_inputs(model)
-        model.set_tensor_datatype(self.onnx_node.output[0], self.get_output_datatype())
+        for name in self.onnx_node.output:
+            model.set_tensor_datatype(name, self.get_output_datatype())
 
     def adopt_inputs(self, model: Any) -> None:
         """Take the types of the incoming streams from the model, where FINN rounds them up."""

@@ -14,30 +14,34 @@ from numpy.typing import NDArray
 
 from ...units.mvu import MODULE, MatrixProduct, Mvu, fold
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp, unit_instance
+from .product import product_terms
+from .rtl import Instance, operation, unit_instance
+from .terms import block_rams, varying_bits
+from .unit import Cost, Foldings, divisors
 
 DATAPATHS = ("auto", "khot", "radix4", "mul", "dsp")
 """`auto` takes the smaller of the two without multipliers; `mul` multiplies in LUTs, `dsp` in DSP
 slices."""
 
+WIDEST = 1024
+"""Most bits of a stream."""
 
+
+@operation
 class QFXMVU(ElementwiseOp):
     """`weight @ x + bias` on integers, PE rows by SIMD columns in each cycle."""
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Weights, folding, and what the product is built from."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "SIMD": ("i", False, 1),
-                "MW": ("i", True, 0),
-                "weight": ("t", True, np.zeros((1, 1), dtype=np.int8)),
-                "bias": ("ints", False, []),
-                "datapath": ("s", False, "auto", set(DATAPATHS)),
-                "rom_style": ("s", False, "auto", {"auto", "block", "distributed"}),
-            }
-        )
-        return attributes
+    input_lanes = "SIMD"
+
+    attributes = {
+        "SIMD": ("i", False, 1),
+        "MW": ("i", True, 0),
+        "weight": ("t", True, np.zeros((1, 1), dtype=np.int8)),
+        "bias": ("ints", False, []),
+        "datapath": ("s", False, "auto", set(DATAPATHS)),
+        "rom_style": ("s", False, "auto", {"auto", "block", "distributed"}),
+    }
+    """Weights, folding, and what the product is built from."""
 
     @property
     def matrix(self) -> NDArray[np.int64]:
@@ -54,25 +58,6 @@ class QFXMVU(ElementwiseOp):
         """(batch, [height, width,] columns)."""
         return (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("MW"))
 
-    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """(batch, [height, width,] rows)."""
-        return ElementwiseOp.get_normal_input_shape(self)
-
-    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Columns in groups of SIMD."""
-        simd, columns = self.get_nodeattr("SIMD"), self.get_nodeattr("MW")
-        if columns % simd:
-            raise ValueError(f"{self.onnx_node.name}: SIMD must divide {columns}, not be {simd}")
-        return (*self.get_nodeattr("numInputVectors"), columns // simd, simd)
-
-    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Rows in groups of PE."""
-        return ElementwiseOp.get_folded_input_shape(self)
-
-    def get_instream_width(self, ind: int = 0) -> int:
-        """Bits per cycle that come in."""
-        return int(self.get_nodeattr("SIMD") * self.get_input_datatype().bitwidth())
-
     def get_exp_cycles(self) -> int:
         """Vectors times the steps of one."""
         steps = self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
@@ -84,6 +69,44 @@ class QFXMVU(ElementwiseOp):
         bits = self.product().weight_bits
         macs = size * prod(self.get_nodeattr("numInputVectors"))
         return {f"op_mac_{kind}bx{bits}b": macs, f"param_weight_{bits}b": size}
+
+    @property
+    def multipliers(self) -> int:
+        """Products a cycle, each of which takes one DSP slice with the datapath `dsp`."""
+        return int(self.get_nodeattr("PE") * self.get_nodeattr("SIMD"))
+
+    def foldings(self) -> Foldings:
+        """PE divides rows, SIMD columns; the widest input first: accumulators are dear."""
+        rows, columns = self.get_nodeattr("NumChannels"), self.get_nodeattr("MW")
+        bits_in = self.get_input_datatype().bitwidth()
+        bits_out = self.get_output_datatype().bitwidth()
+        choices = [
+            {"PE": pe, "SIMD": simd}
+            for pe in divisors(rows)
+            for simd in divisors(columns)
+            if pe * bits_out <= WIDEST and simd * bits_in <= WIDEST
+        ]
+        return sorted(choices, key=lambda at: (at["PE"] * at["SIMD"], -at["SIMD"]))
+
+    def choose_memory(self) -> None:
+        """Weights in LUTs up to 64 words or few bits, else in block RAM."""
+        unit = self.unit()
+        small = unit.cycles <= 64 or unit.memory_bits <= 4096
+        self.set_nodeattr("rom_style", "distributed" if small else "block")
+
+    def cost(self) -> Cost:
+        """The parts of the product; a DSP slice for each lane that multiplies in one."""
+        unit, halves = self.unit(), 0
+        memories = unit.memories()
+        weights, starts = memories["WEIGHT_FILE"][1], memories["BIAS_FILE"][1]
+        if unit.rom_style == "block":
+            halves, _ = block_rams(varying_bits(weights), unit.cycles)
+        slices = unit.pe * unit.simd if unit.datapath == "mul" and unit.dsp else 0
+        return Cost(product_terms(unit, weights, starts, beat=self.kept_beat()), slices, halves)
+
+    def kept_beat(self) -> int:
+        """Bits of an input beat, which are kept for the next rows."""
+        return self.get_instream_width()
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
@@ -117,15 +140,6 @@ class QFXMVU(ElementwiseOp):
             rom_style=style,
             dsp=datapath == "dsp",
         )
-
-
-class QFXMVU_rtl(QFXMVU, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXMVU` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXMVU.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_mvu` with its memories."""

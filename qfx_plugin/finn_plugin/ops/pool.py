@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, log2, prod
 from typing import Any
 
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp
+from .rtl import Instance, operation
+from .unit import Cost
 
 
+@operation
 class QFXPool(ElementwiseOp):
     """Maximum or sum over windows that a depthwise sliding window unit streams.
 
     In Python execution the windows lie side by side, window elements first, as `Im2Col` makes
-    them. In hardware a group of PE channels of all elements comes before the next group.
+    them. In hardware a group of PE channels of all elements comes before the next group: the
+    simulated sliding window in front leaves its windows in that order already.
     """
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Kind and size of the window."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {"Taps": ("i", True, 0), "Function": ("s", True, "", {"MaxPool", "SumPool"})}
-        )
-        return attributes
+    takes_windows = True
+
+    attributes = {"Taps": ("i", True, 0), "Function": ("s", True, "", {"MaxPool", "SumPool"})}
+    """Kind and size of the window."""
 
     def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
         """(batch, height, width, elements times channels)."""
         taps, channels = self.get_nodeattr("Taps"), self.get_nodeattr("NumChannels")
         return (*self.get_nodeattr("numInputVectors"), taps * channels)
 
-    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Groups of PE channels."""
-        pe = self.get_nodeattr("PE")
-        shape = self.get_normal_input_shape()
-        return (*shape[:-1], shape[-1] // pe, pe)
-
-    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """(batch, height, width, channels)."""
-        return ElementwiseOp.get_normal_input_shape(self)
-
-    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Groups of PE channels."""
-        return ElementwiseOp.get_folded_input_shape(self)
-
-    def get_exp_cycles(self) -> int:
-        """One group of PE channels of one element per cycle."""
-        return prod(self.get_folded_input_shape()[:-1])
+    def cost(self) -> Cost:
+        """Bits of the result of all lanes, the counter."""
+        return Cost([float(self.get_outstream_width()), log2(self.get_nodeattr("Taps")), 1.0])
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
@@ -53,18 +39,6 @@ class QFXPool(ElementwiseOp):
         taps = codes.reshape(*codes.shape[:-1], self.get_nodeattr("Taps"), -1)
         is_sum = self.get_nodeattr("Function") == "SumPool"
         self.store(context, taps.sum(axis=-2) if is_sum else taps.max(axis=-2))
-
-
-class QFXPool_rtl(QFXPool, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXPool` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation.
-
-        The simulated sliding window in front leaves its windows in the hardware's order already.
-        """
-        if not self.run_rtl(context, graph):
-            QFXPool.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_stream_reduce` of one window after the other."""
@@ -80,6 +54,7 @@ class QFXPool_rtl(QFXPool, RTLOp):  # noqa: N801  FINN's suffix
         return Instance("qfx_stream_reduce", parameters)
 
 
+@operation
 class QFXGlobalSum(ElementwiseOp):
     """Sum over all pixels, channel by channel."""
 
@@ -88,28 +63,17 @@ class QFXGlobalSum(ElementwiseOp):
         batch = self.get_nodeattr("numInputVectors")[0]
         return (batch, 1, 1, self.get_nodeattr("NumChannels"))
 
-    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
-        """Groups of PE channels."""
-        pe = self.get_nodeattr("PE")
-        shape = self.get_normal_output_shape()
-        return (*shape[:-1], shape[-1] // pe, pe)
-
-    def get_exp_cycles(self) -> int:
-        """One group of PE channels of one pixel per cycle."""
-        return prod(self.get_folded_input_shape()[:-1])
+    def cost(self) -> Cost:
+        """Bits of the sums of one beat, and of all beats in memory; the counters."""
+        folds = self.get_nodeattr("NumChannels") // self.get_nodeattr("PE")
+        width = self.get_outstream_width()
+        pixels = prod(self.get_nodeattr("numInputVectors"))
+        kept = width * ceil(folds / 32) if folds > 1 else 0
+        return Cost([float(width), float(kept), log2(folds * pixels), 1.0])
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
         self.store(context, self.codes(context, 0).sum(axis=(1, 2)))
-
-
-class QFXGlobalSum_rtl(QFXGlobalSum, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXGlobalSum` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXGlobalSum.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_stream_reduce` of all pixels."""

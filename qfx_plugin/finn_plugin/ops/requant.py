@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from ...units.digits import signed_bits
 from ...units.requant import MODULE, RequantUnit, Scaling
 from ..lowering.affine import Requant, saturating
 from .elementwise import ElementwiseOp
-from .rtl import Instance, RTLOp, unit_instance
+from .rtl import Instance, operation, unit_instance
+from .terms import Terms, slices, varying
+from .unit import Cost
 
 _FAR = 1 << 60
 """Beyond the range of every cast."""
 
 
+@operation
 class QFXRequant(ElementwiseOp):
     """`clip(cast((x * mult + offset) * 2**-shift), lows, highs)` on integers.
 
@@ -27,23 +31,18 @@ class QFXRequant(ElementwiseOp):
     rounding and a comparison instead of thresholds.
     """
 
-    def get_nodeattr_types(self) -> dict[str, Any]:
-        """Constants per channel, in the order of the stream, and the cast."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(
-            {
-                "mult": ("ints", True, []),
-                "offset": ("ints", True, []),
-                "lows": ("ints", True, []),
-                "highs": ("ints", True, []),
-                "shift": ("i", True, 0),
-                "width": ("i", True, 0),
-                "signedCast": ("i", True, 1, {0, 1}),
-                "rounding": ("s", True, "", {mode.value for mode in RoundingMode}),
-                "overflow": ("s", True, "", {mode.value for mode in OverflowMode}),
-            }
-        )
-        return attributes
+    attributes = {
+        "mult": ("ints", True, []),
+        "offset": ("ints", True, []),
+        "lows": ("ints", True, []),
+        "highs": ("ints", True, []),
+        "shift": ("i", True, 0),
+        "width": ("i", True, 0),
+        "signedCast": ("i", True, 1, {0, 1}),
+        "rounding": ("s", True, "", {mode.value for mode in RoundingMode}),
+        "overflow": ("s", True, "", {mode.value for mode in OverflowMode}),
+    }
+    """Constants per channel, in the order of the stream, and the cast."""
 
     @property
     def function(self) -> Requant:
@@ -104,18 +103,52 @@ class QFXRequant(ElementwiseOp):
         kind = self.get_input_datatype()
         return kind.bitwidth() + (not kind.signed()), self.mult_bits()
 
+    def cost(self) -> Cost:
+        """By shifts, or the general form, whose multipliers take DSP slices."""
+        shifts = self.shifts
+        terms = self._general_terms() if shifts is None else self._shift_terms(shifts)
+        return Cost(terms, dsp=len(self.factors()) * slices(*self.factor_bits()))
+
+    def _shift_terms(self, shifts: NDArray[np.int64]) -> Terms:
+        """Shifter, rounding and clip of each lane, constants of each channel."""
+        pe, bits = self.get_nodeattr("PE"), self.get_input_datatype().bitwidth()
+        width, folds = self.get_nodeattr("width"), self.get_nodeattr("NumChannels") // pe
+        least, rounds = int(shifts.min()), self.get_nodeattr("rounding") != "AP_TRN"
+        extra = int(shifts.max()) - least
+        whole, stages = max(bits - least, 1), extra.bit_length()
+        signed = self.get_input_datatype().signed()
+        relu = signed and not any(self.get_nodeattr("lows"))
+        clips = whole > width or relu or signed != bool(self.get_nodeattr("signedCast"))
+        return [
+            float(pe * (bits + extra) * ceil(stages / 2)),
+            float(pe * whole * rounds),
+            float(pe * width * clips),
+            pe * (least + extra) / 6 * rounds,
+            float(pe * stages * ceil(folds / 64)) if folds > 1 else 0.0,
+            float(pe),
+            *[0.0] * 5,
+        ]
+
+    def _general_terms(self) -> Terms:
+        """Adder, comparisons, clip on the sums, constants by channel, sums of part products."""
+        pe, wide = self.get_nodeattr("PE"), self.sum_bits()
+        folds = self.get_nodeattr("NumChannels") // pe
+        names = ("mult", "offset", "lows", "highs")
+        lanes = [self.get_nodeattr(name)[lane::pe] for name in names for lane in range(pe)]
+        kept = sum(varying([value & ((1 << wide) - 1) for value in lane]) for lane in lanes)
+        parts = len(self.factors()) * max(slices(*self.factor_bits()) - 1, 0)
+        return [
+            *[0.0] * 6,
+            float(pe * wide),
+            float(pe * max(wide - self.get_nodeattr("shift"), 1)),
+            float(kept * ceil(folds / 64)),
+            float(parts * sum(self.factor_bits())),
+            1.0,
+        ]
+
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""
         self.store(context, self.function(self.codes(context, 0)))
-
-
-class QFXRequant_rtl(QFXRequant, RTLOp):  # noqa: N801  FINN's suffix
-    """`QFXRequant` in SystemVerilog."""
-
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """In Python or as RTL simulation."""
-        if not self.run_rtl(context, graph):
-            QFXRequant.execute_node(self, context, graph)
 
     def instance(self) -> Instance:
         """`qfx_requant`: a cast where shifts are enough, else with constants for a multiply-add."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from ...units.sources import sources_of
-from ..hardware.estimate import brams, dsps, luts
 from .elementwise import ElementwiseOp
 
 
@@ -51,19 +49,38 @@ def unit_instance(
     )
 
 
-class RTLOp(ElementwiseOp, RTLBackend):
-    """Base of the `_rtl` variants: code generation, file list, execution."""
+OPERATIONS: dict[str, type[ElementwiseOp]] = {}
+"""Ours by name."""
 
-    @abstractmethod
-    def instance(self) -> Instance:
-        """What the top module holds."""
+_Operation = TypeVar("_Operation", bound=type[ElementwiseOp])
+
+
+def operation(kind: _Operation) -> _Operation:
+    """Announce an operation: `register` gives it to FINN, as it is and in its RTL form."""
+    OPERATIONS[kind.__name__] = kind
+    return kind
+
+
+def rtl_form(kind: type[ElementwiseOp]) -> type[ElementwiseOp]:
+    """The variant with FINN's suffix, which generates Verilog and simulates it."""
+    text = {"__doc__": f"`{kind.__name__}` in SystemVerilog.", "__module__": kind.__module__}
+    return type(f"{kind.__name__}_rtl", (RTLOp, kind), text)
+
+
+class RTLOp(ElementwiseOp, RTLBackend):
+    """What the RTL forms add: code generation, file list, simulation."""
+
+    attributes: ClassVar[dict[str, tuple[Any, ...]]] = {"memories": ("s", False, "")}
+    """Files that the last code generation wrote."""
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """Those of the operation and of FINN's RTL back end."""
-        attributes = super().get_nodeattr_types()
-        attributes.update(RTLBackend.get_nodeattr_types(self))
-        attributes["memories"] = ("s", False, "")  # files that the last code generation wrote
-        return attributes
+        return super().get_nodeattr_types() | RTLBackend.get_nodeattr_types(self)
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """In Python or as RTL simulation."""
+        if not self.run_rtl(context, graph):
+            super().execute_node(context, graph)
 
     def run_rtl(self, context: dict[str, Any], graph: Any) -> bool:
         """Run the RTL simulation, if that is what the node is set to."""
@@ -77,18 +94,6 @@ class RTLOp(ElementwiseOp, RTLBackend):
         for name in self.onnx_node.output:
             context[name] = shaped[name].reshape(context[name].shape)
         return True
-
-    def lut_estimation(self, fpgapart: str | None = None) -> int:
-        """LUTs, as logic and as memory."""
-        return luts(self)
-
-    def dsp_estimation(self, fpgapart: str | None = None) -> int:
-        """DSP slices."""
-        return dsps(self)
-
-    def bram_estimation(self, fpgapart: str | None = None) -> int:
-        """Halves of block RAMs."""
-        return brams(self)
 
     def generate_hdl(self, model: Any, fpgapart: str, clk: float) -> None:
         """Write the top module and its memories."""

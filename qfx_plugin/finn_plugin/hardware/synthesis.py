@@ -13,7 +13,7 @@ from typing import Any
 
 from ...synthesis.estimate import ResourceEstimate, estimate
 from .rtlsim import repaired
-from .uniform import alike
+from .uniform import under_one_name
 
 _DIRECTIVE = re.compile(r"^\s*`default_nettype \w+", re.MULTILINE)
 _LATE = re.compile(r"^\s*parameter (IN_WIDTH_PADDED|OUT_WIDTH_PADDED) = (\d+);", re.MULTILINE)
@@ -23,7 +23,7 @@ _CHECKS = re.compile(
 )
 
 
-def measure(op: Any, *, timeout_s: float = 900) -> ResourceEstimate:
+def yosys_counts(op: Any, *, timeout_s: float = 900) -> ResourceEstimate:
     """Yosys' counts for a unit whose Verilog has been generated.
 
     Args:
@@ -38,7 +38,7 @@ def measure(op: Any, *, timeout_s: float = 900) -> ResourceEstimate:
     files = [path for path in files if path.name != "fifo_gauge.sv"]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        files, top = alike(files, op.get_nodeattr("gen_top_module"), folder / "alike")
+        files, top = under_one_name(files, op.get_nodeattr("gen_top_module"), folder / "alike")
         memories = [path for path in files if path.suffix == ".mem"]
         sources = [path for path in files if path.suffix in (".v", ".sv")]
         readable = [_readable(path, folder) for path in sources]
