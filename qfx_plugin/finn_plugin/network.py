@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..config import checked_keywords
 from ..errors import DataError
 from ..ir import Graph, interpret
 from ..qonnx_import import ModelSource, load_qonnx
@@ -59,6 +60,7 @@ class Dataflow:
         return {names[0]: inputs}
 
 
+@checked_keywords
 def convert(source: ModelSource, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Dataflow:
     """Convert a QONNX network; every tensor of the result is an integer.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import checked_keywords
 from ...errors import TargetError
 from ...ir import (
     Add,
@@ -44,6 +45,7 @@ from .orders import moved, stream_orders
 from .plan import GENERAL, HARDWARE, Plan, Tensor, datatype, type_range
 
 
+@checked_keywords
 def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Plan:
     """Plan FINN's integer dataflow for `graph`.
 

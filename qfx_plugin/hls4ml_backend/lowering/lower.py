@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 from brevitas_quantizers.fixed_point.modes import OverflowMode
 
+from ...config import checked_keywords
 from ...errors import TargetError
 from ...ir import (
     Add,
@@ -73,6 +74,7 @@ class Value:
     view: str = ""
 
 
+@checked_keywords
 def lower(
     graph: Graph, *, io_type: str = "io_parallel", max_accumulator_bits: int | None = None
 ) -> Plan:

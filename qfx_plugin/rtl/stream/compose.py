@@ -55,7 +55,7 @@ class _Design:
 
 
 def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> RtlNetwork:
-    """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
+    """The network as stages; see `qfx_plugin.rtl.options.RtlOptions`.
 
     Args:
         graph: the network.
@@ -67,7 +67,7 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
     stages = cut(graph)
-    foldings = choose_folding(stages, options.fold, options.fold_above, budget.plannable)
+    foldings = choose_folding(stages, options.folds, options.fold_above, budget.plannable)
     (source,), (sink,) = border(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
     design = _Design({path.name: path.read_text("utf-8") for path in STREAM_SV.glob("*.sv")})
@@ -75,7 +75,7 @@ def build_streaming(graph: Graph, options: Any, budget: Budget = XCZU3EG) -> Rtl
     for number, stage in enumerate(stages):
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
-        _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
+        _add_stage(design, stage, stage_name, foldings.get(number), options.adder_graph)
     design.files = {
         f"{name}.sv": _top(name, source, sink, stages, design.units, foldings),
         **design.files,
