@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ir import FixedTensor, Graph, interpret
     from .qonnx_import import load_qonnx
-    from .rtl.project import RtlOptions, compile_rtl
+    from .rtl.options import RtlOptions
+    from .rtl.project import compile_rtl
     from .verify import Agreement
     from .verify import verify as verify_agreement
 
@@ -19,7 +20,7 @@ _MODULES = {
     "Agreement": ("verify", "Agreement"),
     "FixedTensor": ("ir", "FixedTensor"),
     "Graph": ("ir", "Graph"),
-    "RtlOptions": ("rtl.project", "RtlOptions"),
+    "RtlOptions": ("rtl.options", "RtlOptions"),
     "compile_rtl": ("rtl.project", "compile_rtl"),
     "interpret": ("ir", "interpret"),
     "load_qonnx": ("qonnx_import", "load_qonnx"),

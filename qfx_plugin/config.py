@@ -1,10 +1,11 @@
-"""Configuration as frozen dataclasses: read from TOML, JSON or YAML, with errors that name a field.
+"""Options as frozen dataclasses, checked by every door: TOML, JSON, YAML, and Python itself.
 
-    @dataclass(frozen=True)
+    @options
     class Options:
         samples: int = setting(1000, "How many random inputs are compared.", minimum=1)
 
     read(Options, load("options.yaml"), "options.yaml")
+    Options(samples=3)
 
 Field types understood: `int`, `float`, `str`, `bool`, `T | None`, `tuple[T, ...]`,
 `dict[str, str | int | float]`, and other such dataclasses.
@@ -13,21 +14,25 @@ Field types understood: `int`, `float`, `str`, `bool`, `T | None`, `tuple[T, ...
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import json
 import os
 import reprlib
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, dataclass_transform
 
 from .errors import DataError, OptionError
 from .files import write_file
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
@@ -42,6 +47,7 @@ def setting(
     choices: Sequence[Any] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    above: float | None = None,
 ) -> Any:
     """A field with its explanation and its rules.
 
@@ -51,9 +57,48 @@ def setting(
         choices: the only values allowed.
         minimum: the least value allowed.
         maximum: the largest value allowed.
+        above: values must be larger than this.
     """
     rules = {"about": about, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=rules)
+    return dataclasses.field(default=default, metadata=rules | {"above": above})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+def options(cls: type[T]) -> type[T]:
+    """A frozen dataclass whose names and values are checked also where Python makes one.
+
+    Raises:
+        OptionError: by the class, for an unknown name, or a value that breaks its field's rule.
+    """
+    made: Any = dataclasses.dataclass(frozen=True)(cls)
+    plain = made.__init__
+
+    @functools.wraps(plain)
+    def checked(self: Any, *values: Any, **named: Any) -> None:
+        fields = {field.name: field for field in dataclasses.fields(made)}
+        hints = typing.get_type_hints(made)
+        given = dict(zip(fields, values, strict=False)) | named
+        for name, value in given.items():
+            check_name(made, name, "option")
+            given[name] = _checked(hints[name], fields[name], value, name)
+        plain(self, **given)
+
+    made.__init__ = checked
+    return cls
+
+
+def checked_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose misspelt keyword is an `OptionError` that names the nearest one."""
+    known = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*values: P.args, **named: P.kwargs) -> R:
+        for name in named:
+            if name not in known:
+                raise OptionError(f"{function.__name__}: {unknown(name, known, 'option')}")
+        return function(*values, **named)
+
+    return checked
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -114,7 +159,7 @@ def read(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     hints = typing.get_type_hints(cls)
     for name in table:
         if name not in fields:
-            raise OptionError(f"{where}: {_unknown(str(name), list(fields))}")
+            raise OptionError(f"{where}: {unknown(str(name), list(fields))}")
     values = {}
     for name, field in fields.items():
         if name in table:
@@ -129,21 +174,23 @@ def is_field(cls: type, name: str) -> bool:
     return name in {field.name for field in dataclasses.fields(cls)}
 
 
-def check_name(cls: type, name: str, what: str = "field", *others: type) -> None:
+def check_name(cls: type, name: str, what: str = "field", *others: type | str) -> None:
     """Refuse a name that is no field of `cls`.
 
     Args:
         cls: a dataclass of options.
         name: to look for.
         what: the fields are called in the message.
-        others: dataclasses whose fields will do as well.
+        others: names, or dataclasses whose fields will do as well.
 
     Raises:
         OptionError: there is no such field.
     """
-    fields = [field.name for one in (cls, *others) for field in dataclasses.fields(one)]
+    fields: list[str] = []
+    for one in (cls, *others):
+        fields += [one] if isinstance(one, str) else [f.name for f in dataclasses.fields(one)]
     if name not in fields:
-        raise OptionError(_unknown(name, fields, what))
+        raise OptionError(unknown(name, fields, what))
 
 
 def from_text(cls: type, name: str, text: str) -> Any:
@@ -154,7 +201,7 @@ def from_text(cls: type, name: str, text: str) -> Any:
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if name not in fields:
-        raise OptionError(_unknown(name, list(fields)))
+        raise OptionError(unknown(name, list(fields)))
     kind = _plain(typing.get_type_hints(cls)[name])
     value: Any = text
     if kind in (int, float, bool):
@@ -188,7 +235,8 @@ def _parse(text: str, suffix: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _unknown(name: str, known: list[str], what: str = "field") -> str:
+def unknown(name: str, known: Sequence[str], what: str = "field") -> str:
+    """The message about a name that does not exist, with the nearest that does."""
     close = get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{what} must be one of {', '.join(known) or 'none'}, not {name!r}{hint}"
@@ -202,8 +250,10 @@ def _plain(kind: Any) -> Any:
 
 
 def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    if isinstance(kind, types.UnionType) and value is None:
-        return None
+    if isinstance(kind, types.UnionType):
+        parts = [typing.get_origin(part) or part for part in typing.get_args(kind)]
+        if any(isinstance(value, part) for part in parts if part is not parts[0]):
+            return value
     value = _typed(_plain(kind), value, where)
     if value == () and field.default is dataclasses.MISSING:
         raise OptionError(f"{where} must be a list of at least one entry, not []")
@@ -216,6 +266,9 @@ def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
             raise OptionError(f"{where} must be at least {low}, not {shown(number)}")
+        bound = field.metadata.get("above")
+        if bound is not None and not number > bound:
+            raise OptionError(f"{where} must be above {bound}, not {shown(number)}")
         if high is not None and not number <= high:
             raise OptionError(f"{where} must be at most {high}, not {shown(number)}")
     return value

@@ -12,12 +12,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
+from .config import unknown
 from .errors import OptionError, PluginError, PluginWarning, one_line
 
 T = TypeVar("T")
@@ -55,11 +55,7 @@ class Register(Mapping[str, T], Generic[T]):
         for problem in self._taken().get(name, ()):
             warnings.warn(problem, PluginWarning, stacklevel=2)
         if name not in self:
-            close = get_close_matches(str(name), self.names(), n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise OptionError(
-                f"{self.kind} must be one of {', '.join(self.names())}, not {name!r}{hint}"
-            )
+            raise OptionError(unknown(str(name), self.names(), self.kind))
         return self[name]
 
     def origin(self, name: str) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
 from .agreement import Agreement, Difference, ExecutorAgreement, TensorAgreement
+from .config import checked_keywords
 from .errors import DataError, OptionError, one_line
 from .executors import EXECUTORS, Executor, Job, Runner
 from .ir import FixedTensor, FixedType, Graph, interpret
@@ -49,6 +50,7 @@ CHUNK_ELEMENTS = 1 << 26
 """Fewer samples at once where all tensors would have more elements (0.25 GiB an executor)."""
 
 
+@checked_keywords
 def verify(
     model: Any,
     inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike] | ArrayLike,

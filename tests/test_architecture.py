@@ -66,7 +66,7 @@ ALLOWED = {
     "qfx_plugin": set(),
     "qfx_plugin.errors": set(),
     "qfx_plugin.files": set(),
-    "qfx_plugin.plugins": set(),
+    "qfx_plugin.plugins": {"qfx_plugin.config"},
     "qfx_plugin.needs": set(),
     "qfx_plugin.tools": set(),
     "qfx_plugin.ir": {"brevitas_quantizers.fixed_point"},
@@ -77,6 +77,7 @@ ALLOWED = {
     },
     "qfx_plugin.hls4ml_backend": {
         "brevitas_quantizers.fixed_point",
+        "qfx_plugin.config",
         "qfx_plugin.boards",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
@@ -89,6 +90,7 @@ ALLOWED = {
     "qfx_plugin.rtl": {
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.boards",
+        "qfx_plugin.config",
         "qfx_plugin.ir",
         "qfx_plugin.simulation",
         "qfx_plugin.synthesis",
@@ -108,6 +110,7 @@ ALLOWED = {
     },
     "qfx_plugin.config": {"qfx_plugin.files"},
     "qfx_plugin.finn_plugin": {
+        "qfx_plugin.config",
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
@@ -149,6 +152,7 @@ ALLOWED = {
     },
     "qfx_plugin.agreement": {"qfx_plugin.ir"},
     "qfx_plugin.verify": {
+        "qfx_plugin.config",
         "brevitas_quantizers.fixed_point",
         "qfx_plugin.agreement",
         "qfx_plugin.executors",

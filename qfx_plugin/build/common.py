@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ..config import setting
+from ..config import options, setting
 
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@options
 class CommonOptions:
     """The options that every target has."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,12 @@ def _table(value: Any, where: str) -> dict[str, Any]:
 
 
 def _known(name: str, flags: Mapping[str, argparse.Action], where: str) -> argparse.Action:
+    from qfx_plugin.config import unknown
     from qfx_plugin.errors import OptionError
 
     if name in flags:
         return flags[name]
-    close = get_close_matches(name, flags, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise OptionError(f"{where}: option must be one of {', '.join(flags)}, not {name!r}{hint}")
+    raise OptionError(f"{where}: {unknown(name, list(flags), 'option')}")
 
 
 def _value(action: argparse.Action, value: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..config import checked_keywords
 from ..errors import VerificationError
 from ..ir import FixedTensor, Graph, interpret
 from ..ir.inputs import check_inputs
@@ -97,6 +98,7 @@ class Dataflow:
         }
 
 
+@checked_keywords
 def convert(source: ModelSource, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> Dataflow:
     """Convert a QONNX network; every tensor of the result is an integer.
 

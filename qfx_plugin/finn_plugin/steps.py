@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..config import checked_keywords
 from ..errors import ModelFileError
 from ..ir import Graph, interpret
 from ..qonnx_import import load_qonnx
@@ -52,6 +53,7 @@ _FINN_STEPS = {
 }
 
 
+@checked_keywords
 def build_steps(
     *,
     estimate_only: bool = False,

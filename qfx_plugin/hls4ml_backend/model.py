@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError, TargetError
+from ..errors import DataError, OptionError
 from . import adapter
-from .config import QFX_SECTION, Model, Options, as_graph, config_from_plan, plan_for
+from .config import QFX_SECTION, Model, as_graph, config_from_plan, plan_for
 from .lowering.plan import Plan
+from .options import Options, options_of
 from .simulation.csim import CSimulation
 
 
@@ -108,19 +109,18 @@ def convert(
         model: path of the file, the loaded model, or a graph of `qfx_plugin.ir`.
         output_dir: folder for the project.
         config: a configuration from `config_from_qonnx`, possibly changed.
-        options: those of `Options`, but with strategy "latency", which compiles fastest, unless
-            another is given; not together with `config`.
+        options: those of `Options`; not together with `config`.
 
     Raises:
+        OptionError: an option that does not exist, or has an impossible value.
         TargetError: a part of the model, or an override in `config`, that would not be exact.
         ToolMissingError: hls4ml is not installed.
         UnsupportedModelError: a model without an exact integer meaning.
     """
     if config is not None and options:
-        raise TargetError(f"options must be in config, not also given: {', '.join(options)}")
+        raise OptionError(f"options must be in config, not also given: {', '.join(options)}")
     ir_graph = as_graph(model)
-    given = {"strategy": "latency"} | options
-    chosen = Options.parse(given) if config is None else _options(config)
+    chosen = options_of(options, "config") if config is None else _options(config)
     chosen = chosen.resolved(ir_graph)
     plan = plan_for(ir_graph, chosen)
     hls_config = copy.deepcopy(dict(config_from_plan(plan, chosen) if config is None else config))
@@ -136,7 +136,7 @@ def _options(config: Mapping[str, Any]) -> Options:
     names = {"ClockPeriod": "clock_period", "ClockUncertainty": "clock_uncertainty"}
     names |= {"IOType": "io_type", "Part": "part"}
     names |= {name: name for name in ("max_accumulator_bits", "accept_inexact", "project_name")}
-    return Options.parse({names[key]: value for key, value in section.items() if key in names})
+    return Options(**{names[key]: value for key, value in section.items() if key in names})
 
 
 def _whole_config(

@@ -17,7 +17,7 @@ from ..errors import TargetError
 from .lowering.plan import Plan, PlannedLayer
 
 if TYPE_CHECKING:
-    from .config import Options
+    from .options import Options
 
 WEIGHTED = ("Dense", "Conv2D", "DepthwiseConv2D")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from ..boards import Board
+from ..config import check_name
 from ..errors import OptionError, TargetError
 from ..ir import Graph, Weighted
 from ..ir.passes import apply
@@ -18,48 +18,16 @@ from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
 from .bench import write_bench
 from .graph.alkaid_adapter import version as compiler_version
-from .graph.kernel import GraphOptions, build_kernel
+from .graph.kernel import build_kernel
 from .network import RtlNetwork
+from .options import RtlOptions
 from .ports import hardware_ops, hardware_ports
 from .stream.fit import fit_report
 from .vectors import random_inputs
 
-STYLES = ("auto", "unrolled", "streaming")
-
 UNROLLED_TERMS = 6_000
 """Above so many products in one sample, style "auto" streams. At 8 bits a product takes about ten
 LUTs of an adder graph, so that this many about fill an xczu3eg."""
-
-
-@dataclass(frozen=True)
-class RtlOptions:
-    """How a network becomes Verilog.
-
-    Attributes:
-        name: of the top module; made into a Verilog name. By default the network's name.
-        style: "unrolled": one adder graph for the whole network, a sample in every cycle.
-            "streaming": layer after layer, a position in every cycle, AXI-Stream between them.
-            "auto": unrolled if the network has at most `UNROLLED_TERMS` products, in proportion
-            fewer for a device smaller than the xczu3eg, else streaming.
-        graph: pipelining and effort of adder graphs.
-        fold: layers that share hardware over time in a folded unit, by node name, with (pe, simd):
-            outputs and inputs at once. Streaming networks only.
-        fold_above: layers with more weights than this are folded without being named, with the
-            smallest unit that keeps pace with the slowest sliding window and with samples that
-            arrive in 64 bits a cycle. What would not fit the device is folded further.
-    """
-
-    name: str | None = None
-    style: str = "auto"
-    graph: GraphOptions = field(default_factory=GraphOptions)
-    fold: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    fold_above: int = 5_000
-
-    def __post_init__(self) -> None:
-        if self.style not in STYLES:
-            raise OptionError(f"style must be one of {', '.join(STYLES)}, not {self.style!r}")
-        if self.fold and self.style == "unrolled":
-            raise OptionError("fold needs style 'streaming': an unrolled network shares nothing")
 
 
 def compile_rtl(
@@ -70,6 +38,7 @@ def compile_rtl(
     samples: int = 64,
     seed: int = 0,
     board: Board = ULTRA96,
+    **settings: Any,
 ) -> RtlNetwork:
     """Write a network as Verilog, with a test bench that checks itself and a report.
 
@@ -84,6 +53,7 @@ def compile_rtl(
         seed: of these samples.
         board: the device that folding is chosen for and the report compares with; nothing is
             refused.
+        settings: fields of `RtlOptions` by name, instead of `options`.
 
     Raises:
         ModelFileError, UnsupportedModelError: the file cannot be read as exact fixed point.
@@ -91,7 +61,11 @@ def compile_rtl(
         ToolMissingError: alkaid is not installed.
         OptionError: an option breaks its rule.
     """
-    options = options or RtlOptions()
+    if options is not None and settings:
+        raise OptionError(f"options must hold {', '.join(settings)}, not stand beside it")
+    for name in settings:
+        check_name(RtlOptions, name, "option", "samples", "seed", "board")
+    options = options or RtlOptions(**settings)
     if samples < 1:
         raise OptionError(f"samples must be at least 1, not {samples}")
     network = build_network(_as_graph(model), options, board)
@@ -119,7 +93,7 @@ def build_network(
 
 def _automatic_style(graph: Graph, options: RtlOptions, board: Board) -> str:
     """Unrolled if that is small for the device, or small at all and no streaming form exists."""
-    if options.fold:
+    if options.folds:
         return "streaming"
     count, most = products(graph), ULTRA96.resources.lut
     if count <= UNROLLED_TERMS * min(board.resources.lut, most) // most:
@@ -141,7 +115,9 @@ def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:
     """The whole network as one adder graph."""
     inputs, outputs = hardware_ports(graph)
     name = top_name(graph, options)
-    kernel = build_kernel(hardware_ops(graph), graph.types(), inputs, outputs, name, options.graph)
+    kernel = build_kernel(
+        hardware_ops(graph), graph.types(), inputs, outputs, name, options.adder_graph
+    )
     facts = {
         "adders": kernel.adders,
         "depth": kernel.depth,
@@ -175,7 +151,13 @@ def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -
         "network": network.graph.name,
         "top": network.name,
         "style": network.style,
-        "options": asdict(options),
+        "options": {
+            "name": options.name,
+            "style": options.style,
+            "graph": asdict(options.adder_graph),
+            "fold": dict(options.folds),
+            "fold_above": options.fold_above,
+        },
         "files": sorted(network.files),
         "latency": network.latency,
         "interval": network.interval,

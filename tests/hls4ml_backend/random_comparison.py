@@ -70,7 +70,7 @@ def compare(index: int, folder: Path) -> Comparison:
     options = options_of(index)
     expected = interpret(graph, x)[graph.outputs[0]]
     try:
-        project = convert(graph, folder, **options)
+        project = convert(graph, folder, **{"strategy": "latency"} | options)
     except QfxError as error:
         return Comparison(index, network, options, len(graph.ops), refused=str(error))
     found = np.ldexp(project.compile(quick=True).predict(x), expected.frac_bits)

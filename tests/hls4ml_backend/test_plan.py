@@ -32,7 +32,7 @@ def test_config_is_plain_data_with_the_options() -> None:
     assert yaml.safe_load(yaml.safe_dump(config)) == config
     section = config["Model"]["QFX"]
     assert section["Part"] == "xczu3eg-sbva484-1-i"
-    assert (section["IOType"], section["ClockPeriod"]) == ("io_stream", 5.0)
+    assert (section["IOType"], section["ClockPeriod"]) == ("io_stream", 10.0)
     assert config["Model"]["ReuseFactor"] == 4
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from torch import nn
 
-from qfx_plugin.errors import DataError, TargetError, UnsupportedModelError
+from qfx_plugin.errors import DataError, OptionError, TargetError, UnsupportedModelError
 from qfx_plugin.hls4ml_backend import config_from_qonnx, load_config, save_config
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
@@ -167,6 +167,17 @@ def test_type_for_all_layers_of_a_kind(tmp_path):
     project = convert(qonnx_models.mlp((5, 4, 3), 6), tmp_path, hls_config=config)
     types = [node.types["accum_t"].precision for node in project.get_layers() if node.weights]
     assert [(kind.width, kind.integer) for kind in types] == [(30, 12), (30, 12)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("max_acumulator_bits", "max_accumulator_bits"), ("clok_period", "clock_period"),
+     ("write_taar", "write_tar")],
+)  # fmt: skip
+def test_a_misspelt_keyword_is_not_dropped(wrong, right, tmp_path):
+    """hls4ml itself would convert without it."""
+    with pytest.raises(OptionError, match=rf"not '{wrong}' \(did you mean {right}\?\)$"):
+        convert(qonnx_models.mlp((5, 4, 3), 6), tmp_path, **{wrong: 8})
 
 
 def test_cap_on_accumulators(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qfx_plugin.errors import OptionError, TargetError
+from qfx_plugin.errors import OptionError
 from qfx_plugin.hls4ml_backend import (
     config_from_qonnx,
     format_config,
@@ -71,7 +71,7 @@ def test_table() -> None:
 def test_granularities() -> None:
     assert set(config_from_qonnx(CNN)) == {"Model", "LayerName"}
     assert set(config_from_qonnx(CNN, granularity="model")) == {"Model"}
-    with pytest.raises(TargetError, match="^granularity must be one of model, type, name, not 'l"):
+    with pytest.raises(OptionError, match="^granularity must be one of model, type, name, not 'l"):
         config_from_qonnx(CNN, granularity="layer")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfx_plugin.errors import DataError, TargetError, ToolMissingError
+from qfx_plugin.errors import DataError, OptionError, TargetError, ToolMissingError
 from qfx_plugin.hls4ml_backend import adapter, config_from_qonnx, convert, lower
 from qfx_plugin.ir import (
     Add,
@@ -156,20 +156,20 @@ def test_accumulator_cap() -> None:
             {"strategy": "fast"},
             "strategy must be one of auto, latency, resource, khot, da, not 'fast'",
         ),
-        ({"reuse_factor": 0}, "reuse_factor must be an integer of at least 1, not 0"),
-        ({"clock_period": -5.0}, "clock_period must be above 0 ns, not -5.0"),
+        ({"reuse_factor": 0}, "reuse_factor must be at least 1, not 0"),
+        ({"clock_period": -5.0}, "clock_period must be above 0, not -5.0"),
         ({"project_name": "a b"}, "project_name must be a C++ identifier, not 'a b'"),
         ({"project_name": "int"}, "project_name must be no word of C++ or hls4ml, not 'int'"),
         (
             {"reuse": 2},
-            "option must be one of io_type, strategy, reuse_factor, target_rate, board, part, "
-            "clock_period, clock_uncertainty, project_name, max_accumulator_bits, accept_inexact, "
-            "not 'reuse'",
+            "option must be one of io_type, strategy, reuse_factor, target_rate, "
+            "max_accumulator_bits, clock_uncertainty, board, part, clock_period, project_name, "
+            "accept_inexact, granularity, not 'reuse'",
         ),
     ],
 )
 def test_bad_option(option: dict[str, Any], message: str) -> None:
-    with pytest.raises(TargetError, match=text(message)):
+    with pytest.raises(OptionError, match=text(message)):
         config_from_qonnx(models.mlp((4, 5)), **option)
 
 
@@ -293,7 +293,7 @@ def test_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_options_beside_a_config_are_refused(tmp_path: Path) -> None:
     model = models.mlp((4, 5), 6)
-    with pytest.raises(TargetError, match="^options must be in config, not also given: part$"):
+    with pytest.raises(OptionError, match="^options must be in config, not also given: part$"):
         convert(model, tmp_path, config=config_from_qonnx(model), part="x")
 
 

@@ -12,9 +12,9 @@ import pytest
 from qfx_plugin import load_qonnx
 from qfx_plugin.build.api import build
 from qfx_plugin.build.manifest import Manifest
-from qfx_plugin.build.targets.rtl.target import parse_fold
 from qfx_plugin.errors import OptionError, TargetError
 from qfx_plugin.ir import Linear
+from qfx_plugin.rtl.options import parse_fold
 from tests import qonnx_models as models
 
 STEPS = ["import", "verilog", "simulate", "synthesise", "shell", "handover", "bitstream"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import checked_keywords
 from ...errors import TargetError
 from ...ir import (
     Add,
@@ -57,6 +58,7 @@ handles: Handlers[Callable[[Any, Any], None]] = Handlers(
 PASSES = (drop_identities, fold_constants, split_biases, drop_dead, hoist_elementwise)
 
 
+@checked_keywords
 def lower(graph: Graph, *, max_threshold_bits: int = MAX_THRESHOLD_BITS) -> FinnPlan:
     """Plan FINN's integer dataflow for `graph`.
 

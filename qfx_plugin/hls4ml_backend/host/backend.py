@@ -6,6 +6,7 @@ It converts what the Vitis backend converts. A model with QONNX `Quant` nodes ta
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hls4ml.model.optimizer import register_pass
 from hls4ml.writer.vitis_writer import VitisWriter
 from numpy.typing import NDArray
 
-from ..config import project_settings
+from ...config import unknown
+from ...errors import OptionError
+from ..options import project_settings
 from ..simulation import csim
 from ..simulation.types import speed_up
 from . import layers as host_layers
@@ -83,7 +86,8 @@ class QFXBackend(VitisBackend):
 
         Args:
             part: FPGA part; by default the board's.
-            clock_period: in nanoseconds; by default 5, or what the configuration was made for.
+            clock_period: in nanoseconds; by default what the configuration was made for, or the
+                board's.
             clock_uncertainty: as Vitis HLS takes it.
             io_type: "io_parallel" or "io_stream".
             board: name of a board, see `qfx_plugin.boards`.
@@ -91,7 +95,11 @@ class QFXBackend(VitisBackend):
             accept_inexact: convert although numbers change; what changes is a warning, and the
                 list `qfx_inexact` of the model.
             options: those of the Vitis backend.
+
+        Raises:
+            OptionError: an option that neither this backend nor the Vitis backend has.
         """
+        _check_known(super().create_initial_config, type(self).create_initial_config, options)
         # hls4ml imports its backends before the parts that this module extends.
         from . import parser as host_parser
 
@@ -134,3 +142,12 @@ def _strategies(backend: QFXBackend) -> list[str]:
     from .. import strategies
 
     return strategies.register(backend)
+
+
+def _check_known(theirs: Any, ours: Any, options: dict[str, Any]) -> None:
+    """hls4ml drops a keyword that it does not know, and so would convert without it."""
+    known = [*signature(ours).parameters, *signature(theirs).parameters]
+    known = [name for name in dict.fromkeys(known) if name not in ("self", "options", "_")]
+    for name in options:
+        if name not in known:
+            raise OptionError(unknown(name, known, "option"))

@@ -8,6 +8,7 @@ node's name, before hls4ml sees it. One function lowers each operation and annou
 
 from __future__ import annotations
 
+from ...config import checked_keywords
 from ...ir import Graph
 from ...ir.passes import (
     apply,
@@ -33,6 +34,7 @@ PASSES = (
 )
 
 
+@checked_keywords
 def lower(
     graph: Graph, *, io_type: str = "io_parallel", max_accumulator_bits: int | None = None
 ) -> Plan:

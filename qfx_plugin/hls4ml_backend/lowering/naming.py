@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...errors import TargetError
+from ...errors import OptionError
 
 _MAX_LENGTH = 48
 
@@ -24,12 +24,12 @@ def check_project_name(name: str) -> None:
     """Refuse a name that the top function cannot have.
 
     Raises:
-        TargetError: it is no identifier of C++, or one that has a meaning already.
+        OptionError: it is no identifier of C++, or one that has a meaning already.
     """
     if not (name.isidentifier() and name.isascii()):
-        raise TargetError(f"project_name must be a C++ identifier, not {name!r}")
+        raise OptionError(f"project_name must be a C++ identifier, not {name!r}")
     if name in RESERVED.split():
-        raise TargetError(f"project_name must be no word of C++ or hls4ml, not {name!r}")
+        raise OptionError(f"project_name must be no word of C++ or hls4ml, not {name!r}")
 
 
 class Namer:

@@ -58,7 +58,7 @@ class _Design:
 
 
 def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNetwork:
-    """The network as stages; see `qfx_plugin.rtl.project.RtlOptions`.
+    """The network as stages; see `qfx_plugin.rtl.options.RtlOptions`.
 
     Args:
         graph: the network.
@@ -72,7 +72,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
     graph = apply(graph, *PASSES)
     stages = cut(graph)
     foldings = choose_folding(
-        stages, options.fold, options.fold_above, board.resources.plannable_lut
+        stages, options.folds, options.fold_above, board.resources.plannable_lut
     )
     (source,), (sink,) = hardware_ports(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
@@ -81,7 +81,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
     for number, stage in enumerate(stages):
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
-        _add_stage(design, stage, stage_name, foldings.get(number), options.graph)
+        _add_stage(design, stage, stage_name, foldings.get(number), options.adder_graph)
     design.files[f"{name}.sv"] = _top(name, source, sink, stages, design.units, foldings)
     used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
     files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files

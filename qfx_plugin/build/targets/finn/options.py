@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ....boards import Board
-from ....config import setting
+from ....config import options, setting
 from ....errors import OptionError
+from ....finn_plugin.lowering.casts import MAX_THRESHOLD_BITS
 
 BOARDS = {"ultra96-v2": "Ultra96-V2", "pynq-z2": "Pynq-Z2"}
 """FINN's names of our boards."""
 
 
-@dataclass(frozen=True)
+@options
 class FinnOptions:
     """The options of this target."""
 
@@ -22,7 +21,7 @@ class FinnOptions:
         minimum=0.001,
     )
     max_threshold_bits: int = setting(
-        8,
+        MAX_THRESHOLD_BITS,
         "Widest activation that thresholds compute, where shifts are not enough; wider ones take a "
         "multiplication per channel.",
         minimum=1,

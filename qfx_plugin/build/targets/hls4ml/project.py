@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import fields
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from ....driver import Description
 from ....errors import TargetError
+from ....hls4ml_backend.options import DesignOptions
 from ...compare import Comparison
 from ...steps import Facts, StepContext
 from ...workspace import digests
@@ -164,10 +166,8 @@ def _strategies(config: dict[str, Any]) -> dict[str, str]:
 def _hls4ml_options(context: StepContext) -> dict[str, Any]:
     """The options of `qfx_plugin.hls4ml_backend.convert`."""
     settings = context.options.settings
-    names = ("io_type", "strategy", "reuse_factor", "target_rate", "max_accumulator_bits",
-             "clock_uncertainty")  # fmt: skip
     return {
-        **{name: getattr(settings, name) for name in names},
+        **{field.name: getattr(settings, field.name) for field in fields(DesignOptions)},
         "part": context.board.part,
         "clock_period": 1000.0 / context.options.clock_mhz,
     }

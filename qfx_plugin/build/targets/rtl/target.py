@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,80 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from ....boards import Board
-from ....config import setting
-from ....errors import OptionError, TargetError, VerificationError
+from ....errors import TargetError, VerificationError
 from ....ir import Graph
-from ...board_values import check_axis_width
+from ....rtl.options import DesignOptions, RtlOptions
 from ...compare import Comparison
 from ...implement import implement
 from ...inputs import count_of, load_inputs, part_of
 from ...model_steps import IMPORT
 from ...steps import Facts, Step, StepContext
+from .options import RtlTargetOptions
 
 ABOUT = "Verilog from adder graphs and folded units, with an AXI shell and a driver"
 
 CHUNK = 256
 
 
-@dataclass(frozen=True)
-class RtlTargetOptions:
-    """The options of this target."""
-
-    style: str = setting(
-        "auto",
-        "How the network is laid out. unrolled: one adder graph, a sample in every cycle. "
-        "streaming: layer after layer with AXI-Stream between them, a position in every cycle. "
-        "auto: unrolled if it is small.",
-        choices=("auto", "unrolled", "streaming"),
-    )
-    adders_per_stage: int = setting(
-        4, "Longest chain of additions between two registers of an adder graph.", minimum=1
-    )
-    effort: int = setting(
-        2,
-        "How many levels of additions a layer may grow in order to save additions; -1 for no "
-        "limit, 0 for the shortest chains.",
-        minimum=-1,
-    )
-    fold_above: int = setting(
-        5000,
-        "Streaming: layers with more weights than this share hardware over time in a folded unit; "
-        "and smaller ones, if the design would not fit the board's device.",
-        minimum=0,
-    )
-    fold: str = setting(
-        "",
-        "Layers that share hardware over time, by node name, with outputs x inputs at once: "
-        "'fc1=4x8, fc2=2x16'. The network streams then.",
-    )
-    allow_oversize: bool = setting(
-        False,
-        "Go on with a network that needs more than the board's device has. Without, it is refused, "
-        "and the message says by how much, and which folding would fit.",
-    )
-    axis_width: int = setting(
-        64,
-        "Bits of one beat of the two streams; several codes travel in one beat. At most the width "
-        "of the board's memory port.",
-        choices=(32, 64, 128),
-    )
-
-    def check(self, board: Board) -> None:
-        """The rules that concern the board or several values.
-
-        Raises:
-            OptionError: the streams are wider than its memory port, or `fold` cannot be read.
-        """
-        check_axis_width(self.axis_width, board)
-        parse_fold(self.fold)
-
-
 OPTIONS = RtlTargetOptions
 
 
 def _build(style: str, graph: Graph) -> object:
-    from ....rtl.project import RtlOptions, build_network
+    from ....rtl.project import build_network
 
     return build_network(graph, RtlOptions(style=style))
 
@@ -96,22 +41,6 @@ TAKES = {
     "RTL, streaming": partial(_build, "streaming"),
 }
 _DESIGN = ("style", "adders_per_stage", "effort", "fold_above", "fold")
-
-
-def parse_fold(text: str) -> dict[str, tuple[int, int]]:
-    """(pe, simd) by layer, from `fc1=4x8, fc2=2x16`; a name may hold anything but such an end.
-
-    Raises:
-        OptionError: the text has another form, a number is 0, or a name comes twice.
-    """
-    rest, result = text.strip(), {}
-    while rest:
-        found = re.match(r"(.+?)=([1-9]\d{0,5})x([1-9]\d{0,5})(?:,\s*|$)", rest)
-        if found is None or found[1] in result:
-            raise OptionError(f"fold must be NAME=PExSIMD, NAME=PExSIMD, ..., not {text!r}")
-        result[found[1]] = (int(found[2]), int(found[3]))
-        rest = rest[found.end() :]
-    return result
 
 
 def verilog(context: StepContext) -> Facts:
@@ -233,15 +162,9 @@ def _advice(context: StepContext) -> str:
     return advice(load_qonnx(context.model), context.board)
 
 
-def _rtl_options(context: StepContext) -> Any:
-    from ....rtl.graph.kernel import GraphOptions
-    from ....rtl.project import RtlOptions
-
+def _rtl_options(context: StepContext) -> RtlOptions:
     settings = context.options.settings
-    graph = GraphOptions(adders_per_stage=float(settings.adders_per_stage), effort=settings.effort)
-    fold = parse_fold(settings.fold)
-    style = "streaming" if fold and settings.style == "auto" else settings.style
-    return RtlOptions(style=style, graph=graph, fold=fold, fold_above=settings.fold_above)
+    return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(DesignOptions)})
 
 
 def _pauses(style: str) -> dict[str, float]:

@@ -1,0 +1,34 @@
+"""What a user decides about target `hls4ml`."""
+
+from __future__ import annotations
+
+from ....boards import Board
+from ....config import options, setting
+from ....hls4ml_backend.options import DesignOptions
+from ...board_values import check_axis_width
+
+
+@options
+class Hls4mlOptions(DesignOptions):
+    """The options of this target."""
+
+    interface: str = setting(
+        "codes",
+        "What travels over AXI-Stream: codes (integers, the narrowest of 8, 16, 32 and 64 bits "
+        "that holds one) or float (32-bit, cast in the logic as the model's first Quant does).",
+        choices=("codes", "float"),
+    )
+    axis_width: int = setting(
+        64,
+        "Bits of one beat of the two streams; several values travel in one beat. At most the width "
+        "of the board's memory port.",
+        choices=(32, 64, 128),
+    )
+
+    def check(self, board: Board) -> None:
+        """The rules that concern the board.
+
+        Raises:
+            OptionError: the streams are wider than its memory port.
+        """
+        check_axis_width(self.axis_width, board)

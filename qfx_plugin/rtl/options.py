@@ -1,0 +1,104 @@
+"""What a user decides about a network in Verilog: by `compile_rtl` and a build alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import options, setting
+from ..errors import OptionError
+from .graph.kernel import GraphOptions
+
+Folds = Mapping[str, tuple[int, int]]
+
+
+@options
+class DesignOptions:
+    """What the hardware of a network is; the same for every door."""
+
+    style: str = setting(
+        "auto",
+        "How the network is laid out. unrolled: one adder graph, a sample in every cycle. "
+        "streaming: layer after layer with AXI-Stream between them, a position in every cycle. "
+        "auto: unrolled if it is small.",
+        choices=("auto", "unrolled", "streaming"),
+    )
+    adders_per_stage: float = setting(
+        GraphOptions.adders_per_stage,
+        "Longest chain of additions between two registers of an adder graph.",
+        minimum=1,
+    )
+    effort: int = setting(
+        GraphOptions.effort,
+        "How many levels of additions a layer may grow in order to save additions; -1 for no "
+        "limit, 0 for the shortest chains.",
+        minimum=-1,
+        maximum=100,
+    )
+    fold_above: int = setting(
+        5000,
+        "Streaming: layers with more weights than this share hardware over time in a folded unit, "
+        "the smallest that keeps pace with the slowest sliding window and with samples that arrive "
+        "in 64 bits a cycle; and smaller ones, if the design would not fit the device.",
+        minimum=0,
+    )
+    fold: str | Mapping[str, Any] = setting(
+        "",
+        "Layers that share hardware over time, by node name, with outputs x inputs at once: "
+        "'fc1=4x8, fc2=2x16', or a table {fc1: [4, 8]}. The network streams then.",
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fold, str):
+            pairs = {name: _pair(name, pair) for name, pair in self.fold.items()}
+            object.__setattr__(self, "fold", pairs)
+        if self.folds and self.style == "unrolled":
+            raise OptionError("fold needs style 'streaming': an unrolled network shares nothing")
+
+    @property
+    def folds(self) -> Folds:
+        """(pe, simd) by layer."""
+        return parse_fold(self.fold) if isinstance(self.fold, str) else self.fold
+
+
+@options
+class RtlOptions(DesignOptions):
+    """All that `compile_rtl` takes."""
+
+    name: str | None = setting(
+        None, "Name of the top module, made into one of Verilog; by default the network's."
+    )
+    graph: GraphOptions | None = setting(
+        None, "Pipelining of adder graphs, instead of adders_per_stage and effort."
+    )
+
+    @property
+    def adder_graph(self) -> GraphOptions:
+        """How adder graphs are built."""
+        own = GraphOptions(adders_per_stage=self.adders_per_stage, effort=self.effort)
+        return self.graph or own
+
+
+def parse_fold(text: str) -> dict[str, tuple[int, int]]:
+    """(pe, simd) by layer, from `fc1=4x8, fc2=2x16`; a name may hold anything but such an end.
+
+    Raises:
+        OptionError: the text has another form, a number is 0, or a name comes twice.
+    """
+    rest, result = text.strip(), {}
+    while rest:
+        found = re.match(r"(.+?)=([1-9]\d{0,5})x([1-9]\d{0,5})(?:,\s*|$)", rest)
+        if found is None or found[1] in result:
+            raise OptionError(f"fold must be NAME=PExSIMD, NAME=PExSIMD, ..., not {text!r}")
+        result[found[1]] = (int(found[2]), int(found[3]))
+        rest = rest[found.end() :]
+    return result
+
+
+def _pair(name: str, pair: Any) -> tuple[int, int]:
+    numbers = tuple(pair) if isinstance(pair, list | tuple) else ()
+    whole = [isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers]
+    if whole != [True, True]:
+        raise OptionError(f"fold of {name!r} must be two numbers, outputs and inputs, not {pair!r}")
+    return (numbers[0], numbers[1])
