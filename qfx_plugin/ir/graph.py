@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
 from ..errors import UnsupportedModelError
-from .ops import Input, Op
+from .ops import Constant, Input, Op
 from .ranges import Ranges
 from .types import FixedType, TensorType
 
@@ -55,6 +56,14 @@ class Graph:
     def consumers(self, tensor: str) -> tuple[Op, ...]:
         """The operations that read `tensor`, in order."""
         return tuple(op for op in self.ops if tensor in op.inputs)
+
+    def constant_operand(self, op: Op) -> tuple[str, Constant] | None:
+        """The tensor and the constant that an operation on two reads; None if it does not."""
+        for name, other in permutations(op.inputs, 2) if len(op.inputs) == 2 else ():
+            constant = self.producer(other)
+            if isinstance(constant, Constant) and not isinstance(self.producer(name), Constant):
+                return name, constant
+        return None
 
     def verify(self) -> Graph:
         """Check order, names, operand counts, shapes and formats; return the graph itself.

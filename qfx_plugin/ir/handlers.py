@@ -14,7 +14,7 @@ operation that nobody has announced is refused, in the same words everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import TargetError
 from .ops import OPERATIONS, Op
@@ -34,9 +34,9 @@ class Handlers(Generic[Handler]):
     def __init__(self, who: str, *, instead: str) -> None:
         self.who = who
         self.instead = instead
-        self._table: dict[type[Op], Handler] = {}
+        self._table: dict[type, Handler] = {}
 
-    def __call__(self, *kinds: type[Op]) -> Callable[[Own], Own]:
+    def __call__(self, *kinds: type) -> Callable[[Own], Own]:
         """Decorator that announces a handler of these operations, or of whole families.
 
         Raises:
@@ -52,11 +52,11 @@ class Handlers(Generic[Handler]):
 
         return announce
 
-    def __iter__(self) -> Iterator[type[Op]]:
+    def __iter__(self) -> Iterator[Any]:
         """Operations and families, as they were announced."""
         return iter(self._table)
 
-    def __contains__(self, kind: type[Op]) -> bool:
+    def __contains__(self, kind: type) -> bool:
         return self._found(kind) is not None
 
     def of(self, op: Op) -> Handler:
@@ -72,7 +72,7 @@ class Handlers(Generic[Handler]):
             )
         return found
 
-    def _found(self, kind: type[Op]) -> Handler | None:
+    def _found(self, kind: type) -> Handler | None:
         """The handler of the operation itself or of a family; never that of another operation."""
         kinds = (one for one in kind.__mro__ if one is kind or one.__name__ not in OPERATIONS)
         return next((self._table[one] for one in kinds if one in self._table), None)

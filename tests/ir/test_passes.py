@@ -30,6 +30,7 @@ from qfx_plugin.ir import (
     interpret,
     passes,
 )
+from qfx_plugin.ir.passes.spread_groups import spread
 from qfx_plugin.rtl.stream.stages import PASSES as RTL
 from tests.ir.graphs import source, weight
 from tests.random_networks import ANY, random_network
@@ -161,15 +162,17 @@ def test_half_an_lsb_and_truncation_are_rounding(code, rounding, points, merges)
     assert made[-1].inputs == (("q",) if merges else ("s",))
 
 
-def test_groups_become_zeros_unless_they_are_kept():
+def test_groups_become_zeros_unless_each_is_a_channel():
     codes = weight(np.arange(1, 17).reshape(4, 2, 2, 1), (1, 2, 3, 4))
     conv = Conv("c", ("q",), "y", codes, None, Window.plain(2, 1), groups=2)
     image = source((4, 3, 2), frac_bits=(4, 6, 5, 3))
     (*_, wide) = changed(*image, conv, by=passes.spread_groups)
     assert wide.groups == 1 and wide.weight.codes.shape == (4, 4, 2, 1)
     assert np.count_nonzero(wide.weight.codes) == 16
-    graph = Graph((*image, conv), ("y",)).verify()
-    assert passes.spread_groups(graph, keep=lambda op: True) is graph
+    depthwise = replace(conv, weight=weight(np.ones((4, 1, 2, 1))), groups=4)
+    graph = Graph((*image, depthwise), ("y",)).verify()
+    assert depthwise.is_depthwise and passes.spread_groups(graph) is graph
+    assert spread(depthwise).groups == 1
 
 
 FULL = Linear("fc", ("f",), "y", weight(np.arange(48).reshape(2, 24) % 7 - 3, (1, 2)), None)

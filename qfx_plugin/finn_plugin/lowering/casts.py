@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...ir import Binary, Constant, FixedType, Graph, Op, Quantize, RealType
+from ...ir import FixedType, Graph, Op, Quantize, RealType
 from ..contract import FinnStream
 from . import affine, layers
 from . import chain as chains
@@ -74,8 +74,8 @@ class Casts:
     def extended(self, op: Op) -> StreamedTensor:
         """The operand with one more pending operation."""
         source, constant, constant_type = op.inputs[0], None, None
-        if isinstance(op, Binary):
-            source, other = self.split_constant(op)
+        if (found := self.graph.constant_operand(op)) is not None:
+            source, other = found
             constant_type = self.fixed(other.output)
             constant = other.run([], [], constant_type)
         kind, value = self.fixed(source), self.value(op, source)
@@ -87,14 +87,6 @@ class Casts:
             )
         link = Link(op, kind, self.fixed(op.output), constant, constant_type)
         return replace(value, pending=(*value.pending, link))
-
-    def split_constant(self, op: Binary) -> tuple[str, Constant]:
-        left, right = (self.graph.producer(name) for name in op.inputs)
-        if isinstance(left, Constant):
-            return op.inputs[1], left
-        if not isinstance(right, Constant):
-            raise TypeError(op)
-        return op.inputs[0], right
 
     def is_absorbed(self, op: Quantize) -> bool:
         """Whether a later cast on the same way takes this one into its thresholds."""

@@ -48,14 +48,12 @@ def linear_matrix(op: Linear, kind: FixedType, order: NDArray[np.int64]) -> NDAr
 def conv_matrix(op: Conv, lack: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
     """(window elements times channels, outputs) integers; whether there is a depthwise unit for it.
 
-    Groups that FINN does not know become zeros; input channels are shifted left by `lack`.
+    Groups are zeros; input channels are shifted left by `lack`.
     """
     dense = spread(op).weight.codes
-    outputs, channels = dense.shape[:2]
     shifted = dense << lack.reshape(-1, *[1] * (dense.ndim - 2))
-    last = np.moveaxis(shifted, 1, -1).reshape(outputs, -1)
-    depthwise = op.groups == channels == outputs and not is_pointwise(op.window)
-    return np.ascontiguousarray(last.T), depthwise and channels > 1
+    last = np.moveaxis(shifted, 1, -1).reshape(len(dense), -1)
+    return np.ascontiguousarray(last.T), op.is_depthwise and not is_pointwise(op.window)
 
 
 def lacking(kind: FixedType) -> NDArray[np.int64]:

@@ -42,6 +42,7 @@ from ...ir.passes import (
     fold_constants,
     hoist_elementwise,
     split_biases,
+    spread_groups,
 )
 from ..contract import Contract, FinnInput
 from . import chain as chains
@@ -55,7 +56,14 @@ handles: Handlers[Callable[[Any, Any], None]] = Handlers(
 )
 """What lowers each operation: (lowering, operation)."""
 
-PASSES = (drop_identities, fold_constants, split_biases, drop_dead, hoist_elementwise)
+PASSES = (
+    drop_identities,
+    fold_constants,
+    split_biases,
+    drop_dead,
+    hoist_elementwise,
+    spread_groups,
+)
 
 
 @checked_keywords
@@ -142,10 +150,9 @@ class _Lowering(Casts):
 
     @handles(Add, Multiply)
     def binary(self, op: Add | Multiply) -> None:
-        constants = [name for name in op.inputs if isinstance(self.graph.producer(name), Constant)]
-        if len(constants) == 1:
+        if self.graph.constant_operand(op) is not None:
             self.values[op.output] = self.extended(op)
-        elif isinstance(op, Add) and not constants:
+        elif isinstance(op, Add):
             self.add(op)
         else:
             raise TargetError(

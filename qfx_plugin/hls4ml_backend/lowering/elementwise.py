@@ -51,38 +51,27 @@ def lower_clip(op: Clip, state: Lowering) -> None:
 @handles(Add)
 def lower_add(op: Add, state: Lowering) -> None:
     """A constant in each channel, or a second tensor."""
-    source, constant = _split(op, state)
-    if constant is None:
+    found = state.graph.constant_operand(op)
+    if found is None:
         _lower_binary(op, "add", state)
     else:
-        _emit_constant(op, source, "offset", constant, state)
+        _emit_constant(op, found[0], "offset", found[1], state)
 
 
 @handles(Multiply)
 def lower_multiply(op: Multiply, state: Lowering) -> None:
     """A factor in each channel, with the constant added behind it, or a second tensor."""
-    source, constant = _split(op, state)
-    if constant is None:
+    found = state.graph.constant_operand(op)
+    if found is None:
         _lower_binary(op, "multiply", state)
         return
-    add = state.only_user(op)
-    if isinstance(add, Add):
-        product, offset = _split(add, state)
-        same = state.types[op.output].shape == state.types[add.output].shape
-        if offset is not None and product == op.output and same:
-            _emit_affine(op, add, source, (constant, offset), state)
-            return
-    _emit_constant(op, source, "scale", constant, state)
-
-
-def _split(op: Add | Multiply, state: Lowering) -> tuple[str, Constant | None]:
-    """The tensor among the operands, and the constant if one is."""
-    left, right = op.inputs
-    for tensor, other in ((left, right), (right, left)):
-        constant = state.graph.producer(other)
-        if isinstance(constant, Constant):
-            return tensor, constant
-    return left, None
+    (source, constant), add = found, state.only_user(op)
+    offset = state.graph.constant_operand(add) if isinstance(add, Add) else None
+    same = add is not None and state.types[op.output].shape == state.types[add.output].shape
+    if isinstance(add, Add) and offset is not None and same:
+        _emit_affine(op, add, source, (constant, offset[1]), state)
+    else:
+        _emit_constant(op, source, "scale", constant, state)
 
 
 def _emit_constant(op: Op, source: str, kind: str, constant: Constant, state: Lowering) -> None:

@@ -23,7 +23,7 @@ def lower_conv(op: Conv, state: Lowering) -> None:
     """`DepthwiseConv2D` where each channel has its own kernel, else `Conv2D`."""
     source = state.image(op)
     shapes = state.shape(op.inputs[0]), state.shape(op.output)
-    per_channel = op.groups == op.outputs == shapes[0][-1] > 1
+    per_channel = op.is_depthwise
     if state.streams and layers.skips_rows(op.window, shapes[0][0]):
         if op.window.extent[1] > 1:
             window, codes = layers.with_zero_row(op.window, op.weight.codes)

@@ -131,9 +131,9 @@ def operation(kind: Kind) -> Kind:
     """
     if kind.__name__ in OPERATIONS:
         raise TypeError(f"there is an operation {kind.__name__!r} already")
-    made: Kind = dataclass(frozen=True)(kind)
-    OPERATIONS[kind.__name__] = made
-    return made
+    dataclass(frozen=True)(kind)
+    OPERATIONS[kind.__name__] = kind
+    return kind
 
 
 def pick_weight(weight: Weight, pick: Pick) -> Weight | None:

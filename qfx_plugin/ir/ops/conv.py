@@ -28,6 +28,11 @@ class Conv(Weighted):
     window: Window
     groups: int = 1
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each of several channels has one kernel of its own."""
+        return self.groups == self.outputs > 1 and self.weight.codes.shape[1] == 1
+
     def result(self, *operands: TensorType) -> FixedType:
         """(outputs, *positions) accumulators; zero padding widens the input's range to hold 0."""
         operand = self.fixed(operands[0])

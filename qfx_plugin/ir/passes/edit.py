@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..graph import Graph
-from ..ops import Constant, Op
+from ..ops import Op
 
 
 def with_ops(graph: Graph, ops: Iterable[Op], outputs: tuple[str, ...] | None = None) -> Graph:
@@ -33,15 +33,6 @@ def reading(op: Op, names: Mapping[str, str]) -> Op:
 def is_read_once(graph: Graph, tensor: str) -> bool:
     """Whether exactly one operation reads `tensor`, and nobody outside."""
     return len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs
-
-
-def with_constant(graph: Graph, op: Op) -> tuple[str, Constant] | None:
-    """The tensor and the constant that an operation on two reads; None if it does not."""
-    for name, other in (op.inputs, op.inputs[::-1]):
-        constant = graph.producer(other)
-        if isinstance(constant, Constant) and not isinstance(graph.producer(name), Constant):
-            return name, constant
-    return None
 
 
 def _is(one: Op, other: Op) -> bool:

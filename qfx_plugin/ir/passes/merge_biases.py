@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..graph import Graph
 from ..ops import Add, Op, Weighted
-from .edit import is_read_once, with_constant, with_ops
+from .edit import is_read_once, with_ops
 
 
 def merge_biases(graph: Graph) -> Graph:
@@ -16,25 +16,26 @@ def merge_biases(graph: Graph) -> Graph:
     """
     ops: dict[str, Op] = {}
     for op in graph.ops:
-        layer = _with_bias(graph, op)
-        if layer is not None:
-            source, _ = with_constant(graph, op) or ("", None)
-            del ops[source]
-        ops[op.output] = op if layer is None else layer
+        source, layer = _with_bias(graph, op)
+        ops.pop(source, None)
+        ops[op.output] = layer
     return with_ops(graph, ops.values())
 
 
-def _with_bias(graph: Graph, op: Op) -> Weighted | None:
-    """The layer in front of an addition, with its constant as bias."""
-    found = with_constant(graph, op) if isinstance(op, Add) else None
+def _with_bias(graph: Graph, op: Op) -> tuple[str, Op]:
+    """The layer in front of an addition, with its constant as bias, and the layer's own tensor.
+
+    Without such a layer, the operation itself, and no name.
+    """
+    found = graph.constant_operand(op) if isinstance(op, Add) else None
     if found is None:
-        return None
+        return "", op
     source, constant = found
     layer, weight = graph.producer(source), constant.weight
     if not isinstance(layer, Weighted) or layer.bias is not None:
-        return None
+        return "", op
     channels = (layer.outputs, *[1] * (len(graph.types()[source].shape) - 1))
     if not is_read_once(graph, source) or weight.codes.shape != channels:
-        return None
+        return "", op
     bias = replace(weight, codes=weight.codes.reshape(-1))
-    return replace(layer, bias=bias, output=op.output)
+    return source, replace(layer, bias=bias, output=op.output)

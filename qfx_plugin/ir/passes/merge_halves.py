@@ -10,7 +10,7 @@ from brevitas_quantizers.fixed_point.modes import RoundingMode
 
 from ..graph import Graph
 from ..ops import Add, Constant, Op, Quantize
-from .edit import mapped, with_constant
+from .edit import mapped
 
 
 def merge_halves(graph: Graph) -> Graph:
@@ -22,7 +22,7 @@ def _merged(op: Op, graph: Graph) -> Op:
     if not isinstance(op, Quantize) or op.rounding is not RoundingMode.AP_TRN:
         return op
     add = graph.producer(op.inputs[0])
-    found = with_constant(graph, add) if isinstance(add, Add) else None
+    found = graph.constant_operand(add) if isinstance(add, Add) else None
     if found is None or not _is_half(found[1], op):
         return op
     types = graph.types()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,16 +11,11 @@ from ..ops import Conv, Op
 from .edit import mapped
 
 
-def spread_groups(graph: Graph, keep: Callable[[Conv], bool] = lambda op: False) -> Graph:
-    """The graph with every grouped convolution spread.
-
-    Args:
-        graph: the network.
-        keep: says which convolutions stay as they are: those that a target has a unit for.
-    """
+def spread_groups(graph: Graph) -> Graph:
+    """The graph with every grouped convolution spread but depthwise ones, which targets have."""
 
     def change(op: Op) -> tuple[Op]:
-        return (spread(op) if isinstance(op, Conv) and not keep(op) else op,)
+        return (spread(op) if isinstance(op, Conv) and not op.is_depthwise else op,)
 
     return mapped(graph, change)
 
