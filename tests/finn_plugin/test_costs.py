@@ -8,7 +8,7 @@ from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.fit import estimates, with_converters
 from qfx_plugin.finn_plugin.hardware import convert as conversion
-from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
+from qfx_plugin.finn_plugin.hardware.convert import specialise, stock_hardware, to_hardware
 from qfx_plugin.finn_plugin.hardware.folding import fold_model, units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble
 from qfx_plugin.finn_plugin.hardware.stock import STOCK, unit_of
@@ -127,3 +127,19 @@ def test_the_abstract_form_costs_the_same_and_ultra_ram_is_block_ram(tmp_path, m
     for name, figure in figures.items():
         monkeypatch.setattr(thresholds.op, f"{name}_estimation", lambda part, n=figure: n)
     assert thresholds.estimate() == Estimate(30, 0, 33)
+
+
+def test_units_of_stock_finn_fold_too_and_have_finn_s_own_estimate():
+    hardware = stock_hardware(convert(scaled()).model)
+    for node in hardware.graph.node:
+        adapter.op_of(node).set_nodeattr("preferred_impl_style", "hls")
+    place = "finn.transformation.fpgadataflow.specialize_layers"
+    with adapter.quiet():
+        model = hardware.transform(adapter.module(place).SpecializeLayers(PART))
+    assert {node.op_type for node in model.graph.node} >= {"MVAU_hls", "Thresholding_hls"}
+    costs = []
+    for cycles in (1000, 10):
+        folded = fold_model(model, cycles)
+        assert all(unit.get_exp_cycles() <= cycles for unit in units(folded))
+        costs.append(sum(estimates(folded).values(), Estimate()).lut)
+    assert 0 < costs[0] < costs[1]

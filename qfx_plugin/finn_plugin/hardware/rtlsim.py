@@ -41,11 +41,11 @@ _REPAIRS = {
 generate block (IEEE 1800-2023, 13.4.3, forbids it), and one that returns an unpacked struct."""
 
 
-_installed: list[Engine] = []
+_installed: list[VerilatorEngine] = []
 """What `install` has bound."""
 
 
-class Engine:
+class VerilatorEngine:
     """FINN's simulator functions, by Verilator.
 
     Args:
@@ -173,9 +173,9 @@ def install(simulation: Any) -> None:
     """Let FINN simulate RTL with Verilator from now on, in this process.
 
     Args:
-        simulation: module that compiles and runs Verilog; see `Engine`.
+        simulation: module that compiles and runs Verilog; see `VerilatorEngine`.
     """
-    engine, xsi = Engine(simulation), adapter.module("finn.xsi")
+    engine, xsi = VerilatorEngine(simulation), adapter.module("finn.xsi")
     _installed[:] = [engine]
     bound = {
         "compile_sim_obj": engine.compile,
@@ -206,7 +206,7 @@ def prepare(model: Any, part: str, clock_ns: float, *, behavioural: bool = True)
         adapter.module(f"{place}.prepare_rtlsim").PrepareRTLSim(behavioural),
         adapter.module(f"{place}.set_exec_mode").SetExecMode("rtlsim"),
     )
-    (engine,) = _installed or [Engine(None)]
+    (engine,) = _installed or [VerilatorEngine(None)]
     with adapter.quiet(), engine.together():
         for step in steps:
             model = model.transform(step)

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import adapter
 from ..contract import Contract
 from .convert import connect, require_rtl
-from .rtlsim import Engine
+from .rtlsim import VerilatorEngine
 
 TOP = "qfx_stitched"
 FIFO = "StreamingFIFO_rtl"
@@ -32,7 +32,7 @@ _PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|logic\s+)?(\[[^\]]+\])?\s*(
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class StitchedRun:
     """What a simulation of several frames gave.
 
     Attributes:
@@ -82,7 +82,7 @@ class Stitched:
 
     Args:
         model: from `assemble`.
-        simulation: module that compiles and runs Verilog; see `rtlsim.Engine`.
+        simulation: module that compiles and runs Verilog; see `rtlsim.VerilatorEngine`.
         folder: for the top module.
         unbounded: FIFOs that hold any number of beats, to measure how many they must hold.
     """
@@ -97,7 +97,7 @@ class Stitched:
         top = folder / f"{TOP}.v"
         top.write_text(self._top(), encoding="ascii")
         files = [str(path) for op in self.ops for path in op.get_rtl_file_list(abspath=True)]
-        engine = Engine(simulation)
+        engine = VerilatorEngine(simulation)
         base, relative = engine.compile(
             TOP, [*files, str(top)], folder, behav=unbounded, shared=False
         )
@@ -111,7 +111,7 @@ class Stitched:
         pace: int = 1,
         patience: int = 100_000,
         **pauses: Any,
-    ) -> Run:
+    ) -> StitchedRun:
         """Simulate frames back to back.
 
         Args:
@@ -152,7 +152,7 @@ class Stitched:
             for index, (size, port) in enumerate(zip(sizes, contract.outputs, strict=True))
         ]
         ends = result.produced["out0_V"][counts[0] - 1 :: counts[0]]
-        return Run(
+        return StitchedRun(
             codes=contract.decode(outputs),
             cycles=int(result.produced["out0_V"][-1]) + 1,
             latency=int(ends[0]) + 1,

@@ -68,7 +68,7 @@ def unit_of(op: Any) -> Any:
     if node.op_type not in STOCK:
         raise TargetError(
             f"unit {node.name!r}: cost and folding of {node.op_type} are not known; known are "
-            f"the units of QFX and {', '.join(sorted(STOCK))}"
+            f"the units of QFX and {', '.join(sorted(STOCK))}: announce another by `stands_for`"
         )
     return STOCK[node.op_type](op)
 
