@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VerificationError
+from ..ir import FixedTensor
+from ..ir.compare import Tally
 from .steps import Facts
 
 
-class Comparison:
+class Comparison(Tally):
     """Counts codes, part by part; every output of every sample must have been there.
 
     Args:
@@ -22,10 +23,10 @@ class Comparison:
     """
 
     def __init__(self, executor: str, log: logging.Logger) -> None:
-        self.executor, self.log = executor, log
-        self.samples = self.compared = self.differing = 0
+        super().__init__(executor)
+        self.log = log
 
-    def add(self, found: Mapping[str, Any], expected: Mapping[str, NDArray[Any]]) -> None:
+    def add_codes(self, found: Mapping[str, Any], expected: Mapping[str, NDArray[Any]]) -> None:
         """Compare the next samples.
 
         Args:
@@ -35,20 +36,14 @@ class Comparison:
         Raises:
             VerificationError: an output is missing, or has another shape.
         """
-        for name, wanted in expected.items():
-            got = np.asarray(found[name]) if name in found else np.empty(0)
-            if got.shape != wanted.shape:
-                raise VerificationError(
-                    f"{self.executor}: output {name!r} must have shape {wanted.shape}, "
-                    f"not {got.shape if name in found else 'missing'}"
-                )
-            wrong = got != wanted
-            if wrong.any() and not self.differing:
-                first = self.samples + int(np.argwhere(wrong)[0, 0])
-                self.log.error("first difference: %r of sample %d", name, first)
-            self.differing += int(np.count_nonzero(wrong))
-            self.compared += wanted.size
-        self.samples += len(next(iter(expected.values()), ()))
+        before = self.differing
+        codes = {name: np.asarray(found[name]) for name in expected if name in found}
+        self.add(
+            {name: _integers(np.asarray(wanted)) for name, wanted in expected.items()},
+            {name: _integers(c) if c.dtype.kind in "iu" else c for name, c in codes.items()},
+        )
+        if self.differing and not before:
+            self.log.error("first difference: %s", self.first[0])
 
     def entry(self) -> Facts:
         """An entry of `agreement`.
@@ -56,17 +51,15 @@ class Comparison:
         Raises:
             VerificationError: a code differs, or none was compared.
         """
-        if self.differing:
-            raise VerificationError(
-                f"{self.executor} differs from the interpreter in {self.differing} of "
-                f"{self.compared} codes"
-            )
-        if not self.compared:
-            raise VerificationError(f"{self.executor}: nothing was compared with the interpreter")
-        self.log.info("%s: %d codes equal", self.executor, self.compared)
+        compared = self.require_equal()
+        self.log.info("%s: %d codes equal", self.who, compared)
         return {
-            "executor": self.executor,
+            "executor": self.who,
             "samples": self.samples,
-            "compared": self.compared,
+            "compared": compared,
             "differing": self.differing,
         }
+
+
+def _integers(codes: NDArray[Any]) -> FixedTensor:
+    return FixedTensor(codes, np.array(0))

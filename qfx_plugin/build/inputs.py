@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..ir import Graph, Quantize
+from ..ir import Graph
 from ..ir.inputs import as_float32, check_inputs
+from ..ir.inputs import random_inputs as draw
 
 Inputs: TypeAlias = NDArray[np.float32] | dict[str, NDArray[np.float32]]
 """(samples, *shape) of the only input, or of each by name."""
@@ -21,42 +22,10 @@ Inputs: TypeAlias = NDArray[np.float32] | dict[str, NDArray[np.float32]]
 ONE, SEVERAL = "inputs.npy", "inputs.npz"
 
 
-def input_cast(graph: Graph) -> Quantize:
-    """The cast of a network's only input.
-
-    Raises:
-        DataError: the graph has several inputs, or its input is not cast.
-    """
-    if len(graph.inputs) != 1:
-        raise DataError(f"{len(graph.inputs)} inputs cannot be drawn at random: use --inputs")
-    (source,) = graph.inputs
-    casts = [op for op in graph.consumers(source.output) if isinstance(op, Quantize)]
-    if not casts:
-        raise DataError(f"input {source.output!r} is not quantized: use --inputs")
-    return casts[0]
-
-
-def random_inputs(graph: Graph, samples: int, seed: int) -> NDArray[np.float32]:
-    """Inputs on a grid four times finer than the first cast's, a quarter beyond its range.
-
-    Args:
-        graph: with one input.
-        samples: how many.
-        seed: of the generator.
-
-    Returns:
-        (samples, *shape) float32: every code, every tie and both kinds of overflow are likely.
-
-    Raises:
-        DataError: the graph has several inputs, or its input is not cast.
-    """
-    fmt = min(input_cast(graph).formats, key=lambda one: one.frac_bits)
-    step = max(fmt.lsb / 4, (fmt.max - fmt.min) * 2.0**-22)
-    margin = (fmt.max - fmt.min) / 4
-    low, high = int((fmt.min - margin) / step), int((fmt.max + margin) / step)
-    shape = graph.inputs[0].shape
-    steps = np.random.default_rng(seed).integers(low, high + 1, (samples, *shape))
-    return (steps * step).astype(np.float32)
+def random_inputs(graph: Graph, samples: int, seed: int) -> Inputs:
+    """Inputs drawn at random, of all inputs; see `qfx_plugin.ir.inputs.random_inputs`."""
+    drawn = draw(graph, samples, seed)
+    return next(iter(drawn.values())) if len(drawn) == 1 else drawn
 
 
 def read_inputs(text: str, graph: Graph, samples: int | None = None) -> Inputs:

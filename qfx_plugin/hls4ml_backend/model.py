@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, VerificationError
+from ..ir import FixedTensor, Graph, interpret
+from ..ir.compare import Tally, tensor_of
+from ..ir.inputs import check_inputs
+from ..ir.ops.base import column
 from . import adapter
 from .config import QFX_SECTION, Model, as_graph, config_from_plan, plan_for
 from .lowering.plan import Plan
@@ -23,6 +27,7 @@ class Hls4mlModel:
     """An HLS project on disk and, after `compile()`, its C simulation.
 
     Attributes:
+        network: the graph that it computes.
         plan: the layers asked for, with their types and the nodes they come from.
         config: hls4ml's configuration.
         graph: hls4ml's own `ModelGraph`, for `build()` and everything else that hls4ml offers.
@@ -30,8 +35,8 @@ class Hls4mlModel:
         inexact: what computes other numbers than the model; empty unless that was accepted.
     """
 
-    def __init__(self, plan: Plan, config: Mapping[str, Any], graph: Any) -> None:
-        self.plan = plan
+    def __init__(self, network: Graph, plan: Plan, config: Mapping[str, Any], graph: Any) -> None:
+        self.network, self.plan = network, plan
         self.config = config
         self.graph = graph
         self.output_dir = Path(config["OutputDir"])
@@ -74,6 +79,60 @@ class Hls4mlModel:
         samples = self._checked(np.asarray(x, dtype=np.float64))
         flat = self._compiled().run(self.plan.flat_input(samples))
         return flat[:, self.plan.output_index]
+
+    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, FixedTensor]:
+        """Run the C simulation, like `qfx_plugin.interpret`.
+
+        Args:
+            inputs: (samples, *input shape) values by name, or one array.
+
+        Raises:
+            DataError: wrong names, shapes or values.
+            VerificationError: a result is no code of the output's type.
+        """
+        return {name: self._codes(name, got) for name, got in self._values(inputs).items()}
+
+    def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> int:
+        """Compare the C simulation with the interpreter; return the number of codes compared.
+
+        Raises:
+            VerificationError: any code differs.
+        """
+        tally = Tally(f"C simulation of {self.network.name!r}")
+        tally.add(interpret(self.network, inputs), self._values(inputs))
+        return tally.require_equal()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was made; plain data."""
+        return {
+            "network": self.network.name,
+            "top": self.config["ProjectName"],
+            "style": self.config["IOType"],
+            "part": self.config["Part"],
+            "clock_period": self.config["ClockPeriod"],
+            "reuse_factors": self.reuse_factors,
+            "layers": {
+                layer.name: {name: str(cast) for name, cast in layer.precision.items()}
+                for layer in self.plan.layers
+            },
+            "inexact": list(self.inexact),
+        }
+
+    def _values(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
+        """The only output's floats, shaped as in the network."""
+        (given,) = check_inputs(self.network, inputs).values()
+        (name,) = self.network.outputs
+        shape = self.network.fixed_type(name).shape
+        return {name: self.predict(given).reshape(len(given), *shape)}
+
+    def _codes(self, name: str, values: NDArray[Any]) -> FixedTensor:
+        kind = self.network.fixed_type(name)
+        scaled = np.ldexp(values, column(kind.frac_bits, len(kind.shape)))
+        codes = scaled.astype(np.int64)
+        if np.any(codes != scaled):
+            raise VerificationError(f"C simulation of {self.network.name!r}: {name!r} is no code")
+        return tensor_of(codes, kind)
 
     def _compiled(self, quick: bool = False) -> CSimulation:
         if self._simulation is None:
@@ -127,7 +186,7 @@ def convert(
     whole = _whole_config(plan, chosen, hls_config, output_dir)
     graph = adapter.build(plan, whole)
     adapter.write(graph)
-    return Hls4mlModel(plan, whole, graph)
+    return Hls4mlModel(ir_graph, plan, whole, graph)
 
 
 def _options(config: Mapping[str, Any]) -> Options:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, VerificationError
 from .exact import FLOAT64_EXACT, magnitude
-from .types import FixedTensor
+from .ops.base import column
+from .types import Codes, FixedTensor, FixedType
 
 Compared: TypeAlias = tuple[NDArray[np.bool_], NDArray[Any]]
 """Where a tensor differs, and what was found in LSBs of what was expected."""
@@ -97,6 +98,13 @@ def compare_codes(expected: FixedTensor, got: FixedTensor | NDArray[Any]) -> Com
     return wrong, scaled
 
 
+def tensor_of(codes: Codes, kind: FixedType) -> FixedTensor:
+    """Codes of a type with its binary points, as the interpreter returns them."""
+    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
+    points = bits.reshape(()) if bits.size == 1 else column(bits, len(kind.shape))
+    return FixedTensor(codes, points)
+
+
 def _compare_integers(expected: FixedTensor, got: FixedTensor) -> Compared:
     """Codes with codes; those of other binary points by their values, in integers."""
     shift = np.asarray(expected.frac_bits) - np.asarray(got.frac_bits)
@@ -111,14 +119,17 @@ def _compare_integers(expected: FixedTensor, got: FixedTensor) -> Compared:
 class Tally:
     """Counts codes part by part, and keeps the first that differ.
 
+    Args:
+        who: is compared; begins every message.
+
     Attributes:
         samples: inputs compared.
         tensors: the counts by tensor.
         first: the first differences of each tensor.
     """
 
-    def __init__(self) -> None:
-        self.samples = 0
+    def __init__(self, who: str = "executor") -> None:
+        self.who, self.samples = who, 0
         self.tensors: dict[str, TensorAgreement] = {}
         self.first: list[Difference] = []
 
@@ -149,7 +160,7 @@ class Tally:
             shape = getattr(getattr(got, "codes", got), "shape", "missing")
             if got is None or shape != wanted.codes.shape:
                 raise VerificationError(
-                    f"output {name!r} must have shape {wanted.codes.shape}, not {shape}"
+                    f"{self.who}: output {name!r} must have shape {wanted.codes.shape}, not {shape}"
                 )
             self.count(name, wanted, compare_codes(wanted, got))
         self.samples += len(next(iter(expected.values())).codes) if expected else 0
@@ -172,20 +183,17 @@ class Tally:
             sample, code = self.samples + where[0], int(expected.codes[where])
             self.first.append(Difference(name, sample, where[1:], code, float(scaled[where])))
 
-    def require_equal(self, who: str) -> int:
+    def require_equal(self) -> int:
         """The number of codes compared.
-
-        Args:
-            who: was compared; begins every message.
 
         Raises:
             VerificationError: a code differs, or none was compared.
         """
         if self.differing:
             raise VerificationError(
-                f"{who} differs from the interpreter in {self.differing} of {self.codes} codes; "
-                f"first: {self.first[0]}"
+                f"{self.who} differs from the interpreter in {self.differing} of {self.codes} "
+                f"codes; first: {self.first[0]}"
             )
         if not self.codes:
-            raise VerificationError(f"{who}: nothing was compared with the interpreter")
+            raise VerificationError(f"{self.who}: nothing was compared with the interpreter")
         return self.codes

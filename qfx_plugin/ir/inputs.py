@@ -1,4 +1,4 @@
-"""A network's inputs as they are given: by name, in order, of any type; checked before use."""
+"""A network's inputs: as they are given, by name, in order, of any type; or drawn at random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, UnsupportedModelError
 from .graph import Graph
-from .ops import Input
+from .ops import Identity, Input, Quantize, Reshape, Transpose
+from .ops.base import column
 
 FLOAT32_INTEGERS = 24
 """Integers of so many bits are floats, all of them."""
@@ -106,3 +107,69 @@ def as_float32(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float
                 f"{array[first]} at {first}"
             )
     return found
+
+
+ENDS = np.array([-4, -2, -1, 0, 1, 2, 4])
+"""Quarters of an LSB beside the ends of a range: inside, on the end, ties, out of range."""
+
+
+def random_inputs(graph: Graph, samples: int, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Inputs that reach every code of the first casts, their ties, and both ends of their ranges.
+
+    One value in two is uniform on a grid four times finer than the cast's, up to a quarter beyond
+    its range; one in four is a tie of two codes; one in four lies at an end of the range, or at
+    most an LSB beside it.
+
+    Args:
+        graph: the network.
+        samples: how many.
+        seed: of the generator.
+
+    Returns:
+        (samples, *shape) float32 for each input, by name.
+
+    Raises:
+        DataError: an input is not cast.
+    """
+    rng = np.random.default_rng(seed)
+    return {op.output: _drawn(op, _first_cast(graph, op), samples, rng) for op in graph.inputs}
+
+
+def _first_cast(graph: Graph, source: Input) -> tuple[Quantize, bool]:
+    """The cast of an input, and whether it has the input's axes.
+
+    Raises:
+        DataError: there is none.
+    """
+    ahead: list[tuple[str, bool]] = [(source.output, True)]
+    while ahead:
+        name, same = ahead.pop(0)
+        for op in graph.consumers(name):
+            if isinstance(op, Quantize):
+                return op, same
+            if isinstance(op, Identity | Reshape | Transpose):
+                ahead.append((op.output, same and isinstance(op, Identity)))
+    raise DataError(f"input {source.output!r} is not quantized: use --inputs")
+
+
+def _drawn(
+    source: Input, cast: tuple[Quantize, bool], samples: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    formats = cast[0].formats
+    if not cast[1]:  # its channels lie on another axis
+        formats = (min(formats, key=lambda one: one.frac_bits),)
+    rank = len(source.shape)
+    least, most, lsb = (
+        column(np.array([getattr(one, key) for one in formats], dtype=np.float64), rank)
+        for key in ("min", "max", "lsb")
+    )
+    size = (samples, *source.shape)
+    # Where a quarter of an LSB is too fine for float32, as fine as that is.
+    step = np.maximum(lsb / 4, (most - least) * 2.0**-22)
+    margin = (most - least) / 4
+    low, high = np.trunc((least - margin) / step), np.trunc((most + margin) / step)
+    grid = rng.integers(low.astype(np.int64), high.astype(np.int64) + 1, size) * step
+    ties = np.floor(grid / lsb) * lsb + lsb / 2
+    ends = np.where(rng.random(size) < 0.5, least, most) + rng.choice(ENDS, size) * step
+    kind = rng.integers(0, 4, size)
+    return np.select([kind == 0, kind == 1], [ties, ends], grid).astype(np.float32)

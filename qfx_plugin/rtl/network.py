@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError, VerificationError
+from ..errors import DataError
 from ..ir import FixedTensor, Graph, interpret
-from ..ir.ops.base import column
+from ..ir.compare import Tally, tensor_of
 from ..simulation import (
     Beats,
     Codes,
@@ -107,7 +107,9 @@ class RtlNetwork:
             for start in range(0, max(batch, 1), CHUNK)
         ]
         return {
-            tensor.name: fixed_tensor(np.concatenate([part[tensor.name] for part in parts]), tensor)
+            tensor.name: tensor_of(
+                np.concatenate([part[tensor.name] for part in parts]), tensor.kind
+            )
             for tensor in self.outputs
         }
 
@@ -117,19 +119,24 @@ class RtlNetwork:
         Raises:
             VerificationError: any code differs.
         """
-        expected = interpret(self.graph, inputs)
-        compared = 0
-        for name, got in self.run(inputs, **options).items():
-            wrong = got.codes != expected[name].codes
-            compared += wrong.size
-            if wrong.any():
-                first = tuple(int(i) for i in np.argwhere(wrong)[0])
-                raise VerificationError(
-                    f"RTL of {self.graph.name!r}: {int(wrong.sum())} of {wrong.size} codes of "
-                    f"{name!r} differ; first at {first}: {got.codes[first]}, the interpreter has "
-                    f"{expected[name].codes[first]}"
-                )
-        return compared
+        tally = Tally(f"RTL of {self.graph.name!r}")
+        tally.add(interpret(self.graph, inputs), self.run(inputs, **options))
+        return tally.require_equal()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was made, and how names and formats map to ports; plain data."""
+        return {
+            "network": self.graph.name,
+            "top": self.name,
+            "style": self.style,
+            "files": sorted(self.files),
+            "latency": self.latency,
+            "interval": self.interval,
+            "inputs": [_port(tensor, self.style) for tensor in self.inputs],
+            "outputs": [_port(tensor, self.style) for tensor in self.outputs],
+            **self.facts,
+        }
 
     def measured_interval(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> float:
         """Clock cycles from one sample's last beat to the next one's, simulated without pauses.
@@ -220,12 +227,17 @@ def samples_of(beats: Codes, shape: tuple[int, ...]) -> Codes:
     return np.ascontiguousarray(flat).reshape(-1, *shape)
 
 
-def fixed_tensor(codes: Codes, tensor: PortTensor) -> FixedTensor:
-    """Codes with the tensor's binary points, as the interpreter returns them."""
-    kind = tensor.kind
-    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
-    rank = len(kind.shape)
-    return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))
+def _port(tensor: PortTensor, style: str) -> dict[str, Any]:
+    lanes = tensor.beat_lanes if style == "streaming" else tensor.lanes
+    return {
+        "tensor": tensor.name,
+        "port": tensor.port,
+        "shape": list(tensor.kind.shape),
+        "frac_bits": [int(bits) for bits in tensor.kind.frac_bits],
+        "bits": lanes.bits,
+        "widths": sorted(set(lanes.widths)),
+        "beats": tensor.beats if style == "streaming" else 1,
+    }
 
 
 def _lasts(batch: int, tensor: PortTensor) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from ..boards import Board
 from ..config import check_name
 from ..errors import OptionError, TargetError
 from ..ir import Graph, Weighted
+from ..ir.inputs import random_inputs
 from ..ir.passes import apply
 from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
@@ -23,7 +24,6 @@ from .network import RtlNetwork
 from .options import RtlOptions
 from .ports import hardware_ops, hardware_ports
 from .stream.fit import fit_report
-from .vectors import random_inputs
 
 UNROLLED_TERMS = 6_000
 """Above so many products in one sample, style "auto" streams. At 8 bits a product takes about ten
@@ -145,12 +145,10 @@ def products(graph: Graph) -> int:
 
 
 def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -> dict[str, Any]:
-    """The report: what was made, and how names and formats map to ports."""
+    """The report of a network with its options, and what the device says to it."""
     return {
         "version": 1,
-        "network": network.graph.name,
-        "top": network.name,
-        "style": network.style,
+        **network.report,
         "options": {
             "name": options.name,
             "style": options.style,
@@ -158,27 +156,8 @@ def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -
             "fold": dict(options.folds),
             "fold_above": options.fold_above,
         },
-        "files": sorted(network.files),
-        "latency": network.latency,
-        "interval": network.interval,
         "products": products(network.graph),
         "fit": fit_report(network, board),
-        "inputs": [_port(tensor, network.style) for tensor in network.inputs],
-        "outputs": [_port(tensor, network.style) for tensor in network.outputs],
-        **network.facts,
-    }
-
-
-def _port(tensor: Any, style: str) -> dict[str, Any]:
-    lanes = tensor.beat_lanes if style == "streaming" else tensor.lanes
-    return {
-        "tensor": tensor.name,
-        "port": tensor.port,
-        "shape": list(tensor.kind.shape),
-        "frac_bits": [int(bits) for bits in tensor.kind.frac_bits],
-        "bits": lanes.bits,
-        "widths": sorted(set(lanes.widths)),
-        "beats": tensor.beats if style == "streaming" else 1,
     }
 
 

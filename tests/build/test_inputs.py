@@ -16,7 +16,6 @@ from qfx_plugin.build.inputs import load_inputs, random_inputs, read_inputs
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.workspace import digests
 from qfx_plugin.cli import main
-from qfx_plugin.errors import DataError
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from tests.build.fake_pynq import run_on_board
@@ -148,9 +147,10 @@ def test_from_does_a_step_again(two, capsys):
         assert json.loads(capsys.readouterr().out)["steps"][0]["status"] == status
 
 
-def test_without_inputs_several_are_refused(two):
-    with pytest.raises(DataError, match="^2 inputs cannot be drawn at random: use --inputs$"):
-        build("two.onnx", out="out", target="rtl", until="import")
+def test_without_inputs_several_are_drawn(two):
+    build("two.onnx", out="out", target="rtl", until="import", samples=9)
+    drawn = load_inputs(Path("out") / "import")
+    assert {name: array.shape for name, array in drawn.items()} == {"x": (9, 4), "y": (9, 2)}
 
 
 @pytest.mark.slow

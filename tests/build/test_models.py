@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,7 +13,7 @@ from brevitas_quantizers import calibrate
 from qfx_plugin import interpret, load_qonnx
 from qfx_plugin.build import Manifest, build
 from qfx_plugin.build.inputs import random_inputs
-from qfx_plugin.errors import DataError, ModelFileError, OptionError
+from qfx_plugin.errors import ModelFileError, OptionError
 from tests.build import toy_target
 from tests.cli.test_export import network
 from tests.qonnx_models import cnn, mlp
@@ -77,13 +76,6 @@ def test_a_damaged_file_is_refused_before_the_folder_is_touched(tmp_path):
     with pytest.raises(ModelFileError, match=r"m\.onnx"):
         import_only(tmp_path / "m.onnx", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_several_inputs_cannot_be_drawn():
-    graph = load_qonnx(mlp())
-    two = replace(graph, ops=(graph.inputs[0], *graph.ops))
-    with pytest.raises(DataError, match="2 inputs cannot be drawn at random"):
-        random_inputs(two, 1, seed=0)
 
 
 def test_a_build_can_be_built_from_its_own_folder(tmp_path, monkeypatch):

@@ -13,9 +13,9 @@ import pytest
 import qfx_plugin.verify
 from qfx_plugin.build.inputs import random_inputs
 from qfx_plugin.cli import main
-from qfx_plugin.errors import DataError
 from qfx_plugin.qonnx_import import load_qonnx
-from tests.qonnx_models import concat, mlp
+from tests.build.test_inputs import two_inputs
+from tests.qonnx_models import mlp
 
 
 @pytest.fixture
@@ -131,12 +131,12 @@ def test_random_inputs_reach_ties_and_overflow():
     np.testing.assert_array_equal(x, random_inputs(graph, 4000, seed=1))
 
 
-def test_random_inputs_of_a_network_with_several(monkeypatch):
-    graph = load_qonnx(concat())
-    two = replace(graph, ops=(graph.inputs[0], *graph.ops))
-    with pytest.raises(DataError) as error:
-        random_inputs(two, 1, seed=0)
-    assert str(error.value) == "2 inputs cannot be drawn at random: use --inputs"
+def test_random_inputs_of_a_network_with_several(tmp_path, capsys):
+    onnx.save(two_inputs(), str(tmp_path / "two.onnx"))
+    drawn = random_inputs(load_qonnx(tmp_path / "two.onnx"), 7, seed=0)
+    assert {name: len(array) for name, array in drawn.items()} == {"x": 7, "y": 7}
+    command = ["verify", str(tmp_path / "two.onnx"), "--samples", "7", "--executors", "qonnx"]
+    assert main(command) == 0
 
 
 def test_each_executor_is_a_stage_with_its_time(model, capsys):

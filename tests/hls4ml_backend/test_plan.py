@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+from qfx_plugin.errors import VerificationError
 from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
 from qfx_plugin.hls4ml_backend.lowering.naming import Namer
-from qfx_plugin.ir import Graph, Input, Linear, Quantize, Weight
+from qfx_plugin.ir import Graph, Input, Linear, Quantize, Weight, interpret
+from qfx_plugin.ir.inputs import random_inputs
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
 
@@ -115,3 +118,24 @@ def test_importing_the_backend_does_not_import_hls4ml() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+def test_the_result_runs_checks_and_reports(tmp_path: Path) -> None:
+    """As RTL's does: tensors by name, equal to the interpreter's."""
+    model = models.mlp((4, 5, 3), 6)
+    graph = load_qonnx(model)
+    converted = convert(model, tmp_path, strategy="latency").compile(quick=True)
+    x = random_inputs(graph, 30, seed=1)
+    found, expected = converted.run(x), interpret(graph, x)
+    assert found == expected and converted.check(x) == converted.check(x["x"]) == 30 * 3
+    report = converted.report
+    assert json.loads(json.dumps(report)) == report
+    assert (report["style"], report["part"]) == ("io_parallel", "xczu3eg-sbva484-1-i")
+    assert report["inexact"] == [] and "fc1_acc_node" in report["layers"]
+    values = converted.predict(x["x"])
+    converted.predict = lambda given: values + 2.0**-20  # type: ignore[method-assign]
+    text = r"^C simulation of 'qfx_test' differs from the interpreter in 90 of 90 codes; first: sam"
+    with pytest.raises(VerificationError, match=text):
+        converted.check(x)
+    with pytest.raises(VerificationError, match="^C simulation of 'qfx_test': 'logits' is no code"):
+        converted.run(x)

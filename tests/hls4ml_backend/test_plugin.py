@@ -132,7 +132,7 @@ def test_model_proto_without_configuration(tmp_path):
     project = convert(model, tmp_path)
     project.compile()
     np.testing.assert_array_equal(project.predict(x), expected(model, x))
-    assert project.config.config["ClockPeriod"] == 5.0
+    assert project.config.config["ClockPeriod"] == 10.0
 
 
 def test_other_backends_keep_hls4mls_own_parser(tmp_path):

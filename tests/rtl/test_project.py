@@ -112,7 +112,7 @@ def test_a_difference_is_shown(rng):
     other = Linear("fc", ("q",), "y", weight(codes, 3), None)
     changed = Graph((*network.graph.ops[:-1], other), ("y",), "hand")
     object.__setattr__(network, "graph", changed)
-    text = r"RTL of 'hand': \d+ of 400 codes of 'y' differ; first at \(\d+, 2\)"
+    text = r"RTL of 'hand' differs from the interpreter in \d+ of 400 codes; first: sample \d+, y\["
     with pytest.raises(VerificationError, match=text):
         network.check(rng.uniform(-9, 9, size=(100, 6)))
 

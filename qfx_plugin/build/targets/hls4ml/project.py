@@ -72,7 +72,7 @@ def simulate(context: StepContext) -> Facts:
         values = np.asarray(model.predict(inputs[start : start + CHUNK]))
         codes = np.ldexp(values.reshape(len(values), *output["shape"]), points)
         wanted = expected[start : start + CHUNK]
-        comparison.add({output["name"]: codes}, {output["name"]: wanted})
+        comparison.add_codes({output["name"]: codes}, {output["name"]: wanted})
         context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples")
     entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")

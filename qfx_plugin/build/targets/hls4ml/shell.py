@@ -223,7 +223,7 @@ def _drive(context: StepContext, description: Description, objects: Sequence[Pat
         codes = accelerator.run(inputs, codes=True)
     comparison = Comparison("driver and AXI-Stream top, C++", context.log)
     name = description.outputs[0].name
-    comparison.add({name: codes}, {name: expected})
+    comparison.add_codes({name: codes}, {name: expected})
     context.progress(4, 4, "driver")
     return comparison.entry()
 

@@ -85,7 +85,7 @@ def _simulate(context: StepContext, shell: Shell) -> tuple[dict[str, Any], dict[
     for pauses in (PAUSES, 0.0):
         codes, figures = _run(context, shell, inputs, pauses)
         comparison = Comparison("driver and AXI shell, simulated", context.log)
-        comparison.add(codes, wanted)
+        comparison.add_codes(codes, wanted)
         entries.append(comparison.entry())
     entry = entries[0] | {"compared": sum(one["compared"] for one in entries)}
     return entry, _pace(figures, context.options.clock_mhz)

@@ -98,7 +98,7 @@ def simulate(context: StepContext) -> Facts:
         part = slice(start, start + CHUNK)
         found = network.run(part_of(inputs, part), **_pauses(network.style))
         codes = {name: tensor.codes for name, tensor in found.items()}
-        comparison.add(codes, {name: wanted[part] for name, wanted in expected.items()})
+        comparison.add_codes(codes, {name: wanted[part] for name, wanted in expected.items()})
         context.progress(min(start + CHUNK, samples), samples, "samples")
     entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
