@@ -180,7 +180,7 @@ def _start_library() -> None:
     if importlib.util.find_spec("finn.xsi"):
         xsi = importlib.import_module("finn.xsi")
         if "SimEngine" not in vars(xsi) and vivado() is None:
-            xsi.SimEngine = _NoSimulator
+            vars(xsi)["SimEngine"] = _NoSimulator
     importlib.import_module("finn.custom_op.fpgadataflow")
 
 
@@ -188,7 +188,7 @@ def _reach_workers(name: str) -> None:
     """Let processes that a module of FINN or qonnx starts know our operations, spawned or not."""
     loaded = importlib.import_module(name)
     if getattr(loaded, "mp", None) is multiprocessing:
-        loaded.mp = _Workers()
+        vars(loaded)["mp"] = _Workers()
 
 
 class _Workers:

@@ -144,7 +144,7 @@ def _is_specialised(node: onnx.NodeProto) -> bool:
 
 
 def _codes(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    codes = np.rint(array)
+    codes: NDArray[Any] = np.rint(array)
     if not np.array_equal(codes, array):
         raise VerificationError(f"output {name!r} holds {array[codes != array][0]}, no integer")
     return codes.astype(np.int64)

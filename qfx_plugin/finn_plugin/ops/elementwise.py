@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .rtl import Instance
 
 
-class ElementwiseOp(HWCustomOp, CountedUnit):
+class ElementwiseOp(HWCustomOp, CountedUnit):  # type: ignore[misc]  # FINN has no types
     """Streams of PE channels in, streams of PE channels out, one group per cycle."""
 
     attributes: ClassVar[dict[str, tuple[Any, ...]]] = {
@@ -134,7 +134,7 @@ class ElementwiseOp(HWCustomOp, CountedUnit):
             ValueError: it holds none.
         """
         name = self.onnx_node.input[index]
-        values = np.rint(context[name])
+        values: NDArray[Any] = np.rint(context[name])
         if not np.array_equal(values, context[name]):
             raise ValueError(f"{self.onnx_node.name}: tensor {name!r} must hold integers")
         return values.astype(np.int64).reshape(self.get_normal_input_shape(index))

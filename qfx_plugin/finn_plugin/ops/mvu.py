@@ -60,7 +60,7 @@ class QFXMVU(ElementwiseOp):
 
     def get_exp_cycles(self) -> int:
         """Vectors times the steps of one."""
-        steps = self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
+        steps = int(self.get_nodeattr("MW") // self.get_nodeattr("SIMD"))
         return prod(self.get_folded_output_shape()[:-1]) * steps
 
     def get_op_and_param_counts(self) -> dict[str, int]:
@@ -157,10 +157,5 @@ class QFXMVU(ElementwiseOp):
 def least_digits(weight: NDArray[np.int64]) -> int:
     """The smallest K with which all weights are K-hot: nonzero digits in non-adjacent form."""
     magnitude = np.abs(weight)
-    return int(_ones(magnitude ^ (3 * magnitude)).max()) or 1
-
-
-def _ones(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bits that are set."""
-    bits = np.arange(63)
-    return ((values[..., np.newaxis] >> bits) & 1).sum(axis=-1)
+    digits = ((magnitude ^ (3 * magnitude))[..., np.newaxis] >> np.arange(63)) & 1
+    return int(digits.sum(axis=-1).max()) or 1

@@ -83,7 +83,7 @@ class QFXRequant(ElementwiseOp):
         columns = zip(self.get_nodeattr("mult"), self.get_nodeattr("offset"), strict=True)
         sums = [m * end + o for m, o in columns for end in ends]
         largest = max(abs(value) for value in (*ends, *sums, *self.get_nodeattr("mult")))
-        return max(largest.bit_length() + 2, self.get_nodeattr("shift") + 2)
+        return int(max(largest.bit_length(), self.get_nodeattr("shift"))) + 2
 
     def mult_bits(self) -> int:
         """Bits of a signed word that holds every multiplier."""

@@ -67,7 +67,7 @@ def rtl_form(kind: type[ElementwiseOp]) -> type[ElementwiseOp]:
     return type(f"{kind.__name__}_rtl", (RTLOp, kind), text)
 
 
-class RTLOp(ElementwiseOp, RTLBackend):
+class RTLOp(ElementwiseOp, RTLBackend):  # type: ignore[misc]  # FINN has no types
     """What the RTL forms add: code generation, file list, simulation."""
 
     attributes: ClassVar[dict[str, tuple[Any, ...]]] = {"memories": ("s", False, "")}
@@ -75,7 +75,7 @@ class RTLOp(ElementwiseOp, RTLBackend):
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """Those of the operation and of FINN's RTL back end."""
-        return super().get_nodeattr_types() | RTLBackend.get_nodeattr_types(self)
+        return {**super().get_nodeattr_types(), **RTLBackend.get_nodeattr_types(self)}
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """In Python or as RTL simulation."""
