@@ -13,9 +13,11 @@ import pytest
 from onnx import helper
 
 from brevitas_quantizers import export_qonnx
+from qfx_plugin import finn_plugin, hls4ml_backend
 from qfx_plugin.errors import UnsupportedModelError
-from qfx_plugin.ir import Conv, Transpose, interpret
+from qfx_plugin.ir import Conv, Transpose, interpret, passes
 from qfx_plugin.qonnx_import import load_qonnx
+from qfx_plugin.rtl.stream.stages import PASSES, cut
 from qfx_plugin.verify import verify
 from tests import qonnx_models as models
 from tests.nn.networks import batch, trained
@@ -105,6 +107,18 @@ def test_channels_last_files_are_the_same_network(name):
     assert (interpret(graph, given)[output].values == expected.values).all()
     result = verify(variant, given, executors=["qonnx"])
     assert result.raise_if_different(required=["qonnx"])["qonnx"].codes > 1000
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("input_too", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_target_takes_channels_last_files(name, input_too):
+    make, _ = NETWORKS[name]
+    graph = load_qonnx(channels_last(complete(make()), input_too))
+    for io_type in ("io_parallel", "io_stream"):
+        assert hls4ml_backend.lower(graph, io_type=io_type).input_shape == graph.inputs[0].shape
+    assert finn_plugin.lower(graph).contract.inputs[0].source_shape == graph.inputs[0].shape
+    assert cut(passes.apply(graph, *PASSES))
 
 
 @pytest.mark.filterwarnings("ignore")
