@@ -1,15 +1,15 @@
 """Boards as data: adding one is adding one file. See `docs/boards.md`."""
 
-from .board import Board, Clock, Control, Port, Processor, Resources
+from .board import Board, BoardResources, Clock, Control, Processor, ProcessorPort
 from .load import list_boards, load_board
 
 __all__ = [
     "Board",
     "Clock",
     "Control",
-    "Port",
+    "ProcessorPort",
     "Processor",
-    "Resources",
+    "BoardResources",
     "list_boards",
     "load_board",
 ]

@@ -14,7 +14,7 @@ BUS_WIDTHS = (32, 64, 128)
 
 
 @dataclass(frozen=True)
-class Resources:
+class BoardResources:
     """What the programmable logic holds, in pieces.
 
     Attributes:
@@ -105,7 +105,7 @@ class Processor:
 
 
 @dataclass(frozen=True)
-class Port:
+class ProcessorPort:
     """An AXI port between processor and logic.
 
     Attributes:
@@ -124,7 +124,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Control(Port):
+class Control(ProcessorPort):
     """The port through which the processor reaches registers.
 
     Attributes:
@@ -162,11 +162,11 @@ class Board:
     family: str = setting(choices=FAMILIES)
     part: str = setting()
     board_part: str = setting()
-    resources: Resources = field()
+    resources: BoardResources = field()
     clock: Clock = field()
     ps: Processor = field()
     control: Control = field()
-    memory_ports: tuple[Port, ...] = field()
+    memory_ports: tuple[ProcessorPort, ...] = field()
     aliases: tuple[str, ...] = setting(())
     notes: str = setting("")
 
@@ -213,7 +213,7 @@ class Board:
         return self
 
 
-def _numbered(ports: tuple[Port, ...]) -> list[tuple[str, Port]]:
+def _numbered(ports: tuple[ProcessorPort, ...]) -> list[tuple[str, ProcessorPort]]:
     return [(f"memory_ports[{index}]", port) for index, port in enumerate(ports)]
 
 

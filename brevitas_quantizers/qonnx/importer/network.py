@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
+from brevitas_quantizers.fixed_point.errors import one_line
 from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
 
 from .layers import Layers
@@ -318,8 +319,7 @@ def refusing(node: Node) -> Any:
     except ModelImportError:
         raise
     except _HOST_ERRORS as error:
-        cause = str(error).strip().partition("\n")[0]
-        raise node.refuse(f"cannot be built: {cause}") from None
+        raise node.refuse(f"cannot be built: {one_line(error)}") from None
 
 
 def _ranks(nodes: list[Node]) -> dict[int, int]:
