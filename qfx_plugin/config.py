@@ -276,6 +276,8 @@ def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
+        if isinstance(value, kind):  # type: ignore[arg-type]
+            return value
         if not isinstance(value, Mapping):
             raise OptionError(f"{where} must be a table, not {shown(value)}")
         return read(kind, value, where)  # type: ignore[arg-type]
