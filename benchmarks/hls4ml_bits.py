@@ -20,6 +20,7 @@ from hls4ml_networks import NETWORKS, export
 
 from qfx_plugin.hls4ml_backend.adapter import silent
 from qfx_plugin.ir import interpret
+from qfx_plugin.ir.compare import compare_codes
 from qfx_plugin.qonnx_import import load_qonnx
 
 AS_ARRAYS = ("mlp",)
@@ -44,7 +45,7 @@ def compare(name: str, k: int | None, io_type: str, samples: int) -> dict[str, A
         compiled = time.perf_counter()
         y = model.predict(case.x).reshape(expected.codes.shape)
         end = time.perf_counter()
-    differing = np.ldexp(y.astype(np.float64), expected.frac_bits) != expected.codes
+    differing, _ = compare_codes(expected, y)
     return {
         "network": name,
         "weights": "dense" if k is None else f"K={k}",

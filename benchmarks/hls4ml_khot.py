@@ -22,6 +22,7 @@ from hls4ml_networks import export
 from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
 from qfx_plugin.hls4ml_backend.strategies import choose
 from qfx_plugin.ir import Graph, interpret
+from qfx_plugin.ir.compare import compare_codes
 from qfx_plugin.qonnx_import import load_qonnx
 
 CASES = (
@@ -57,7 +58,7 @@ def measure(graph: Graph, x: Any, folder: Path, options: dict[str, Any]) -> dict
     compiled = time.perf_counter()
     y = converted.predict(x)
     end = time.perf_counter()
-    differing = np.ldexp(y, expected.frac_bits) != expected.codes
+    differing, _ = compare_codes(expected, y)
     return {
         "codes": int(expected.codes.size),
         "different": int(np.count_nonzero(differing)),

@@ -26,6 +26,7 @@ from common import environment, parser, print_table, write_results
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from qfx_plugin.errors import one_line
 from qfx_plugin.hls4ml_backend.adapter import silent
 from qfx_plugin.hls4ml_backend.simulation import csim
 from qfx_plugin.ir import interpret
@@ -147,8 +148,7 @@ def run(case: str, backend: str, wide: bool, samples: int, answer: Any) -> None:
             csim.probe(Path(library), "myproject_double", x[0].size, expected[0].size)
             y = csim.run_library(library, "myproject", given.reshape(len(x), -1), expected[0].size)
     except Exception as error:  # noqa: BLE001 -- whatever hls4ml raises is the result
-        text = str(error).strip().partition("\n")[0]
-        answer.put(f"{type(error).__name__}: {text}"[:90])
+        answer.put(one_line(error, typed=True)[:90])
         return
     different = int(np.count_nonzero(y.reshape(expected.shape) != expected))
     answer.put("equal" if not different else f"{different} of {expected.size} differ")

@@ -27,7 +27,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, dataclass_transform
 
-from .errors import DataError, OptionError
+from .errors import DataError, OptionError, one_line
 from .files import write_file
 
 T = TypeVar("T")
@@ -113,13 +113,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         table = _parse(path.read_text(encoding="utf-8-sig"), path.suffix)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from error
     except RecursionError as error:
         raise DataError(
             f"{path}: is not valid {path.suffix[1:].upper()}: it is nested too deeply"
         ) from error
     except ValueError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error, whole=True)
         raise DataError(f"{path}: is not valid {path.suffix[1:].upper()}: {reason}") from error
     if not isinstance(table, dict):
         raise DataError(f"{path}: must hold a table of names and values, not {shown(table)}")
@@ -276,6 +276,8 @@ def _checked(kind: Any, field: dataclasses.Field[Any], value: Any, where: str) -
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
+        if isinstance(value, kind):  # type: ignore[arg-type]
+            return value
         if not isinstance(value, Mapping):
             raise OptionError(f"{where} must be a table, not {shown(value)}")
         return read(kind, value, where)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from brevitas_quantizers.fixed_point.errors import (
     QfxError,
     QfxWarning,
     UnsupportedModelError,
+    one_line,
 )
 
 __all__ = [
@@ -34,8 +35,6 @@ __all__ = [
     "one_line",
 ]
 
-REASON_LENGTH = 300
-
 
 class TargetError(QfxError, ValueError):
     """A model or option that the chosen target (hls4ml, FINN, RTL) cannot represent exactly."""
@@ -55,10 +54,3 @@ class PluginError(QfxError, RuntimeError):
 
 class PluginWarning(QfxWarning):
     """A target or executor of another distribution that is left out."""
-
-
-def one_line(error: BaseException | str) -> str:
-    """What an error says, in one line: its first that is not empty; with its type if not ours."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    is_plain = bool(lines) and isinstance(error, QfxError | str)
-    return ": ".join([*([] if is_plain else [type(error).__name__]), *lines[:1]])[:REASON_LENGTH]

@@ -74,7 +74,7 @@ class Register(Mapping[str, T], Generic[T]):
         except (Exception, SystemExit) as error:
             if point.dist is None:
                 raise
-            text = f"{self._who(point)} cannot be used: {one_line(error)}"
+            text = f"{self._who(point)} cannot be used: {one_line(error, typed=True)}"
             raise PluginError(text) from error
 
     def __iter__(self) -> Iterator[str]:

@@ -209,7 +209,7 @@ class _Trial:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - panics of native code are no Exception
-            self.failed = one_line(error)
+            self.failed = one_line(error, typed=True)
             return None
 
     def _checked(self, name: str, got: Any, samples: int) -> Found:

@@ -19,6 +19,7 @@ from qfx_plugin.config import as_table, options, setting
 from qfx_plugin.errors import OptionError
 from qfx_plugin.hls4ml_backend.options import Options
 from qfx_plugin.qonnx_import import load_qonnx
+from qfx_plugin.rtl.graph.kernel import GraphOptions
 from qfx_plugin.rtl.options import RtlOptions
 from qfx_plugin.rtl.project import build_network
 from qfx_plugin.verify import verify
@@ -138,6 +139,15 @@ def test_options_by_name_are_those_of_the_object(tmp_path):
     assert whole.files == named.files
     with pytest.raises(OptionError, match="^options must hold style, not stand beside it$"):
         qfx_plugin.compile_rtl(GRAPH, tmp_path, options=RtlOptions(), style="streaming")
+
+
+def test_adder_graphs_are_pipelined_by_numbers_or_by_an_object():
+    assert RtlOptions(adders_per_stage=2, effort=1).adder_graph == GraphOptions(None, 2.0, 1)
+    flat = GraphOptions(latency=0, adders_per_stage=None)
+    assert RtlOptions(graph=flat).adder_graph is flat
+    assert RtlOptions().adder_graph == GraphOptions()
+    with pytest.raises(OptionError, match="^graph must be a table, not 3$"):
+        RtlOptions(graph=3)
 
 
 def test_a_class_of_options_is_a_dataclass():

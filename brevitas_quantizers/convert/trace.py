@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from brevitas_quantizers.fixed_point import ConversionError, DataError
+from brevitas_quantizers.fixed_point.errors import one_line
 
 from .errors import raise_site
 from .kinds import HANDLED, base_type
@@ -92,7 +93,7 @@ def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
         graph = _Tracer(constants).trace(root)
     except Exception as error:  # whatever a user's forward() raises when it is given proxies
         site = raise_site(error.__traceback__)
-        cause = str(error).strip().partition("\n")[0] or type(error).__name__
+        cause = one_line(error)
         raise ConversionError(
             f"{who}: torch.fx cannot follow forward{f' at {site}' if site else ''}: {cause}; it "
             "must run the same operations for every input, and decide by shapes before, in "

@@ -49,3 +49,22 @@ class UnsupportedModelError(ModelImportError):
 
 class QfxWarning(UserWarning):
     """Something that the user asked for has changed numbers, or could not be kept."""
+
+
+REASON_LENGTH = 300
+
+
+def one_line(error: BaseException, *, whole: bool = False, typed: bool = False) -> str:
+    """What an error says, in one line: its first that is not empty, or its type's name.
+
+    Args:
+        error: anybody's; of the system's, only what went wrong.
+        whole: all of its lines as one.
+        typed: its type's name first, unless it is an error of ours.
+    """
+    said = str(getattr(error, "strerror", None) or error)
+    text = " ".join(said.split()) if whole else next(iter(said.strip().splitlines()), "").strip()
+    named = not text or (typed and not isinstance(error, QfxError))
+    return ": ".join([*([type(error).__name__] if named else []), *filter(None, [text])])[
+        :REASON_LENGTH
+    ]

@@ -1,6 +1,6 @@
 """Boards as data: adding one is adding one file. See `docs/boards.md`."""
 
-from .board import Board, Clock, Control, DeviceResources, Port, Processor
+from .board import Board, Clock, Control, DeviceResources, Processor, ProcessorPort
 from .load import list_boards, load_board
 
 __all__ = [
@@ -8,8 +8,8 @@ __all__ = [
     "Clock",
     "Control",
     "DeviceResources",
-    "Port",
     "Processor",
+    "ProcessorPort",
     "list_boards",
     "load_board",
 ]

@@ -117,7 +117,7 @@ class Processor:
 
 
 @dataclass(frozen=True)
-class Port:
+class ProcessorPort:
     """An AXI port between processor and logic.
 
     Attributes:
@@ -136,7 +136,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Control(Port):
+class Control(ProcessorPort):
     """The port through which the processor reaches registers.
 
     Attributes:
@@ -178,7 +178,7 @@ class Board:
     clock: Clock = field()
     ps: Processor = field()
     control: Control = field()
-    memory_ports: tuple[Port, ...] = field()
+    memory_ports: tuple[ProcessorPort, ...] = field()
     aliases: tuple[str, ...] = setting(())
     notes: str = setting("")
 
@@ -225,7 +225,7 @@ class Board:
         return self
 
 
-def _numbered(ports: tuple[Port, ...]) -> list[tuple[str, Port]]:
+def _numbered(ports: tuple[ProcessorPort, ...]) -> list[tuple[str, ProcessorPort]]:
     return [(f"memory_ports[{index}]", port) for index, port in enumerate(ports)]
 
 

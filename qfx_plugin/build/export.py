@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, one_line
 from ..files import write_file
 
 
@@ -40,7 +40,7 @@ def export_state(
         try:
             model.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error, whole=True)
             raise DataError(f"{weights}: do not fit the model: {reason}") from error
     exported = export_qonnx(model, args=torch.zeros(1, *input_shape), target=target)
     return write_file(out, exported.SerializeToString())
@@ -50,7 +50,6 @@ def _read(torch: Any, path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path}: holds no plain weights: {reason}") from error
+        raise DataError(f"{path}: holds no plain weights: {one_line(error)}") from error

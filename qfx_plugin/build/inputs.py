@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, one_line
 from ..ir import Graph
 from ..ir.inputs import as_float32, check_inputs
 from ..ir.inputs import random_inputs as draw
@@ -95,7 +95,7 @@ def _read(path: Path) -> NDArray[Any] | Mapping[str, NDArray[Any]]:
                 loaded = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError,
             RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = one_line(error, whole=True)
         raise DataError(f"{path}: not a readable {kind} file: {reason}") from error
     if isinstance(loaded, dict) and list(loaded) == ["arr_0"]:  # without a name
         loaded = loaded["arr_0"]

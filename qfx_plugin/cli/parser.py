@@ -37,5 +37,5 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands, common)
-    parser.set_defaults(whole=parser)  # for `completion`
+    commands.choices["completion"].set_defaults(whole=parser)
     return parser

@@ -12,7 +12,7 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, FormatError, ModeError
 
-from .errors import DescriptionError
+from .errors import DescriptionError, one_line
 from .layout import SLOTS, Layout
 
 VERSION = 3
@@ -126,8 +126,7 @@ class Description:
         try:
             table = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-            raise DescriptionError(f"{path}: cannot be read: {reason}") from error
+            raise DescriptionError(f"{path}: cannot be read: {one_line(error)}") from error
         return cls.parse(table, str(path))
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brevitas_quantizers.fixed_point.errors import DataError, QfxError
+from brevitas_quantizers.fixed_point.errors import DataError, QfxError, one_line
 
 __all__ = [
     "AcceleratorError",
@@ -12,6 +12,7 @@ __all__ = [
     "NoPowerSensor",
     "QfxError",
     "WrongBitstreamError",
+    "one_line",
 ]
 
 

@@ -25,14 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import QfxError, TargetError, ToolMissingError
+from ..errors import QfxError, TargetError, ToolMissingError, one_line
 
 FINN_PLUS = "finn-plus"
 UPSTREAM = "finn"
 CHECKED = "finn-plus 1.6.1"
-
-LONGEST_TEXT = 300
-"""Characters that are told of an error of FINN's."""
 
 _NO_VIVADO = "/none/Vivado/2024.2"
 _started: list[str] = []
@@ -148,8 +145,8 @@ def guarded(what: str) -> Iterator[None]:
     except QfxError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:LONGEST_TEXT]
-        raise TargetError(f"{what}: FINN fails with {type(error).__name__}: {text}") from error
+        reason = one_line(error, whole=True, typed=True)
+        raise TargetError(f"{what}: FINN fails with {reason}") from error
 
 
 def vivado() -> Path | None:

@@ -16,7 +16,7 @@ from .lowering.lower import lower
 from .lowering.plan import Plan
 from .options import Options, check_choice, options_of
 from .overrides import text
-from .rate import Folding, fold
+from .rate import Reuse, fold
 from .strategies import choose
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _other_choices(entry: Mapping[str, Any], model: Mapping[str, Any]) -> dict[s
 
 
 def _layer_names(
-    plan: Plan, foldings: Mapping[str, Folding], options: Options
+    plan: Plan, foldings: Mapping[str, Reuse], options: Options
 ) -> dict[str, dict[str, Any]]:
     names: dict[str, dict[str, Any]] = {}
     for layer in plan.layers:

@@ -23,7 +23,7 @@ WEIGHTED = ("Dense", "Conv2D", "DepthwiseConv2D")
 
 
 @dataclass(frozen=True)
-class Folding:
+class Reuse:
     """How a layer shares its multipliers.
 
     Attributes:
@@ -40,7 +40,7 @@ class Folding:
         return self.pixels * self.reuse_factor
 
 
-def fold(plan: Plan, options: Options) -> dict[str, Folding]:
+def fold(plan: Plan, options: Options) -> dict[str, Reuse]:
     """A folding for each layer with multipliers, by name.
 
     Raises:
@@ -59,7 +59,7 @@ def fold(plan: Plan, options: Options) -> dict[str, Folding]:
             if budget is None and options.strategy in ("auto", "latency"):
                 factors = [*factors, wanted]
             fitting = [factor for factor in factors if factor <= wanted]
-            foldings[layer.name] = Folding(pixels, max(fitting, default=1))
+            foldings[layer.name] = Reuse(pixels, max(fitting, default=1))
     return foldings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, one_line
 from .config import QFX_SECTION
 
 _COLUMNS = ("layer", "result", "weight", "bias", "accumulator", "strategy", "reuse", "cycles")
@@ -49,7 +49,7 @@ def load_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        cause = str(error).strip().splitlines()[0]
+        cause = one_line(error)
         raise DataError(f"{path}: cannot be read as a configuration: {cause}") from error
     if not isinstance(config, dict) or not isinstance(config.get("Model"), dict):
         raise DataError(f"{path}: a configuration must have a section 'Model'")

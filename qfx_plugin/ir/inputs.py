@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, UnsupportedModelError
+from ..errors import DataError, UnsupportedModelError, one_line
 from .graph import Graph
 from .ops import Identity, Input, Quantize, Reshape, Transpose
 from .ops.base import column
@@ -55,8 +55,7 @@ def as_array(given: Any) -> NDArray[Any]:
     try:
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"inputs must be arrays of numbers: {reason}") from error
+        raise DataError(f"inputs must be arrays of numbers: {one_line(error)}") from error
 
 
 def _in_order(graph: Graph, inputs: Any) -> list[Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from brevitas_quantizers.fixed_point.limits import MAX_FRAC_BITS
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, one_line
 from .graph import Graph
 from .ops import OPERATIONS, Op
 from .types import Weight
@@ -75,8 +75,7 @@ def _parse(text: str) -> dict[str, Any]:
     except ModelFileError:
         raise
     except (ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelFileError(f"JSON form: is no JSON, or is damaged: {reason}") from None
+        raise ModelFileError(f"JSON form: is no JSON, or is damaged: {one_line(error)}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelFileError(f"JSON form: 'format' must be {FORMAT!r}")
     version = document.get("version")

@@ -14,6 +14,7 @@ import numpy as np
 from qfx_plugin.errors import QfxError
 from qfx_plugin.hls4ml_backend import convert
 from qfx_plugin.ir import interpret
+from qfx_plugin.ir.compare import compare_codes
 from tests.random_networks import HLS4ML, RandomNetwork, random_network
 
 NETWORKS = 300
@@ -73,8 +74,8 @@ def compare(index: int, folder: Path) -> Comparison:
         project = convert(graph, folder, **{"strategy": "latency"} | options)
     except QfxError as error:
         return Comparison(index, network, options, len(graph.ops), refused=str(error))
-    found = np.ldexp(project.compile(quick=True).predict(x), expected.frac_bits)
-    wrong = np.argwhere(found != expected.codes)
+    differing, found = compare_codes(expected, project.compile(quick=True).predict(x))
+    wrong = np.argwhere(differing)
     first = tuple(
         f"{tuple(map(int, place))}: interpreter {expected.codes[tuple(place)]}, C simulation "
         f"{found[tuple(place)]:g}; input {x[place[0]].ravel()[:8]} ..."

@@ -11,6 +11,7 @@ import onnx
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
+<<<<<<< HEAD:brevitas_quantizers/qonnx/importer/builder.py
 from brevitas_quantizers.onnx_files import (
     FileConstants,
     Node,
@@ -19,6 +20,10 @@ from brevitas_quantizers.onnx_files import (
     Reader,
     Register,
 )
+=======
+from brevitas_quantizers.fixed_point.errors import one_line
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
+>>>>>>> part-targets:brevitas_quantizers/qonnx/importer/network.py
 
 from .consumers import Consumers
 from .layers import Layers
@@ -306,8 +311,7 @@ def refusing(node: Node) -> Any:
     except ModelImportError:
         raise
     except _HOST_ERRORS as error:
-        cause = str(error).strip().partition("\n")[0]
-        raise node.refuse(f"cannot be built: {cause}") from None
+        raise node.refuse(f"cannot be built: {one_line(error)}") from None
 
 
 def _ranks(nodes: list[Node]) -> dict[int, int]:

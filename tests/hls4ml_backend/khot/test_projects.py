@@ -24,6 +24,7 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
+from qfx_plugin.ir.compare import compare_codes
 from qfx_plugin.tools import compiler
 from tests import qonnx_models as models
 from tests.hls4ml_backend.helpers import differing_codes
@@ -74,8 +75,7 @@ def wrong_codes(graph: Graph, converted: Hls4mlModel, samples: int = 300) -> int
     x = np.random.default_rng(1).integers(-1100, 1100, size=(samples, *source.shape)) / 256
     expected = interpret(graph, x)[graph.outputs[0]]
     assert len(np.unique(expected.codes)) > 30
-    actual = np.ldexp(converted.predict(x), expected.frac_bits)
-    return int(np.count_nonzero(actual != expected.codes))
+    return int(compare_codes(expected, converted.predict(x))[0].sum())
 
 
 def recoded(converted: Hls4mlModel) -> dict[str, int]:

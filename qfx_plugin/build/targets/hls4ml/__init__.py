@@ -1,1 +1,1 @@
-"""The steps of the target `hls4ml`; their order stands in `hls4ml_target.py`."""
+"""The steps of the target `hls4ml`; their order stands in `target.py`."""

@@ -1,1 +1,1 @@
-"""The last steps of the target `rtl`; their order stands in `rtl_target.py`."""
+"""The last steps of the target `rtl`; their order stands in `target.py`."""
