@@ -115,7 +115,10 @@ class Geometry:
         """
         if any(before != behind for before, behind in self.pads):
             flat = [pair[0] for pair in self.pads] + [pair[1] for pair in self.pads]
-            raise node.refuse(f"pads must be the same on both sides, not {flat}")
+            raise node.refuse(
+                f"pads must be the same on both sides for a layer of PyTorch, not {flat}: use "
+                "load_qonnx, which takes the file as it is"
+            )
         return tuple(before for before, _ in self.pads)
 
     def check_image(self, node: Node, spatial: tuple[int, ...]) -> None:
