@@ -104,7 +104,8 @@ FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
 HLS4ML = Target(
     "hls4ml", frozenset({"several inputs", "several outputs"}), sizes=replace(USUAL, layers=(1, 3))
 )
-RTL = Target("RTL", frozenset({"transposed activation"}), sizes=SMALL)
+RTL = Target("RTL", sizes=SMALL)
+"""An adder graph has a form of everything."""
 RTL_STREAMING = Target(
     "RTL, streaming",
     frozenset({"transposed activation", "upsampling", "reshaped image"}),

@@ -11,49 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from brevitas_quantizers.fixed_point import OverflowMode, QfxError, RoundingMode
-from qfx_plugin.build.flow import TARGETS
 from qfx_plugin.executors import EXECUTORS
-from qfx_plugin.ir import (
-    Add,
-    AveragePool,
-    Clip,
-    Concat,
-    Constant,
-    Conv,
-    Graph,
-    Identity,
-    Input,
-    Linear,
-    MaxPool,
-    Multiply,
-    Op,
-    PRelu,
-    Quantize,
-    Relu,
-    Reshape,
-    SumPool,
-    Transpose,
-    Upsample,
-    Weight,
-    Window,
-)
+from tests.operations import EXPORT, LAYERS, OPERATIONS, OVERFLOWS, ROUNDINGS, Row, targets
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "support.md"
 YES, NO = "yes", "–"
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-IMAGE = (2, 4, 4)
-POOL = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
-
-
-def targets() -> dict[str, Callable[[Graph], object]]:
-    """What plans or builds a graph, by the name of its column; also other distributions'."""
-    order = ("hls4ml", "finn", "rtl")
-    known = sorted(TARGETS.values(), key=lambda one: (one.name not in order, one.name != "hls4ml"))
-    return {column: takes for target in known for column, takes in target.takes.items()}
 
 
 @dataclass
@@ -112,46 +76,22 @@ def render(text: str, only: str | None = None) -> str:
 
 def operations() -> Table:
     """Each operation of the intermediate model, by target."""
-    makers = targets()
-    table = Table(("operation", *makers))
-    for name, graph in networks().items():
-        table.ask(f"`{name}`", _asked(makers, graph))
-    return table
+    return _by_target("operation", OPERATIONS)
 
 
 def layers() -> Table:
     """Each layer of PyTorch, exported, by target."""
-    from tests.docs.layer_networks import LAYERS, exported
-
-    makers = targets()
-    table = Table(("layer", "`export_qonnx`", *makers))
-    for name in LAYERS:
-        try:
-            graph = exported(name)
-        except QfxError:
-            table.ask(f"`{name}`", {"export": lambda name=name: exported(name)})
-            table.rows[-1] += [NO] * len(makers)
-            continue
-        table.ask(f"`{name}`", {"`export_qonnx`": lambda: None, **_asked(makers, graph)})
-    return table
+    return _by_target("layer", LAYERS, EXPORT)
 
 
 def rounding() -> Table:
     """Each rounding mode of an activation, by target."""
-    makers = targets()
-    table = Table(("rounding", *makers))
-    for mode in RoundingMode:
-        table.ask(f"`{mode}`", _asked(makers, _cast(rounding=mode)))
-    return table
+    return _by_target("rounding", ROUNDINGS)
 
 
 def overflow() -> Table:
     """Each overflow mode of an activation, by target."""
-    makers = targets()
-    table = Table(("overflow", *makers))
-    for mode in OverflowMode:
-        table.ask(f"`{mode}`", _asked(makers, _cast(overflow=mode)))
-    return table
+    return _by_target("overflow", OVERFLOWS)
 
 
 def export_rounding() -> Table:
@@ -208,73 +148,18 @@ def modes_of(option: str, mode: RoundingMode | OverflowMode) -> dict[str, str]:
     return {"rounding": RoundingMode.AP_RND.value} | {option: mode.value}
 
 
-def _asked(
-    makers: Mapping[str, Callable[[Graph], object]], graph: Graph
-) -> dict[str, Callable[[], object]]:
-    return {name: lambda maker=maker: maker(graph) for name, maker in makers.items()}
-
-
-def _cast(**modes: object) -> Graph:
-    """A layer behind which an activation has these modes."""
-    cast = Quantize("act", ("fc",), "act", 4, 3, True, **modes)
-    return _network(_linear("fc", "q", 8), cast, _linear("last", "act", 4, outputs=2), shape=(8,))
-
-
-def _weight(*shape: int) -> Weight:
-    values = np.random.default_rng(sum(shape)).integers(-7, 8, shape)
-    return Weight(np.where(values == 0, 1, values), 3, 4)
-
-
-def _linear(name: str, source: str, inputs: int, outputs: int = 4) -> Linear:
-    return Linear(name, (source,), name, _weight(outputs, inputs), None)
-
-
-def _network(*ops: Op, shape: tuple[int, ...] = IMAGE) -> Graph:
-    """Input, its cast `q`, the operations, and a cast behind the last one if it has none."""
-    first = [Input("x", (), "x", shape), Quantize("q", ("x",), "q", 6, 4, False)]
-    last = [] if isinstance(ops[-1], Quantize | Linear) else [
-        Quantize("out", (ops[-1].output,), "out", 6, 3)
-    ]  # fmt: skip
-    every = (*first, *ops, *last)
-    return Graph(every, (every[-1].output,), "one").verify()
-
-
-def networks() -> dict[str, Graph]:
-    """A network around each operation."""
-    full = Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
-    point = Window((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
-    conv = Conv("conv", ("q",), "conv", _weight(2, 2, 1, 1), None, point)  # small: it is in most
-    wide = Conv("wide", ("q",), "wide", _weight(2, 2, 3, 3), None, full)
-    act = Quantize("act", ("conv",), "act", 5, 3)
-    depth = Conv("depth", ("q",), "depth", _weight(2, 1, 3, 3), None, full, groups=2)
-    whole = Window((4, 4), (4, 4), ((0, 0), (0, 0)), (1, 1))
-    constant = Constant("c", (), "c", Weight(np.array([[[3]], [[-2]]]), 3, 4))
-    return {
-        "Linear": _network(_linear("fc", "q", 8), shape=(8,)),
-        "Conv": _network(wide),
-        "Conv, depthwise": _network(depth),
-        "Quantize, per channel": _network(
-            conv, Quantize("act", ("conv",), "act", 5, np.array([3, 2]))
-        ),
-        "Relu": _network(conv, Relu("relu", ("conv",), "relu")),
-        "PRelu": _network(conv, PRelu("prelu", ("conv",), "prelu", Weight(np.array([1, 3]), 2, 4))),
-        "Clip": _network(conv, Clip("clip", ("conv",), "clip", 0, 6, 0)),
-        "Multiply by a constant": _network(conv, constant, Multiply("mul", ("conv", "c"), "mul")),
-        "Add of a constant": _network(conv, constant, Add("add", ("conv", "c"), "add")),
-        "Add of two tensors": _network(conv, act, Add("add", ("act", "q"), "add")),
-        "Multiply of two tensors": _network(conv, act, Multiply("mul", ("act", "q"), "mul")),
-        "Concat": _network(conv, act, Concat("cat", ("act", "q"), "cat")),
-        "MaxPool": _network(conv, act, MaxPool("pool", ("act",), "pool", POOL)),
-        "AveragePool": _network(conv, act, AveragePool("pool", ("act",), "pool", POOL)),
-        "SumPool": _network(conv, act, SumPool("pool", ("act",), "pool", POOL)),
-        "SumPool, global": _network(conv, act, SumPool("pool", ("act",), "pool", whole)),
-        "Reshape to a vector": _network(
-            conv, act, Reshape("flat", ("act",), "flat", (32,)), _linear("fc", "flat", 32)
-        ),
-        "Identity": _network(conv, act, Identity("same", ("act",), "same")),
-        "Transpose": _network(conv, act, Transpose("turn", ("act",), "turn", (0, 2, 1))),
-        "Upsample": _network(conv, act, Upsample("up", ("act",), "up", (2, 2))),
-    }
+def _by_target(kind: str, rows: Sequence[Row], *before: str) -> Table:
+    """What each target says to the networks; where there is no file, none is asked."""
+    makers = targets()
+    table = Table((kind, *before, *makers))
+    for row in rows:
+        if EXPORT in row.refused:
+            table.ask(f"`{row}`", {"export": lambda row=row: row.file})
+            table.rows[-1] += [NO] * len(makers)
+            continue
+        cells = {name: lambda make=make, row=row: make(row.graph) for name, make in makers.items()}
+        table.ask(f"`{row}`", {name: lambda: None for name in before} | cells)
+    return table
 
 
 def main() -> None:

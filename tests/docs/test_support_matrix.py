@@ -27,21 +27,6 @@ def test_tables_are_up_to_date(name):
     assert text == render(text, name), "run: python -m tests.docs.support_matrix"
 
 
-def test_every_operation_of_the_model_is_asked_for():
-    from qfx_plugin.ir import Graph, Op
-
-    def leaves(kind):
-        below = kind.__subclasses__()
-        return {kind.__name__} if not below else set().union(*map(leaves, below))
-
-    asked = {type(op).__name__ for graph in support_matrix.networks().values() for op in graph.ops}
-    own = {name for name in leaves(Op) if not name.startswith("_")}
-    from qfx_plugin import ir
-
-    assert {name for name in own if hasattr(ir, name)} - asked == set()
-    assert all(isinstance(graph, Graph) for graph in support_matrix.networks().values())
-
-
 def test_a_refusal_is_quoted():
     from qfx_plugin.errors import TargetError
 

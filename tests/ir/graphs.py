@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfx_plugin.ir import FixedTensor, Graph, Input, Op, Quantize, Weight, interpret
+from tests.ir import naive
 
 
 def weight(codes: object, frac_bits: object = 0, width: int = 16, **facts: object) -> Weight:
@@ -27,11 +28,13 @@ def graph(*ops: Op) -> Graph:
 
 
 def run(*ops: Op, x: np.ndarray) -> tuple[FixedTensor, dict[str, FixedTensor]]:
-    """The last tensor, and all of them; checks that the proven ranges hold."""
+    """The last tensor, and all of them: they are those of exact rationals, within their ranges."""
     network = graph(*ops)
     names = [op.output for op in ops if not isinstance(op, Input)]
     tensors = interpret(network, x, keep=names)
+    wanted = naive.run(network, x)
     for name, tensor in tensors.items():
+        assert (naive.of_tensor(tensor) == wanted[name]).all(), name
         check_range(network, name, tensor)
     return tensors[names[-1]], tensors
 

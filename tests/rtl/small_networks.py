@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from math import prod
 
@@ -37,9 +37,6 @@ MOST_DRAWS = 5
 PAUSES = {"idle": 0.2, "backpressure": 0.2}
 
 
-UNROLLED = replace(RTL, lacks=frozenset())
-"""An adder graph has a form of everything."""
-
 STREAMING = RTL_STREAMING.without("several inputs", "several outputs")
 
 
@@ -67,7 +64,7 @@ def case(index: int, name: str = "gates") -> Case:
     style = STYLES[index % len(STYLES)]
     refused: list[str] = []
     for draw in count():
-        target = UNROLLED if style == "unrolled" else STREAMING
+        target = RTL if style == "unrolled" else STREAMING
         network = random_network(f"{name} {index}, draw {draw}", target)
         if not _is_small(network.graph, style):
             continue
@@ -118,7 +115,7 @@ def compare(one: Case) -> int:
 def small_networks(name: str, most: int = MOST) -> Iterator[RandomNetwork]:
     """The networks `<name> 0`, `<name> 1`, ... with at most `most` products in a sample."""
     for number in count():
-        network = random_network(f"{name} {number}", UNROLLED)
+        network = random_network(f"{name} {number}", RTL)
         if products(network.graph) <= most:
             yield network
 

@@ -16,7 +16,6 @@ from qfx_plugin.ir import (
     Constant,
     Conv,
     Graph,
-    Identity,
     Input,
     Linear,
     MaxPool,
@@ -25,8 +24,6 @@ from qfx_plugin.ir import (
     Quantize,
     Relu,
     Reshape,
-    Transpose,
-    Upsample,
     Window,
     interpret,
 )
@@ -229,33 +226,6 @@ def test_zeros_of_the_padding_lie_outside_of_the_range_of_the_pixels(rng):
 
 IMAGE = source((2, 4, 4), 5, 3)
 CANNOT_STREAM = {
-    "Concat 'join': style 'streaming' joins two tensors by Add, Multiply or Concat": graph(
-        *IMAGE,
-        Relu("left", ("q",), "l"),
-        Identity("right", ("q",), "r"),
-        Concat("join", ("q", "l", "r"), "y"),
-    ),
-    "Multiply 'gate': style 'streaming' joins tensors of one shape, not q of 2 x 4 x 4": graph(
-        *IMAGE,
-        MaxPool("pool", ("q",), "p", Window.plain(4, 4)),
-        Multiply("gate", ("q", "p"), "y"),
-    ),
-    "Add 'sum': style 'streaming' needs constants per channel, not of shape [2, 4, 4]": graph(
-        *IMAGE,
-        Constant("map", (), "map", weight(np.arange(32).reshape(2, 4, 4))),
-        Add("sum", ("q", "map"), "y"),
-    ),
-    "Reshape 'odd': style 'streaming' flattens images and nothing else, not to": graph(
-        *IMAGE, Reshape("odd", ("q",), "y", (4, 2, 4))
-    ),
-    "Transpose 'turn': style 'streaming' has no form of this operation: use style": graph(
-        *IMAGE,
-        MaxPool("pool", ("q",), "p", Window.plain(2, 2)),
-        Transpose("turn", ("p",), "y", (1, 2, 0)),
-    ),  # fmt: skip
-    "Upsample 'up': style 'streaming' has no form of this operation: use style": graph(
-        *IMAGE, Upsample("up", ("q",), "y", (2, 3))
-    ),
     "MaxPool 'pool': needs an image, not a vector": graph(
         *IMAGE,
         Reshape("flat", ("q",), "f", (32,)),

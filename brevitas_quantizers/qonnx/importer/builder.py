@@ -11,7 +11,7 @@ import onnx
 from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
-<<<<<<< HEAD:brevitas_quantizers/qonnx/importer/builder.py
+from brevitas_quantizers.fixed_point.errors import one_line
 from brevitas_quantizers.onnx_files import (
     FileConstants,
     Node,
@@ -20,10 +20,6 @@ from brevitas_quantizers.onnx_files import (
     Reader,
     Register,
 )
-=======
-from brevitas_quantizers.fixed_point.errors import one_line
-from brevitas_quantizers.onnx_files import Node, Quants, RawConstants
->>>>>>> part-targets:brevitas_quantizers/qonnx/importer/network.py
 
 from .consumers import Consumers
 from .layers import Layers

@@ -83,7 +83,8 @@ class Casts:
             constant is not None and np.prod(constant.shape[2:]) != 1
         ):
             raise TargetError(
-                f"{op.label}: FINN's constants have one entry for the tensor or one per channel"
+                f"{op.label}: FINN's constants have one entry for the tensor or one per channel: "
+                "use target 'hls4ml' or 'rtl' (style 'unrolled')"
             )
         link = Link(op, kind, self.fixed(op.output), constant, constant_type)
         return replace(value, pending=(*value.pending, link))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,9 @@ handles: Handlers[Callable[[Any, Any], None]] = Handlers(
 
 MAX_OUTPUT_BITS = 53
 """Results leave the C simulation as float64."""
+
+MAX_READERS = 7
+"""Of one stream: hls4ml has no layer that makes more copies."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,20 @@ class Lowering:
                 f"output {output!r} needs {width} bits, but leaves the C simulation as float64 "
                 f"with {MAX_OUTPUT_BITS}: quantize the output"
             )
+        if self.streams:
+            self._check_readers()
         (source,) = self.graph.inputs
         place, _ = self.floats[source.output]
         return Plan(tuple(self.layers), place, self.values[output].order, self.host_cast)
+
+    def _check_readers(self) -> None:
+        readers = Counter(source for layer in self.layers for source in layer.inputs)
+        for layer in self.layers:
+            if readers[layer.name] > MAX_READERS:
+                raise TargetError(
+                    f"layer {layer.node!r}: {readers[layer.name]} layers read its stream, of which "
+                    f"hls4ml makes {MAX_READERS} copies at most: use io_type='io_parallel'"
+                )
 
     def emit(
         self,
