@@ -124,7 +124,7 @@ def test_a_wire_that_is_finer_than_the_proof_is_found():
     coarse = FixedType(kind.shape, kind.frac_bits - 1, kind.low, kind.high)
     x = sources(np.array([-4.0]), np.array([3.875]), np.array([0.125]), 2)
     with pytest.raises(TargetError, match=r"Identity 'n': a wire has an LSB of 0.125, the proof"):
-        lower(op, [x], [kind], coarse, 2)
+        lower(op, [x], coarse, 2)
 
 
 @pytest.mark.parametrize("overflow", list(OverflowMode))
@@ -254,7 +254,7 @@ def test_ranges_of_a_layer_are_those_of_the_proof(rng):
     low, high = (np.ldexp(float(end[0]), -3) * np.ones(9) for end in (kind.low, kind.high))
     x = sources(low, high, np.full(9, 2.0**-3), 2)
     for effort in (-1, 0, 2):
-        symbols = lower(op, [x], [kind], result, effort)
+        symbols = lower(op, [x], result, effort)
         for symbol, smallest, largest in zip(symbols, result.low, result.high, strict=True):
             assert (symbol.low, symbol.high) == (smallest * 2.0**-5, largest * 2.0**-5)
             assert symbol.step >= 2.0**-5
