@@ -5,11 +5,11 @@ from .load import list_boards, load_board
 
 __all__ = [
     "Board",
+    "BoardResources",
     "Clock",
     "Control",
-    "ProcessorPort",
     "Processor",
-    "BoardResources",
+    "ProcessorPort",
     "list_boards",
     "load_board",
 ]
