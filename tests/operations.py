@@ -236,7 +236,6 @@ ACT = Quantize("act", ("conv",), "act", 5, 2)
 COPIES = tuple(Quantize(f"copy{n}", ("act",), f"copy{n}", 3, n // 3) for n in range(8))
 
 TENSORS = {FINN: "multiplies tensors by constants only: use target 'hls4ml' or 'rtl' for products"}
-ONE_SIDED = {IMPORT: "pads must be the same on both sides for a layer of PyTorch"}
 NO_STREAM = {STREAMING: "use style 'unrolled'"}
 
 OPERATIONS = (
@@ -252,14 +251,12 @@ OPERATIONS = (
     Row(
         "Conv, steps and padding",
         (convolution(3, 2, 3, 2, strides=(2, 1), pads=((1, 0), (1, 1))),),
-        refused=ONE_SIDED,
     ),
     Row("Conv, dilated", (convolution(2, 2, 2, 2, dilations=(2, 3)),)),
     Row(
         "Conv, one dimension",
         (convolution(3, 2, 3, strides=(2,), pads=((2, 0),)),),
         (2, 9),
-        refused=ONE_SIDED,
     ),
     Row("Quantize, per channel", (CONV, Quantize("act", ("conv",), "act", 5, (3, 2)))),
     Row("Quantize of a cast", (CONV, ACT, Quantize("again", ("act",), "again", 3, 1, False))),
