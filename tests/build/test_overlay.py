@@ -39,7 +39,7 @@ class FINNDMAOverlay:
 @pytest.fixture
 def overlay(tmp_path, rng) -> Path:
     """A folder as `continue.sh` leaves it."""
-    port = (2, 2, 2), (2, 2, 2), (1, 0), (3,)
+    port = (2, 2, 2), (2, 2, 2), (7, 6, 5, 4, 3, 2, 1, 0), (3,)
     source = InputPort("x", *port, (8,), 8, True, "AP_RND", "AP_SAT")
     contract = Contract((source,), (Port("y", *port),))
     folder = tmp_path / "overlay"

@@ -49,6 +49,7 @@ def run(context: StepContext) -> Facts:
     values["OVERLAY"] = list_overlay(context.folder / "overlay")
     for template, name in (
         ("hls4ml/vitis_hls.tcl", "hls/vitis_hls.tcl"),
+        ("vivado/probe.tcl", "vivado/probe.tcl"),
         ("vivado/block_design.tcl", "vivado/block_design.tcl"),
         ("vivado/constraints.xdc", "vivado/constraints.xdc"),
         ("hls4ml/continue.sh", "continue.sh"),
@@ -83,6 +84,7 @@ def check(folder: Path, board: Board, clock_mhz: float, top: str, scratch: Path)
     named = check_hls(calls, board, 1000.0 / clock_mhz, top)
     sources = [Path(path) for path in named if path.endswith(".cpp")]
     files = check_includes(sources, shipped / "hls")
+    Design(board).probe(record(shipped / "vivado" / "probe.tcl", VIVADO_COMMANDS, vivado_folder))
     script = record(shipped / "vivado" / "block_design.tcl", VIVADO_COMMANDS, vivado_folder)
     cells = Design(board).play(script).cells
     check_streams(description, cells)

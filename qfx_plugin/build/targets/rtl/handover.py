@@ -38,6 +38,7 @@ def run(context: StepContext) -> Facts:
     values["OVERLAY"] = list_overlay(folder / "overlay")
     values |= RTL_CELL.values(str(values["TOP"]), render("rtl/accelerator.tcl", **values))
     for template, name in (
+        ("vivado/probe.tcl", "vivado/probe.tcl"),
         ("vivado/block_design.tcl", "vivado/block_design.tcl"),
         ("vivado/constraints.xdc", "vivado/constraints.xdc"),
         ("rtl/continue.sh", "continue.sh"),
