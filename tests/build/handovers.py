@@ -1,4 +1,4 @@
-"""Hand-overs with real scripts and empty sources, made in milliseconds; and broken installations."""
+"""Hand-overs with real scripts and empty sources, made in milliseconds."""
 
 from __future__ import annotations
 
