@@ -26,6 +26,11 @@ from ...render import render
 from ...steps import Facts, StepContext
 from .shell import TESTBENCH_SAMPLES
 
+COSIM = """\
+# The Verilog with the same test bench: a transfer of one sample, and one of two.
+cosim_design -rtl verilog -argv {. pace}
+"""
+
 OVERLAY_FILES = ("accelerator.json", "inputs.npy", "expected_0.npy")
 
 
@@ -44,6 +49,7 @@ def run(context: StepContext) -> Facts:
         clock_mhz=options.clock_mhz,
         uncertainty=options.settings.clock_uncertainty,
         samples=min(options.samples, TESTBENCH_SAMPLES),
+        cosim=options.settings.cosim,
     )
     _copy(context)
     values["OVERLAY"] = list_overlay(context.folder / "overlay")
@@ -115,6 +121,7 @@ def script_values(
     clock_mhz: float,
     uncertainty: str,
     samples: int,
+    cosim: bool = False,
 ) -> dict[str, object]:
     """What the templates' `@NAMES@` stand for.
 
@@ -126,6 +133,7 @@ def script_values(
         clock_mhz: clock of the logic.
         uncertainty: as Vitis HLS takes it.
         samples: in the test bench.
+        cosim: whether Vitis HLS simulates its Verilog.
     """
     cell = HLS_CELL.values(top, render("hls4ml/accelerator.tcl"))
     return (
@@ -136,6 +144,7 @@ def script_values(
             "PERIOD": f"{1000.0 / clock_mhz:.6g}",
             "UNCERTAINTY": uncertainty,
             "SAMPLES": samples,
+            "COSIM": COSIM if cosim else "",
         }
     )
 

@@ -55,6 +55,11 @@ class Hls4mlOptions:
         "that holds one) or float (32-bit, cast in the logic as the model's first Quant does).",
         choices=("codes", "float"),
     )
+    cosim: bool = setting(
+        False,
+        "Vitis HLS also simulates its Verilog, on transfers of one sample and of two: their "
+        "cycles, latency and interval, go into the report. It takes minutes to hours.",
+    )
     axis_width: int = setting(
         64,
         "Bits of one beat of the two streams; several values travel in one beat. At most the width "
@@ -106,19 +111,22 @@ STEPS = (
         shell.run,
         needs=("c++",),
         options=("interface", "axis_width", "board", "clock_mhz"),
+        version=2,
     ),
     Step(
         "estimate",
         "multiplications, weight memory and cycles, layer by layer",
         project.estimate,
         options=("clock_mhz",),
+        version=2,
     ),
     Step(
         "handover",
         "Tcl for Vitis HLS and Vivado, constraints, overlay; all of it checked",
         handover.run,
         needs=("tcl",),
-        options=("board", "clock_mhz", "clock_uncertainty", "axis_width"),
+        options=("board", "clock_mhz", "clock_uncertainty", "axis_width", "cosim"),
+        version=2,
     ),
     Step(
         "synthesize",

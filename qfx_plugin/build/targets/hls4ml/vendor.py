@@ -5,7 +5,7 @@ from __future__ import annotations
 from ....tools import vitis
 from ...implement import implement, keep
 from ...steps import Facts, StepContext
-from ...vendor_reports import read_csynth
+from ...vendor_reports import read_cosim, read_csynth
 
 
 def synthesize(context: StepContext) -> Facts:
@@ -20,7 +20,12 @@ def synthesize(context: StepContext) -> Facts:
     solution = context.scratch / "qfx_hls" / "solution"
     keep(solution / "impl" / "ip", context.folder / "ip")
     keep(solution / "syn" / "report", context.folder / "report")
-    return read_csynth(context.folder / "report" / "csynth.xml")
+    facts = read_csynth(context.folder / "report" / "csynth.xml")
+    if context.options.settings.cosim:
+        keep(solution / "sim" / "report", context.folder / "cosim")
+        clock_mhz = context.board.clock.reachable(context.options.clock_mhz)
+        facts["timing"] = [facts["timing"], read_cosim(context.folder / "cosim", clock_mhz)]
+    return facts
 
 
 def bitstream(context: StepContext) -> Facts:

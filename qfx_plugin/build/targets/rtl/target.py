@@ -292,6 +292,7 @@ STEPS = (
         needs=("verilator", "c++"),
         options=("axis_width", "board", "clock_mhz", "seed"),
         after=("import", "verilog"),
+        version=2,
     ),
     Step(
         "handover",
@@ -300,6 +301,7 @@ STEPS = (
         needs=("tcl", "verilator"),
         options=("axis_width", "board", "clock_mhz", "samples"),
         after=("import", "verilog", "shell"),
+        version=2,
     ),
     Step(
         "bitstream",
