@@ -8,14 +8,8 @@ from pathlib import Path
 
 from ..errors import TargetError
 from ..tools import vivado
+from .first_run import read_facts
 from .steps import Facts, StepContext
-from .vendor_reports import (
-    read_clocks,
-    read_hierarchy,
-    read_power,
-    read_timing,
-    read_utilization,
-)
 
 REPORTS = ("utilization.rpt", "utilization_hierarchical.rpt", "timing.rpt", "power.rpt")
 
@@ -43,27 +37,7 @@ def implement(context: StepContext, environment: Mapping[str, str] | None = None
     (context.folder / "report").mkdir()
     for name in REPORTS:
         keep(context.scratch / name, context.folder / "report" / name)
-    return _facts(context.folder / "report", context.options.clock_mhz)
-
-
-def _facts(report: Path, asked_mhz: float) -> Facts:
-    """What the reports say: the whole design, the accelerator alone, timing, power."""
-    source = "Vivado, placed and routed"
-    resources = [{"source": source, "used": read_utilization(report / "utilization.rpt")}]
-    parts = read_hierarchy(report / "utilization_hierarchical.rpt")
-    own = next((used for path, used in parts.items() if path.endswith("accelerator")), None)
-    if own is not None:
-        resources.append({"source": f"{source}: the accelerator alone", "used": own})
-    clocks = read_clocks(report / "timing.rpt")
-    mhz = min(clocks.values(), key=lambda one: abs(one - asked_mhz), default=asked_mhz)
-    facts: Facts = {
-        "resources": resources,
-        "timing": {"source": source, "clock_mhz": mhz, **read_timing(report / "timing.rpt")},
-        "power": {"source": "Vivado estimate", **read_power(report / "power.rpt")},
-    }
-    if mhz != asked_mhz:
-        facts["checks"] = [f"clock: the processor gives {mhz:g} MHz for {asked_mhz:g} MHz asked"]
-    return facts
+    return read_facts(context.folder / "report", context.options.clock_mhz)
 
 
 def keep(source: Path, target: Path) -> None:

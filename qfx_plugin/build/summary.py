@@ -12,6 +12,7 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from ..errors import DataError
 from ..report.build_model import BuildReport, ResourceUse, StepRow
 from ..report.model import ExecutorAgreement, LearnedFormat
+from .first_run import facts_of
 from .manifest import NAME, Manifest
 from .needs import find_tool
 from .options import BuildOptions
@@ -28,15 +29,15 @@ def summarize(folder: str | os.PathLike[str]) -> BuildReport:
     manifest = Manifest.load(Path(folder))
     options = BuildOptions.parse(manifest.options, f"{folder}: options")
     try:
-        return _report(manifest, options)
+        return _report(manifest, options, facts_of(Path(folder)))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: the facts of a step in {NAME} are damaged: {error}") from error
 
 
-def _report(manifest: Manifest, options: BuildOptions) -> BuildReport:
+def _report(manifest: Manifest, options: BuildOptions, told: Facts) -> BuildReport:
     board, steps = options.load_board(), options.target.steps
     done = [step for step in steps if step.name in manifest.steps]
-    facts = [manifest.steps[step.name].facts for step in done]
+    facts = [*(manifest.steps[step.name].facts for step in done), told]
     failed = manifest.failed
     return BuildReport(
         model=manifest.name,

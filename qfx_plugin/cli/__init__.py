@@ -12,6 +12,7 @@ from brevitas_quantizers import __version__
 from qfx_plugin.cli import (
     boards,
     build,
+    bundle,
     completion,
     demo,
     doctor,
@@ -23,7 +24,7 @@ from qfx_plugin.cli import (
 
 OK, DISAGREEMENT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (demo, export, verify, build, report, boards, doctor, completion)
+_COMMANDS = (demo, export, verify, build, report, bundle, boards, doctor, completion)
 
 _EPILOG = """\
 exit status:

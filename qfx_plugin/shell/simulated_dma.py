@@ -1,9 +1,9 @@
 """A stand-in for AXI DMA at the level of its registers: direct register mode, as in AMD PG021.
 
 What software can see is modelled: run and halt, some time until a channel runs, idle only after a
-first transfer, a transfer that begins with the write of its length, completion bits that are cleared
-by writing them, the number of bytes received, errors for a length of no memory and for a packet
-longer than its buffer, and a reset of both channels. Beats travel in `board.cpp`.
+first transfer, a transfer that begins with the write of its length, completion bits that are
+cleared by writing them, the number of bytes received, errors for a length of no memory and for a
+packet longer than its buffer, and a reset of both channels. Beats travel in `board.cpp`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The top for Vitis HLS: the canonical form of a dataflow, beats bit for bit, a model of its pace."""
+"""The top for Vitis HLS: the canonical form of a dataflow, bit for bit, a model of its pace."""
 
 from __future__ import annotations
 

@@ -48,6 +48,8 @@ def run(context: StepContext) -> Facts:
     scripts = collect(project, context.folder)
     values = board_values(board, "finn", width=64, clock_mhz=REFERENCE_MHZ)
     values |= {"FINN_DRIVER": finn_driver(), "HLSLIB": hlslib_commit(), "CLOCK": f"{clock:g}"}
+    values["COMMAND"] = "FINN_HLSLIB=/path/to/finn-hlslib bash continue.sh"
+    values["PACE"] = "simulated, without DMA and memory"
     _write_own(context.folder, scripts.system, values)
     order = {
         "hls": [str(path.relative_to(context.folder)) for path in scripts.hls],
@@ -56,9 +58,10 @@ def run(context: StepContext) -> Facts:
         ],
     }
     save(order, context.folder / "scripts.json")
-    for name in ("continue.sh", "README.md"):
+    for template in ("finn/continue.sh", "finn/README.md", "overlay/first_run.md"):
+        name = template.rpartition("/")[2]
         text = render(
-            f"finn/{name}",
+            template,
             HLS=" ".join(order["hls"]),
             VIVADO=" ".join(order["vivado"]),
             BOARD=board.title,

@@ -33,6 +33,7 @@ def run(context: StepContext) -> Facts:
         width=options.settings.axis_width,
         clock_mhz=options.clock_mhz,
     )
+    values["COMMAND"], values["PACE"] = "bash continue.sh", "simulated, without a memory's pauses"
     values["SAMPLES"] = min(options.samples, SAMPLES)
     values["SOURCES"] = _lines(folder, ("rtl", "shell"))
     values["OVERLAY"] = list_overlay(folder / "overlay")
@@ -43,6 +44,7 @@ def run(context: StepContext) -> Facts:
         ("vivado/constraints.xdc", "vivado/constraints.xdc"),
         ("rtl/continue.sh", "continue.sh"),
         ("rtl/README.md", "README.md"),
+        ("overlay/first_run.md", "first_run.md"),
     ):
         path = folder / name
         path.parent.mkdir(exist_ok=True)

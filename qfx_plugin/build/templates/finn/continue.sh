@@ -46,6 +46,7 @@ fi
 # What an earlier run has left, half done or not, is no part of this one.
 rm -rf "$overlay" "$work"
 mkdir "$work"
+@include overlay/collect.sh@
 for part in units lib ip system; do
     if [ -d "$here/$part" ]; then cp -r "$here/$part" "$work/$part"; fi
 done
@@ -55,7 +56,8 @@ if [ ! -d "$work/lib/finn-hlslib" ]; then
 fi
 run() { # run SCRIPT: in its own folder
     cd "$work/$(dirname "$1")"
-    "$vivado" -mode batch -nojournal -nolog -notrace -source "$work/$1"
+    "$vivado" -mode batch -nojournal -nolog -notrace -source "$work/$1" |
+        tee "$out/first_run/$(echo "${1%.tcl}" | tr / _).log"
 }
 # First whether the board's files are here, which takes a minute and not an hour.
 run system/probe.tcl
@@ -65,7 +67,7 @@ for script in @HLS@; do
         vitis_hls -f "$work/$script"
     else
         vitis-run --mode hls --tcl "$work/$script"
-    fi
+    fi | tee "$out/first_run/$(echo "${script%.tcl}" | tr / _).log"
 done
 for script in @VIVADO@; do
     run "$script"
