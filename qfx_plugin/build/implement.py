@@ -40,6 +40,29 @@ def implement(context: StepContext, environment: Mapping[str, str] | None = None
     return read_facts(context.folder / "report", context.options.clock_mhz)
 
 
+def probe(
+    script: Path, folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> None:
+    """Ask Vivado for the board's files, before hours of other tools; nothing where it is missing.
+
+    Args:
+        script: `probe.tcl` of the hand-over.
+        folder: working folder.
+        log: file for all output.
+        environment: variables for the script.
+
+    Raises:
+        TargetError: the board's files are missing, or of another part.
+    """
+    if not vivado.available():
+        return
+    try:
+        vivado.run(script, folder=folder, log=log, environment=dict(environment or {}))
+    except TargetError as error:
+        if "QFX:" in str(error):  # whatever else Vivado lacks, its own step will tell
+            raise
+
+
 def keep(source: Path, target: Path) -> None:
     """Copy what a vendor's tool wrote.
 

@@ -72,6 +72,9 @@ def test_a_folder_with_more_board_files(tmp_path, monkeypatch):
     calls = run(tmp_path, boards=NEW)
     (call,) = [call for call in calls if call.name == "set_param"]
     assert call.arguments == ("board.repoPaths", "{/my boards}")
+    (call,) = [call for call in calls if "BOARD_PART_REPO_PATHS" in call.arguments[:1]
+               and call.name == "set_property"]  # fmt: skip
+    assert call.arguments[1] == "{/my boards}"
 
 
 @pytest.mark.parametrize(("asked", "actual"), [(100, 99.999), (187.5, 187.498), (200, 187.498)])
@@ -246,6 +249,17 @@ def test_another_finn_hlslib_is_refused(programs, tmp_path):
         assert result.returncode == 3 and f"git -C {library} checkout 8d979e2b" in result.stderr
         subprocess.run(["rm", "-rf", library / ".git"], check=True)
         assert go_on(folder, tmp_path / "out", programs).returncode == 0
+
+
+def test_board_files_beside_finn_s_scripts(programs, tmp_path):
+    """The probe looks where FINN's script will look."""
+    fake_amd.install(programs)
+    folder = light(tmp_path / "handover", "finn")
+    assert (folder / "lib" / "board_files" / "README.txt").is_file()
+    assert go_on(folder, tmp_path / "out", programs).returncode == 0
+    text = (tmp_path / "out" / "qfx_work" / "system" / "record.txt").read_text()
+    place = tmp_path / "out" / "qfx_work" / "lib" / "board_files"
+    assert f'["set_param", "board.repoPaths", "{place}"]' in text
 
 
 def test_a_project_is_not_created_twice(tmp_path):

@@ -130,13 +130,14 @@ def _write_own(folder: Path, system: Path, values: dict[str, object]) -> None:
     (folder / "driver" / "requirements.txt").write_text(f"{values['FINN_DRIVER']}\n", "utf-8")
     text = system.read_text(encoding="utf-8")
     known = re.compile(r"set_property board_part (\S+) \[current_project\]")
-    text = known.sub(lambda found: f"qfx_board {found[1]} {{{advice}}}", text)
+    text = known.sub(r"qfx_board \1 $qfx_advice", text)
     head, last, tail = text.rpartition("close_project")
     if not last:
         raise TargetError(f"{system.name}: FINN's script does not end with close_project")
     text = head + render("finn/reports.tcl") + last + tail
     place = text.index("create_project")
-    text = f"{text[:place]}{render('vivado/board.tcl')}{text[place:]}"
+    own = f"{render('vivado/board.tcl')}set qfx_advice {{{advice}}}\n"
+    text = f"{text[:place]}{own}{text[place:]}"
     system.write_text(text, encoding="utf-8")
     probe = render("vivado/probe.tcl", **values)
     system.with_name("probe.tcl").write_text(probe, encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....tools import vitis
-from ...implement import implement, keep
+from ...implement import implement, keep, probe
 from ...steps import Facts, StepContext
 from ...vendor_reports import read_cosim, read_csynth
 
@@ -12,9 +12,12 @@ def synthesize(context: StepContext) -> Facts:
     """Vitis HLS: simulate, synthesise, export the IP.
 
     Raises:
-        TargetError: Vitis HLS fails, or does not write what it should.
+        TargetError: Vivado has not the board's files, or Vitis HLS fails or does not write what it
+            should.
     """
-    script = context.input("handover") / "hls" / "vitis_hls.tcl"
+    handover = context.input("handover")
+    probe(handover / "vivado" / "probe.tcl", context.scratch, context.folder / "probe.log")
+    script = handover / "hls" / "vitis_hls.tcl"
     context.progress(0, 1, "Vitis HLS")
     vitis.run(script, folder=context.scratch, log=context.folder / "vitis_hls.log")
     solution = context.scratch / "qfx_hls" / "solution"

@@ -59,6 +59,7 @@ run() { # run SCRIPT: in its own folder
     "$vivado" -mode batch -nojournal -nolog -notrace -source "$work/$1" |
         tee "$out/first_run/$(echo "${1%.tcl}" | tr / _).log"
 }
+export QFX_BOARD_FILES=${QFX_BOARD_FILES:-$work/lib/board_files}
 # First whether the board's files are here, which takes a minute and not an hour.
 run system/probe.tcl
 for script in @HLS@; do

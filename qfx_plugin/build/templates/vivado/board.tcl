@@ -3,8 +3,11 @@
 # The environment variable QFX_BOARD_FILES names a folder with more board files.
 proc qfx_board {known advice} {
     if {[info exists ::env(QFX_BOARD_FILES)]} {
-        set_param board.repoPaths [concat [get_param board.repoPaths] \
-            [list $::env(QFX_BOARD_FILES)]]
+        # The parameter is for Vivado, the property for a project that is open already.
+        set more [list $::env(QFX_BOARD_FILES)]
+        set_param board.repoPaths [concat [get_param board.repoPaths] $more]
+        set_property BOARD_PART_REPO_PATHS [concat \
+            [get_property BOARD_PART_REPO_PATHS [current_project]] $more] [current_project]
     }
     set part [get_property PART [current_project]]
     set pattern *:[join [lrange [split $known :] 1 2] :]:*
