@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 from ....tools import vitis, vivado
 from ...first_run import read_facts
@@ -22,6 +23,7 @@ def bitstream(context: StepContext) -> Facts:
     """
     work = context.scratch / "handover"
     shutil.copytree(context.input("handover"), work)
+    _add_library(work / "lib" / "finn-hlslib")
     order = json.loads((work / "scripts.json").read_text())
     steps = [(vitis.run, name) for name in order["hls"]]
     steps += [(vivado.run, name) for name in order["vivado"]]
@@ -44,6 +46,18 @@ def bitstream(context: StepContext) -> Facts:
     for name in REPORTS:
         keep(system / name, context.folder / "report" / name)
     shutil.copytree(work / "driver", context.folder / "overlay", dirs_exist_ok=True)
-    found = read_facts(context.folder / "report", context.options.clock_mhz)
+    facts = read_facts(context.folder / "report", context.options.clock_mhz)
     names = sorted(path.name for path in (context.folder / "overlay").iterdir())
-    return {"overlay": names, **found}
+    return {"overlay": names, **facts}
+
+
+def _add_library(folder: Path) -> None:
+    """What FINN's DMA engines are made of, which is not handed over.
+
+    Raises:
+        ToolMissingError: it is nowhere.
+    """
+    from ....finn_plugin.hardware.cppsim import hlslib
+
+    if not folder.exists():
+        shutil.copytree(hlslib("step bitstream"), folder, ignore=shutil.ignore_patterns(".git"))
