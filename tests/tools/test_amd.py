@@ -89,8 +89,8 @@ def test_vitis_hls_that_exports_nothing_since_2022(tmp_path, monkeypatch):
     with pytest.raises(ToolMissingError) as error:
         vitis.require()
     assert str(error.value) == (
-        f"Vitis HLS 2021.2 ({path}) cannot export an IP since 2022: use 2022.1 or newer, or install "
-        f"AMD's y2k22 patch (article 76960) into {tmp_path}"
+        f"Vitis HLS 2021.2 ({path}) cannot export an IP since 2022: use 2022.1 or newer, or "
+        f"install AMD's y2k22 patch (article 76960) into {tmp_path}"
     )
     patch = tmp_path / "common" / "scripts" / "automg_patch_20220104.tcl"
     patch.parent.mkdir(parents=True)
