@@ -228,8 +228,14 @@ def _check_design(overlay: Any, description: Description) -> None:
         ("c_sg_length_width", description.dma_length_bits),
     ):
         if given.get(key) is not None and int(str(given[key]), 0) != wanted:
-            raise WrongBitstreamError(
-                f"PYNQ's metadata of the overlay are not of {description.top}: {key} must be "
-                f"{wanted}, not {given[key]}: copy .bit, .hwh and accelerator.json of one build, "
-                "and restart the board if they are"
-            )
+            raise _of_another(description, f"{key} must be {wanted}, not {given[key]}")
+    kind = blocks.get("accelerator", {}).get("type")  # vendor:library:name:version
+    if kind is not None and description.top not in str(kind).split(":"):
+        raise _of_another(description, f"its accelerator is {kind}")
+
+
+def _of_another(description: Description, why: str) -> WrongBitstreamError:
+    return WrongBitstreamError(
+        f"PYNQ's metadata of the overlay are not of {description.top}: {why}: copy .bit, .hwh and "
+        "accelerator.json of one build, and restart the board if they are"
+    )

@@ -65,7 +65,11 @@ class Pynq(ModuleType):
                     "phys_addr": description.dma_address,
                     "parameters": {"C_M_AXIS_MM2S_TDATA_WIDTH": "64", "c_sg_length_width": "26"},
                 },
-                "accelerator": {"phys_addr": description.accelerator_address, "parameters": {}},
+                "accelerator": {
+                    "phys_addr": description.accelerator_address,
+                    "parameters": {},
+                    "type": f"xilinx.com:module_ref:{description.top}:1.0",
+                },
             },
         }
         self.Clocks = SimpleNamespace(fclk0_mhz=100.0)
@@ -174,6 +178,7 @@ def test_each_content_has_a_path_of_its_own(pynq, overlay):
         ("dma", "parameters", {"C_M_AXIS_MM2S_TDATA_WIDTH": "32"},
          "c_m_axis_mm2s_tdata_width must be 64, not 32"),
         ("dma", "parameters", {"c_sg_length_width": 14}, "c_sg_length_width must be 26, not 14"),
+        ("accelerator", "type", "qfx:hls:b_axi:1.0", "its accelerator is qfx:hls:b_axi:1.0"),
     ],
 )  # fmt: skip
 def test_metadata_of_another_design_are_told(block, key, value, message, pynq, overlay):

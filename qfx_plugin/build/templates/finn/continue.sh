@@ -86,7 +86,10 @@ done
 cp -r "$here/driver" "$overlay"
 cp "$system.runs/impl_1/top_wrapper.bit" "$overlay/accelerator.bit"
 cp "$hwh" "$overlay/accelerator.hwh"
+{
 @include overlay/on_the_board.sh@
-echo "continue.sh: before, once:   ssh -t xilinx@board" \
-    "'sudo bash -lc \"pip install -r /home/xilinx/overlay/requirements.txt\"'" >&2
+cat <<'END'
+continue.sh: before, once:   ssh -t xilinx@board 'sudo bash -lc "pip install -r /home/xilinx/overlay/requirements.txt"'
+END
+} >&2
 echo "continue.sh: the overlay is in $overlay"
