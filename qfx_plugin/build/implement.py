@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import TargetError
 from ..tools import vivado
-from .first_run import read_facts
 from .steps import Facts, StepContext
+from .vendor_facts import read_facts
 
 REPORTS = ("utilization.rpt", "utilization_hierarchical.rpt", "timing.rpt", "power.rpt")
 

@@ -9,14 +9,18 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
-from ..errors import DataError
+from ..errors import DataError, QfxError
+from ..files import parse_json
 from ..report.build_model import BuildReport, ResourceUse, StepRow
 from ..report.model import ExecutorAgreement, LearnedFormat
-from .first_run import facts_of
 from .manifest import NAME, Manifest
 from .needs import find_tool
 from .options import BuildOptions
 from .steps import Facts, Step
+from .workspace import FIRST_RUN
+
+FIRST_RUN_VERSION = 1
+"""Of `first_run.json`."""
 
 
 def summarize(folder: str | os.PathLike[str]) -> BuildReport:
@@ -29,7 +33,7 @@ def summarize(folder: str | os.PathLike[str]) -> BuildReport:
     manifest = Manifest.load(Path(folder))
     options = BuildOptions.parse(manifest.options, f"{folder}: options")
     try:
-        return _report(manifest, options, facts_of(Path(folder)))
+        return _report(manifest, options, _told(Path(folder)))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: the facts of a step in {NAME} are damaged: {error}") from error
 
@@ -60,6 +64,28 @@ def _report(manifest: Manifest, options: BuildOptions, told: Facts) -> BuildRepo
         missing=tuple(_missing(steps, manifest)),
         failed=f"step {failed['step']}: {failed['message']}" if failed else "",
     )
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """The facts of `first_run.json`; empty without.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = folder / FIRST_RUN
+    if not path.is_file():
+        return {}
+    try:
+        table = parse_json(path.read_bytes())
+        if table["version"] != FIRST_RUN_VERSION:
+            raise DataError(
+                f"{path}: version must be {FIRST_RUN_VERSION}, not {table['version']!r}"
+            )
+        return dict(table["facts"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, QfxError):
+            raise
+        raise DataError(f"{path}: is damaged: {error}") from error
 
 
 def _pieces(used: dict[str, float]) -> dict[str, float]:

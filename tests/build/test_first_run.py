@@ -13,8 +13,9 @@ import pytest
 
 from qfx_plugin.build import build
 from qfx_plugin.build.bundle import bundle, hidden
-from qfx_plugin.build.first_run import read_facts, report_from
+from qfx_plugin.build.first_run import report_from
 from qfx_plugin.build.summary import summarize
+from qfx_plugin.build.vendor_facts import read_facts
 from qfx_plugin.cli import main
 from qfx_plugin.errors import DataError
 from tests.build import fake_amd, toy_target

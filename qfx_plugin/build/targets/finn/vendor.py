@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 from ....tools import vitis, vivado
-from ...first_run import read_facts
 from ...implement import REPORTS, keep, probe
 from ...steps import Facts, StepContext
+from ...vendor_facts import read_facts
 
 BOARD_FILES = "lib/board_files"
 
