@@ -13,6 +13,8 @@ FAMILIES = ("zynq-ultrascale+", "zynq-7000")
 BUS_WIDTHS = (32, 64, 128)
 USABLE = 0.7
 """Share of a device's LUTs that a design may plan for: routing needs the rest."""
+DIVIDERS = range(1, 64)
+SLOWEST_NAMED = 50.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Clock:
         parameter: the processor block's parameter that sets it.
         pin: the processor block's output.
         reset_pin: the processor block's reset output, active low.
+        pll_mhz: what two dividers of 1 to 63 make the clock from, in MHz; none where that is not
+            known, and every frequency counts as reached.
+        actual: the processor block's parameter that tells the frequency it reaches, if there is
+            one.
     """
 
     reference_mhz: float = setting(minimum=1)
@@ -79,6 +85,25 @@ class Clock:
     parameter: str = setting()
     pin: str = setting()
     reset_pin: str = setting()
+    pll_mhz: float | None = setting(None, minimum=1)
+    actual: str | None = setting(None)
+
+    def reachable(self, mhz: float) -> float:
+        """The nearest frequency that the dividers make, in MHz."""
+        return min(self._frequencies(), key=lambda one: abs(one - mhz), default=mhz)
+
+    @property
+    def exact_mhz(self) -> tuple[float, ...]:
+        """Frequencies that are reached and easy to name, half MHz by half MHz, from 50 MHz on."""
+        rounded = {round(one, 6) for one in self._frequencies() if one >= SLOWEST_NAMED}
+        return tuple(sorted(one for one in rounded if (2 * one).is_integer()))
+
+    def _frequencies(self) -> list[float]:
+        """All between the least and the most that a build accepts."""
+        if self.pll_mhz is None:
+            return []
+        found = (self.pll_mhz / (one * two) for one in DIVIDERS for two in DIVIDERS if one <= two)
+        return [mhz for mhz in found if self.minimum_mhz <= mhz <= self.maximum_mhz]
 
     def check(self, mhz: float, where: str) -> float:
         """`mhz` itself.
@@ -158,7 +183,8 @@ class Board:
         title: maker and name, for people.
         family: one of `FAMILIES`.
         part: FPGA part with package, speed and temperature grade.
-        board_part: Vivado's name of the board, "vendor:name:part0:version".
+        board_part: Vivado's name of the board, "vendor:name:part0:version", as it was looked at;
+            the newest version that is installed is taken, of any vendor.
         resources: what the logic holds.
         clock: the clock of the logic.
         ps: the processing system.

@@ -89,10 +89,10 @@ def build(
         try:
             return Runner(workspace, chosen, manifest, progress).run(Span(from_step, until))
         finally:
-            _write_report(workspace)
+            write_report(workspace)
 
 
-def _write_report(workspace: Workspace) -> None:
+def write_report(workspace: Workspace) -> None:
     """What is known, also after a failure: `report.json` and `report.html`."""
     report = summarize(workspace.root)
     for name, text in zip(REPORTS, (report.to_json(), render_build_html(report)), strict=True):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..boards import Board
+from ..boards import Board, Port
 from ..errors import OptionError
 from ..shell.wrap import DMA_LENGTH_BITS
+from .steps import StepContext
+
+CLOCK_TOLERANCE = 0.01
+"""A clock that is further from what was asked for, as a part of it, is told."""
 
 WINDOW = 1 << 16
 """Addresses that a block's registers have."""
@@ -115,16 +119,10 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
         clock_mhz: clock of the logic.
     """
     port = board.memory_ports[0]
-    parameters = dict(board.ps.parameters)
-    parameters |= {port.enable: 1} if port.enable else {}
-    parameters |= {port.width_parameter: width} if port.width_parameter else {}
-    if board.control.width_parameter:
-        parameters[board.control.width_parameter] = min(board.control.widths)
-    parameters[board.clock.parameter] = f"{clock_mhz:g}"
     return {
         "TOP": top,
         "TITLE": board.title,
-        "NOTES": board.notes,
+        "NOTES": board.notes.translate({ord("{"): "(", ord("}"): ")"}),
         "PART": board.part,
         "BOARD_PART": board.board_part,
         "CLOCK": f"{clock_mhz:g}",
@@ -132,7 +130,8 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
         "PS_VLNV": board.ps.vlnv,
         "PS_RULE": board.ps.automation,
         "PS_RULE_CONFIG": " ".join(f"{k} {{{v}}}" for k, v in board.ps.automation_config.items()),
-        "PS_PARAMETERS": " \\\n".join(f"    CONFIG.{k} {v}" for k, v in parameters.items()),
+        "PS_PARAMETERS": _parameters(board, width, clock_mhz),
+        "CLOCK_ACTUAL": _actual(board),
         "CLOCK_PIN": board.clock.pin,
         "RESET_PIN": board.clock.reset_pin,
         "MEMORY_PORT": port.name,
@@ -143,3 +142,57 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
         "DMA_ADDRESS": f"0x{dma_address(board):08X}",
         "TOP_ADDRESS": f"0x{accelerator_address(board):08X}",
     }
+
+
+def port_width(port: Port, board: Board, width: int) -> int:
+    """Bits of a memory port for streams of `width` bits.
+
+    A Zynq-7000 keeps the width that it booted with, whatever a bitstream says: the widest, 64 bits.
+    """
+    if board.family == "zynq-7000":
+        return max(port.widths)
+    return min(one for one in port.widths if one >= width)
+
+
+def clock_notes(board: Board, asked_mhz: float) -> list[str]:
+    """What to tell where the board's dividers do not reach a clock, within 1 %; else nothing."""
+    reached = board.clock.reachable(asked_mhz)
+    if abs(reached - asked_mhz) <= CLOCK_TOLERANCE * asked_mhz:
+        return []
+    exact = ", ".join(f"{mhz:g}" for mhz in board.clock.exact_mhz)
+    return [
+        f"clock: board {board.name} gives {reached:g} MHz for {asked_mhz:g} MHz asked, and rates "
+        f"and latencies are for that; exact are {exact} MHz"
+    ]
+
+
+def told_clock(context: StepContext) -> list[str]:
+    """`clock_notes` of a build, which its log has too."""
+    notes = clock_notes(context.board, context.options.clock_mhz)
+    for line in notes:
+        context.log.warning("%s", line)
+    return notes
+
+
+def _parameters(board: Board, width: int, clock_mhz: float) -> str:
+    port = board.memory_ports[0]
+    parameters = dict(board.ps.parameters)
+    parameters |= {port.enable: 1} if port.enable else {}
+    if port.width_parameter:
+        parameters[port.width_parameter] = port_width(port, board, width)
+    if board.control.width_parameter:
+        parameters[board.control.width_parameter] = min(board.control.widths)
+    parameters[board.clock.parameter] = f"{board.clock.reachable(clock_mhz):.9g}"
+    return " \\\n".join(f"    CONFIG.{k} {_word(v)}" for k, v in parameters.items())
+
+
+def _word(value: object) -> str:
+    """As one word of Tcl."""
+    return f"{{{value}}}" if " " in str(value) else str(value)
+
+
+def _actual(board: Board) -> str:
+    """Tcl for the clock that is reached, in MHz."""
+    if board.clock.actual:
+        return f"[get_property CONFIG.{board.clock.actual} [get_bd_cells ps]]"
+    return f"[get_property CONFIG.FREQ_HZ [get_bd_pins ps/{board.clock.pin}]]e-6"

@@ -24,8 +24,9 @@ class CommonOptions:
     )
     clock_mhz: float | None = setting(
         None,
-        "Clock of the logic in MHz. Without, the board's default. Vivado sets the nearest "
-        "frequency that the processor's dividers reach.",
+        "Clock of the logic in MHz. Without, the board's default. The nearest frequency that the "
+        "processor's dividers reach is set (`qfx boards BOARD` lists exact ones); target finn's "
+        "comes from a PLL of its own.",
         minimum=1,
     )
     samples: int = setting(

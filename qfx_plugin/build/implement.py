@@ -9,13 +9,7 @@ from pathlib import Path
 from ..errors import TargetError
 from ..tools import vivado
 from .steps import Facts, StepContext
-from .vendor_reports import (
-    read_clocks,
-    read_hierarchy,
-    read_power,
-    read_timing,
-    read_utilization,
-)
+from .vendor_facts import read_facts
 
 REPORTS = ("utilization.rpt", "utilization_hierarchical.rpt", "timing.rpt", "power.rpt")
 
@@ -43,27 +37,30 @@ def implement(context: StepContext, environment: Mapping[str, str] | None = None
     (context.folder / "report").mkdir()
     for name in REPORTS:
         keep(context.scratch / name, context.folder / "report" / name)
-    return _facts(context.folder / "report", context.options.clock_mhz)
+    return read_facts(context.folder / "report", context.options.clock_mhz)
 
 
-def _facts(report: Path, asked_mhz: float) -> Facts:
-    """What the reports say: the whole design, the accelerator alone, timing, power."""
-    source = "Vivado, placed and routed"
-    resources = [{"source": source, "used": read_utilization(report / "utilization.rpt")}]
-    parts = read_hierarchy(report / "utilization_hierarchical.rpt")
-    own = next((used for path, used in parts.items() if path.endswith("accelerator")), None)
-    if own is not None:
-        resources.append({"source": f"{source}: the accelerator alone", "used": own})
-    clocks = read_clocks(report / "timing.rpt")
-    mhz = min(clocks.values(), key=lambda one: abs(one - asked_mhz), default=asked_mhz)
-    facts: Facts = {
-        "resources": resources,
-        "timing": {"source": source, "clock_mhz": mhz, **read_timing(report / "timing.rpt")},
-        "power": {"source": "Vivado estimate", **read_power(report / "power.rpt")},
-    }
-    if mhz != asked_mhz:
-        facts["checks"] = [f"clock: the processor gives {mhz:g} MHz for {asked_mhz:g} MHz asked"]
-    return facts
+def probe(
+    script: Path, folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> None:
+    """Ask Vivado for the board's files, before hours of other tools; nothing where it is missing.
+
+    Args:
+        script: `probe.tcl` of the hand-over.
+        folder: working folder.
+        log: file for all output.
+        environment: variables for the script.
+
+    Raises:
+        TargetError: the board's files are missing, or of another part.
+    """
+    if not vivado.available():
+        return
+    try:
+        vivado.run(script, folder=folder, log=log, environment=dict(environment or {}))
+    except TargetError as error:
+        if "QFX:" in str(error):  # whatever else Vivado lacks, its own step will tell
+            raise
 
 
 def keep(source: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 version: 1
 target: hls4ml
 board: ultra96-v2
-clock_mhz: 200
+clock_mhz: 187.5
 hls4ml:
   io_type: io_stream
 """

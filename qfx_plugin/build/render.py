@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from ..errors import TargetError
 
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
+_INCLUDE = re.compile(r"^@include (\S+)@\n", re.MULTILINE)
 
 
 def template(name: str) -> Traversable:
@@ -20,12 +21,13 @@ def template(name: str) -> Traversable:
 
 
 def render(name: str, **values: object) -> str:
-    """A template with its `@NAMES@` filled in.
+    """A template with its `@NAMES@` filled in; a line `@include NAME@` is another template.
 
     Raises:
         TargetError: a name of the template has no value.
     """
     text = template(name).read_text("utf-8")
+    text = _INCLUDE.sub(lambda match: render(match[1], **values), text)
     missing = set(_PLACEHOLDER.findall(text)) - values.keys()
     if missing:
         raise TargetError(f"template {name}: no value for {', '.join(sorted(missing))}")

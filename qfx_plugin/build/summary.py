@@ -9,13 +9,18 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
-from ..errors import DataError
+from ..errors import DataError, QfxError
+from ..files import parse_json
 from ..needs import find_need
 from ..report.build_model import BuildReport, ResourceUse, StepRow
 from ..report.model import ExecutorAgreement, LearnedFormat
 from .manifest import NAME, Manifest
 from .options import BuildOptions
 from .steps import Facts, Step
+from .workspace import FIRST_RUN
+
+FIRST_RUN_VERSION = 1
+"""Of `first_run.json`."""
 
 
 def summarize(folder: str | os.PathLike[str]) -> BuildReport:
@@ -28,15 +33,15 @@ def summarize(folder: str | os.PathLike[str]) -> BuildReport:
     manifest = Manifest.load(Path(folder))
     options = BuildOptions.parse(manifest.options, f"{folder}: options")
     try:
-        return _report(manifest, options)
+        return _report(manifest, options, _told(Path(folder)))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: the facts of a step in {NAME} are damaged: {error}") from error
 
 
-def _report(manifest: Manifest, options: BuildOptions) -> BuildReport:
+def _report(manifest: Manifest, options: BuildOptions, told: Facts) -> BuildReport:
     board, steps = options.load_board(), options.target.steps
     done = [step for step in steps if step.name in manifest.steps]
-    facts = [manifest.steps[step.name].facts for step in done]
+    facts = [*(manifest.steps[step.name].facts for step in done), told]
     failed = manifest.failed
     return BuildReport(
         model=manifest.name,
@@ -59,6 +64,28 @@ def _report(manifest: Manifest, options: BuildOptions) -> BuildReport:
         missing=tuple(_missing(steps, manifest)),
         failed=f"step {failed['step']}: {failed['message']}" if failed else "",
     )
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """The facts of `first_run.json`; empty without.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = folder / FIRST_RUN
+    if not path.is_file():
+        return {}
+    try:
+        table = parse_json(path.read_bytes())
+        if table["version"] != FIRST_RUN_VERSION:
+            raise DataError(
+                f"{path}: version must be {FIRST_RUN_VERSION}, not {table['version']!r}"
+            )
+        return dict(table["facts"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, QfxError):
+            raise
+        raise DataError(f"{path}: is damaged: {error}") from error
 
 
 def _pieces(used: dict[str, float]) -> dict[str, float]:

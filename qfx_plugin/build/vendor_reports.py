@@ -70,6 +70,27 @@ def read_csynth(path: Path) -> dict[str, Any]:
     }
 
 
+def read_cosim(folder: Path, clock_mhz: float) -> dict[str, Any]:
+    """Vitis HLS: `lat.rpt` of a co-simulation of one sample, and then of two.
+
+    Raises:
+        DataError: there is none below the folder, or it is no such report.
+    """
+    path = next(iter(sorted(folder.rglob("lat.rpt"))), folder / "lat.rpt")
+    found = dict(re.findall(r'^\$(\w+) = "(\d+)"', _text(path), re.MULTILINE))
+    try:
+        one, two = int(found["MIN_LATENCY"]), int(found["MAX_LATENCY"])
+    except KeyError as error:
+        raise DataError(f"{path}: is no report of co-simulation: it has no {error}") from error
+    figures: dict[str, Any] = {"source": "Vitis HLS co-simulation", "latency_cycles": one}
+    if two > one:  # else there is one sample only
+        figures |= {
+            "interval_cycles": two - one,
+            "samples_per_second": round(clock_mhz * 1e6 / (two - one), 1),
+        }
+    return figures
+
+
 def read_utilization(path: Path) -> dict[str, float]:
     """Vivado: `report_utilization`; pieces by our names. `Used` is the first number of a row.
 

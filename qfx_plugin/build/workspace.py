@@ -5,6 +5,7 @@
     out/manifest.json   what is done, and the digests of all files
     out/<step>/         what the step wrote
     out/logs/<step>.log, out/logs/written.json (digests of the files above)
+    out/first_run.json  what a machine with the vendor's tools, and a board, have told
     out/kept/           what stood where a build writes and was not its own
 
 A step writes into `out/.partial`, which becomes `out/<step>` in one rename. One process at a time
@@ -31,7 +32,9 @@ from .ownership import copy_owned, digests, file_digest, has_others, rescue, set
 
 MODEL = "model.onnx"
 OPTIONS = "options.yaml"
+FIRST_RUN = "first_run.json"
 REPORTS = ("report.json", "report.html")
+_OWN = (MODEL, OPTIONS, FIRST_RUN, *REPORTS)
 LOGS = "logs"
 _WRITTEN = "logs/written.json"
 KEPT = "kept"
@@ -40,7 +43,7 @@ _LOCK = ".lock"
 _MARK = b"build folder of qfx\n"
 _LOG_LINE = re.compile(rb"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ ")
 
-__all__ = ["MODEL", "OPTIONS", "REPORTS", "Workspace", "digests", "file_digest"]
+__all__ = ["FIRST_RUN", "MODEL", "OPTIONS", "REPORTS", "Workspace", "digests", "file_digest"]
 
 
 class Workspace:
@@ -88,7 +91,7 @@ class Workspace:
             if not lock.read(1):
                 lock.write(_MARK)
                 lock.flush()
-            for name in (NAME, MODEL, OPTIONS, *REPORTS):  # of a killed build
+            for name in (NAME, *_OWN):  # of a killed build
                 for path in self.root.glob(partial_name(name)):
                     path.unlink()
             self._make(LOGS)
@@ -115,7 +118,7 @@ class Workspace:
         except (OSError, ValueError):
             written = None
         (self.root / _WRITTEN).unlink()
-        for name in (MODEL, OPTIONS, *REPORTS):
+        for name in _OWN:
             path = self.root / name
             if name in given or not os.path.lexists(path):
                 continue
@@ -124,7 +127,7 @@ class Workspace:
 
     def sign(self) -> None:
         """Remember what we wrote beside the steps' folders."""
-        paths = {name: self.root / name for name in (MODEL, OPTIONS, *REPORTS)}
+        paths = {name: self.root / name for name in _OWN}
         found = {name: file_digest(path) for name, path in paths.items() if path.is_file()}
         self.put(_WRITTEN, json.dumps(found, indent=2) + "\n")
 

@@ -68,6 +68,7 @@ def _print_one(board: Board) -> None:
     ports = ", ".join(
         f"{port.name} ({'/'.join(map(str, port.widths))} bits)" for port in board.memory_ports
     )
+    exact = ", ".join(f"{mhz:g}" for mhz in clock.exact_mhz)
     rows = {
         "name": ", ".join((board.name, *board.aliases)),
         "part": board.part,
@@ -75,7 +76,8 @@ def _print_one(board: Board) -> None:
         "logic": f"{pieces.lut:,} LUT, {pieces.ff:,} FF, {pieces.carry:,} {pieces.carry_cell}",
         "multipliers": f"{pieces.dsp:,} {pieces.dsp_cell}",
         "memory": f"{pieces.bram36:,} blocks of 36 kbit",
-        "clock": f"{clock.default_mhz:g} MHz ({clock.minimum_mhz:g} to {clock.maximum_mhz:g})",
+        "clock": f"{clock.default_mhz:g} MHz ({clock.minimum_mhz:g} to {clock.maximum_mhz:g})"
+        + (f"; exact: {exact}" if exact else ""),
         "processor": f"{board.ps.processor}, {board.ps.memory_bytes >> 20:,} MB",
         "control": f"{board.control.name} at 0x{board.control.base_address:08X}",
         "memory ports": ports,

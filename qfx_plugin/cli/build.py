@@ -78,6 +78,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     steps.add_argument("--from", dest="from_step", metavar="STEP", help="do this step again")
     steps.add_argument("--until", metavar="STEP", help="stop after this step")
     steps.add_argument("--list", action="store_true", help="show steps and options, do nothing")
+    parser.add_argument(
+        "--report-from", type=Path, metavar="FOLDER",
+        help="build nothing: read what a machine with the vendor's tools, or a board, has sent "
+        "back (the folder `first_run` of continue.sh, board.json) into the report of DIR",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.set_defaults(run=run)
 
@@ -94,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
 
     from qfx_plugin.errors import OptionError
 
+    if options.report_from is not None:
+        return _report_from(options)
     chosen = chosen_options(options)
     if options.list:
         print_choices(chosen, Console())
@@ -107,6 +114,21 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_result(result, console)
     return 0
+
+
+def _report_from(options: argparse.Namespace) -> int:
+    import json
+
+    from qfx_plugin.build.first_run import report_from
+    from qfx_plugin.build.summary import summarize
+    from qfx_plugin.report import print_build
+
+    found = report_from(options.out, options.report_from)
+    if options.json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        print_build(summarize(options.out))
+    return 0 if summarize(options.out).proven else 1
 
 
 def chosen_options(options: argparse.Namespace) -> BuildOptions:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import argparse
 
 from brevitas_quantizers import __version__
-from qfx_plugin.cli import boards, build, completion, demo, doctor, export, report, verify
+from qfx_plugin.cli import (
+    boards,
+    build,
+    bundle,
+    completion,
+    demo,
+    doctor,
+    export,
+    report,
+    verify,
+)
 
-COMMANDS = (demo, export, verify, build, report, boards, doctor, completion)
+COMMANDS = (demo, export, verify, build, report, bundle, boards, doctor, completion)
 
 _EPILOG = """\
 exit status:

@@ -135,19 +135,27 @@ class QfxAccelerator:
             raise AcceleratorError(
                 f"measure needs a sample and a repeat, not {len(samples)} and {repeats}"
             )
-        figures, seen, note = Figures(), [], ""
+        figures, note = Figures(), ""
+        seen: list[dict[str, float]] = []
         with self._turns:
             for _ in range(repeats):
                 run = self._start(samples, lambda out: out)
                 try:
-                    seen.append(self._backend.watts())
-                except NoPowerSensor as error:
-                    note = str(error)
-                run.wait()
+                    note = self._look(seen) or note
+                    run.wait()
+                except BaseException:
+                    if self._active is not None:  # it was not `wait` that failed
+                        self.recover()
+                    raise
                 figures += run.figures
         rails = seen[0] if seen else {}
         watts = {rail: float(np.mean([one[rail] for one in seen])) for rail in rails}
-        return Measurement(figures, self.description.clock_mhz, watts, note)
+        return Measurement(figures, self.clock_mhz, watts, note)
+
+    @property
+    def clock_mhz(self) -> float:
+        """Clock of the logic in MHz: as the board gives it, else as it is built for."""
+        return getattr(self._backend, "clock_mhz", None) or self.description.clock_mhz
 
     def watts(self) -> dict[str, float]:
         """Power of each rail of the board in W at this moment.
@@ -267,6 +275,14 @@ class QfxAccelerator:
         """Reset after a failed run; if that fails too, the next run tries again."""
         with suppress(AcceleratorError, AcceleratorTimeoutError):
             self.reset()
+
+    def _look(self, seen: list[dict[str, float]]) -> str:
+        """Add the power at this moment; why there is none, if there is none."""
+        try:
+            seen.append(self._backend.watts())
+        except NoPowerSensor as error:
+            return str(error)
+        return ""
 
     def _abandon(self, reason: str) -> None:
         run = self._active() if self._active is not None else None

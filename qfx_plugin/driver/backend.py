@@ -45,6 +45,8 @@ class Backend(Protocol):
     Attributes:
         accelerator: registers of the accelerator.
         dma: registers of the AXI DMA.
+
+    A backend may have `clock_mhz`, the clock that the logic really runs at in MHz, if it knows.
     """
 
     accelerator: Registers

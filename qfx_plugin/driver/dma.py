@@ -9,6 +9,7 @@ from .backend import Registers
 from .errors import AcceleratorError, AcceleratorTimeoutError
 
 RESET_SECONDS = 1.0
+START_SECONDS = 0.1
 
 
 class DmaChannel:
@@ -31,8 +32,10 @@ class DmaChannel:
         """
         self._write(reg.DMASR, reg.COMPLETE)
         self._write(reg.DMACR, reg.RUN)
-        if self._read(reg.DMASR) & reg.HALTED:
-            raise AcceleratorError(f"DMA {self.name}: is halted and does not start")
+        end = time.monotonic() + START_SECONDS
+        while self._read(reg.DMASR) & reg.HALTED:  # it takes some cycles (PG021)
+            if time.monotonic() > end:
+                raise AcceleratorError(f"DMA {self.name}: is halted and does not start")
         self._write(reg.ADDRESS, address & 0xFFFF_FFFF)
         self._write(reg.ADDRESS_HIGH, address >> 32)
         self._write(reg.LENGTH, length)

@@ -2,16 +2,87 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from .backend import Registers
 from .description import Description
-from .errors import AcceleratorError
+from .errors import AcceleratorError, QfxError, WrongBitstreamError
 from .power import measured
 
 WINDOW = 1 << 16
+CLOCK_TOLERANCE = 0.01
+VENV_PYTHON = Path("/usr/local/share/pynq-venv/bin/python3")
+"""Where PYNQ's images from 3.0 on have it."""
+
+LOADED = ".loaded"
+"""Folder beside the bitstream, with a name for each content that was loaded."""
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Any exception of PYNQ as one line of ours."""
+    try:
+        yield
+    except QfxError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or "no message"
+        if os.geteuid() != 0:
+            reason += "; PYNQ needs root in a login shell: sudo bash -lc 'python3 ...'"
+        raise AcceleratorError(f"PYNQ {what}: {type(error).__name__}: {reason}") from error
+
+
+def import_pynq() -> ModuleType:
+    """PYNQ, with the variable without which it finds no device; `sudo` drops that.
+
+    Raises:
+        AcceleratorError: it is not installed, or does not start.
+    """
+    os.environ.setdefault("XILINX_XRT", "/usr")
+    try:
+        with told("does not start"):
+            import pynq
+    except AcceleratorError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
+        if VENV_PYTHON.exists() and Path(sys.executable) != VENV_PYTHON:
+            text = f"PYNQ is not installed for {sys.executable}: run this with {VENV_PYTHON}"
+        else:
+            text = "PYNQ is not installed: run this on the board, or give a backend"
+        raise AcceleratorError(text) from error
+    return pynq  # type: ignore[no-any-return]
+
+
+class PynqRegisters:
+    """Registers of one block.
+
+    Args:
+        mmio: what PYNQ has mapped.
+    """
+
+    def __init__(self, mmio: Any) -> None:
+        self._mmio = mmio
+
+    def read(self, offset: int) -> int:
+        """The register `offset` bytes behind the block's address."""
+        with told("cannot read a register"):
+            return int(self._mmio.read(offset))
+
+    def write(self, offset: int, value: int) -> None:
+        """Set it."""
+        with told("cannot write a register"):
+            self._mmio.write(offset, value)
 
 
 class PynqBuffer:
@@ -28,15 +99,18 @@ class PynqBuffer:
 
     def flush(self) -> None:
         """Write the processor's cache back."""
-        self._array.flush()
+        with told("cannot flush memory"):
+            self._array.flush()
 
     def invalidate(self) -> None:
         """Forget the processor's cache."""
-        self._array.invalidate()
+        with told("cannot invalidate memory"):
+            self._array.invalidate()
 
     def free(self) -> None:
         """Give the memory back."""
-        self._array.freebuffer()
+        with told("cannot free memory"):
+            self._array.freebuffer()
 
 
 class PynqBackend:
@@ -47,27 +121,60 @@ class PynqBackend:
         description: of the accelerator; it has the addresses.
 
     Raises:
-        AcceleratorError: PYNQ is not installed, or cannot load the overlay.
+        AcceleratorError: PYNQ is not installed, cannot load the overlay, or clocks it faster than
+            it is built for.
+        WrongBitstreamError: what PYNQ knows of the overlay is of another design.
     """
 
     def __init__(self, bitfile: Path, description: Description) -> None:
-        try:
-            import pynq
-        except ImportError as error:
-            raise AcceleratorError(
-                "PYNQ is not installed: run this on the board, or give a backend"
-            ) from error
+        self._pynq = import_pynq()
         for path in (bitfile, bitfile.with_suffix(".hwh")):
             if not path.is_file():
                 raise AcceleratorError(f"overlay: there is no file {path}")
-        self._pynq = pynq
-        self._overlay = pynq.Overlay(str(bitfile))
-        self.accelerator = pynq.MMIO(description.accelerator_address, WINDOW)
-        self.dma = pynq.MMIO(description.dma_address, WINDOW)
+        with told("cannot load the overlay"):
+            # PYNQ 3 keeps what it knew of a path, also if another design lies there by now.
+            reset = getattr(getattr(self._pynq, "PL", None), "reset", None)
+            if reset is not None:
+                reset()
+            self._overlay = self._pynq.Overlay(str(_by_content(bitfile)))
+            _check_design(self._overlay, description)
+        self.clock_mhz = self._clock(description)
+        self.accelerator = self._map(description.accelerator_address)
+        self.dma = self._map(description.dma_address)
+
+    def _map(self, address: int) -> Registers:
+        with told("cannot map registers"):
+            return PynqRegisters(self._pynq.MMIO(address, WINDOW))
+
+    def _clock(self, description: Description) -> float | None:
+        """What the logic really runs at, in MHz; `None` if PYNQ does not tell."""
+        clocks = getattr(self._pynq, "Clocks", None)
+        if clocks is None:
+            return None
+        with told("cannot read the clock"):
+            found = float(clocks.fclk0_mhz)
+        built = description.clock_mhz
+        if found > built * (1 + CLOCK_TOLERANCE):
+            raise AcceleratorError(
+                f"the board clocks the logic with {found:g} MHz, and it is built for {built:g} "
+                f"MHz: set pynq.Clocks.fclk0_mhz, or build with another clock_mhz"
+            )
+        if found < built * (1 - CLOCK_TOLERANCE):
+            warnings.warn(
+                f"the board clocks the logic with {found:g} MHz, not {built:g} MHz: what is "
+                "measured holds for that",
+                stacklevel=4,
+            )
+        return found
 
     def allocate(self, size: int) -> PynqBuffer:
-        """Memory that processor and DMA share."""
-        return PynqBuffer(self._pynq.allocate(shape=(size,), dtype=np.uint8))
+        """Memory that processor and DMA share; it is cached, and the driver flushes it."""
+        with told("cannot allocate memory"):
+            try:
+                array = self._pynq.allocate(shape=(size,), dtype=np.uint8, cacheable=True)
+            except TypeError:  # a device without the choice
+                array = self._pynq.allocate(shape=(size,), dtype=np.uint8)
+            return PynqBuffer(array)
 
     def watts(self) -> dict[str, float]:
         """Power of each rail in W.
@@ -76,11 +183,59 @@ class PynqBackend:
             NoPowerSensor: the board does not measure it.
         """
         get_rails = getattr(self._pynq, "get_rails", None)
-        return measured(get_rails() if get_rails else {})
+        with told("cannot read its sensors"):
+            return measured(get_rails() if get_rails else {})
 
     def reload(self) -> None:
         """Load the bitstream again."""
-        self._overlay.download()
+        with told("cannot load the overlay again"):
+            self._overlay.download()
 
     def close(self) -> None:
         """The overlay stays loaded: other programs may use it."""
+
+
+def _by_content(bitfile: Path) -> Path:
+    """A path of the same file name that no other content of bitstream and `.hwh` has ever had."""
+    hwh = bitfile.with_suffix(".hwh")
+    content = hashlib.sha256(bitfile.read_bytes() + hwh.read_bytes()).hexdigest()[:16]
+    folder = bitfile.parent.resolve() / LOADED / content
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (bitfile, hwh):
+        target = folder / path.name
+        if target.exists() and target.read_bytes() == path.read_bytes():
+            continue
+        target.unlink(missing_ok=True)
+        shutil.copyfile(path, target)
+    return folder / bitfile.name
+
+
+def _check_design(overlay: Any, description: Description) -> None:
+    """What PYNQ has read of the design is what it was built as, as far as PYNQ tells.
+
+    Raises:
+        WrongBitstreamError: it is not.
+    """
+    blocks = getattr(overlay, "ip_dict", None) or {}
+    parameters = dict(blocks.get("dma", {}).get("parameters", {}))
+    given = {key.lower(): value for key, value in parameters.items()}
+    for name in ("dma", "accelerator"):
+        given[f"address of {name}"] = blocks.get(name, {}).get("phys_addr")
+    for key, wanted in (
+        ("address of dma", description.dma_address),
+        ("address of accelerator", description.accelerator_address),
+        ("c_m_axis_mm2s_tdata_width", description.input_layout.bus_bits),
+        ("c_sg_length_width", description.dma_length_bits),
+    ):
+        if given.get(key) is not None and int(str(given[key]), 0) != wanted:
+            raise _of_another(description, f"{key} must be {wanted}, not {given[key]}")
+    kind = blocks.get("accelerator", {}).get("type")  # vendor:library:name:version
+    if kind is not None and description.top not in str(kind).split(":"):
+        raise _of_another(description, f"its accelerator is {kind}")
+
+
+def _of_another(description: Description, why: str) -> WrongBitstreamError:
+    return WrongBitstreamError(
+        f"PYNQ's metadata of the overlay are not of {description.top}: {why}: copy .bit, .hwh and "
+        "accelerator.json of one build, and restart the board if they are"
+    )

@@ -96,7 +96,8 @@ COMPLETE = 1 << 12
 """Bits of DMASR; COMPLETE (IOC_Irq) is cleared by writing it."""
 
 ERRORS = {
-    INTERNAL_ERROR: "internal error: a packet is longer than its buffer, or a length is 0",
+    INTERNAL_ERROR: "internal error: a packet is longer than its buffer, or memory took no write",
     SLAVE_ERROR: "slave error: memory refused an access",
     DECODE_ERROR: "decode error: there is no memory at the address",
 }
+"""What DMASR's errors mean (PG021); each halts the channel until the DMA is reset."""

@@ -19,7 +19,7 @@ from ..driver.description import Description
 from ..driver.errors import NoPowerSensor
 from ..errors import DataError, OptionError
 from .engine import Engine, compile_board
-from .simulated_dma import SimulatedDma
+from .simulated_dma import START_READS, SimulatedDma
 from .wrap import NetworkRtl, Shell
 
 POLL_CYCLES = 500
@@ -128,7 +128,9 @@ class SimulatedBoard(BoardMemory):
         model = compile_board(sources, description.top, memories)
         self.engine = Engine(model, pauses, seed)
         self.accelerator = _Block(self.engine)
-        self.dma = SimulatedDma(self.engine, self.find, description.dma_length_bits, poll_cycles)
+        self.dma = SimulatedDma(
+            self.engine, self.find, description.dma_length_bits, poll_cycles, START_READS
+        )
 
     @classmethod
     def of(cls, network: NetworkRtl, shell: Shell, **options: float) -> SimulatedBoard:

@@ -1,9 +1,9 @@
 """A stand-in for AXI DMA at the level of its registers: direct register mode, as in AMD PG021.
 
-What software can see is modelled: run and halt, idle only after a first transfer, a transfer that
-begins with the write of its length, completion bits that are cleared by writing them, the number of
-bytes received, errors for a length of no memory and for a packet longer than its buffer, and a
-reset of both channels. Beats travel in `board.cpp`.
+What software can see is modelled: run and halt, some time until a channel runs, idle only after a
+first transfer, a transfer that begins with the write of its length, completion bits that are
+cleared by writing them, the number of bytes received, errors for a length of no memory and for a
+packet longer than its buffer, and a reset of both channels. Beats travel in `board.cpp`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..driver import registers as reg
+
+START_READS = 2
+"""What the simulated boards give a channel to begin to run."""
 
 Memory = Callable[[int, int], "NDArray[np.uint8] | None"]
 """Bytes of an address and a length, or None where there is no memory."""
@@ -59,6 +62,7 @@ class _Channel:
 
     Attributes:
         running: the bit RS of its control register.
+        waits: so many reads of its status still show it halted.
         idle: the last transfer has ended; false before the first.
         flags: completion and error bits of its status.
         busy: a transfer is under way.
@@ -67,6 +71,7 @@ class _Channel:
     """
 
     running: bool = False
+    waits: int = 0
     idle: bool = False
     flags: int = 0
     busy: bool = False
@@ -95,11 +100,18 @@ class SimulatedDma:
         memory: that addresses point into.
         length_bits: width of the length registers.
         cycles_per_access: clock cycles that go by in an access of the processor.
+        start_reads: so many reads of the status show a channel halted that was told to run.
     """
 
     def __init__(
-        self, engine: Streams, memory: Memory, length_bits: int, cycles_per_access: int
+        self,
+        engine: Streams,
+        memory: Memory,
+        length_bits: int,
+        cycles_per_access: int,
+        start_reads: int = 0,
     ) -> None:
+        self._start_reads = start_reads
         self._engine, self._memory = engine, memory
         self._mask = (1 << length_bits) - 1
         self._cycles = cycles_per_access
@@ -113,7 +125,9 @@ class SimulatedDma:
         if place == reg.DMACR:
             return reg.RUN if channel.running else 0
         if place == reg.DMASR:
-            return channel.status
+            status = channel.status | (reg.HALTED if channel.waits else 0)
+            channel.waits = max(0, channel.waits - 1)
+            return status
         if place == reg.LENGTH:
             return channel.length
         return channel.address.get(place, 0)
@@ -138,13 +152,14 @@ class SimulatedDma:
             self._channels = {base: _Channel() for base in self._channels}
         elif value & reg.RUN:
             # A channel that an error has halted comes back by a reset only.
+            channel.waits = 0 if channel.running else self._start_reads
             channel.running = not channel.flags & ~reg.COMPLETE
         else:
             channel.running = False
 
     def _transfer(self, base: int, channel: _Channel, length: int) -> None:
         """The write of the length begins a transfer, if the channel runs and has none."""
-        if not channel.running or channel.busy or not length:
+        if not channel.running or channel.waits or channel.busy or not length:
             return
         channel.length, channel.idle, channel.busy = length, False, True
         address = channel.address[reg.ADDRESS] | channel.address[reg.ADDRESS_HIGH] << 32

@@ -26,7 +26,7 @@ from ..driver.errors import NoPowerSensor
 from ..errors import DataError, OptionError, VerificationError
 from ..tools import compiler
 from .simulated_board import BoardMemory
-from .simulated_dma import SimulatedDma
+from .simulated_dma import START_READS, SimulatedDma
 
 TEMPLATE = Path(__file__).parent / "templates" / "hls_board.cpp"
 STANDARD = "-std=c++14"
@@ -168,7 +168,9 @@ class SimulatedHls(BoardMemory):
         self._library = _load(library) if isinstance(library, Path) else library
         self._temporary: TemporaryDirectory[str] | None = None
         self.accelerator = HlsFunction(self._library)
-        self.dma = SimulatedDma(self.accelerator, self.find, description.dma_length_bits, 1)
+        self.dma = SimulatedDma(
+            self.accelerator, self.find, description.dma_length_bits, 1, START_READS
+        )
         self.reloads = 0
 
     @classmethod

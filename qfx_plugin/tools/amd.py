@@ -45,11 +45,14 @@ class AmdTool:
         name: for people.
         programs: the first that is found is used.
         oldest: least version that our scripts are written for, (year, number).
+        flaw: what is wrong with an installation, given the program's path and its version; empty
+            if nothing is.
     """
 
     name: str
     programs: tuple[Program, ...]
     oldest: tuple[int, int]
+    flaw: Callable[[str, tuple[int, int]], str] = lambda path, version: ""
 
     def find(self) -> str | None:
         """Path of the program that is used."""
@@ -78,6 +81,9 @@ class AmdTool:
             raise ToolMissingError(
                 f"{self.name} must be {oldest} or newer, not {found[0]}.{found[1]} ({path})"
             )
+        flaw = self.flaw(path, found)
+        if flaw:
+            raise ToolMissingError(f"{self.name} {found[0]}.{found[1]} ({path}) {flaw}")
         return f"{found[0]}.{found[1]}"
 
     def run(
@@ -114,7 +120,8 @@ class AmdTool:
                 ) from None
         if status != 0:
             text = log.read_text(encoding="utf-8", errors="replace")
-            error = next((line for line in text.splitlines() if line.startswith("ERROR")), None)
+            told = ("ERROR", "QFX:")  # the tool's errors, and those of our scripts
+            error = next((line for line in text.splitlines() if line.startswith(told)), None)
             reason = error or f"exit status {status}"
             raise TargetError(f"{self.name} fails on {script.name}: {reason}; see {log}")
 

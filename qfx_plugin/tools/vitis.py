@@ -7,6 +7,21 @@ from typing import Any
 
 from .amd import AmdTool, Program
 
+EXPORTS = (2022, 1)
+"""The first version that exports an IP since the year 2022 as it is installed."""
+
+
+def _no_export(path: str, version: tuple[int, int]) -> str:
+    """Before, the date overflows IP's number of revision, unless AMD's patch is there."""
+    root = Path(path).resolve().parents[1]
+    if version >= EXPORTS or list(root.glob("common/scripts/automg_patch_*.tcl")):
+        return ""
+    return (
+        "cannot export an IP since 2022: use 2022.1 or newer, or install AMD's y2k22 patch "
+        f"(article 76960) into {root}"
+    )
+
+
 TOOL = AmdTool(
     name="Vitis HLS",
     programs=(
@@ -15,6 +30,7 @@ TOOL = AmdTool(
         Program("vitis-run", "XILINX_VITIS", lambda script: ["--mode", "hls", "--tcl", script]),
     ),
     oldest=(2020, 2),
+    flaw=_no_export,
 )
 
 

@@ -6,28 +6,41 @@ They execute the real script against our recording stand-ins, and write what the
 from __future__ import annotations
 
 import sys
+from importlib.resources import files as resource_files
 from pathlib import Path
 
-_PROGRAM = """#!{python}
-import shutil, subprocess, sys
+from qfx_plugin.build.check.block_design import VIVADO_COMMANDS
+from qfx_plugin.build.check.hls import HLS_COMMANDS
+from qfx_plugin.build.targets.finn.check import HLS, VIVADO
+from qfx_plugin.tools import tcl
+
+_PROGRAM = """#!{python} -IS
+import subprocess, sys
 from pathlib import Path
 if sys.argv[1:] == ["-version"]:
     print({version!r})
     sys.exit(0)
-from qfx_plugin.build.check.record import record
-from qfx_plugin.build.check.hls import HLS_COMMANDS
-from qfx_plugin.build.check.block_design import VIVADO_COMMANDS
 script = Path(sys.argv[-1])
 here = Path.cwd()
 if {error!r}:
     print({error!r})
     sys.exit(1)
-record(script, {{*HLS_COMMANDS, *VIVADO_COMMANDS}}, here)
+if here.name == "hls" and {version!r} < "Vitis HLS - High-Level Synthesis v2022.1":
+    if not list(Path(sys.argv[0]).parents[1].glob("common/scripts/automg_patch_*.tcl")):
+        sys.exit("ERROR: [IMPL 213-28] Failed to generate IP: bad lexical cast")
+(here / "commands.txt").write_text({commands!r})
+(here / "world.txt").write_text({world!r})
+files = ["commands.txt", "record.txt", script, "world.txt"]
+status = subprocess.run([*{tcl!r}, {recorder!r}, *map(str, files)]).returncode
+if status or script.name == "probe.tcl":
+    sys.exit(status)
 for name, text in {files!r}.items():
     path = here / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 """
+_RECORDER = Path(str(resource_files("qfx_plugin.build"))) / "templates/check/recorder.tcl"
+_COMMANDS = {*HLS_COMMANDS, *VIVADO_COMMANDS, *HLS, *VIVADO}
 
 CSYNTH = """<?xml version="1.0" encoding="UTF-8"?>
 <profile>
@@ -130,22 +143,44 @@ VIVADO_FILES = {
 
 
 def write_program(
-    folder: Path, name: str, version: str, files: dict[str, str], error: str = ""
+    folder: Path,
+    name: str,
+    version: str,
+    files: dict[str, str],
+    error: str = "",
+    world: dict[str, object] | None = None,
 ) -> Path:
     """Write an executable; it fails with `error` if that is given."""
     path = folder / name
-    text = _PROGRAM.format(python=sys.executable, version=version, files=files, error=error)
+    text = _PROGRAM.format(
+        python=sys.executable, version=version, files=files, error=error, tcl=tcl.require(),
+        recorder=str(_RECORDER), commands="\n".join(sorted(_COMMANDS)),
+        world="\n".join(f"{name} {{{value}}}" for name, value in (world or {}).items()),
+    )  # fmt: skip
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
 
 
-def install(folder: Path, **errors: str) -> None:
-    """Both programs, version 2023.2; an error by the program's name makes it fail."""
+def install(
+    folder: Path, version: str = "2023.2", world: dict[str, object] | None = None, **errors: str
+) -> None:
+    """Both programs as of a version; an error by the program's name makes it fail.
+
+    Args:
+        folder: `bin` of the installation.
+        version: "2020.2", "2022.1", "2024.2": where the .hwh lies, how HLS is started, whether it
+            exports.
+        world: what is installed, see `templates/check/recorder.tcl`.
+        errors: of a program.
+    """
+    given = {"handoff": "gen" if version >= "2020.2" else "srcs"} | (world or {})
+    hls = "vitis_hls" if version < "2024.2" else "vitis-run"
     write_program(
-        folder, "vitis_hls", "Vitis HLS - High-Level Synthesis v2023.2 (64-bit)", HLS_FILES,
-        errors.get("vitis_hls", ""),
+        folder, hls, f"Vitis HLS - High-Level Synthesis v{version} (64-bit)", HLS_FILES,
+        errors.get("vitis_hls", ""), given,
     )  # fmt: skip
     write_program(
-        folder, "vivado", "vivado v2023.2 (64-bit)", VIVADO_FILES, errors.get("vivado", "")
-    )
+        folder, "vivado", f"vivado v{version} (64-bit)", VIVADO_FILES, errors.get("vivado", ""),
+        given,
+    )  # fmt: skip

@@ -87,6 +87,28 @@ def test_without_finn_s_driver(overlay):
     )
 
 
+def test_what_finn_s_driver_raises_is_no_difference(overlay, tmp_path):
+    """Status 1 says that codes differ."""
+    settings = json.loads((overlay / "settings.json").read_text())
+    settings["driver_information"]["platform"] = "alveo"
+    (overlay / "settings.json").write_text(json.dumps(settings))
+    result = run(overlay, tmp_path)
+    assert result.returncode == 2 and result.stderr == "run_on_board.py: AssertionError: \n"
+
+
+def test_pynq_s_metadata_are_forgotten_before_finn_s_driver(overlay, tmp_path):
+    """XRT's variable, which `sudo` drops, is set, too."""
+    (tmp_path / "pynq.py").write_text(
+        "import os, sys\nclass PL:\n    reset = staticmethod(\n"
+        "        lambda: sys.stdout.write(f'forgotten, XRT in {os.environ[\"XILINX_XRT\"]}. '))\n"
+    )
+    (tmp_path / "finn_plus_driver").mkdir()
+    (tmp_path / "finn_plus_driver" / "__init__.py").write_text("import pynq\n")
+    result = run(overlay, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("forgotten, XRT in /usr. 20 samples, 0 of 160 codes differ")
+
+
 def test_off_the_board(tmp_path):
     write_run_script(tmp_path, "net_axi")
     copy_driver(tmp_path)

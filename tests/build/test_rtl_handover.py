@@ -244,12 +244,17 @@ def test_the_board_script(own, tmp_path):
     """`run_on_board.py` with the driver that is handed over; a module poses as PYNQ."""
     overlay = own / "handover" / "overlay"
 
-    def run():
+    def run(fail=""):
         return run_on_board(
             overlay, TOP, tmp_path, "qfx_plugin.shell.simulated_board", "SimulatedBoard",
-            f"from_handover({str(own / 'handover')!r}, pauses=0.3)",
+            f"from_handover({str(own / 'handover')!r}, pauses=0.3)", fail,
         )  # fmt: skip
 
+    result = run("fpga_manager is busy")
+    assert result.returncode == 2  # not 1, which says that codes differ
+    assert result.stderr == (
+        "run_on_board.py: PYNQ cannot load the overlay: OSError: fpga_manager is busy\n"
+    )
     result = run()
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()

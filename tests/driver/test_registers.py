@@ -48,6 +48,15 @@ def test_a_channel_that_is_halted():
         DmaChannel(registers, reg.S2MM, "to memory").start(0, 8)
 
 
+def test_a_channel_that_takes_its_time_to_run():
+    """PG021: it leaves the state halted some cycles after its bit is set."""
+    registers = Registers()
+    answers = iter([reg.HALTED] * 5 + [0] * 5)
+    registers.read = lambda offset: next(answers)
+    DmaChannel(registers, reg.MM2S, "to it").start(64, 8)
+    assert registers.written[-1] == (reg.LENGTH, 8) and next(answers) == 0
+
+
 @pytest.mark.parametrize("bit", reg.ERRORS)
 def test_errors_of_a_channel_before_its_end(bit):
     registers = Registers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from qfx_plugin.build.targets.finn.includes import check_sources, ports
 from qfx_plugin.build.workspace import digests
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError
 from qfx_plugin.finn_plugin import adapter
+from tests.build import fake_amd
+from tests.build.handovers import go_on
 from tests.build.kills import draw_moments, kill_in_each, run_undisturbed
 from tests.finn_plugin.helpers import BOARD, PART
 from tests.qonnx_models import mlp
@@ -61,6 +64,43 @@ def test_the_hand_over_s_scripts_are_those_that_were_looked_at(built):
     assert f"set BOARD {BOARD}\nset FPGA_PART {PART}\n" in system
     assert "set FREQ_MHZ 100\n" in system
     assert system.count("xilinx_finn:finn:StreamingDataflowPartition_") == 3
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Programs that pose as the vendor's, and FINN's library of kernels."""
+    programs, library = tmp_path / "amd" / "bin", tmp_path / "finn-hlslib"
+    for folder in (programs, library):
+        folder.mkdir(parents=True)
+    (library / "bnn-library.h").write_text("")
+    fake_amd.install(programs, "2023.2", {"boards": "avnet-tria:ultra96v2:part0:1.3"})
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setenv("FINN_HLSLIB", str(library))
+    return programs
+
+
+@pytest.mark.slow
+def test_with_the_vendor_s_tools_the_same_folder_goes_on(built, tools, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(built[0], own)
+    assert build(own / "model.onnx", out=own, target="finn", samples=4).complete
+    report = json.loads((own / "report.json").read_text())
+    assert "Vivado, placed and routed" in {use["source"] for use in report["resources"]}
+    names = {path.name for path in (own / "bitstream" / "overlay").iterdir()}
+    assert {"accelerator.bit", "accelerator.hwh", "requirements.txt", "run_on_board.py"} <= names
+
+
+@pytest.mark.slow
+def test_continue_sh_runs_twice_and_leaves_the_hand_over_as_it_is(built, tools, tmp_path):
+    folder = built[0] / "handover"
+    before = digests(folder)
+    for _ in range(2):
+        result = go_on(folder, tmp_path / "out", tools)
+        assert result.returncode == 0, result.stderr
+    assert digests(folder) == before
+    assert (tmp_path / "out" / "overlay" / "accelerator.bit").is_file()
+    record = (tmp_path / "out" / "qfx_work" / "system" / "record.txt").read_text()
+    assert '["set_property", "board_part", "avnet-tria:ultra96v2:part0:1.3"' in record
 
 
 BROKEN = {

@@ -32,3 +32,13 @@ def test_the_order_of_the_scripts_is_that_of_their_names(names, tmp_path):
     assert [path.parent.name for path in found.ips] == ["A", "B"]
     text = "".join(path.read_text() for path in (tmp_path / "handover").rglob("*.tcl"))
     assert str(tmp_path) not in text and not any(name in text for name in names)
+
+
+@pytest.mark.parametrize("place", ["/home/me/.finn/deps/board_files", "/opt/finn/board_files"])
+def test_board_files_are_found_in_the_folder(place, tmp_path):
+    """Once: what is replaced is not replaced again."""
+    project = make_project(tmp_path, ("aaaaaaaa", "bbbbbbbb"))
+    project.system.write_text(f'lappend paths_prop "{place}"\n')
+    collect(project, tmp_path / "handover")
+    lines = (tmp_path / "handover" / "system" / "ip_config.tcl").read_text().splitlines()
+    assert lines[-1] == 'lappend paths_prop "$QFX_ROOT/lib/board_files"'

@@ -83,6 +83,28 @@ def test_versions_that_do_not_do(text, message, tmp_path, monkeypatch):
     assert message in str(error.value)
 
 
+def test_vitis_hls_that_exports_nothing_since_2022(tmp_path, monkeypatch):
+    path = program(tmp_path / "bin", "vitis_hls", answers("Vitis HLS v2021.2 (64-bit)"))
+    monkeypatch.setenv("XILINX_HLS", str(tmp_path))
+    with pytest.raises(ToolMissingError) as error:
+        vitis.require()
+    assert str(error.value) == (
+        f"Vitis HLS 2021.2 ({path}) cannot export an IP since 2022: use 2022.1 or newer, or "
+        f"install AMD's y2k22 patch (article 76960) into {tmp_path}"
+    )
+    patch = tmp_path / "common" / "scripts" / "automg_patch_20220104.tcl"
+    patch.parent.mkdir(parents=True)
+    patch.write_text("")
+    assert vitis.version() == "2021.2"
+
+
+def test_an_error_of_our_scripts_is_the_first(tmp_path, monkeypatch):
+    program(tmp_path / "bin", "vivado", "echo 'QFX: no board files'; echo 'ERROR: x'; exit 1")
+    monkeypatch.setenv("XILINX_VIVADO", str(tmp_path))
+    with pytest.raises(TargetError, match=r"Vivado fails on s.tcl: QFX: no board files; see"):
+        vivado.run(Path("s.tcl"), folder=tmp_path, log=tmp_path / "log")
+
+
 def test_run(tmp_path, monkeypatch):
     body = 'echo "$@ in $PWD with $QFX_X"; echo problem >&2'
     program(tmp_path / "bin", "vitis-run", body)

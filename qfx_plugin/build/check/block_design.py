@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any
 
 from ...boards import Board
 from ...config import load
+from ...errors import TargetError
 from .record import Call
 from .script import ScriptedDesign
 
@@ -30,7 +32,9 @@ VIVADO_COMMANDS = frozenset(
         "get_bd_cells",
         "get_bd_intf_pins",
         "get_bd_pins",
+        "get_board_parts",
         "get_files",
+        "get_param",
         "get_property",
         "get_runs",
         "get_timing_paths",
@@ -41,6 +45,7 @@ VIVADO_COMMANDS = frozenset(
         "report_timing_summary",
         "report_utilization",
         "save_bd_design",
+        "set_param",
         "set_property",
         "update_compile_order",
         "update_ip_catalog",
@@ -101,6 +106,19 @@ class Design(ScriptedDesign):
             "assign_bd_address": self._assign,
         }
 
+    def probe(self, calls: Iterable[Call]) -> Design:
+        """Check a script that asks for board and clock only; returns the design itself.
+
+        Raises:
+            TargetError: names the call and the rule it breaks.
+        """
+        found = [call for call in calls if call.name in self.handlers]
+        for call in found:
+            self.handlers[call.name](call)
+        if not any("board_part" in call.arguments for call in found) or "ps" not in self.cells:
+            raise TargetError("probe: must set the board part and make the processor")
+        return self
+
     def _create_cell(self, call: Call) -> None:
         # A module of the project's sources stands in the catalog as a block of ours.
         module = call.option("-reference")
@@ -118,8 +136,8 @@ class Design(ScriptedDesign):
     def _set(self, call: Call) -> None:
         key, value, *target = call.arguments
         if key == "board_part":
-            wanted = self.board.board_part
-            self.expect(call, value == wanted, f"board_part {wanted}")
+            wanted = ":".join(self.board.board_part.split(":")[1:3])
+            self.expect(call, f":{wanted}:" in value, f"board_part *:{wanted}:*")
         if not key.startswith("CONFIG."):
             return
         cell, name = self._cell(call, target[0]), key.removeprefix("CONFIG.")

@@ -20,7 +20,7 @@ HLS_COMMANDS = {
     "set_clock_uncertainty": {},
     "csim_design": {"-argv": 1, "-clean": 0, "-O": 0},
     "csynth_design": {},
-    "cosim_design": {"-rtl": 1},
+    "cosim_design": {"-rtl": 1, "-argv": 1},
     "export_design": {
         "-format": 1, "-vendor": 1, "-library": 1, "-ipname": 1, "-version": 1, "-output": 1,
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file
 from pathlib import Path
@@ -36,8 +36,16 @@ class Call:
         return " ".join((self.name, *(part if part else "{}" for part in self.arguments)))
 
 
-def record(script: Path, commands: Iterable[str], folder: Path) -> tuple[Call, ...]:
+def record(
+    script: Path, commands: Iterable[str], folder: Path, world: Mapping[str, object] | None = None
+) -> tuple[Call, ...]:
     """The calls of `script`, run in `folder` with stand-ins for `commands`.
+
+    Args:
+        script: Tcl.
+        commands: those that exist.
+        folder: working folder.
+        world: what the stand-ins find installed, see `templates/check/recorder.tcl`.
 
     Raises:
         TargetError: the script does not parse, calls an unknown command, or names a missing file.
@@ -45,8 +53,17 @@ def record(script: Path, commands: Iterable[str], folder: Path) -> tuple[Call, .
     names, path = folder / "commands.txt", folder / "record.txt"
     names.write_text("\n".join(sorted(commands)) + "\n", encoding="utf-8")
     with as_file(template("check/recorder.tcl")) as recorder:
-        tcl.run(recorder, str(names), str(path), str(script), folder=folder, name=script.name)
+        files_given = [names, path, script, *_written(world, folder)]
+        tcl.run(recorder, *map(str, files_given), folder=folder, name=script.name)
     lines = path.read_text(encoding="utf-8").splitlines()
     if not lines:
         raise TargetError(f"{script.name} calls no command at all")
     return tuple(Call(name, tuple(rest)) for name, *rest in map(json.loads, lines))
+
+
+def _written(world: Mapping[str, object] | None, folder: Path) -> list[Path]:
+    if world is None:
+        return []
+    path = folder / "world.txt"
+    path.write_text("\n".join(f"{name} {{{value}}}" for name, value in world.items()), "utf-8")
+    return [path]

@@ -30,8 +30,11 @@ _SHIMS = Path(__file__).parent / "templates" / "cppsim"
 _PLACE = "finn.transformation.fpgadataflow"
 
 
-def hlslib() -> Path:
+def hlslib(user: str = "cppsim") -> Path:
     """Folder of finn-hlslib: what `FINN_HLSLIB` names, else where FINN keeps its dependencies.
+
+    Args:
+        user: who needs it, for the message.
 
     Raises:
         ToolMissingError: it is at neither place.
@@ -44,7 +47,7 @@ def hlslib() -> Path:
             return place
     looked = ", ".join(str(place) for place in places)
     raise ToolMissingError(
-        f"cppsim needs {KERNELS}, and {looked} has no bnn-library.h: clone Xilinx/{KERNELS} at the "
+        f"{user} needs {KERNELS}, and {looked} has no bnn-library.h: clone Xilinx/{KERNELS} at the "
         f"commit that FINN names, and name its folder in {FOLDER}"
     )
 

@@ -94,7 +94,8 @@ def _rewrite(script: Path, folder: Path, moved: dict[str, str]) -> None:
         text = text.replace(source, f"${ROOT}/{name}")
     text = text.replace("$::env(FINN_CUSTOM_HLS)", f"${ROOT}/lib/custom_hls")
     text = re.sub(r"/[^\s\"]*/deps/", f"${ROOT}/lib/", text)
-    text = re.sub(r"/[^\s\"]*/(board_files)\"", rf'${ROOT}/lib/\1"', text)
+    # (Not where the line before has already put it there.)
+    text = re.sub(r"(?<![\w}])/[^\s\"]*/(board_files)\"", rf'${ROOT}/lib/\1"', text)
     for name in sorted(set(_RTLLIB.findall(text))):
         _copy_library(_library() / name, folder / "lib" / "finn-rtllib" / name)
     text = text.replace("$::env(FINN_RTLLIB)", f"${ROOT}/lib/finn-rtllib")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from importlib.resources import as_file
+from collections.abc import Sequence
 from pathlib import Path
 
 from ....errors import TargetError
 from ....tools import tcl
-from ...check.record import Call
-from ...render import template
+from ...check.record import record
 from .designs import Accelerator, System
 from .includes import check_sources
 
@@ -34,17 +32,21 @@ VIVADO = [
     "get_bd_intf_ports",
     "get_bd_pins",
     "get_bd_ports",
+    "get_board_parts",
     "get_files",
     "get_filesets",
     "get_ipdefs",
     "get_param",
     "get_property",
     "get_runs",
+    "get_timing_paths",
     "launch_runs",
     "make_bd_intf_pins_external",
     "make_bd_pins_external",
     "make_wrapper",
     "open_run",
+    "report_power",
+    "report_timing_summary",
     "report_utilization",
     "save_bd_design",
     "set_msg_config",
@@ -108,11 +110,11 @@ def check_folder(folder: Path, part: str, board: str) -> list[str]:
     *ips, system = [folder / name for name in order["vivado"]]
     packaged, cells, calls = {}, 0, 0
     for script in ips:
-        recorded = record(script, VIVADO)
+        recorded = record(script, VIVADO, script.parent)
         design = Accelerator(folder, part, [*tops]).play(recorded)
         packaged[design.vlnv] = design
         cells, calls = cells + len(design.cells), calls + len(recorded)
-    recorded = record(system, VIVADO)
+    recorded = record(system, VIVADO, system.parent)
     whole = System(packaged, part, board).play(recorded)
     texts = {path: text for one in packaged.values() for path, text in one.texts.items()}
     sources = check_sources(texts)
@@ -129,25 +131,9 @@ def check_folder(folder: Path, part: str, board: str) -> list[str]:
     ]
 
 
-def record(script: Path, commands: Iterable[str]) -> tuple[Call, ...]:
-    """The calls of a script, run where it lies with stand-ins for `commands`.
-
-    Raises:
-        TargetError: it does not parse, calls an unknown command, or names a missing file.
-    """
-    names, path = script.parent / "commands.txt", script.parent / "record.txt"
-    names.write_text("\n".join(sorted(commands)) + "\n", encoding="utf-8")
-    with as_file(template("finn/recorder.tcl")) as recorder:
-        tcl.run(
-            recorder, str(names), str(path), str(script), folder=script.parent, name=script.name
-        )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(Call(name, tuple(rest)) for name, *rest in map(json.loads, lines))
-
-
 def _check_hls(script: Path, part: str) -> str:
     """Name of the top function."""
-    calls = record(script, HLS)
+    calls = record(script, HLS, script.parent)
     found = {call.name: call.arguments for call in calls}
     if found.get("set_part") != (part,):
         raise TargetError(f"{script.name}: set_part must be {part}, not {found.get('set_part')}")

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from importlib import metadata
 from pathlib import Path
 
+from ....boards import Board
 from ....config import save
-from ...check.overlay import check_finn_driver
+from ....errors import TargetError
+from ...board_values import board_values
+from ...check.block_design import VIVADO_COMMANDS, Design
+from ...check.overlay import check_finn_driver, check_shell_script
+from ...check.record import record
 from ...overlay import write_finn_driver
 from ...render import render
 from ...steps import Facts, StepContext
 from .check import check_folder
 from .convert import load
 from .options import BOARDS
+
+REFERENCE_MHZ = 100.0
+"""What FINN asks of the processor; a clocking wizard in the logic makes the accelerator's clock."""
+
+DRIVER_VERSION = "1.6.1"
+HLSLIB_COMMIT = "8d979e2bdced486dd25d26607d1ff5ae327ed6a8"
+"""Those of finn-plus 1.6.1, where AMD's FINN is installed."""
 
 
 def run(context: StepContext) -> Facts:
@@ -32,6 +46,11 @@ def run(context: StepContext) -> Facts:
         model, depths, BOARDS[board.name], board.part, 1000.0 / clock, context.scratch / "finn"
     )
     scripts = collect(project, context.folder)
+    values = board_values(board, "finn", width=64, clock_mhz=REFERENCE_MHZ)
+    values |= {"FINN_DRIVER": finn_driver(), "HLSLIB": hlslib_commit(), "CLOCK": f"{clock:g}"}
+    values["COMMAND"] = "FINN_HLSLIB=/path/to/finn-hlslib bash continue.sh"
+    values["PACE"] = "simulated, without DMA and memory"
+    _write_own(context.folder, scripts.system, values)
     order = {
         "hls": [str(path.relative_to(context.folder)) for path in scripts.hls],
         "vivado": [
@@ -39,15 +58,14 @@ def run(context: StepContext) -> Facts:
         ],
     }
     save(order, context.folder / "scripts.json")
-    for name in ("continue.sh", "README.md"):
+    for template in ("finn/continue.sh", "finn/README.md", "overlay/first_run.md"):
+        name = template.rpartition("/")[2]
         text = render(
-            f"finn/{name}",
+            template,
             HLS=" ".join(order["hls"]),
             VIVADO=" ".join(order["vivado"]),
             BOARD=board.title,
-            PART=board.part,
-            CLOCK=f"{clock:g}",
-            NOTES=board.notes,
+            **values,
         )
         (context.folder / name).write_text(text, encoding="utf-8")
     (context.folder / "continue.sh").chmod(0o755)
@@ -58,15 +76,68 @@ def run(context: StepContext) -> Facts:
         context.input("convert") / "contract.json", context.folder / "driver" / "contract.json"
     )
     write_finn_driver(context.folder / "driver")
-    lines = check(context.folder, context.scratch, board.part, BOARDS[board.name])
+    lines = check(context.folder, context.scratch, board, BOARDS[board.name])
     save({"checks": lines}, context.folder / "checks.json")
     for line in lines:
         context.log.info("checked: %s", line)
     return {"checks": lines, "scripts": order}
 
 
-def check(folder: Path, scratch: Path, part: str, board: str) -> list[str]:
-    """Check a copy of the folder elsewhere, so that nothing depends on where it lies."""
-    shipped = scratch / "shipped"
+def check(folder: Path, scratch: Path, board: Board, name: str) -> list[str]:
+    """Check a copy of the folder elsewhere, so that nothing depends on where it lies.
+
+    Args:
+        folder: of the hand-over.
+        scratch: for the copy.
+        board: part, and parameters of the processor.
+        name: FINN's of the board.
+
+    Raises:
+        TargetError: the first rule that is broken.
+    """
+    shipped, work = scratch / "shipped", scratch / "check_probe"
     shutil.copytree(folder, shipped)
-    return [*check_folder(shipped, part, board), check_finn_driver(shipped / "driver")]
+    work.mkdir()
+    Design(board).probe(record(shipped / "system" / "probe.tcl", VIVADO_COMMANDS, work))
+    check_shell_script(shipped / "continue.sh")
+    return [*check_folder(shipped, board.part, name), check_finn_driver(shipped / "driver")]
+
+
+def finn_driver() -> str:
+    """The package that drives FINN's accelerators on the board, as pip takes it."""
+    from ....finn_plugin import adapter
+
+    own = adapter.flavour() == "finn-plus"
+    return f"finn-plus-driver=={metadata.version('finn-plus') if own else DRIVER_VERSION}"
+
+
+def hlslib_commit() -> str:
+    """The commit of finn-hlslib that the installed FINN is made for."""
+    from ....finn_plugin import adapter
+
+    path = Path(adapter.module("finn").__path__[0], "interface", "external_dependencies.yaml")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.search(r"finn-hlslib:.*?commit: \"?([0-9a-f]{40})", text, re.DOTALL)
+    return found[1] if found else HLSLIB_COMMIT
+
+
+def _write_own(folder: Path, system: Path, values: dict[str, object]) -> None:
+    """What FINN's project lacks: the installed board, the timing that was reached, versions."""
+    advice = values["NOTES"]
+    (folder / "lib" / "board_files").mkdir(parents=True)
+    (folder / "lib" / "board_files" / "README.txt").write_text(f"{advice}\n", encoding="utf-8")
+    (folder / "lib" / "finn-hlslib.commit").write_text(f"{values['HLSLIB']}\n", encoding="utf-8")
+    (folder / "driver" / "requirements.txt").write_text(f"{values['FINN_DRIVER']}\n", "utf-8")
+    text = system.read_text(encoding="utf-8")
+    known = re.compile(r"set_property board_part (\S+) \[current_project\]")
+    text = known.sub(r"qfx_board \1 $qfx_advice", text)
+    head, last, tail = text.rpartition("close_project")
+    if not last:
+        raise TargetError(f"{system.name}: FINN's script does not end with close_project")
+    text = head + render("finn/reports.tcl") + last + tail
+    place = text.index("create_project")
+    own = f"{render('vivado/board.tcl')}set qfx_advice {{{advice}}}\n"
+    text = f"{text[:place]}{own}{text[place:]}"
+    system.write_text(text, encoding="utf-8")
+    probe = render("vivado/probe.tcl", **values)
+    system.with_name("probe.tcl").write_text(probe, encoding="utf-8")

@@ -59,6 +59,7 @@ STEPS = (
         handover.run,
         needs=("finn", "tcl"),
         options=_FOLDED,
+        version=2,
     ),
     Step(
         "bitstream",

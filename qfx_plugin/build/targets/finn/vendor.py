@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 from ....tools import vitis, vivado
-from ...implement import keep
+from ...implement import REPORTS, keep, probe
 from ...steps import Facts, StepContext
+from ...vendor_facts import read_facts
+
+BOARD_FILES = "lib/board_files"
 
 
 def bitstream(context: StepContext) -> Facts:
@@ -18,15 +23,18 @@ def bitstream(context: StepContext) -> Facts:
     """
     work = context.scratch / "handover"
     shutil.copytree(context.input("handover"), work)
+    _add_library(work / "lib" / "finn-hlslib")
     order = json.loads((work / "scripts.json").read_text())
     steps = [(vitis.run, name) for name in order["hls"]]
     steps += [(vivado.run, name) for name in order["vivado"]]
+    boards = {"QFX_BOARD_FILES": os.environ.get("QFX_BOARD_FILES") or str(work / BOARD_FILES)}
+    system = work / "system"
+    probe(system / "probe.tcl", system, context.folder / "probe.log", boards)
     for number, (run, name) in enumerate(steps):
         context.progress(number, len(steps), name)
         script = work / name
         log = context.folder / f"{number}_{script.parent.name}.log"
-        run(script, folder=script.parent, log=log)
-    system = work / "system"
+        run(script, folder=script.parent, log=log, environment=boards)
     for name in ("overlay", "report"):
         (context.folder / name).mkdir()
     keep(system / "finn_zynq_link.runs" / "impl_1" / "top_wrapper.bit",
@@ -35,6 +43,21 @@ def bitstream(context: StepContext) -> Facts:
     found = [system / hardware.format(kind) for kind in ("gen", "srcs")]
     keep(next((path for path in found if path.is_file()), found[0]),
          context.folder / "overlay" / "accelerator.hwh")  # fmt: skip
-    keep(system / "synth_report.xml", context.folder / "report" / "utilization.xml")
+    for name in REPORTS:
+        keep(system / name, context.folder / "report" / name)
     shutil.copytree(work / "driver", context.folder / "overlay", dirs_exist_ok=True)
-    return {"overlay": sorted(path.name for path in (context.folder / "overlay").iterdir())}
+    facts = read_facts(context.folder / "report", context.options.clock_mhz)
+    names = sorted(path.name for path in (context.folder / "overlay").iterdir())
+    return {"overlay": names, **facts}
+
+
+def _add_library(folder: Path) -> None:
+    """What FINN's DMA engines are made of, which is not handed over.
+
+    Raises:
+        ToolMissingError: it is nowhere.
+    """
+    from ....finn_plugin.hardware.cppsim import hlslib
+
+    if not folder.exists():
+        shutil.copytree(hlslib("step bitstream"), folder, ignore=shutil.ignore_patterns(".git"))

@@ -26,6 +26,11 @@ from ...render import render
 from ...steps import Facts, StepContext
 from .shell import TESTBENCH_SAMPLES
 
+COSIM = """\
+# The Verilog with the same test bench: a transfer of one sample, and one of two.
+cosim_design -rtl verilog -argv {. pace}
+"""
+
 OVERLAY_FILES = ("accelerator.json", "inputs.npy", "expected_0.npy")
 
 
@@ -44,15 +49,18 @@ def run(context: StepContext) -> Facts:
         clock_mhz=options.clock_mhz,
         uncertainty=options.settings.clock_uncertainty,
         samples=min(options.samples, TESTBENCH_SAMPLES),
+        cosim=options.settings.cosim,
     )
     _copy(context)
     values["OVERLAY"] = list_overlay(context.folder / "overlay")
     for template, name in (
         ("hls4ml/vitis_hls.tcl", "hls/vitis_hls.tcl"),
+        ("vivado/probe.tcl", "vivado/probe.tcl"),
         ("vivado/block_design.tcl", "vivado/block_design.tcl"),
         ("vivado/constraints.xdc", "vivado/constraints.xdc"),
         ("hls4ml/continue.sh", "continue.sh"),
         ("hls4ml/README.md", "README.md"),
+        ("overlay/first_run.md", "first_run.md"),
     ):
         path = context.folder / name
         path.parent.mkdir(exist_ok=True)
@@ -83,6 +91,7 @@ def check(folder: Path, board: Board, clock_mhz: float, top: str, scratch: Path)
     named = check_hls(calls, board, 1000.0 / clock_mhz, top)
     sources = [Path(path) for path in named if path.endswith(".cpp")]
     files = check_includes(sources, shipped / "hls")
+    Design(board).probe(record(shipped / "vivado" / "probe.tcl", VIVADO_COMMANDS, vivado_folder))
     script = record(shipped / "vivado" / "block_design.tcl", VIVADO_COMMANDS, vivado_folder)
     cells = Design(board).play(script).cells
     check_streams(description, cells)
@@ -113,6 +122,7 @@ def script_values(
     clock_mhz: float,
     uncertainty: str,
     samples: int,
+    cosim: bool = False,
 ) -> dict[str, object]:
     """What the templates' `@NAMES@` stand for.
 
@@ -124,6 +134,7 @@ def script_values(
         clock_mhz: clock of the logic.
         uncertainty: as Vitis HLS takes it.
         samples: in the test bench.
+        cosim: whether Vitis HLS simulates its Verilog.
     """
     cell = HLS_CELL.values(top, render("hls4ml/accelerator.tcl"))
     return (
@@ -134,6 +145,9 @@ def script_values(
             "PERIOD": f"{1000.0 / clock_mhz:.6g}",
             "UNCERTAINTY": uncertainty,
             "SAMPLES": samples,
+            "COMMAND": "bash continue.sh",
+            "PACE": "expected, not measured",
+            "COSIM": COSIM if cosim else "",
         }
     )
 

@@ -18,6 +18,11 @@ class Hls4mlOptions(DesignOptions):
         "that holds one) or float (32-bit, cast in the logic as the model's first Quant does).",
         choices=("codes", "float"),
     )
+    cosim: bool = setting(
+        False,
+        "Vitis HLS also simulates its Verilog, on transfers of one sample and of two: their "
+        "cycles, latency and interval, go into the report. It takes minutes to hours.",
+    )
     axis_width: int = setting(
         64,
         "Bits of one beat of the two streams; several values travel in one beat. At most the width "

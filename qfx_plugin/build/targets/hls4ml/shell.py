@@ -20,7 +20,7 @@ from ....errors import VerificationError
 from ....shell.simulated_hls import SimulatedHls, compile_hls
 from ....shell.wrap import DMA_LENGTH_BITS, network_id
 from ....tools import compiler
-from ...board_values import accelerator_address, dma_address
+from ...board_values import accelerator_address, dma_address, told_clock
 from ...compare import Comparison
 from ...render import render
 from ...steps import Facts, StepContext
@@ -67,6 +67,7 @@ def run(context: StepContext) -> Facts:
         "agreement": [streams, _drive(context, description, objects)],
         "top": top,
         "interface": context.options.settings.interface,
+        "checks": told_clock(context),
     }
 
 
@@ -240,7 +241,7 @@ def describe(
         network=context.facts("import")["network"],
         network_id="0" * 32,
         board=context.board.name,
-        clock_mhz=context.options.clock_mhz,
+        clock_mhz=context.board.clock.reachable(context.options.clock_mhz),
         inputs=(
             InputTensor(
                 source["name"],

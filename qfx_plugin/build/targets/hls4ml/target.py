@@ -60,19 +60,22 @@ STEPS = (
         shell.run,
         needs=("c++",),
         options=("interface", "axis_width", "board", "clock_mhz"),
+        version=2,
     ),
     Step(
         "estimate",
         "multiplications, weight memory and cycles, layer by layer",
         project.estimate,
         options=("clock_mhz",),
+        version=2,
     ),
     Step(
         "handover",
         "Tcl for Vitis HLS and Vivado, constraints, overlay; all of it checked",
         handover.run,
         needs=("tcl",),
-        options=("board", "clock_mhz", "clock_uncertainty", "axis_width"),
+        options=("board", "clock_mhz", "clock_uncertainty", "axis_width", "cosim"),
+        version=2,
     ),
     Step(
         "synthesize",

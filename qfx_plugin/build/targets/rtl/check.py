@@ -36,6 +36,7 @@ def check(folder: Path, board: Board, scratch: Path) -> list[str]:
     work.mkdir(parents=True)
     shutil.copytree(folder, shipped)
     description = Description.load(folder / "overlay" / "accelerator.json")
+    Design(board).probe(record(shipped / "vivado" / "probe.tcl", VIVADO_COMMANDS, work))
     calls = record(shipped / "vivado" / "block_design.tcl", VIVADO_COMMANDS, work)
     design = Design(board).play(calls)
     sources = _check_sources(shipped, calls)

@@ -33,15 +33,18 @@ def run(context: StepContext) -> Facts:
         width=options.settings.axis_width,
         clock_mhz=options.clock_mhz,
     )
+    values["COMMAND"], values["PACE"] = "bash continue.sh", "simulated, without a memory's pauses"
     values["SAMPLES"] = min(options.samples, SAMPLES)
     values["SOURCES"] = _lines(folder, ("rtl", "shell"))
     values["OVERLAY"] = list_overlay(folder / "overlay")
     values |= RTL_CELL.values(str(values["TOP"]), render("rtl/accelerator.tcl", **values))
     for template, name in (
+        ("vivado/probe.tcl", "vivado/probe.tcl"),
         ("vivado/block_design.tcl", "vivado/block_design.tcl"),
         ("vivado/constraints.xdc", "vivado/constraints.xdc"),
         ("rtl/continue.sh", "continue.sh"),
         ("rtl/README.md", "README.md"),
+        ("overlay/first_run.md", "first_run.md"),
     ):
         path = folder / name
         path.parent.mkdir(exist_ok=True)

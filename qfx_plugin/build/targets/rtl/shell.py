@@ -12,7 +12,7 @@ from ....driver import Figures, QfxAccelerator
 from ....qonnx_import import load_qonnx
 from ....shell.simulated_board import SimulatedBoard
 from ....shell.wrap import NetworkRtl, Place, Shell, wrap
-from ...board_values import accelerator_address, dma_address
+from ...board_values import accelerator_address, dma_address, told_clock
 from ...compare import Comparison
 from ...inputs import Inputs, count_of, load_inputs
 from ...steps import Facts, StepContext
@@ -43,11 +43,12 @@ def run(context: StepContext) -> Facts:
         "agreement": [entry],
         "timing": {
             "source": "RTL simulation of network and shell",
-            "clock_mhz": context.options.clock_mhz,
+            "clock_mhz": shell.description.clock_mhz,
             **pace,
         },
         "top": shell.top,
         "network_id": shell.description.network_id,
+        "checks": told_clock(context),
     }
 
 
@@ -69,7 +70,7 @@ def _place(context: StepContext) -> Place:
     board = context.board
     return Place(
         board=board.name,
-        clock_mhz=context.options.clock_mhz,
+        clock_mhz=context.board.clock.reachable(context.options.clock_mhz),
         accelerator_address=accelerator_address(board),
         dma_address=dma_address(board),
     )
@@ -88,7 +89,7 @@ def _simulate(context: StepContext, shell: Shell) -> tuple[dict[str, Any], dict[
         comparison.add_codes(codes, wanted)
         entries.append(comparison.entry())
     entry = entries[0] | {"compared": sum(one["compared"] for one in entries)}
-    return entry, _pace(figures, context.options.clock_mhz)
+    return entry, _pace(figures, shell.description.clock_mhz)
 
 
 def _run(

@@ -225,6 +225,7 @@ STEPS = (
         needs=("verilator", "c++"),
         options=("axis_width", "board", "clock_mhz", "seed"),
         after=("import", "verilog"),
+        version=2,
     ),
     Step(
         "handover",
@@ -233,6 +234,7 @@ STEPS = (
         needs=("tcl", "verilator"),
         options=("axis_width", "board", "clock_mhz", "samples"),
         after=("import", "verilog", "shell"),
+        version=2,
     ),
     Step(
         "bitstream",

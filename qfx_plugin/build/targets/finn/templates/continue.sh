@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Goes on where Vitis HLS and Vivado are installed: from this folder to a bitstream, in this folder.
+# Goes on where Vitis HLS and Vivado are installed: from this folder to a bitstream.
 #
-#     FINN_HLSLIB=/path/to/finn-hlslib bash continue.sh
+#     FINN_HLSLIB=/path/to/finn-hlslib bash continue.sh [FOLDER]
 #
+# FOLDER receives everything, by default this folder: FOLDER/overlay then holds the overlay for the
+# board. Sources and scripts stay as they are: each run works in a fresh copy, FOLDER/qfx_work.
 # Needs neither QFX nor FINN, only the library finn-hlslib, which FINN's DMA engines are made of.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${1:-$here}
 need() { # need NAME...: the first that is installed
     for name in "$@"; do
         command -v "$name" >/dev/null && { echo "$name"; return; }
@@ -15,34 +18,78 @@ need() { # need NAME...: the first that is installed
 }
 hls=$(need vitis_hls vitis-run)
 vivado=$(need vivado)
-if [ ! -d "$here/lib/finn-hlslib" ]; then
-    [ -d "${FINN_HLSLIB:-}" ] || {
-        echo "continue.sh: set FINN_HLSLIB to a copy of finn-hlslib (github: Xilinx/finn-hlslib)" >&2
-        exit 3
-    }
-    cp -r "$FINN_HLSLIB" "$here/lib/finn-hlslib"
+@include vivado/check_hls.sh@
+library=${FINN_HLSLIB:-$here/lib/finn-hlslib}
+commit=$(cat "$here/lib/finn-hlslib.commit" 2>/dev/null || true)
+if [ ! -d "$library" ]; then
+    echo "continue.sh: set FINN_HLSLIB to a copy of finn-hlslib, commit $commit:" >&2
+    echo "  git clone https://github.com/Xilinx/finn-hlslib" >&2
+    echo "  git -C finn-hlslib checkout $commit" >&2
+    exit 3
 fi
+found=$(git -C "$library" rev-parse HEAD 2>/dev/null || true)
+top=$(git -C "$library" rev-parse --show-toplevel 2>/dev/null || true)
+# A folder without .git of its own, inside of somebody's repository, tells nothing.
+[ "$top" = "$(cd "$library" && pwd -P)" ] || found=
+if [ -n "$commit" ] && [ -n "$found" ] && [ "$found" != "$commit" ]; then
+    echo "continue.sh: finn-hlslib in $library is at $found, not at $commit:" >&2
+    echo "  git -C $library checkout $commit" >&2
+    exit 3
+fi
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+overlay=$out/overlay work=$out/qfx_work
+if [ -e "$overlay" ] && [ ! -f "$overlay/settings.json" ]; then
+    echo "continue.sh: $overlay is something else: give another FOLDER" >&2
+    exit 3
+fi
+# What an earlier run has left, half done or not, is no part of this one.
+rm -rf "$overlay" "$work"
+mkdir "$work"
+@include overlay/collect.sh@
+for part in units lib ip system; do
+    if [ -d "$here/$part" ]; then cp -r "$here/$part" "$work/$part"; fi
+done
+if [ ! -d "$work/lib/finn-hlslib" ]; then
+    mkdir -p "$work/lib"
+    cp -r "$library" "$work/lib/finn-hlslib"
+fi
+run() { # run SCRIPT: in its own folder
+    cd "$work/$(dirname "$1")"
+    "$vivado" -mode batch -nojournal -nolog -notrace -source "$work/$1" |
+        tee "$out/first_run/$(echo "${1%.tcl}" | tr / _).log"
+}
+export QFX_BOARD_FILES=${QFX_BOARD_FILES:-$work/lib/board_files}
+# First whether the board's files are here, which takes a minute and not an hour.
+run system/probe.tcl
 for script in @HLS@; do
-    cd "$here/$(dirname "$script")"
+    cd "$work/$(dirname "$script")"
     if [ "$hls" = vitis_hls ]; then
-        vitis_hls -f "$here/$script"
+        vitis_hls -f "$work/$script"
     else
-        vitis-run --mode hls --tcl "$here/$script"
-    fi
+        vitis-run --mode hls --tcl "$work/$script"
+    fi | tee "$out/first_run/$(echo "${script%.tcl}" | tr / _).log"
 done
 for script in @VIVADO@; do
-    cd "$here/$(dirname "$script")"
-    "$vivado" -mode batch -nojournal -nolog -notrace -source "$here/$script"
+    run "$script"
 done
 # What goes onto the board: bitstream, its description, and what runs it.
-system="$here/system/finn_zynq_link"
-overlay="$here/overlay"
-rm -rf "$overlay"
+system="$work/system/finn_zynq_link"
+hwh=
+for kind in gen srcs; do
+    one="$system.$kind/sources_1/bd/top/hw_handoff/top.hwh"
+    if [ -f "$one" ]; then hwh=$one; fi
+done
+[ -n "$hwh" ] || { echo "continue.sh: Vivado wrote no top.hwh" >&2; exit 1; }
+[ -f "$system.runs/impl_1/top_wrapper.bit" ] ||
+    { echo "continue.sh: Vivado wrote no bitstream" >&2; exit 1; }
 cp -r "$here/driver" "$overlay"
 cp "$system.runs/impl_1/top_wrapper.bit" "$overlay/accelerator.bit"
-for kind in gen srcs; do
-    hwh="$system.$kind/sources_1/bd/top/hw_handoff/top.hwh"
-    [ -f "$hwh" ] && cp "$hwh" "$overlay/accelerator.hwh"
-done
-[ -f "$overlay/accelerator.hwh" ] || { echo "continue.sh: Vivado wrote no top.hwh" >&2; exit 1; }
+cp "$hwh" "$overlay/accelerator.hwh"
+{
+@include overlay/on_the_board.sh@
+cat <<'END'
+continue.sh: before, once:   ssh -t xilinx@board 'sudo bash -lc "pip install -r /home/xilinx/overlay/requirements.txt"'
+END
+} >&2
 echo "continue.sh: the overlay is in $overlay"

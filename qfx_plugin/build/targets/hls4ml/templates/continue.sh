@@ -16,16 +16,26 @@ need() { # need NAME...: the first that is installed
 }
 hls=$(need vitis_hls vitis-run)
 vivado=$(need vivado)
+@include vivado/check_hls.sh@
+run() {
+    "$vivado" -mode batch -nojournal -nolog -notrace -source "$here/vivado/$1" |
+        tee "$out/first_run/${1%.tcl}.log"
+}
 mkdir -p "$out/hls" "$out/vivado"
 out=$(cd "$out" && pwd)
+overlay=$out/vivado/overlay
+@include overlay/collect.sh@
 
+# First whether the board's files are here, which takes a minute and not an hour.
+cd "$out/vivado"
+run probe.tcl
 cd "$out/hls"
 if [ "$hls" = vitis_hls ]; then
     vitis_hls -f "$here/hls/vitis_hls.tcl"
 else
     vitis-run --mode hls --tcl "$here/hls/vitis_hls.tcl"
-fi
+fi | tee "$out/first_run/vitis_hls.log"
 cd "$out/vivado"
-QFX_IP_REPO="$out/hls/qfx_hls/solution/impl/ip" \
-    "$vivado" -mode batch -nojournal -nolog -notrace -source "$here/vivado/block_design.tcl"
-echo "continue.sh: the overlay is in $out/vivado/overlay"
+QFX_IP_REPO="$out/hls/qfx_hls/solution/impl/ip" run block_design.tcl
+@include overlay/on_the_board.sh@
+echo "continue.sh: the overlay is in $overlay"

@@ -77,10 +77,14 @@ template <int BEAT> beat_t<BEAT> make_beat(ap_uint<BEAT> data, bool last) {
     return beat;
 }
 
-// One sample into an array: all lanes of a beat in one cycle.
+// One sample into an array: all lanes of a beat in one cycle. It is collected in registers, and the
+// array, which is a channel to the network, is written once: slice by slice, each write would read
+// the whole channel first.
 template <class T, unsigned SIZE, int BEAT, int BITS, bool FLOAT>
 void read_array(hls::stream<beat_t<BEAT>> &source, T x[SIZE]) {
     const unsigned lanes = BEAT / BITS;
+    T own[SIZE];
+    #pragma HLS ARRAY_PARTITION variable=own complete dim=0
     for (unsigned b = 0; b < divide_up(SIZE, lanes); b++) {
         #pragma HLS PIPELINE II=1
         ap_uint<BEAT> data = source.read().data;
@@ -88,16 +92,26 @@ void read_array(hls::stream<beat_t<BEAT>> &source, T x[SIZE]) {
             #pragma HLS UNROLL
             if (b * lanes + lane < SIZE) {
                 ap_uint<BITS> bits = data.range((lane + 1) * BITS - 1, lane * BITS);
-                x[b * lanes + lane] = wire<T, BITS, FLOAT>::decode(bits);
+                own[b * lanes + lane] = wire<T, BITS, FLOAT>::decode(bits);
             }
         }
+    }
+    for (unsigned i = 0; i < SIZE; i++) {
+        #pragma HLS UNROLL
+        x[i] = own[i];
     }
 }
 
 template <class T, unsigned SIZE, int BEAT, int BITS, bool FLOAT>
-void write_array(T y[SIZE], hls::stream<beat_t<BEAT>> &sink, bool last_sample) {
+void write_array(T y[SIZE], hls::stream<beat_t<BEAT>> &sink, unsigned sample, unsigned samples) {
     const unsigned lanes = BEAT / BITS;
     const unsigned beats = divide_up(SIZE, lanes);
+    T own[SIZE];
+    #pragma HLS ARRAY_PARTITION variable=own complete dim=0
+    for (unsigned i = 0; i < SIZE; i++) {
+        #pragma HLS UNROLL
+        own[i] = y[i];
+    }
     for (unsigned b = 0; b < beats; b++) {
         #pragma HLS PIPELINE II=1
         ap_uint<BEAT> data = 0;
@@ -105,9 +119,9 @@ void write_array(T y[SIZE], hls::stream<beat_t<BEAT>> &sink, bool last_sample) {
             #pragma HLS UNROLL
             if (b * lanes + lane < SIZE)
                 data.range((lane + 1) * BITS - 1, lane * BITS) =
-                    wire<T, BITS, FLOAT>::encode(y[b * lanes + lane]);
+                    wire<T, BITS, FLOAT>::encode(own[b * lanes + lane]);
         }
-        sink.write(make_beat<BEAT>(data, last_sample && b == beats - 1));
+        sink.write(make_beat<BEAT>(data, sample + 1 == samples && b == beats - 1));
     }
 }
 
@@ -117,7 +131,8 @@ void read_pixels(hls::stream<beat_t<BEAT>> &source, hls::stream<pixel_T> &x) {
     typedef typename pixel_T::value_type T;
     const unsigned lanes = BEAT / BITS;
     ap_uint<BEAT> data = 0;
-    pixel_T pixel;
+    T own[pixel_T::size];
+    #pragma HLS ARRAY_PARTITION variable=own complete dim=0
     unsigned lane = 0, channel = 0;
     for (unsigned i = 0; i < SIZE; i++) {
         #pragma HLS PIPELINE II=1
@@ -125,9 +140,14 @@ void read_pixels(hls::stream<beat_t<BEAT>> &source, hls::stream<pixel_T> &x) {
             data = source.read().data;
         else
             data >>= BITS;
-        pixel[channel] = wire<T, BITS, FLOAT>::decode(ap_uint<BITS>(data.range(BITS - 1, 0)));
+        own[channel] = wire<T, BITS, FLOAT>::decode(ap_uint<BITS>(data.range(BITS - 1, 0)));
         lane = (lane + 1 == lanes) ? 0 : lane + 1;
         if (channel + 1 == pixel_T::size) {
+            pixel_T pixel;
+            for (unsigned c = 0; c < pixel_T::size; c++) {
+                #pragma HLS UNROLL
+                pixel[c] = own[c];
+            }
             x.write(pixel);
             channel = 0;
         } else {
@@ -137,21 +157,28 @@ void read_pixels(hls::stream<beat_t<BEAT>> &source, hls::stream<pixel_T> &x) {
 }
 
 template <class pixel_T, unsigned SIZE, int BEAT, int BITS, bool FLOAT>
-void write_pixels(hls::stream<pixel_T> &y, hls::stream<beat_t<BEAT>> &sink, bool last_sample) {
+void write_pixels(hls::stream<pixel_T> &y, hls::stream<beat_t<BEAT>> &sink, unsigned sample,
+                  unsigned samples) {
     typedef typename pixel_T::value_type T;
     const unsigned lanes = BEAT / BITS;
     ap_uint<BEAT> data = 0;
-    pixel_T pixel;
+    T own[pixel_T::size];
+    #pragma HLS ARRAY_PARTITION variable=own complete dim=0
     unsigned lane = 0, channel = 0;
     for (unsigned i = 0; i < SIZE; i++) {
         #pragma HLS PIPELINE II=1
-        if (channel == 0)
-            pixel = y.read();
+        if (channel == 0) {
+            pixel_T pixel = y.read();
+            for (unsigned c = 0; c < pixel_T::size; c++) {
+                #pragma HLS UNROLL
+                own[c] = pixel[c];
+            }
+        }
         data.range((lane + 1) * BITS - 1, lane * BITS) =
-            wire<T, BITS, FLOAT>::encode(pixel[channel]);
+            wire<T, BITS, FLOAT>::encode(own[channel]);
         channel = (channel + 1 == pixel_T::size) ? 0 : channel + 1;
         if (lane + 1 == lanes || i + 1 == SIZE) {
-            sink.write(make_beat<BEAT>(data, last_sample && i + 1 == SIZE));
+            sink.write(make_beat<BEAT>(data, sample + 1 == samples && i + 1 == SIZE));
             data = 0;
             lane = 0;
         } else {

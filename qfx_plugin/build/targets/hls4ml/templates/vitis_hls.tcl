@@ -23,5 +23,5 @@ set_clock_uncertainty @UNCERTAINTY@ default
 # The test bench compares every beat; a difference ends the script.
 csim_design
 csynth_design
-export_design -format ip_catalog -vendor qfx -library hls -ipname @TOP@ -version 1.0
+@COSIM@export_design -format ip_catalog -vendor qfx -library hls -ipname @TOP@ -version 1.0
 exit
