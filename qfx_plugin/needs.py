@@ -62,12 +62,14 @@ class Need:
     def available(self) -> bool:
         """Whether it can be used: the package in a supported version, or what else will do."""
         found = self.installed()
-        if found is not None:
-            return _contains(self.requirement, found)
+        if found is not None and not _contains(self.requirement, found):
+            return False
+        if not self.module:
+            return found is not None
         try:
-            return bool(self.module) and bool(_module(self.module).available())
+            return bool(_module(self.module).available())
         except ModuleNotFoundError:  # not even NumPy
-            return any(map(shutil.which, self.programs))
+            return found is not None or any(map(shutil.which, self.programs))
 
     def version(self) -> str:
         """Its version, for the manifest."""

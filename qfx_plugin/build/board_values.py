@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..boards import Board, Port
+from ..boards import Board, ProcessorPort
 from ..errors import OptionError
 from ..shell.wrap import DMA_LENGTH_BITS
 from .steps import StepContext
@@ -144,7 +144,7 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
     }
 
 
-def port_width(port: Port, board: Board, width: int) -> int:
+def port_width(port: ProcessorPort, board: Board, width: int) -> int:
     """Bits of a memory port for streams of `width` bits.
 
     A Zynq-7000 keeps the width that it booted with, whatever a bitstream says: the widest, 64 bits.

@@ -195,6 +195,6 @@ def _geometry(window: Window, in_shape: tuple[int, ...], out_shape: tuple[int, .
 
 
 def _bias(op: Weighted) -> Attributes:
-    """The bias, and K if the weights were declared K-hot."""
+    """The bias (hls4ml's strategy `da` deletes the entry unasked), and K if declared K-hot."""
     attributes: Attributes = {} if op.weight.k is None else {"khot_k": op.weight.k}
-    return attributes | ({} if op.bias is None else {"bias_data": weight_values(op.bias)})
+    return attributes | {"bias_data": None if op.bias is None else weight_values(op.bias)}

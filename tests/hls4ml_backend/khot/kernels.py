@@ -162,7 +162,7 @@ class Case:
     def _conv(self) -> tuple:
         op = self.layer
         depthwise = op.groups > 1
-        window = layers.two_dimensional(op.window)
+        window = op.window.two_dimensional()
         taps, per_group = prod(window.kernel), op.weight.codes.shape[1]
         folding = self._folding(taps * per_group, op.outputs)
         kernel = layers.weight_values(op.weight).reshape(op.outputs, per_group, taps)
