@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
 from brevitas_quantizers.onnx_files import (
+    Consumers,
     FileConstants,
     Node,
     QuantizedConstant,
@@ -20,7 +21,6 @@ from brevitas_quantizers.onnx_files import (
     Register,
 )
 
-from .consumers import Consumers
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem

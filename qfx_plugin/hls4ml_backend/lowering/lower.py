@@ -18,7 +18,6 @@ from ...ir.passes import (
     merge_biases,
     merge_halves,
 )
-from . import elementwise, pools, quantize, shape, sources, weighted  # noqa: F401  they announce
 from .plan import Plan
 from .state import Lowering, handles
 
