@@ -44,7 +44,7 @@ from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
 from brevitas_quantizers.injectors.slots import Slot
 
-from .base import QuantLayer, QuantType, plain
+from .base import QuantLayer, QuantType, in_files, plain
 
 MAX_INPUT_BITS = 12
 _MAX_EXP_BITS = 24
@@ -97,6 +97,11 @@ class FunctionTable:
     def look_up(self, codes: ArrayLike) -> NDArray[np.int64]:
         """Result codes of input codes, both (...)."""
         return self.entries[np.asarray(codes, np.int64) - self.input.min_code]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The entries as numbers."""
+        return np.ldexp(self.entries.astype(np.float64), -self.output.format.frac_bits)
 
 
 @lru_cache(maxsize=64)
@@ -168,9 +173,9 @@ class _QuantTable(QuantLayer, nn.Module):
     """What the three layers share: both casts, and the integers put in place of the floats."""
 
     slots = (Slot.INPUT, Slot.OUTPUT)
-    output_signed: ClassVar[bool] = False
-    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
-    """Why the export refuses the layer; see `qonnx.reader_checks`."""
+    input_signed: ClassVar[bool | None] = True
+    output_signed: ClassVar[bool | None] = False
+    """What the casts must be; None for either."""
 
     def __init__(
         self,
@@ -185,10 +190,10 @@ class _QuantTable(QuantLayer, nn.Module):
             "input_quant": quant if input_quant is None else input_quant,
             "output_quant": quant if output_quant is None else output_quant,
         }
-        if given["output_quant"] is not None:
+        if given["output_quant"] is not None and self.output_signed is not None:
             options.setdefault("output_signed", self.output_signed)
         self.fill_slots(None, options, return_quant_tensor, **given)
-        self._check_quantizer(Slot.INPUT, True)
+        self._check_quantizer(Slot.INPUT, self.input_signed)
         self._check_quantizer(Slot.OUTPUT, self.output_signed)
         bits = self._quantizer(Slot.INPUT).options
         width = bits.max_bit_width if bits.learn_bit_width else bits.bit_width
@@ -202,13 +207,13 @@ class _QuantTable(QuantLayer, nn.Module):
     def _quantizer(self, slot: Slot) -> FixedPointQuantizer | None:
         return getattr(getattr(self, f"{slot.value}_quant"), "quantizer", None)
 
-    def _check_quantizer(self, slot: Slot, signed: bool) -> None:
+    def _check_quantizer(self, slot: Slot, signed: bool | None) -> None:
         who, quantizer = type(self).__name__, self._quantizer(slot)
         if not isinstance(quantizer, FixedPointQuantizer):
             proxy = getattr(self, f"{slot.value}_quant")
             kind = type(proxy).__name__ if proxy.is_quant_enabled else None
             raise OptionError(f"{who}: {slot.value}_quant must be a QFX quantizer, not {kind}")
-        if quantizer.signed is not signed:
+        if signed is not None and quantizer.signed is not signed:
             raise OptionError(f"{who}: {slot.value}_signed must be {signed}, not {not signed}")
         if quantizer.binary_point.ndim:
             raise OptionError(
@@ -267,9 +272,18 @@ class _QuantTable(QuantLayer, nn.Module):
 
 
 class _QuantFunction(_QuantTable):
-    """A function of one number."""
+    """A function of one number; standard nodes look it up in QONNX, see `onnx_files.table`."""
 
-    exact: ClassVar[Function]
+    exact: Function
+
+    def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        """(batch, ...) float to the same shape."""
+        if not torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined] # not in its __all__
+            return super().forward(input)
+        x = self.receive(input)
+        # That of the run before, which the exporter makes: what it traces has no values.
+        table = self.table() if self._on_device is None else self._on_device[0]
+        return self.deliver(look_up(x, table.values, table.input.frac_bits, table.input.min_code))
 
     def table(self) -> FunctionTable:
         """The entry of every input code, as trained so far.
@@ -277,7 +291,7 @@ class _QuantFunction(_QuantTable):
         Raises:
             CalibrationError: a binary point has not seen data yet.
         """
-        return build_table(type(self).exact, self.input_format, self.output_cast)
+        return build_table(self.exact, self.input_format, self.output_cast)
 
     def numpy_codes(self, codes: ArrayLike) -> NDArray[np.int64]:
         """Result codes of input codes, both (...)."""
@@ -288,6 +302,30 @@ class _QuantFunction(_QuantTable):
         return self._entries(codes.device)[codes - self.input_format.min_code]
 
 
+def look_up(x: Tensor, values: NDArray[np.float64], frac_bits: int, low: int) -> Tensor:
+    """Values of a table at numbers that have entries: what an exporter makes standard nodes of.
+
+    Args:
+        x: (...) multiples of `2**-frac_bits`.
+        values: (entries,) results.
+        frac_bits: binary point of the arguments.
+        low: code of the first entry's argument.
+    """
+    places = (x / 2.0**-frac_bits).to(torch.int64) - low
+    return _gathered(torch.from_numpy(values).to(x.dtype), places)
+
+
+def _gathered(values: Tensor, places: Tensor) -> Tensor:
+    """`values[places]` as one Gather, whichever exporter runs."""
+    if torch.jit.is_tracing() or not torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined]
+        return values[places]
+    found: Tensor = torch.onnx.ops.symbolic(
+        "Gather", (values, places), {"axis": 0}, dtype=values.dtype, shape=places.shape, version=18
+    )
+    return found
+
+
+@in_files()
 class QuantSigmoid(_QuantFunction):
     """`nn.Sigmoid` as a table with an entry for every code of its input; unsigned result.
 
@@ -303,6 +341,7 @@ class QuantSigmoid(_QuantFunction):
     smooth = staticmethod(torch.sigmoid)
 
 
+@in_files()
 class QuantTanh(_QuantFunction):
     """`nn.Tanh` as a table with an entry for every code of its input; signed result.
 
@@ -331,6 +370,9 @@ class QuantSoftmax(_QuantTable):
         return_quant_tensor: return a Brevitas `QuantTensor`.
         options: of the slots, by prefix: `input_bit_width=6`, `output_rounding="AP_TRN"`, ...
     """
+
+    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
+    """Why the export refuses the layer; see `qonnx.reader_checks`."""
 
     def __init__(
         self,

@@ -109,6 +109,20 @@ def constant(value: float) -> Any:
     return FVariable.from_const(value, hwconf=HWConfig(1, WHOLE_CARRY, -1))
 
 
+def look_up(x: Any, entries: NDArray[np.float64], low: float, step: float) -> Any:
+    """The entry of a table at a symbol, as a ROM.
+
+    Args:
+        x: the symbol, within the table.
+        entries: results at `low`, `low + step`, ...
+        low: argument of the first one.
+        step: distance of the arguments, a power of two; that of `x` may be larger.
+    """
+    first, last = (round((end - low) / step) for end in (x.low, x.high))
+    found = entries[first : last + 1 : max(1, round(x.step / step))]
+    return constant(float(found[0])) if found.size == 1 else x.lookup(found)
+
+
 def matrix_product(
     codes: NDArray[np.int64], scales: NDArray[np.float64], x: NDArray[np.object_], effort: int
 ) -> list[Any]:
