@@ -109,18 +109,22 @@ def constant(value: float) -> Any:
     return FVariable.from_const(value, hwconf=HWConfig(1, WHOLE_CARRY, -1))
 
 
-def look_up(x: Any, entries: NDArray[np.float64], low: float, step: float) -> Any:
+def look_up(
+    x: Any, codes: NDArray[np.int64], frac_bits: NDArray[np.int64], low: int, places: int
+) -> Any:
     """The entry of a table at a symbol, as a ROM.
 
     Args:
         x: the symbol, within the table.
-        entries: results at `low`, `low + step`, ...
-        low: argument of the first one.
-        step: distance of the arguments, a power of two; that of `x` may be larger.
+        codes: (entries,) results of at most 24 significant bits.
+        frac_bits: (1,) binary point of the results.
+        low: code of the first entry's argument, in units of `2**-places`.
+        places: binary point of the arguments; that of `x` may be coarser.
     """
-    first, last = (round((end - low) / step) for end in (x.low, x.high))
-    found = entries[first : last + 1 : max(1, round(x.step / step))]
-    return constant(float(found[0])) if found.size == 1 else x.lookup(found)
+    first, last = (round(end * 2.0**places) - low for end in (x.low, x.high))
+    found = codes[first : last + 1 : max(1, round(x.step * 2.0**places))]
+    entries = np.ldexp(found.astype(np.float64), -frac_bits)
+    return constant(float(entries[0])) if entries.size == 1 else x.lookup(entries)
 
 
 def matrix_product(

@@ -10,11 +10,20 @@ from ...ir import Lookup
 from . import alkaid_adapter as adder_graph
 from .lower import Symbols, array, handles
 
+_ENTRY_BITS = 20
+"""The compiler takes entries as float32: wider ones are the sum of two tables."""
+
 
 @handles(Lookup)
 def lower_lookup(op: Lookup, operands: Sequence[Symbols], effort: int) -> Symbols:
     """A table for each element, as long as the element's own range."""
     (x,) = operands
-    entries = np.ldexp(op.table.codes.astype(np.float64), -op.table.frac_bits)
-    lsb = 2.0**-op.frac_bits
-    return array([adder_graph.look_up(one, entries, op.low * lsb, lsb) for one in x.reshape(-1)])
+    codes, places = op.table.codes, (op.low, op.frac_bits)
+    below = codes & ((1 << _ENTRY_BITS) - 1)
+    wide = bool((np.abs(codes) >> _ENTRY_BITS).any())
+    parts = (codes - below, below) if wide else (codes,)
+    symbols = []
+    for one in x.reshape(-1):
+        found = [adder_graph.look_up(one, part, op.table.frac_bits, *places) for part in parts]
+        symbols.append(found[0] + found[1] if wide else found[0])
+    return array(symbols)
