@@ -17,14 +17,14 @@ from brevitas_quantizers.injectors import QFXFixedPoint
 
 from .base import QuantType, in_files
 from .exact_functions import EXACT, Evaluated, Points, between, known_name, takes_tensors
-from .tables import _QuantFunction, look_up
+from .tables import Function, _QuantFunction, look_up
 
 
 @dataclass(frozen=True)
 class Finite:
     """A function whose infinite values an output format saturates."""
 
-    function: Callable[[Fraction, int], Fraction | float]
+    function: Function
     output: FixedPointCast
 
     def __call__(self, x: Fraction, bits: int) -> Fraction:
@@ -65,7 +65,7 @@ class QuantFunction(_QuantFunction):
 
     def __init__(
         self,
-        function: str | Callable[[Any], Any],
+        function: str | Callable[..., Any],
         quant: QuantType = QFXFixedPoint,
         **keywords: Any,
     ) -> None:
@@ -74,21 +74,22 @@ class QuantFunction(_QuantFunction):
                 f"QuantFunction: function must have no parameters, unlike {type(function).__name__}"
                 ": they would be part of a table that does not follow them"
             )
-        if not callable(function) and not isinstance(function, str):
-            raise OptionError(
-                f"QuantFunction: function must be a name or a callable, not {function!r}"
-            )
         super().__init__(quant, **keywords)
         self.function_name = known_name(function)
-        self._function: Any
+        self._function: Function
+        self._smooth: Callable[[Tensor], Tensor]
         if self.function_name:
             self._function, self._smooth = EXACT[self.function_name]
         elif isinstance(function, Points):
             self._function, self._smooth = function, function.smooth
-        else:
+        elif callable(function):
             by_tensor = takes_tensors(function)
             self._function = Evaluated(function, by_tensor)
             self._smooth = function if by_tensor else self._between
+        else:
+            raise OptionError(
+                f"QuantFunction: function must be a name or a callable, not {function!r}"
+            )
 
     @property
     def exact(self) -> Finite:  # type: ignore[override] # a class attribute of the others
@@ -133,7 +134,7 @@ class LookUp(nn.Module):
         points = self.points
         values = np.ldexp(np.array(points.codes, np.float64), -points.frac_bits)
         exact = look_up(x, values, points.input_frac_bits, points.low)
-        if torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined] # not in its __all__
+        if torch.onnx.is_in_onnx_export():
             return exact
         smooth = points.smooth(x)
         return smooth + (exact - smooth).detach()

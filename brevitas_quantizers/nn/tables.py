@@ -52,7 +52,7 @@ _MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with 
 _MAX_SHIFTED_BITS = 62
 _GUARD_BITS = 64
 
-Function = Callable[[Fraction, int], Fraction]
+Function = Callable[[Fraction, int], Fraction | float]
 """`(x, bits) -> f(x)`, up to far less than `2**-bits`, and never across a rounding boundary."""
 
 
@@ -278,7 +278,7 @@ class _QuantFunction(_QuantTable):
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         """(batch, ...) float to the same shape."""
-        if not torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined] # not in its __all__
+        if not torch.onnx.is_in_onnx_export():
             return super().forward(input)
         x = self.receive(input)
         # That of the run before, which the exporter makes: what it traces has no values.
@@ -317,7 +317,7 @@ def look_up(x: Tensor, values: NDArray[np.float64], frac_bits: int, low: int) ->
 
 def _gathered(values: Tensor, places: Tensor) -> Tensor:
     """`values[places]` as one Gather, whichever exporter runs."""
-    if torch.jit.is_tracing() or not torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined]
+    if torch.jit.is_tracing() or not torch.onnx.is_in_onnx_export():
         return values[places]
     found: Tensor = torch.onnx.ops.symbolic(
         "Gather", (values, places), {"axis": 0}, dtype=values.dtype, shape=places.shape, version=18
@@ -337,7 +337,7 @@ class QuantSigmoid(_QuantFunction):
         options: of the slots, by prefix: `input_bit_width=6`, `output_bit_width=8`, ...
     """
 
-    exact = staticmethod(exact_sigmoid)  # type: ignore[assignment] # seen as a method
+    exact = staticmethod(exact_sigmoid)
     smooth = staticmethod(torch.sigmoid)
 
 
@@ -354,7 +354,7 @@ class QuantTanh(_QuantFunction):
     """
 
     output_signed = True
-    exact = staticmethod(exact_tanh)  # type: ignore[assignment] # seen as a method
+    exact = staticmethod(exact_tanh)
     smooth = staticmethod(torch.tanh)
 
 

@@ -40,18 +40,18 @@ class Register(Generic[Builder]):
         self._chains: dict[tuple[str, ...], Callable[[list[Node], Builder], None]] = {}
 
     def chain(
-        self, *op_types: str
+        self, *chains: tuple[str, ...]
     ) -> Callable[[Callable[[list[Node], Builder], None]], Callable[[list[Node], Builder], None]]:
         """Decorate the converter of nodes that mean something only together.
 
         Args:
-            op_types: of the standard domain; each node is the only reader of the one before.
+            chains: types of the standard domain; each node is the only reader of the one before.
         """
 
         def announce(
             converter: Callable[[list[Node], Builder], None],
         ) -> Callable[[list[Node], Builder], None]:
-            self._chains[op_types] = converter
+            self._chains |= dict.fromkeys(chains, converter)
             return converter
 
         return announce

@@ -3,7 +3,7 @@
     Div (by the LSB of the operand)  ->  Cast to int64  ->  Sub (the smallest code)  ->  Gather
 
 The operand is cast before, so that the quotient is its code, exactly; `Gather` picks from a vector
-of floats, each of which is exact.
+of floats, each of which is exact. A Div by 1 and a Sub of 0 may be missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from .node import Node
 from .operands import FileConstants
 
-CHAIN = ("Div", "Cast", "Sub", "Gather")
+CHAINS = (
+    ("Div", "Cast", "Sub", "Gather"),
+    ("Div", "Cast", "Gather"),
+    ("Cast", "Sub", "Gather"),
+    ("Cast", "Gather"),
+)
 MAX_ENTRIES = 1 << 12
 MAX_ENTRY_BITS = 32
 _INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
@@ -26,7 +31,7 @@ _INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The four nodes, read.
+    """The nodes, read.
 
     Attributes:
         source: tensor whose values are looked up.
@@ -51,29 +56,24 @@ class Table:
         Raises:
             UnsupportedModelError: names the node that is no exact part of a table.
         """
-        div, cast, sub, gather = nodes
-        source, lsb = div.operands(2)
+        kinds = {node.op_type: node for node in nodes}
+        first, cast, gather = nodes[0], kinds["Cast"], kinds["Gather"]
+        source = first.inputs[0]
         if source in constants:
-            raise constants.not_computed(div, source)
-        scale = constants.number(div, lsb, "divisor")
-        mantissa, exponent = frexp(scale)
-        if scale <= 0 or mantissa != 0.5:
-            raise div.refuse(f"its divisor must be a power of two, not {scale:.9g}")
+            raise constants.not_computed(first, source)
         kind = cast.integer("to", 0)
         if kind not in _INTEGERS:
             raise cast.refuse(f"must cast to int32 or int64 in front of a Gather, not type {kind}")
-        _, offset = sub.operands(2)
-        if sub.inputs[0] != cast.output:
-            raise sub.refuse("must subtract the smallest code from the operand's")
-        low = int(constants.number(sub, offset, "smallest code"))
+        bits = _frac_bits(kinds["Div"], constants) if "Div" in kinds else 0
+        low = _smallest(kinds["Sub"], cast, constants) if "Sub" in kinds else 0
         name, index = gather.operands(2)
-        if index != sub.output:
+        if index != nodes[-2].output:
             raise gather.refuse("must look the codes up in an initializer")
         gather.require("axis", 0)
         for node in nodes:
             node.check_all_read()
-        codes, bits = _codes(gather, name, constants.array(gather, name, "table"))
-        return cls(source, 1 - exponent, low, codes, bits, name)
+        codes, points = _codes(gather, name, constants.array(gather, name, "table"))
+        return cls(source, bits, low, codes, points, name)
 
     @property
     def width(self) -> int:
@@ -84,6 +84,24 @@ class Table:
     def signed(self) -> bool:
         """Whether an entry is negative."""
         return bool(self.codes.min() < 0)
+
+
+def _frac_bits(div: Node, constants: FileConstants) -> int:
+    """Binary point of the codes that a Div by the LSB gives."""
+    _, lsb = div.operands(2)
+    scale = constants.number(div, lsb, "divisor")
+    mantissa, exponent = frexp(scale)
+    if mantissa != 0.5:
+        raise div.refuse(f"its divisor must be a power of two, not {scale:.9g}")
+    return 1 - exponent
+
+
+def _smallest(sub: Node, cast: Node, constants: FileConstants) -> int:
+    """The code that a Sub makes 0."""
+    codes, offset = sub.operands(2)
+    if codes != cast.output:
+        raise sub.refuse("must subtract the smallest code from the operand's")
+    return int(constants.number(sub, offset, "smallest code"))
 
 
 def _codes(node: Node, name: str, values: NDArray[np.generic]) -> tuple[NDArray[np.int64], int]:

@@ -27,6 +27,7 @@ from qfx_plugin.ir import (
     Identity,
     Input,
     Linear,
+    Lookup,
     MaxPool,
     Multiply,
     Op,
@@ -46,6 +47,8 @@ YES, NO = "yes", "–"
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 IMAGE = (2, 4, 4)
+RISING = np.arange(32) ** 2 // 32
+DIP = (np.arange(32) - 16) ** 2 // 16
 POOL = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
@@ -259,6 +262,8 @@ def networks() -> dict[str, Graph]:
         "Relu": _network(conv, Relu("relu", ("conv",), "relu")),
         "PRelu": _network(conv, PRelu("prelu", ("conv",), "prelu", Weight(np.array([1, 3]), 2, 4))),
         "Clip": _network(conv, Clip("clip", ("conv",), "clip", 0, 6, 0)),
+        "Lookup": _network(conv, act, Lookup("f", ("act",), "f", Weight(RISING, 2, 6), -16, 3)),
+        "Lookup, falls": _network(conv, act, Lookup("f", ("act",), "f", Weight(DIP, 2, 6), -16, 3)),
         "Multiply by a constant": _network(conv, constant, Multiply("mul", ("conv", "c"), "mul")),
         "Add of a constant": _network(conv, constant, Add("add", ("conv", "c"), "add")),
         "Add of two tensors": _network(conv, act, Add("add", ("act", "q"), "add")),

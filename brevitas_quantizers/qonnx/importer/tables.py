@@ -13,7 +13,7 @@ from brevitas_quantizers.nn.exact_functions import EXACT, Points
 from brevitas_quantizers.nn.function import Finite, LookUp
 from brevitas_quantizers.nn.tables import build_table
 from brevitas_quantizers.onnx_files import Node, QuantSpec
-from brevitas_quantizers.onnx_files.table import CHAIN, Table
+from brevitas_quantizers.onnx_files.table import CHAINS, Table
 
 from .builder import NetworkBuilder, converts, refusing
 from .casts import layer_call
@@ -21,7 +21,7 @@ from .casts import layer_call
 _NAMED = {"QuantSigmoid": (QuantSigmoid, "sigmoid"), "QuantTanh": (QuantTanh, "tanh")}
 
 
-@converts.chain(*CHAIN)
+@converts.chain(*CHAINS)
 def convert_table(nodes: list[Node], net: NetworkBuilder) -> None:
     """A table, with the casts in front of it and behind it that are its layer's."""
     first, gather = nodes[0], nodes[-1]

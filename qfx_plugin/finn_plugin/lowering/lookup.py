@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...ir import Lookup
+from ...ir import Lookup, Quantize
 from .chain import Link, slopes
+from .lower import handles
 
 
 @slopes(Lookup)
@@ -24,3 +28,18 @@ def lookup_slopes(link: Link) -> NDArray[np.int64]:
             "falls"
         )
     return np.ones(1, dtype=np.int64)
+
+
+@handles(Lookup)
+def lower_lookup(lowering: Any, op: Lookup) -> None:
+    """It waits for the cast behind it; without one, it is a cast to its entries' own format."""
+    value, readers = lowering.extended(op), lowering.graph.consumers(op.output)
+    is_output = op.output in lowering.graph.outputs
+    if not is_output and all(isinstance(reader, Quantize) for reader in readers):
+        lowering.values[op.output] = value
+        return
+    kind = lowering.fixed(op.output)
+    fmt = kind.format
+    cast = Quantize(op.name, (op.output,), op.output, fmt.width, fmt.frac_bits, fmt.signed)
+    pending = (*value.pending, Link(cast, kind, kind))
+    lowering.values[op.output] = lowering.cast(cast, replace(value, pending=pending))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ir import Lookup
 from . import alkaid_adapter as adder_graph
-from .lower import Symbols, array, handles
+from .lower import Symbols, handles
 
 _ENTRY_BITS = 20
 """The compiler takes entries as float32: wider ones are the sum of two tables."""
@@ -22,8 +22,8 @@ def lower_lookup(op: Lookup, operands: Sequence[Symbols], effort: int) -> Symbol
     below = codes & ((1 << _ENTRY_BITS) - 1)
     wide = bool((np.abs(codes) >> _ENTRY_BITS).any())
     parts = (codes - below, below) if wide else (codes,)
-    symbols = []
-    for one in x.reshape(-1):
-        found = [adder_graph.look_up(one, part, op.table.frac_bits, *places) for part in parts]
-        symbols.append(found[0] + found[1] if wide else found[0])
-    return array(symbols)
+    result = np.empty(x.shape, dtype=object)
+    for index in np.ndindex(x.shape):
+        found = [adder_graph.look_up(x[index], part, op.table.frac_bits, *places) for part in parts]
+        result[index] = found[0] + found[1] if wide else found[0]
+    return result

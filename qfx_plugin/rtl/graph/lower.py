@@ -143,7 +143,7 @@ def _rows(
     if bias is not None:
         offsets = offsets + np.ldexp(bias.codes.astype(np.float64), -bias.per_output())
     sums = adder_graph.matrix_product(codes[:, ~known], scales, x[~known], effort)
-    return array([total + float(o) for total, o in zip(sums, offsets, strict=True)])
+    return _array([total + float(o) for total, o in zip(sums, offsets, strict=True)])
 
 
 @handles(Quantize)
@@ -155,7 +155,7 @@ def _quantize(op: Quantize, operands: Sequence[Symbols], effort: int) -> Symbols
     else:
         formats = np.broadcast_to(formats, (x.size,))
     modes = op.rounding, op.overflow
-    return array([cast(v, fmt, *modes) for v, fmt in zip(x.reshape(-1), formats, strict=True)])
+    return _array([cast(v, fmt, *modes) for v, fmt in zip(x.reshape(-1), formats, strict=True)])
 
 
 @handles(PRelu)
@@ -163,7 +163,7 @@ def _prelu(op: PRelu, operands: Sequence[Symbols], effort: int) -> Symbols:
     (x,) = operands
     slopes = np.ldexp(op.slope.codes.astype(np.float64), -op.slope.per_output())
     wide = np.broadcast_to(slopes.reshape(-1, *[1] * (x.ndim - 1)), x.shape)
-    return array(
+    return _array(
         [_leak(v, float(slope)) for v, slope in zip(x.reshape(-1), wide.reshape(-1), strict=True)]
     )
 
@@ -185,7 +185,7 @@ def _clip(op: Clip, operands: Sequence[Symbols], effort: int) -> Symbols:
         symbols = [symbol.max_of(op.low * lsb) for symbol in symbols]
     if op.high is not None:
         symbols = [symbol.min_of(op.high * lsb) for symbol in symbols]
-    return array(symbols)
+    return _array(symbols)
 
 
 @handles(MaxPool)
@@ -247,7 +247,7 @@ def _multiply(op: Multiply, operands: Sequence[Symbols], effort: int) -> Symbols
 @handles(Relu)
 def _relu(op: Relu, operands: Sequence[Symbols], effort: int) -> Symbols:
     (x,) = operands
-    return array([symbol.relu() if symbol.low < 0 else symbol for symbol in x.reshape(-1)])
+    return _array([symbol.relu() if symbol.low < 0 else symbol for symbol in x.reshape(-1)])
 
 
 @handles(Concat)
@@ -267,7 +267,7 @@ def _view(op: View, operands: Sequence[Symbols], effort: int) -> Symbols:
 
 def _pairwise(combine: Callable[[Symbol, Symbol], Symbol], operands: Sequence[Symbols]) -> Symbols:
     left, right = (part.reshape(-1) for part in np.broadcast_arrays(*operands))
-    return array([combine(a, b) for a, b in zip(left, right, strict=True)])
+    return _array([combine(a, b) for a, b in zip(left, right, strict=True)])
 
 
 def _times(a: Symbol, b: Symbol) -> Symbol:
@@ -281,14 +281,13 @@ def _constant(op: Constant, operands: Sequence[Symbols], effort: int) -> Symbols
     codes = op.weight.codes
     points = op.weight.per_output().reshape(-1, *[1] * (codes.ndim - 1))
     values = np.ldexp(codes.astype(np.float64), -points)
-    return array([adder_graph.constant(float(value)) for value in values.reshape(-1)])
+    return _array([adder_graph.constant(float(value)) for value in values.reshape(-1)])
 
 
-def array(symbols: Sequence[Symbol]) -> Symbols:
-    """Symbols in a row."""
-    row = np.empty(len(symbols), dtype=object)
-    row[:] = symbols
-    return row
+def _array(symbols: Sequence[Symbol]) -> Symbols:
+    array = np.empty(len(symbols), dtype=object)
+    array[:] = symbols
+    return array
 
 
 def _check_bias(op: Weighted) -> None:
@@ -313,7 +312,7 @@ def _prove(op: Op, symbols: Symbols, result: FixedType) -> Symbols:
         [_cut(op, symbol, int(low), int(high), int(bits)) for symbol in row]
         for row, low, high, bits in columns
     ]
-    return array(reduce(lambda a, b: a + b, proven)).reshape(symbols.shape)
+    return _array(reduce(lambda a, b: a + b, proven)).reshape(symbols.shape)
 
 
 def _cut(op: Op, symbol: Symbol, low: int, high: int, bits: int) -> Symbol:
