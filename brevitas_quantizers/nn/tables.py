@@ -48,6 +48,7 @@ from .base import QuantLayer, QuantType, in_files, plain
 
 MAX_INPUT_BITS = 12
 _MAX_EXP_BITS = 24
+_MAX_FLOAT32_BITS = 24
 _MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with two bits to spare
 _MAX_SHIFTED_BITS = 62
 _GUARD_BITS = 64
@@ -310,9 +311,17 @@ def look_up(x: Tensor, values: NDArray[np.float64], frac_bits: int, low: int) ->
         values: (entries,) results.
         frac_bits: binary point of the arguments.
         low: code of the first entry's argument.
+
+    Raises:
+        FormatError: the element type of `x` cannot hold the values.
     """
-    places = (x / 2.0**-frac_bits).to(torch.int64) - low
-    return _gathered(torch.from_numpy(values).to(x.dtype), places)
+    held = torch.from_numpy(values).to(x.dtype)
+    if not np.array_equal(held.numpy(), values):
+        raise FormatError(
+            f"a table with entries of more than {_MAX_FLOAT32_BITS} significant bits does not fit "
+            "the float32 of a QONNX file; use a smaller output_bit_width"
+        )
+    return _gathered(held, (x / 2.0**-frac_bits).to(torch.int64) - low)
 
 
 def _gathered(values: Tensor, places: Tensor) -> Tensor:

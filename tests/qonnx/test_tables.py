@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from brevitas_quantizers import QFXFixedPoint, export_qonnx, import_qonnx
-from brevitas_quantizers.fixed_point import ModelImportError
+from brevitas_quantizers.fixed_point import ExportError, ModelImportError, QfxError
 from brevitas_quantizers.nn import QuantFunction, QuantSigmoid, QuantTanh
 from brevitas_quantizers.onnx_files.table import CHAINS
 from qfx_plugin import load_qonnx, verify_agreement
@@ -85,6 +85,32 @@ def test_the_executors_agree(name, torch_seed, tmp_path):
         tmp_path / "m.onnx", x.numpy(), executors=("torch", "qonnx", "onnxruntime")
     )
     assert report.agrees, str(report)
+
+
+def test_a_table_is_refused_where_a_reader_has_none(torch_seed):
+    cast = {"input_rounding": "AP_RND", "output_rounding": "AP_RND"}
+    model = nn.Sequential(
+        qnn.QuantIdentity(act_quant=QFXFixedPoint, rounding="AP_RND"), QuantTanh(**cast)
+    )
+    model(samples())
+    with pytest.raises(ExportError) as caught:
+        export_qonnx(model.eval(), samples(1), target="finn")
+    assert str(caught.value) == (
+        "1/Gather: FINN has no Gather; use target='qonnx' and the steps of "
+        "qfx_plugin.finn_plugin, which make thresholds of it"
+    )
+
+
+def test_entries_that_float32_cannot_hold_are_refused(torch_seed):
+    wide = {"output_bit_width": 32, "output_signed": False, "input_bit_width": 6}
+    model = nn.Sequential(qnn.QuantIdentity(act_quant=QFXFixedPoint), QuantFunction("exp", **wide))
+    model(samples())
+    with pytest.raises(QfxError) as caught:
+        export_qonnx(model.eval(), samples(1))
+    assert str(caught.value) == (
+        "a table with entries of more than 24 significant bits does not fit the float32 of a QONNX "
+        "file; use a smaller output_bit_width"
+    )
 
 
 def test_an_import_trains_on(torch_seed):
