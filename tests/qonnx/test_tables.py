@@ -96,8 +96,8 @@ def test_a_table_is_refused_where_a_reader_has_none(torch_seed):
     with pytest.raises(ExportError) as caught:
         export_qonnx(model.eval(), samples(1), target="finn")
     assert str(caught.value) == (
-        "1/Gather: FINN has no Gather; use target='qonnx' and the steps of "
-        "qfx_plugin.finn_plugin, which make thresholds of it"
+        "Gather_0: FINN has no Gather; use target='qonnx' and qfx_plugin.finn_plugin, which makes "
+        "thresholds of it"
     )
 
 
