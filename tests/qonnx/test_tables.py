@@ -148,7 +148,10 @@ def test_a_file_of_others_is_read_and_written(torch_seed):
     assert np.array_equal(found.detach().numpy(), wanted)
     found.sum().backward()
     assert bool((given.grad != 0).any())
-    again = load_qonnx(export_qonnx(twin, torch.zeros(1, 2, 3, 3)))
+    written = export_qonnx(twin, torch.zeros(1, 2, 3, 3))
+    twice = export_qonnx(import_qonnx(written), torch.zeros(1, 2, 3, 3))
+    assert twice.SerializeToString() == written.SerializeToString()
+    again = load_qonnx(written)
     assert np.array_equal(interpret(again, x)[again.outputs[0]].values, wanted)
 
 

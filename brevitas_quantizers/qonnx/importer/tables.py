@@ -31,7 +31,8 @@ def convert_table(nodes: list[Node], net: NetworkBuilder) -> None:
     if before is None or behind is None or not before.layer or before.layer != behind.layer:
         value = net.operand(first, 0)
         with refusing(gather):
-            path = net.layers.get(gather.name, lambda: LookUp(points))
+            name = f"tables.table{net.ranks[id(gather)]}"  # that of no layer with quantizers
+            path = net.layers.get(name, lambda: LookUp(points))
         call = net.graph.call_module(path, (value.node,))
         net.emit(gather.output, call, value.meta, value)
         return

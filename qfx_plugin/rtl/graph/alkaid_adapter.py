@@ -109,24 +109,6 @@ def constant(value: float) -> Any:
     return FVariable.from_const(value, hwconf=HWConfig(1, WHOLE_CARRY, -1))
 
 
-def look_up(
-    x: Any, codes: NDArray[np.int64], frac_bits: NDArray[np.int64], low: int, places: int
-) -> Any:
-    """The entry of a table at a symbol, as a ROM.
-
-    Args:
-        x: the symbol, within the table.
-        codes: (entries,) results of at most 24 significant bits.
-        frac_bits: (1,) binary point of the results.
-        low: code of the first entry's argument, in units of `2**-places`.
-        places: binary point of the arguments; that of `x` may be coarser.
-    """
-    first, last = (round(end * 2.0**places) - low for end in (x.low, x.high))
-    found = codes[first : last + 1 : max(1, round(x.step * 2.0**places))]
-    entries = np.ldexp(found.astype(np.float64), -frac_bits)
-    return constant(float(entries[0])) if entries.size == 1 else x.lookup(entries)
-
-
 def matrix_product(
     codes: NDArray[np.int64], scales: NDArray[np.float64], x: NDArray[np.object_], effort: int
 ) -> list[Any]:
