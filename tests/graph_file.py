@@ -24,6 +24,7 @@ from qfx_plugin.ir import (
     Identity,
     Input,
     Linear,
+    Lookup,
     MaxPool,
     Multiply,
     Op,
@@ -138,6 +139,16 @@ def _clip(op: Clip, b: QonnxBuilder, types: Any) -> None:
     b.node("Clip", [op.inputs[0], *bounds], op.output)
 
 
+def _lookup(op: Lookup, b: QonnxBuilder, types: Any) -> None:
+    out = op.output
+    values = np.ldexp(op.table.codes.astype(np.float64), -op.table.frac_bits)
+    b.initializers[f"{out}_low"] = np.array(op.low, dtype=np.int64)
+    lsb = b.constant(f"{out}_lsb", 2.0**-op.frac_bits)
+    code = b.node("Cast", [b.node("Div", [op.inputs[0], lsb], f"{out}_div")], f"{out}_code", to=7)
+    place = b.node("Sub", [code, f"{out}_low"], f"{out}_place")
+    b.node("Gather", [b.constant(f"{out}_table", values), place], out, axis=0)
+
+
 def _reshape(op: Reshape, b: QonnxBuilder, types: Any) -> None:
     name = f"{op.output}_shape"
     b.initializers[name] = np.array([1, *op.shape], dtype=np.int64)
@@ -176,6 +187,7 @@ _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Linear: _linear,
     MaxPool: _pool,
     Multiply: _same("Mul"),
+    Lookup: _lookup,
     PRelu: _prelu,
     Quantize: _quantize,
     Relu: _same("Relu"),

@@ -36,6 +36,7 @@ from brevitas_quantizers.nn import (
     QuantAvgPool2d,
     QuantBatchNorm2d,
     QuantCat,
+    QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
@@ -60,6 +61,7 @@ from qfx_plugin.ir import (
     Identity,
     Input,
     Linear,
+    Lookup,
     MaxPool,
     Multiply,
     Op,
@@ -91,6 +93,8 @@ def targets() -> dict[str, Callable[[Graph], Any]]:
 
 
 IMAGE = (2, 4, 4)
+RISING = np.arange(32) ** 2 // 32
+DIP = (np.arange(32) - 16) ** 2 // 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +272,12 @@ OPERATIONS = (
         refused={FINN: "which thresholds cannot follow: train with slopes of at least 0"},
     ),
     Row("Clip", (CONV, Clip("clip", ("conv",), "clip", 0, 6, 0))),
+    Row("Lookup", (CONV, ACT, Lookup("f", ("act",), "f", Weight(RISING, 2, 6), -16, 3))),
+    Row(
+        "Lookup, falls",
+        (CONV, ACT, Lookup("f", ("act",), "f", Weight(DIP, 2, 6), -16, 3)),
+        refused={FINN: "which thresholds cannot follow: use target 'hls4ml' or 'rtl'"},
+    ),
     Row("Clip, one side", (CONV, Clip("clip", ("conv",), "clip", None, 5, 2))),
     Row("Multiply by a constant", (CONV, constant(2, 1, 1), Multiply("mul", ("conv", "c"), "mul"))),
     Row("Add of a constant", (CONV, constant(2, 1, 1), Add("add", ("conv", "c"), "add"))),
@@ -383,8 +393,14 @@ LAYERS = (
     Row("nn.Flatten", layer=nn.Flatten),
     Row("nn.MaxPool2d", layer=lambda: nn.MaxPool2d(2)),
     Row("nn.Dropout", layer=lambda: nn.Dropout(0.5)),
-    Row("QuantSigmoid", layer=QuantSigmoid, refused=TABLE_ONLY),
-    Row("QuantTanh", layer=QuantTanh, refused=TABLE_ONLY),
+    Row("QuantSigmoid", layer=QuantSigmoid),
+    Row("QuantTanh", layer=QuantTanh),
+    Row("QuantFunction, rises", layer=lambda: QuantFunction("exp", output_signed=False)),
+    Row(
+        "QuantFunction, falls",
+        layer=lambda: QuantFunction("square", output_signed=False),
+        refused={FINN: "which thresholds cannot follow: use target 'hls4ml' or 'rtl'"},
+    ),
     Row("QuantSoftmax", layer=lambda: nn.Sequential(nn.Flatten(), QuantSoftmax()),
         refused=TABLE_ONLY),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 from brevitas_quantizers.fixed_point import OptionError
 
-_COUNT_LUTS = "qfx_plugin.rtl.graph.cost:count_luts"
+_COUNT_LUTS = "qfx_plugin.rtl.cost:count_luts"
 _LOAD_BOARD = "qfx_plugin.boards:load_board"
 
 

@@ -3,6 +3,7 @@
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
 from .elementwise import QuantAdd, QuantCat, QuantMul
+from .function import QuantFunction
 from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
@@ -23,6 +24,7 @@ __all__ = [
     "QuantMul",
     "QuantPReLU",
     "QuantRPReLU",
+    "QuantFunction",
     "QuantSigmoid",
     "QuantSoftmax",
     "QuantTanh",

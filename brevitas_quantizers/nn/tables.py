@@ -44,15 +44,16 @@ from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
 from brevitas_quantizers.injectors.slots import Slot
 
-from .base import QuantLayer, QuantType, plain
+from .base import QuantLayer, QuantType, in_files, plain
 
 MAX_INPUT_BITS = 12
 _MAX_EXP_BITS = 24
+_MAX_FLOAT32_BITS = 24
 _MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with two bits to spare
 _MAX_SHIFTED_BITS = 62
 _GUARD_BITS = 64
 
-Function = Callable[[Fraction, int], Fraction]
+Function = Callable[[Fraction, int], Fraction | float]
 """`(x, bits) -> f(x)`, up to far less than `2**-bits`, and never across a rounding boundary."""
 
 
@@ -97,6 +98,11 @@ class FunctionTable:
     def look_up(self, codes: ArrayLike) -> NDArray[np.int64]:
         """Result codes of input codes, both (...)."""
         return self.entries[np.asarray(codes, np.int64) - self.input.min_code]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The entries as numbers."""
+        return np.ldexp(self.entries.astype(np.float64), -self.output.format.frac_bits)
 
 
 @lru_cache(maxsize=64)
@@ -168,9 +174,9 @@ class _QuantTable(QuantLayer, nn.Module):
     """What the three layers share: both casts, and the integers put in place of the floats."""
 
     slots = (Slot.INPUT, Slot.OUTPUT)
-    output_signed: ClassVar[bool] = False
-    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
-    """Why the export refuses the layer; see `qonnx.reader_checks`."""
+    input_signed: ClassVar[bool | None] = True
+    output_signed: ClassVar[bool | None] = False
+    """What the casts must be; None for either."""
 
     def __init__(
         self,
@@ -185,10 +191,10 @@ class _QuantTable(QuantLayer, nn.Module):
             "input_quant": quant if input_quant is None else input_quant,
             "output_quant": quant if output_quant is None else output_quant,
         }
-        if given["output_quant"] is not None:
+        if given["output_quant"] is not None and self.output_signed is not None:
             options.setdefault("output_signed", self.output_signed)
         self.fill_slots(None, options, return_quant_tensor, **given)
-        self._check_quantizer(Slot.INPUT, True)
+        self._check_quantizer(Slot.INPUT, self.input_signed)
         self._check_quantizer(Slot.OUTPUT, self.output_signed)
         bits = self._quantizer(Slot.INPUT).options
         width = bits.max_bit_width if bits.learn_bit_width else bits.bit_width
@@ -202,13 +208,13 @@ class _QuantTable(QuantLayer, nn.Module):
     def _quantizer(self, slot: Slot) -> FixedPointQuantizer | None:
         return getattr(getattr(self, f"{slot.value}_quant"), "quantizer", None)
 
-    def _check_quantizer(self, slot: Slot, signed: bool) -> None:
+    def _check_quantizer(self, slot: Slot, signed: bool | None) -> None:
         who, quantizer = type(self).__name__, self._quantizer(slot)
         if not isinstance(quantizer, FixedPointQuantizer):
             proxy = getattr(self, f"{slot.value}_quant")
             kind = type(proxy).__name__ if proxy.is_quant_enabled else None
             raise OptionError(f"{who}: {slot.value}_quant must be a QFX quantizer, not {kind}")
-        if quantizer.signed is not signed:
+        if signed is not None and quantizer.signed is not signed:
             raise OptionError(f"{who}: {slot.value}_signed must be {signed}, not {not signed}")
         if quantizer.binary_point.ndim:
             raise OptionError(
@@ -267,9 +273,18 @@ class _QuantTable(QuantLayer, nn.Module):
 
 
 class _QuantFunction(_QuantTable):
-    """A function of one number."""
+    """A function of one number; standard nodes look it up in QONNX, see `onnx_files.table`."""
 
-    exact: ClassVar[Function]
+    exact: Function
+
+    def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        """(batch, ...) float to the same shape."""
+        if not torch.onnx.is_in_onnx_export():
+            return super().forward(input)
+        x = self.receive(input)
+        # That of the run before, which the exporter makes: what it traces has no values.
+        table = self.table() if self._on_device is None else self._on_device[0]
+        return self.deliver(look_up(x, table.values, table.input.frac_bits, table.input.min_code))
 
     def table(self) -> FunctionTable:
         """The entry of every input code, as trained so far.
@@ -277,7 +292,7 @@ class _QuantFunction(_QuantTable):
         Raises:
             CalibrationError: a binary point has not seen data yet.
         """
-        return build_table(type(self).exact, self.input_format, self.output_cast)
+        return build_table(self.exact, self.input_format, self.output_cast)
 
     def numpy_codes(self, codes: ArrayLike) -> NDArray[np.int64]:
         """Result codes of input codes, both (...)."""
@@ -288,6 +303,55 @@ class _QuantFunction(_QuantTable):
         return self._entries(codes.device)[codes - self.input_format.min_code]
 
 
+def look_up(x: Tensor, values: NDArray[np.float64], frac_bits: int, low: int) -> Tensor:
+    """Values of a table at numbers that have entries: what an exporter makes standard nodes of.
+
+    Args:
+        x: (...) multiples of `2**-frac_bits`.
+        values: (entries,) results.
+        frac_bits: binary point of the arguments.
+        low: code of the first entry's argument.
+
+    Raises:
+        FormatError: the element type of `x` cannot hold the values.
+    """
+    held = values if x.dtype == torch.float64 else values.astype(np.float32)
+    if not np.array_equal(held, values):
+        raise FormatError(
+            f"a table with entries of more than {_MAX_FLOAT32_BITS} significant bits does not fit "
+            "the float32 of a QONNX file; use a smaller output_bit_width"
+        )
+    return _gathered(torch.from_numpy(held), (x / 2.0**-frac_bits).to(torch.int64) - low)
+
+
+class _Gather(torch.autograd.Function):
+    """`values[places]` as one Gather; while an exporter traces, places may be anything."""
+
+    @staticmethod
+    def symbolic(g: Any, values: Any, places: Any) -> Any:
+        found = g.op("Gather", values, places, axis_i=0)
+        found.setType(values.type().with_sizes(places.type().sizes()))
+        return found
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, places: Tensor) -> Tensor:
+        return values.new_zeros(places.shape)
+
+
+def _gathered(values: Tensor, places: Tensor) -> Tensor:
+    """`values[places]`, as one Gather whichever exporter runs."""
+    if not torch.onnx.is_in_onnx_export():
+        return values[places]
+    if torch.jit.is_tracing():
+        traced: Tensor = _Gather.apply(values, places)
+        return traced
+    found: Tensor = torch.onnx.ops.symbolic(
+        "Gather", (values, places), {"axis": 0}, dtype=values.dtype, shape=places.shape, version=18
+    )
+    return found
+
+
+@in_files()
 class QuantSigmoid(_QuantFunction):
     """`nn.Sigmoid` as a table with an entry for every code of its input; unsigned result.
 
@@ -299,10 +363,11 @@ class QuantSigmoid(_QuantFunction):
         options: of the slots, by prefix: `input_bit_width=6`, `output_bit_width=8`, ...
     """
 
-    exact = staticmethod(exact_sigmoid)  # type: ignore[assignment] # seen as a method
+    exact = staticmethod(exact_sigmoid)
     smooth = staticmethod(torch.sigmoid)
 
 
+@in_files()
 class QuantTanh(_QuantFunction):
     """`nn.Tanh` as a table with an entry for every code of its input; signed result.
 
@@ -315,7 +380,7 @@ class QuantTanh(_QuantFunction):
     """
 
     output_signed = True
-    exact = staticmethod(exact_tanh)  # type: ignore[assignment] # seen as a method
+    exact = staticmethod(exact_tanh)
     smooth = staticmethod(torch.tanh)
 
 
@@ -331,6 +396,9 @@ class QuantSoftmax(_QuantTable):
         return_quant_tensor: return a Brevitas `QuantTensor`.
         options: of the slots, by prefix: `input_bit_width=6`, `output_rounding="AP_TRN"`, ...
     """
+
+    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
+    """Why the export refuses the layer; see `qonnx.reader_checks`."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """ONNX files of strangers: read within bounds, in order, every attribute understood or refused."""
 
 from .constants import RawConstants
+from .consumers import Consumers
 from .facts import (
     Bounds,
     Convolution,
@@ -43,6 +44,7 @@ __all__ = [
     "CHANNELS_LAST_DOMAIN",
     "check_area",
     "check_slope",
+    "Consumers",
     "Convolution",
     "FileConstants",
     "fold_size",

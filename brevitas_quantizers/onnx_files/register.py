@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from .consumers import Consumers
 from .facts import refuse_operation
 from .node import Node
 
-Builder = TypeVar("Builder")
-"""State of one import."""
+
+class Import(Protocol):
+    """State of one import.
+
+    Attributes:
+        consumers: of each tensor.
+        done: outputs of nodes that one before them has taken in.
+    """
+
+    consumers: Consumers
+    done: set[str]
+
+
+Builder = TypeVar("Builder", bound=Import)
 
 
 class Register(Generic[Builder]):
@@ -24,6 +37,24 @@ class Register(Generic[Builder]):
         self.converters: dict[str, Callable[[Node, Builder], None]] = {}
         self._channels_last: set[str] = set()
         self.sums: set[str] = set()
+        self._chains: dict[tuple[str, ...], Callable[[list[Node], Builder], None]] = {}
+
+    def chain(
+        self, *chains: tuple[str, ...]
+    ) -> Callable[[Callable[[list[Node], Builder], None]], Callable[[list[Node], Builder], None]]:
+        """Decorate the converter of nodes that mean something only together.
+
+        Args:
+            chains: types of the standard domain; each node is the only reader of the one before.
+        """
+
+        def announce(
+            converter: Callable[[list[Node], Builder], None],
+        ) -> Callable[[list[Node], Builder], None]:
+            self._chains |= dict.fromkeys(chains, converter)
+            return converter
+
+        return announce
 
     def __call__(
         self, *op_types: str, channels_last: bool = False, sums: bool = False
@@ -55,8 +86,25 @@ class Register(Generic[Builder]):
         Raises:
             UnsupportedModelError: nobody takes such a node.
         """
+        for op_types, chain_converter in self._chains.items():
+            nodes = _followed(node, len(op_types), builder.consumers)
+            if tuple(one.op_type for one in nodes if one.is_standard) == op_types:
+                builder.done.update(one.output for one in nodes[1:])
+                chain_converter(nodes, builder)
+                return
         known = node.is_standard or (node.is_channels_last and node.op_type in self._channels_last)
         converter = self.converters.get(node.op_type) if known else None
         if converter is None:
             raise refuse_operation(node, self)
         converter(node, builder)
+
+
+def _followed(node: Node, most: int, consumers: Consumers) -> list[Node]:
+    """`node` and those behind it, each the only reader of the one before."""
+    nodes = [node]
+    while len(nodes) < most and len(nodes[-1].outputs) == 1:
+        after = consumers.only(nodes[-1].output)
+        if after is None:
+            break
+        nodes.append(after)
+    return nodes

@@ -25,6 +25,7 @@ _OPERATIONS: dict[type[nn.Module], str] = {
 MAX_ACTIVATION_BITS = 8
 UNSUPPORTED = {
     "Clip": "cast to a narrower format instead",
+    "Gather": "use target='qonnx' and qfx_plugin.finn_plugin, which makes thresholds of it",
     "PRelu": "use QuantReLU",
     "ReduceSum": "use QuantAvgPool2d",
 }

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
-from brevitas_quantizers.onnx_files import FileConstants, Node, Quants, Reader, Register
+from brevitas_quantizers.onnx_files import (
+    Consumers,
+    FileConstants,
+    Node,
+    Quants,
+    Reader,
+    Register,
+)
 
 from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
@@ -29,6 +36,8 @@ class Importer:
         constants: of the file; what moves or casts them adds to these.
         ops: the graph so far.
         quants: reads the Quant nodes.
+        consumers: of each tensor.
+        done: outputs of nodes that one before them has taken in.
         batch: first dimension of the inputs in the file, None where it is symbolic.
     """
 
@@ -37,6 +46,8 @@ class Importer:
     ) -> None:
         self.constants = FileConstants(graph, nodes)
         self.quants = Quants(nodes, self.constants.raw, outputs, reader)
+        self.consumers = Consumers(nodes, outputs)
+        self.done: set[str] = set()
         self.ops: list[Op] = []
         self.batch: int | None = None
         self._ranges = Ranges()

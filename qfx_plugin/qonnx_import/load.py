@@ -20,7 +20,6 @@ from brevitas_quantizers.onnx_files import (
 )
 
 from ..ir import Graph
-from . import elementwise, shapes  # noqa: F401 - they announce their converters
 from .importer import Importer, converts
 from .layers import convert_quant
 
@@ -80,7 +79,7 @@ def convert_graph(
     state = Importer(graph, nodes, outputs, reader)
     state.declare_inputs(input_formats or {})
     for node in nodes:
-        is_done = node.is_constant or state.quants.takes(node)
+        is_done = node.is_constant or state.quants.takes(node) or node.output_or_none in state.done
         if is_done or fold_size(node, state.constants, state.shape):
             continue
         if node.is_quant:

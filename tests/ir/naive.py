@@ -131,6 +131,13 @@ def clip(op: Clip, x: Exact) -> Exact:
     return x if op.high is None else np.minimum(x, op.high * unit)
 
 
+def lookup(op: ir.Lookup, x: Exact) -> Exact:
+    """The entry whose number is the value's code, counted from the first."""
+    entries = of_weight(op.table)
+    number = np.frompyfunc(lambda value: int(value * 2**op.frac_bits) - op.low, 1, 1)(x)
+    return entries[number.astype(int)]
+
+
 def concat(op: ir.Concat, *parts: Exact) -> Exact:
     """Side by side; a constant once for each sample."""
     samples = max(map(len, parts))
@@ -157,6 +164,7 @@ OPERATIONS: dict[type[Op], Callable[..., Exact]] = {
     ir.Conv: conv,
     ir.Identity: lambda op, x: x,
     ir.Linear: linear,
+    ir.Lookup: lookup,
     ir.MaxPool: lambda op, x: pool(op, x, lambda part: part.max(axis=0)),
     ir.Multiply: lambda op, a, b: a * b,
     ir.PRelu: prelu,

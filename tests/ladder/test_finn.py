@@ -8,7 +8,7 @@ from qfx_plugin.finn_plugin import adapter
 from qfx_plugin.finn_plugin import model as models
 from qfx_plugin.finn_plugin.hardware import rtlsim
 from qfx_plugin.finn_plugin.hardware.convert import to_hardware
-from qfx_plugin.finn_plugin.hardware.folding import fold
+from qfx_plugin.finn_plugin.hardware.folding import fold_model
 from qfx_plugin.finn_plugin.integers import require_integers
 from qfx_plugin.finn_plugin.lowering.lower import lower
 from qfx_plugin.finn_plugin.network import compare
@@ -46,7 +46,7 @@ def test_verilog_unit_by_unit(row):
             adapter.module(place).SpecializeLayers(PART)
         )
     rtlsim.install(simulate)
-    simulated = rtlsim.prepare(fold(specialised, 400), PART, 5.0)
+    simulated = rtlsim.prepare(fold_model(specialised, 400), PART, 5.0)
     (name,) = (op.output for op in row.graph.inputs)
     differing = compare(row.graph, simulated, {name: row.x[:2]}, plan.contract)
     assert set(differing.values()) == {0}

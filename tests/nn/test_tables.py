@@ -263,16 +263,16 @@ def test_impossible_data_is_refused():
     )
 
 
-def test_the_export_refuses_them_by_name(torch_seed):
+def test_the_export_refuses_softmax_by_name(torch_seed):
     model = nn.Sequential()
     model.add_module("entry", qnn.QuantIdentity(act_quant=QFXFixedPoint))
-    model.add_module("sigmoid1", QuantSigmoid())
+    model.add_module("softmax1", QuantSoftmax())
     x = torch.randn(2, 3)
     model(x)
     with pytest.raises(ExportError) as caught:
         export_qonnx(model, x)
     assert str(caught.value) == (
-        "sigmoid1: QuantSigmoid has no exact form in QONNX; its integers are those of table()"
+        "softmax1: QuantSoftmax has no exact form in QONNX; its integers are those of table()"
     )
     with pytest.raises(ExportError) as caught:
         export_qonnx(QuantSoftmax(**FIXED), x)

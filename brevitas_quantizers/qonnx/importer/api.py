@@ -27,7 +27,6 @@ from brevitas_quantizers.onnx_files import (
     reader_of,
 )
 
-from . import elementwise, moving, pooling, weighted  # noqa: F401 - they announce their converters
 from .builder import NetworkBuilder, converts
 from .casts import convert_cast
 from .growth import Growth, check_sizes

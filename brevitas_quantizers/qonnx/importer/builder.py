@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
 from brevitas_quantizers.fixed_point.errors import one_line
 from brevitas_quantizers.onnx_files import (
+    Consumers,
     FileConstants,
     Node,
     QuantizedConstant,
@@ -21,7 +22,6 @@ from brevitas_quantizers.onnx_files import (
     Register,
 )
 
-from .consumers import Consumers
 from .layers import Layers
 from .metadata import Metadata
 from .names import identifier, stem

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...ir import FixedType, Graph, Op, Quantize, RealType
+from ...ir import Elementwise, FixedType, Graph, Op, Quantize, RealType
 from ..contract import FinnStream
 from . import affine, layers
 from . import chain as chains
@@ -101,7 +101,7 @@ class Casts:
             (current,) = readers
             if isinstance(current, Quantize):
                 return current.width <= self.limit
-            if not isinstance(current, chains.POINTWISE):
+            if not (isinstance(current, Elementwise) and current.arity == 1):
                 return False
 
     def cast(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:

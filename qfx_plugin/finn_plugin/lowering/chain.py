@@ -112,10 +112,6 @@ def _quantize_slopes(link: Link) -> NDArray[np.int64]:
     return _rising(link)
 
 
-POINTWISE = tuple(kind for kind in slopes if kind.arity == 1 and kind is not Quantize)
-"""Operations that wait in a chain until a cast takes them up."""
-
-
 def directions(chain: Chain, channels: int) -> NDArray[np.int64]:
     """(channels,): 1 where the chain never falls, -1 where it never rises.
 

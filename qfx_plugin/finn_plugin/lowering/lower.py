@@ -22,6 +22,7 @@ from ...ir import (
     Concat,
     Constant,
     Conv,
+    Elementwise,
     Graph,
     Input,
     Linear,
@@ -144,8 +145,9 @@ class _Lowering(Casts):
 
     # Between layers: one function of each element.
 
-    @handles(*chains.POINTWISE)
+    @handles(Elementwise)
     def pointwise(self, op: Op) -> None:
+        """It waits until a cast takes it up."""
         self.values[op.output] = self.extended(op)
 
     @handles(Add, Multiply)

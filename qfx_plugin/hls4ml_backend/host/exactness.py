@@ -17,14 +17,11 @@ _COPIES = frozenset(
 )
 """Layers that hls4ml may insert: each moves values and changes none."""
 
-_CONSTANTS = {
-    "weight_data": "weight",
-    "depthwise_data": "weight",
-    "bias_data": "bias",
-    "first_data": "first",
-    "second_data": "second",
-}
-"""Attributes of a layer with constants, and hls4ml's name of the constants."""
+_DATA = "_data"
+"""How attributes of a layer end that hold constants; what stands before is their variable."""
+
+_VARIABLES = {"depthwise": "weight"}
+"""Where hls4ml calls the variable otherwise."""
 
 
 def differences(plan: Plan, graph: Any) -> list[str]:
@@ -62,9 +59,10 @@ def _in_layer(layer: PlannedLayer, node: Any) -> Iterator[str]:
                 f"layer {layer.name!r} (node {layer.node!r}): {variable} must be {demanded}, "
                 f"not {actual}, which hls4ml would use"
             )
-    for attribute, variable in _CONSTANTS.items():
-        wanted = layer.attributes.get(attribute)
-        if wanted is None or variable not in node.weights:
+    for attribute, wanted in layer.attributes.items():
+        stem = attribute.removesuffix(_DATA)
+        variable = _VARIABLES.get(stem, stem)
+        if stem == attribute or wanted is None or variable not in node.weights:
             continue
         # The resource strategy reorders weights, so only the values are compared.
         used = np.asarray(node.weights[variable].data)

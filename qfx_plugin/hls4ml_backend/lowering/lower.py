@@ -19,7 +19,6 @@ from ...ir.passes import (
     merge_halves,
     spread_groups,
 )
-from . import elementwise, pools, quantize, shape, sources, weighted  # noqa: F401  they announce
 from .plan import Plan
 from .state import Lowering, handles
 

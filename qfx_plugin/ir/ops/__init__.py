@@ -6,6 +6,7 @@ from .conv import Conv
 from .elementwise import Add, Binary, Identity, Multiply, Relu
 from .layout import Transpose, Upsample
 from .linear import Linear, Weighted
+from .lookup import Lookup
 from .pool import AveragePool, MaxPool, Pool, SumPool
 from .quantize import Quantize
 from .shape import Concat, Reshape
@@ -25,6 +26,7 @@ __all__ = [
     "Identity",
     "Input",
     "Linear",
+    "Lookup",
     "MaxPool",
     "Multiply",
     "Op",

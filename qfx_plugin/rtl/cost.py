@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...qonnx_import import load_qonnx
-from ..project import RtlOptions, build_unrolled
-from .kernel import GraphOptions
+from ..qonnx_import import load_qonnx
+from .graph.kernel import GraphOptions
+from .project import RtlOptions, build_unrolled
 
 
 def count_luts(onnx_model: Any, effort: int = 2) -> int:

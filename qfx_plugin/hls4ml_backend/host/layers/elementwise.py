@@ -1,16 +1,15 @@
-"""Layers that hls4ml does not have, and how it writes them (`templates/nnet_utils/nnet_qfx.h`)."""
+"""Element-wise layers, sums, padding and pools (`templates/nnet_utils/nnet_qfx.h`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
-from hls4ml.model.layers import Layer, Pooling2D, layer_map, register_layer
+from hls4ml.model.layers import Layer, Pooling2D
 
-HEADER = Path(__file__).parents[1] / "templates" / "nnet_utils" / "nnet_qfx.h"
-INCLUDE = ["nnet_utils/nnet_qfx.h"]
+from .writing import call, numbers, structure
+
+HEADER = "nnet_qfx.h"
+INCLUDE = [f"nnet_utils/{HEADER}"]
 
 
 class QFXElementwise(Layer):
@@ -95,7 +94,7 @@ class _ElementwiseConfig(LayerConfigTemplate):
             lines.append(f"typedef {node.get_attr('cast_cpp')} cast_t;")
             result = node.get_output_variable().type.precision.definition_cpp()
             lines.append(f"typedef {result} out_t;")
-        return _structure(node, lines)
+        return structure(node, lines)
 
 
 class _ElementwiseCall(FunctionCallTemplate):
@@ -105,7 +104,7 @@ class _ElementwiseCall(FunctionCallTemplate):
     def format(self, node: Layer) -> str:
         """The call."""
         constants = [node.weights[key].name for key in ("first", "second") if key in node.weights]
-        return _call("qfx_elementwise", self._default_function_params(node), *constants)
+        return call("qfx_elementwise", self._default_function_params(node), *constants)
 
 
 class _BinaryConfig(LayerConfigTemplate):
@@ -114,7 +113,7 @@ class _BinaryConfig(LayerConfigTemplate):
 
     def format(self, node: Layer) -> str:
         """The configuration structure."""
-        return _structure(node, _numbers(node, "n_in", "n_right"))
+        return structure(node, numbers(node, "n_in", "n_right"))
 
 
 class _BinaryCall(FunctionCallTemplate):
@@ -137,7 +136,7 @@ class _GlobalSumConfig(LayerConfigTemplate):
 
     def format(self, node: Layer) -> str:
         """The configuration structure."""
-        return _structure(node, _numbers(node, "n_in", "n_chan", "shift"))
+        return structure(node, numbers(node, "n_in", "n_chan", "shift"))
 
 
 class _GlobalSumCall(FunctionCallTemplate):
@@ -146,7 +145,7 @@ class _GlobalSumCall(FunctionCallTemplate):
 
     def format(self, node: Layer) -> str:
         """The call."""
-        return _call("qfx_global_sum", self._default_function_params(node))
+        return call("qfx_global_sum", self._default_function_params(node))
 
 
 class _PadConfig(LayerConfigTemplate):
@@ -156,9 +155,9 @@ class _PadConfig(LayerConfigTemplate):
     def format(self, node: Layer) -> str:
         """The configuration structure."""
         sizes = ("in_height", "in_width", "out_height", "out_width", "n_chan")
-        lines = _numbers(node, *sizes, "pad_top", "pad_left")
+        lines = numbers(node, *sizes, "pad_top", "pad_left")
         signed = str(bool(node.get_output_variable().type.precision.signed)).lower()
-        return _structure(node, [*lines, f"static const bool is_signed = {signed};"])
+        return structure(node, [*lines, f"static const bool is_signed = {signed};"])
 
 
 class _PadCall(FunctionCallTemplate):
@@ -167,7 +166,7 @@ class _PadCall(FunctionCallTemplate):
 
     def format(self, node: Layer) -> str:
         """The call."""
-        return _call("qfx_pad", self._default_function_params(node))
+        return call("qfx_pad", self._default_function_params(node))
 
 
 class _OverlappingPoolCall(FunctionCallTemplate):
@@ -189,7 +188,7 @@ class _OverlappingPoolCall(FunctionCallTemplate):
 
     def format(self, node: Layer) -> str:
         """The call."""
-        return _call("qfx_pooling2d_cl", self._default_function_params(node))
+        return call("qfx_pooling2d_cl", self._default_function_params(node))
 
 
 TEMPLATES = (
@@ -203,34 +202,3 @@ TEMPLATES = (
     _PadCall,
     _OverlappingPoolCall,
 )
-
-
-def register(backend: Any) -> None:
-    """Make layers, templates and header known to hls4ml."""
-    for layer in LAYERS:
-        if layer.__name__ not in layer_map:
-            register_layer(layer.__name__, layer)
-    for template in TEMPLATES:
-        backend.register_template(template)
-    backend.register_source(HEADER)
-
-
-def _numbers(node: Layer, *names: str) -> list[str]:
-    return [f"static const unsigned {name} = {node.get_attr(name)};" for name in names]
-
-
-def _structure(node: Layer, lines: list[str]) -> str:
-    """A configuration `config<index>`, with the operation if the layer has several."""
-    name, kind = f"config{node.index}", node.get_attr("kind")
-    if "wide_t" in node.types:
-        lines = [*lines, f"typedef {node.types['wide_t'].name} wide_t;"]
-    if kind is not None:
-        lines = [*lines, f"typedef nnet::qfx_{kind}<{name}> op;"]
-    body = "".join(f"    {line}\n" for line in lines)
-    return f"struct {name} {{\n{body}}};\n"
-
-
-def _call(function: str, params: dict[str, Any], *more: str) -> str:
-    types = ", ".join(params[name] for name in ("input_t", "output_t", "config"))
-    arguments = ", ".join([params["input"], params["output"], *more])
-    return f"nnet::{function}<{types}>({arguments});"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brevitas_quantizers.onnx_files import Node
+from .node import Node
 
 
 class Consumers:
