@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...qonnx_import import load_qonnx
-from ..project import RtlOptions, build_unrolled
+from ..options import RtlOptions
+from ..project import build_unrolled
 from .kernel import GraphOptions
 
 
