@@ -26,7 +26,8 @@ from qfx_plugin.demo.models import Recipe
 from qfx_plugin.demo.models import build as make
 from qfx_plugin.demo.train import train
 from qfx_plugin.driver import QfxAccelerator
-from qfx_plugin.ir import Conv, Graph, Linear
+from qfx_plugin.ir import Conv, FixedTensor, Graph, Linear
+from qfx_plugin.ir.compare import compare_codes
 from qfx_plugin.rtl.project import build_network
 from qfx_plugin.shell.simulated_board import SimulatedBoard
 from qfx_plugin.shell.wrap import wrap
@@ -124,7 +125,9 @@ def measure(graph: Graph, x: np.ndarray, labels: np.ndarray, seed: int) -> list[
                 "pauses": pauses,
                 "images": len(x),
                 "codes": codes.size,
-                "differing": int((codes != expected.codes).sum()),
+                "differing": int(
+                    compare_codes(expected, FixedTensor(codes, expected.frac_bits))[0].sum()
+                ),
                 "accuracy": round(100 * float((codes.argmax(axis=1) == labels).mean()), 2),
                 "interval": network.interval,
                 "cycles_per_image": round(figures.cycles / len(x), 1),

@@ -25,8 +25,8 @@ from qfx_plugin.finn_plugin.fit import total
 from qfx_plugin.finn_plugin.hardware import rtlsim
 from qfx_plugin.finn_plugin.hardware.fifos import set_depths, size_fifos
 from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
+from qfx_plugin.ir.inputs import random_inputs
 from qfx_plugin.simulation import simulate
-from tests.qonnx_models import random_inputs
 
 CLOCK_MHZ = 200.0
 SAMPLES = 4
@@ -54,7 +54,7 @@ def check(name: str, row: dict[str, Any], options: Any) -> Iterator[None]:
 
 def _points(network: finn_networks.Network) -> dict[str, int]:
     """Codes that differ in FINN's Python execution after every step."""
-    x = random_inputs(network.source, SAMPLES)
+    x = random_inputs(network.dataflow.graph, SAMPLES, seed=0)
     points = {
         "converted": network.dataflow.model,
         "hardware": network.hardware,
@@ -70,7 +70,7 @@ def _points(network: finn_networks.Network) -> dict[str, int]:
 def _unit_by_unit(network: finn_networks.Network) -> int:
     """Codes that differ when Verilator runs each unit on its own; equal units compile once."""
     rtlsim.install(simulate)
-    x = random_inputs(network.source, 1)
+    x = random_inputs(network.dataflow.graph, 1, seed=0)
     single = rtlsim.prepare(network.fit.model, finn_units.PART, 1000.0 / CLOCK_MHZ)
     return sum(network.dataflow.differences(x, single).values())
 
@@ -82,7 +82,7 @@ def _rate(name: str, network: finn_networks.Network, fps: float) -> dict[str, An
     found = network.fit
     start = time.perf_counter()
     design = assemble(found.model, finn_units.PART, 1000.0 / CLOCK_MHZ)
-    inputs = {"x": random_inputs(network.source, FRAMES)}
+    inputs = random_inputs(network.dataflow.graph, FRAMES, seed=0)
     sized = size_fifos(design, network.dataflow.graph, network.dataflow.contract, inputs, simulate)
     return {
         "fps": fps,

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the builders of networks o
 from qfx_plugin.boards import load_board
 from qfx_plugin.finn_plugin import convert
 from qfx_plugin.finn_plugin.hardware import cppsim
+from qfx_plugin.ir.inputs import random_inputs
 from tests import qonnx_models
 from tests.finn_plugin.test_bits import scaled
-from tests.qonnx_models import random_inputs
 
 SAMPLES = 3
 NETWORKS = {
@@ -43,13 +43,14 @@ def main() -> None:
             continue
         model = make()
         dataflow = convert(model)
+        x = random_inputs(dataflow.graph, SAMPLES, seed=0)
         start = time.perf_counter()
         simulated = cppsim.prepare(dataflow.model, load_board("ultra96-v2").part)
         nodes = [node.op_type for node in simulated.graph.node]
         rows.append(
             {
                 "network": name,
-                "differing": dataflow.differences(random_inputs(model, SAMPLES), simulated),
+                "differing": dataflow.differences(x, simulated),
                 "c++": [kind for kind in nodes if kind.endswith("_hls")],
                 "python": [kind for kind in nodes if not kind.endswith("_hls")],
                 "seconds": round(time.perf_counter() - start),

@@ -50,14 +50,12 @@ class Network:
     """A network on its way through FINN.
 
     Attributes:
-        source: QONNX.
         dataflow: as integer dataflow.
         hardware: as FINN's units.
         specialised: as RTL units.
         fit: folded, against the board.
     """
 
-    source: Any
     dataflow: Any
     hardware: Any
     specialised: Any
@@ -67,13 +65,12 @@ class Network:
 def folded(name: str, fps: float, clock_mhz: float) -> Network:
     """A network by its name, folded for `fps` on the Ultra96 v2."""
     maker, settings = NETWORKS[name]
-    source = maker(**settings)
     board = load_board(BOARD)
-    dataflow = convert(source)
+    dataflow = convert(maker(**settings))
     hardware = to_hardware(dataflow.model)
     specialised = specialise(hardware, board.part)
     found = fit(specialised, fps, clock_mhz, board.resources.counts())
-    return Network(source, dataflow, hardware, specialised, found)
+    return Network(dataflow, hardware, specialised, found)
 
 
 def known_depths(name: str, fps: float) -> list[int]:

@@ -30,6 +30,7 @@ from qfx_plugin.errors import one_line
 from qfx_plugin.hls4ml_backend.adapter import silent
 from qfx_plugin.hls4ml_backend.simulation import csim
 from qfx_plugin.ir import interpret
+from qfx_plugin.ir.compare import compare_codes
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
 
@@ -128,7 +129,7 @@ def run(case: str, backend: str, wide: bool, samples: int, answer: Any) -> None:
     graph = load_qonnx(model)
     shape = next(iter(graph.inputs)).shape
     x = np.random.default_rng(1).normal(0, 1, size=(samples, *shape)).astype(np.float32)
-    expected = interpret(graph, x)[graph.outputs[0]].values
+    expected = interpret(graph, x)[graph.outputs[0]]
     try:
         with tempfile.TemporaryDirectory() as folder, silent():
             options: dict[str, Any] = {"backend": backend, "output_dir": folder}
@@ -145,13 +146,14 @@ def run(case: str, backend: str, wide: bool, samples: int, answer: Any) -> None:
             if backend == "QFX":
                 given = np.moveaxis(project.qfx_plan.cast_on_host(x.astype(np.float64)), 1, -1)
             library = str(csim.build_library(folder, "myproject"))
-            csim.probe(Path(library), "myproject_double", x[0].size, expected[0].size)
-            y = csim.run_library(library, "myproject", given.reshape(len(x), -1), expected[0].size)
+            size = expected.codes[0].size
+            csim.probe(Path(library), "myproject_double", x[0].size, size)
+            y = csim.run_library(library, "myproject", given.reshape(len(x), -1), size)
     except Exception as error:  # noqa: BLE001 -- whatever hls4ml raises is the result
         answer.put(one_line(error, typed=True)[:90])
         return
-    different = int(np.count_nonzero(y.reshape(expected.shape) != expected))
-    answer.put("equal" if not different else f"{different} of {expected.size} differ")
+    wrong, _ = compare_codes(expected, y.reshape(expected.codes.shape))
+    answer.put("equal" if not wrong.any() else f"{wrong.sum()} of {wrong.size} differ")
 
 
 def result(case: str, backend: str, wide: bool, samples: int) -> str:

@@ -63,7 +63,7 @@ def setting(
     return dataclasses.field(default=default, metadata=rules | {"above": above})
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+@dataclass_transform(frozen_default=True)
 def options(cls: type[T]) -> type[T]:
     """A frozen dataclass whose names and values are checked also where Python makes one.
 
@@ -214,7 +214,8 @@ def from_text(cls: type, name: str, text: str) -> Any:
 
 def as_table(instance: Any) -> dict[str, Any]:
     """The opposite of `read`: plain values, tuples as lists."""
-    return json.loads(json.dumps(dataclasses.asdict(instance)))
+    table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(instance)))
+    return table
 
 
 def shown(value: Any) -> str:

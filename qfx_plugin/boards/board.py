@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..config import setting
 from ..errors import OptionError
@@ -200,11 +200,11 @@ class Board:
     family: str = setting(choices=FAMILIES)
     part: str = setting()
     board_part: str = setting()
-    resources: DeviceResources = field()
-    clock: Clock = field()
-    ps: Processor = field()
-    control: Control = field()
-    memory_ports: tuple[ProcessorPort, ...] = field()
+    resources: DeviceResources = setting()
+    clock: Clock = setting()
+    ps: Processor = setting()
+    control: Control = setting()
+    memory_ports: tuple[ProcessorPort, ...] = setting()
     aliases: tuple[str, ...] = setting(())
     notes: str = setting("")
 

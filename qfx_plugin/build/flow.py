@@ -63,6 +63,9 @@ def make_target(name: str, module: Any) -> Target:
     Raises:
         OptionError: something is missing, or has another shape.
     """
+    about: Any
+    options: Any
+    steps: Any
     about, options, steps = (getattr(module, key, None) for key in ("ABOUT", "OPTIONS", "STEPS"))
     if not _NAME.fullmatch(name) or name in _names(CommonOptions):
         raise OptionError(f"name must be a word of a-z, 0-9 and _ that is no option, not {name!r}")

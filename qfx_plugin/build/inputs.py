@@ -90,7 +90,7 @@ def _read(path: Path) -> NDArray[Any] | Mapping[str, NDArray[Any]]:
     kind = ".npz" if path.suffix == ".npz" else ".npy"
     try:
         with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded: Any = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
                 loaded = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError,
@@ -103,4 +103,5 @@ def _read(path: Path) -> NDArray[Any] | Mapping[str, NDArray[Any]]:
         if array.ndim == 0 or array.dtype.kind not in "fiub":
             where = f"{path}: {name}" if name else f"{path}"
             raise DataError(f"{where}: must hold one array of numbers, (samples, ...)")
-    return loaded
+    checked: Inputs = loaded
+    return checked

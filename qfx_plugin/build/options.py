@@ -54,7 +54,7 @@ class BuildOptions:
         given = own.get(target.name) or {}
         if not isinstance(given, Mapping):
             raise OptionError(f"{where}: {target.name} must be a table, not {given!r}")
-        settings = read(target.options, given, f"{where}: {target.name}")
+        settings: Any = read(target.options, given, f"{where}: {target.name}")
         options = cls(common, settings)
         options.load_board()
         return options

@@ -34,7 +34,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..errors import OptionError
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..boards import Board
     from .options import BuildOptions
 
+T = TypeVar("T")
 Facts: TypeAlias = dict[str, Any]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
@@ -84,7 +85,7 @@ class StepContext:
         """What an earlier step returned."""
         return self._earlier(self.known, step)
 
-    def _earlier(self, table: Mapping[str, Any], step: str) -> Any:
+    def _earlier(self, table: Mapping[str, T], step: str) -> T:
         if step not in table:
             given = ", ".join(table) or "none"
             raise OptionError(

@@ -97,7 +97,7 @@ def read_utilization(path: Path) -> dict[str, float]:
     Raises:
         DataError: the file is no such report.
     """
-    rows = {}
+    rows: dict[str, float] = {}
     for line in _text(path).splitlines():
         cells = _cells(line)
         if len(cells) >= 3 and re.fullmatch(r"\d+(\.\d+)?", cells[1]):

@@ -135,7 +135,7 @@ def _without_packages(given: list[str], error: ModuleNotFoundError) -> int:
         raise error
     options = make_parser().parse_args(given)
     if options.run is doctor.run:
-        return doctor.run(options)
+        return int(doctor.run(options))
     _tell(options, "ToolMissingError", _missing(error))
     return USER_ERROR
 

@@ -56,6 +56,6 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         for action in command._actions:
             if action.type is Path:
                 folder = action.dest == "folder" or action.metavar == "DIR"
-                action.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
+                action.complete = shtab.DIRECTORY if folder else shtab.FILE
             elif (name, action.dest) in known:
                 action.choices = known[name, action.dest]

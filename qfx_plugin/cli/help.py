@@ -13,7 +13,7 @@ class InstalledHelp(argparse.Action):
     def __init__(
         self, *arguments: Any, names: dict[str, Callable[[], tuple[str, ...]]], **facts: Any
     ):
-        super().__init__(*arguments, nargs=0, default=argparse.SUPPRESS, **facts)
+        super().__init__(*arguments, **facts | {"nargs": 0, "default": argparse.SUPPRESS})
         self.names = names
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:

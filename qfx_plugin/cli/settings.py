@@ -53,9 +53,10 @@ def path_in(arguments: Sequence[str]) -> Path | None:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument("--config", type=Path)
     try:
-        return finder.parse_known_args(arguments)[0].config
+        found: Path | None = finder.parse_known_args(arguments)[0].config
     except argparse.ArgumentError:
         return None  # the real parser will say so
+    return found
 
 
 def _command(

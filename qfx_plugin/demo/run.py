@@ -262,11 +262,11 @@ def _result(row: TrainedModel, rows: Sequence[TrainedModel]) -> ModelResult:
 
 def _size_bits(row: TrainedModel) -> int:
     """Bits of all weights and biases; 32 each in float."""
-    if row.recipe.is_float:
+    if row.recipe.bit_width is None:
         return 32 * sum(parameter.numel() for parameter in row.model.parameters())
     formats = {id(p) for _, q in named_quantizers(row.model) for p in q.parameters()}
     values = sum(p.numel() for p in row.model.parameters() if id(p) not in formats)
-    return int(row.recipe.bit_width) * values
+    return row.recipe.bit_width * values
 
 
 def _environment() -> dict[str, str]:

@@ -112,8 +112,8 @@ class Description:
         table = asdict(self)
         for tensor, own in zip(table["inputs"], self.inputs, strict=True):
             tensor["cast"] = [str(cast) for cast in own.cast]
-        for tensor, own in zip(table["outputs"], self.outputs, strict=True):
-            tensor["formats"] = [str(fmt) for fmt in own.formats]
+        for tensor, made in zip(table["outputs"], self.outputs, strict=True):
+            tensor["formats"] = [str(fmt) for fmt in made.formats]
         return json.dumps({"version": VERSION} | table, indent=2) + "\n"
 
     @classmethod

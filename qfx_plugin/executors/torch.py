@@ -42,7 +42,8 @@ def export(model: object, examples: Sequence[NDArray[Any]], path: Path) -> None:
 
 def arguments(model: object) -> list[str]:
     """Names of the arguments of a module's `forward`, in order."""
-    found = inspect.signature(getattr(model, "forward", model)).parameters.values()
+    forward: Any = getattr(model, "forward", model)
+    found = inspect.signature(forward).parameters.values()
     return [one.name for one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from brevitas_quantizers.fixed_point import cast_codes
 
 from ..errors import DataError, ModelFileError
+from ..ir import FixedTensor
 
 METADATA_KEY = "qfx_contract"
 VERSION = 1
@@ -109,18 +110,12 @@ class Contract:
             raise DataError(f"inputs must be {', '.join(names)}; {', '.join(missing)} missing")
         return [port.encode(values[port.name]) for port in self.inputs]
 
-    def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
-        """The codes of each output stream by the name of the network's output."""
-        pairs = zip(self.outputs, streams, strict=True)
-        return {port.name: port.from_stream(stream) for port, stream in pairs}
-
-    def values(self, codes: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
-        """Values of decoded outputs, as float64."""
-        result = {}
-        for port in self.outputs:
-            points = np.asarray(port.frac_bits).reshape(-1, *[1] * (len(port.shape) - 1))
-            result[port.name] = np.ldexp(codes[port.name].astype(np.float64), -points)
-        return result
+    def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, FixedTensor]:
+        """What the codes of each output stream mean, by the name of the network's output."""
+        return {
+            port.name: FixedTensor.of_channels(port.from_stream(stream), port.frac_bits)
+            for port, stream in zip(self.outputs, streams, strict=True)
+        }
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import TargetError
-from ..ir import Graph
+from ..ir import FixedTensor, Graph
 from . import adapter, model
 from .hardware.convert import to_hardware
 from .integers import require_integers
@@ -26,7 +26,7 @@ def obstacle(graph: Graph) -> str | None:
     return None
 
 
-def start(graph: Graph) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+def start(graph: Graph) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, FixedTensor]]:
     """Convert a network to FINN's hardware operations; the result runs batches of floats.
 
     Raises:
@@ -34,9 +34,4 @@ def start(graph: Graph) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDAr
     """
     plan = lower(graph)
     hardware = to_hardware(require_integers(model.build(plan)))
-
-    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        codes = model.execute(hardware, inputs, plan.contract)
-        return dict(plan.contract.values(codes))
-
-    return run
+    return lambda inputs: model.execute(hardware, inputs, plan.contract)

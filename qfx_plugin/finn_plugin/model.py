@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper
 
 from ..errors import VerificationError
+from ..ir import FixedTensor
 from . import adapter
 from .contract import METADATA_KEY, Contract
 from .lowering.plan import GENERAL, HARDWARE, FinnPlan, FinnTensor, PlannedNode
@@ -70,7 +71,7 @@ def read(path: Path) -> Any:
 
 def execute(
     model: Any, values: Mapping[str, ArrayLike], contract: Contract | None = None
-) -> dict[str, NDArray[np.int64]]:
+) -> dict[str, FixedTensor]:
     """Run a FINN model, at any step, on float inputs of the original network.
 
     Args:
@@ -79,7 +80,7 @@ def execute(
         contract: meaning of the streams; by default what the model carries.
 
     Returns:
-        (batch, *shape) codes by name of the network's output.
+        (batch, *shape) codes with their binary points, by name of the network's output.
 
     Raises:
         TargetError: FINN cannot execute a node.

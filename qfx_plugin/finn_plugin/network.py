@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..config import checked_keywords
-from ..errors import VerificationError
 from ..ir import FixedTensor, Graph, interpret
+from ..ir.compare import Tally
 from ..ir.inputs import check_inputs
-from ..ir.interpreter import fixed_tensor
 from ..qonnx_import import ModelSource, load_qonnx
 from . import model as models
 from .contract import Contract
@@ -50,8 +48,7 @@ class Dataflow:
             model: the same network after some of FINN's steps.
         """
         named = check_inputs(self.graph, inputs)
-        found = models.execute(self.model if model is None else model, named, self.contract)
-        return {name: fixed_tensor(found[name], self.graph.fixed_type(name)) for name in found}
+        return models.execute(self.model if model is None else model, named, self.contract)
 
     def check(self, inputs: ArrayLike | Mapping[str, ArrayLike], model: Any = None) -> int:
         """Compare FINN's execution with the interpreter; return the number of codes compared.
@@ -63,17 +60,13 @@ class Dataflow:
         Raises:
             VerificationError: any code differs.
         """
-        found = {name: tensor.codes for name, tensor in self.run(inputs, model).items()}
-        what = f"FINN's execution of {self.graph.name!r}"
-        require_equal(what, found, interpret(self.graph, inputs))
-        return sum(codes.size for codes in found.values())
+        return self._compared(inputs, model).require_equal()
 
     def differences(
         self, inputs: ArrayLike | Mapping[str, ArrayLike], model: Any = None
     ) -> dict[str, int]:
         """Codes that differ from the interpreter's, by output; arguments as for `run`."""
-        found = {name: tensor.codes for name, tensor in self.run(inputs, model).items()}
-        return differing(found, interpret(self.graph, inputs))
+        return self._compared(inputs, model).counts
 
     @property
     def report(self) -> dict[str, Any]:
@@ -84,17 +77,24 @@ class Dataflow:
         leaving = [*zip(self.contract.outputs, graph.output, strict=True)]
         return {
             "network": self.graph.name,
+            "style": "dataflow",
+            "inputs": [self._facts(port, tensor.name) for port, tensor in streams],
+            "outputs": [self._facts(port, tensor.name) for port, tensor in leaving],
             "operations": dict(sorted(kinds.items())),
-            "inputs": {port.name: self._facts(port, tensor.name) for port, tensor in streams},
-            "outputs": {port.name: self._facts(port, tensor.name) for port, tensor in leaving},
         }
+
+    def _compared(self, inputs: ArrayLike | Mapping[str, ArrayLike], model: Any) -> Tally:
+        tally = Tally(f"FINN's execution of {self.graph.name!r}")
+        tally.add(interpret(self.graph, inputs), self.run(inputs, model))
+        return tally
 
     def _facts(self, stream: Any, tensor: str) -> dict[str, Any]:
         return {
+            "tensor": stream.name,
             "shape": list(stream.shape),
+            "frac_bits": list(stream.frac_bits),
             "stream_shape": list(stream.stream_shape),
             "datatype": self.model.get_tensor_datatype(tensor).name,
-            "frac_bits": list(stream.frac_bits),
         }
 
 
@@ -116,38 +116,3 @@ def convert(source: ModelSource, *, max_threshold_bits: int = MAX_THRESHOLD_BITS
     graph = load_qonnx(source)
     plan = lower(graph, max_threshold_bits=max_threshold_bits)
     return Dataflow(graph, require_integers(models.build(plan)), plan.contract)
-
-
-def differing(
-    found: Mapping[str, NDArray[np.int64]], golden: Mapping[str, FixedTensor]
-) -> dict[str, int]:
-    """Codes that differ from the interpreter's, by output of the network."""
-    return {name: int((found[name] != tensor.codes).sum()) for name, tensor in golden.items()}
-
-
-def require_equal(
-    what: str, found: Mapping[str, NDArray[np.int64]], golden: Mapping[str, FixedTensor]
-) -> dict[str, int]:
-    """What `differing` counts, if that is nothing.
-
-    Args:
-        what: what was run, for the message.
-        found: codes by output.
-        golden: the interpreter's.
-
-    Raises:
-        VerificationError: a code differs; says how many of which output, and the first one.
-    """
-    counts = differing(found, golden)
-    texts = []
-    for name, count in counts.items():
-        if count:
-            codes, expected = found[name], golden[name].codes
-            at = tuple(int(index) for index in np.argwhere(codes != expected)[0])
-            texts.append(
-                f"{count} of {codes.size} codes of output {name!r}, the first at {at}: "
-                f"{codes[at]}, not {expected[at]}"
-            )
-    if texts:
-        raise VerificationError(f"{what} differs from the interpreter in {'; '.join(texts)}")
-    return counts

@@ -17,6 +17,7 @@ from typing import Any
 from ..config import checked_keywords
 from ..errors import ModelFileError
 from ..ir import Graph, interpret
+from ..ir.compare import Tally
 from ..qonnx_import import load_qonnx
 from ..simulation import simulate
 from . import adapter
@@ -29,7 +30,6 @@ from .integers import require_integers
 from .lowering.casts import MAX_THRESHOLD_BITS
 from .lowering.lower import lower
 from .model import build, execute
-from .network import differing, require_equal
 from .stock_points import samples, serve_stock_points
 
 Step = Callable[[Any, Any], Any]
@@ -187,16 +187,17 @@ def _convert(model: Any, cfg: Any, max_threshold_bits: int) -> Any:
 def _verify(model: Any, cfg: Any, point: str) -> Any:
     """Raise at the first difference; write what was compared."""
     graph, inputs, contract = _verified(model, cfg)
-    found, golden = execute(model, inputs, contract), interpret(graph, inputs)
+    tally = Tally(f"FINN model at {point!r}")
+    tally.add(interpret(graph, inputs), execute(model, inputs, contract))
     folder = Path(cfg.output_dir) / "verification_output"
     folder.mkdir(exist_ok=True)
     report = {
         "point": point,
-        "samples": len(next(iter(inputs.values()))),
-        "differing_codes": differing(found, golden),
+        "samples": tally.samples,
+        "differing_codes": tally.counts,
     }
     (folder / f"qfx_{point}.json").write_text(json.dumps(report, indent=2) + "\n")
-    require_equal(f"FINN model at {point!r}", found, golden)
+    tally.require_equal()
     return model
 
 

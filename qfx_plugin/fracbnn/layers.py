@@ -6,6 +6,8 @@ already. A binary weight is the fixed-point number -1 or 1.
 
 from __future__ import annotations
 
+from typing import Any
+
 import brevitas.nn as qnn
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from brevitas_quantizers.nn import ChannelShift, QuantHardtanh, QuantMul
 
 from .parameters import Array
 
-_WHOLE = {"bias_frac_bits": 0}
+_WHOLE: dict[str, Any] = {"bias_frac_bits": 0}
 
 
 def whole_conv(weight: Tensor, stride: int = 1, groups: int = 1, **weight_format: int) -> nn.Module:

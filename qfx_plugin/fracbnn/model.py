@@ -102,7 +102,7 @@ class HalfBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
         shortcut = x
-        if self.pool is not None:
+        if self.pool is not None and self.copies is not None:
             pooled = self.pool(x)
             shortcut = self.copies([pooled, pooled])
         y = self.act(self.bn(self.sums(self.conv(x))))
@@ -149,7 +149,7 @@ class FracBNN(nn.Module):
         yield "bn1", self.norm
         for block, (prefix, _, _) in enumerate(self.architecture.block_names()):
             for half in (1, 2):
-                layer = self.halves[2 * block + half - 1]
+                layer: Any = self.halves[2 * block + half - 1]
                 yield f"{prefix}_bn{half}", layer.bn
                 yield f"{prefix}_bn{half + 2}", layer.norm
 

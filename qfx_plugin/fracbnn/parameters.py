@@ -111,7 +111,7 @@ class Parameters:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the arrays to `path`, as `load_parameters` reads them."""
         with Path(path).open("wb") as file:
-            np.savez(file, **self.arrays)
+            np.savez(file, **dict[str, Any](self.arrays))
 
 
 def load_parameters(

@@ -53,6 +53,10 @@ class ReferenceFracBNN(nn.Module):
         observer: told the name and the result of each batch norm, if there is one.
     """
 
+    conv1_weight: Tensor
+    linear_weight: Tensor
+    linear_bias: Tensor
+
     def __init__(
         self, parameters: Parameters, feature: Cast = _keep, constant: Cast = _keep
     ) -> None:

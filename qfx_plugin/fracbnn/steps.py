@@ -96,7 +96,9 @@ def chain(stage: Graph) -> list[Step]:
         elif isinstance(op, Add) and shortcut in op.inputs:
             steps.append(_join(stage, op, tensor, shortcut))
         elif isinstance(op, (Multiply, PRelu)):
-            adding = None if op.output in stage.outputs else _reader(stage, op.output)
+            if op.output in stage.outputs:
+                raise _without_offset(op)
+            adding = _reader(stage, op.output)
             steps.append(_affine(stage, op, adding, tensor))
             op = adding
         elif isinstance(op, Add):
@@ -137,11 +139,14 @@ def _join(stage: Graph, op: Op, tensor: str, shortcut: str) -> Join:
     return Join(bits_of(x), shifts[0], bits_of(other), shifts[1], bits_of(y))
 
 
-def _affine(stage: Graph, op: Op | None, adding: Op | None, tensor: str) -> Affine:
+def _without_offset(op: Op) -> TargetError:
+    return TargetError(f"{op.label}: a lane needs an Add of constants behind it")
+
+
+def _affine(stage: Graph, op: Op | None, adding: Op, tensor: str) -> Affine:
     constant = _constant(stage, adding) if isinstance(adding, Add) else None
     if constant is None:
-        who = adding if op is None else op
-        raise TargetError(f"{who.label}: a lane needs an Add of constants behind it")
+        raise _without_offset(adding if op is None else op)
     x, y = stage.fixed_type(tensor), stage.fixed_type(adding.output)
     point, channels = _point(adding, y), x.shape[0]
     offset = constant.codes.reshape(-1) << (point - constant.per_output())

@@ -9,21 +9,21 @@ with the data comes the number of their tile, which selects the constants of eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qfx_plugin.errors import OptionError, TargetError
-from qfx_plugin.ir import Graph, Quantize
+from qfx_plugin.ir import Graph, Quantize, Weight
+from qfx_plugin.ir.types import Codes
 from qfx_plugin.simulation import Beats, Lanes, compile_module
 from qfx_plugin.units.digits import SlotDigits, khot_digits
 from qfx_plugin.units.modes import overflow_number, rounding_number
 from qfx_plugin.units.sources import sources_of, used_in
 
 from .stage import SHORTCUT, SUMS
-from .steps import Affine, Cast, Codes, Join, Step, bits_of, chain
+from .steps import Affine, Cast, Join, Step, bits_of, chain
 
 DATAPATHS = ("khot", "mul")
 
@@ -138,9 +138,9 @@ class _Writer:
         elif step.factor is None:
             self._shift(step)
         elif self.khot:
-            self._khot(step)
+            self._khot(step, step.factor)
         else:
-            self._multiply(step)
+            self._multiply(step, step.factor)
 
     def text(self, name: str) -> str:
         """The lane and the module around all lanes."""
@@ -177,7 +177,7 @@ class _Writer:
             rows.append(f"      .{rom.upper()}({self.tiles * bits}'h{value:x})")
         return ",\n".join(rows)
 
-    def _rom(self, kind: str, words: Sequence[int], bits: int, cycle: int) -> str:
+    def _rom(self, kind: str, words: Codes, bits: int, cycle: int) -> str:
         """Wire with the constant of the tile that is at `cycle`."""
         rom = f"{kind}_{self.number}"
         self.roms.append((rom, bits, [int(word) for word in words]))
@@ -238,9 +238,9 @@ class _Writer:
         offset = self._rom("offset", step.offset, step.result, self.cycle)
         self._sum((offset, step.result), (self.x, step.width), step.product_shift, step.result)
 
-    def _khot(self, step: Affine) -> None:
+    def _khot(self, step: Affine, factor: Weight) -> None:
         """A digit and an addition in each cycle; the offset is what the first one adds to."""
-        digits = _digits(step)
+        digits = _digits(step, factor)
         sign = f"{self.x}[{step.width - 1}]"
         total = self._rom("offset", step.offset, step.result, self.cycle)
         x, low = self.x, 0
@@ -263,10 +263,10 @@ class _Writer:
                 sign = f"{x}[{step.width - 1}]"
         self.x, self.cycle = total, self.cycle + len(digits.slots)
 
-    def _multiply(self, step: Affine) -> None:
+    def _multiply(self, step: Affine, weight: Weight) -> None:
         """A multiplication, and the offset in the next cycle; a PReLU chooses behind it."""
-        bits = step.factor.width
-        factors = np.broadcast_to(step.factor.codes.reshape(-1), (self.channels,))
+        bits = weight.width
+        factors = np.broadcast_to(weight.codes.reshape(-1), (self.channels,))
         factor = self._rom("factor", factors, bits, self.cycle)
         product = self._new(step.width + bits)
         self._instance(
@@ -288,9 +288,8 @@ class _Writer:
         self._sum((offset, step.result), (product, width), step.product_shift, step.result)
 
 
-def _digits(step: Affine) -> SlotDigits:
+def _digits(step: Affine, factor: Weight) -> SlotDigits:
     """Digits of every channel's factor, and in the last row of 1 where positive x needs it."""
-    factor = step.factor
     if factor.k is None:
         raise TargetError(f"{step.op.label}: datapath 'khot' needs K-hot factors, not dense ones")
     codes = factor.codes.reshape(-1, 1)

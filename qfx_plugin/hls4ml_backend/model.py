@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, OptionError, VerificationError
-from ..ir import FixedTensor, Graph, interpret
-from ..ir.compare import Tally, tensor_of
+from ..ir import FixedTensor, FixedType, Graph, interpret
+from ..ir.compare import Tally
 from ..ir.inputs import check_inputs
 from ..ir.ops.base import column
 from . import adapter
@@ -109,6 +109,13 @@ class Hls4mlModel:
             "network": self.network.name,
             "top": self.config["ProjectName"],
             "style": self.config["IOType"],
+            "inputs": [
+                _facts(op.output, op.shape, [self.plan.input.result.format.frac_bits])
+                for op in self.network.inputs
+            ],
+            "outputs": [
+                _facts(name, kind.shape, kind.frac_bits.tolist()) for name, kind in self._outputs()
+            ],
             "part": self.config["Part"],
             "clock_period": self.config["ClockPeriod"],
             "reuse_factors": self.reuse_factors,
@@ -119,12 +126,14 @@ class Hls4mlModel:
             "inexact": list(self.inexact),
         }
 
+    def _outputs(self) -> list[tuple[str, FixedType]]:
+        return [(name, self.network.fixed_type(name)) for name in self.network.outputs]
+
     def _values(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
         """The only output's floats, shaped as in the network."""
         (given,) = check_inputs(self.network, inputs).values()
-        (name,) = self.network.outputs
-        shape = self.network.fixed_type(name).shape
-        return {name: self.predict(given).reshape(len(given), *shape)}
+        ((name, kind),) = self._outputs()
+        return {name: self.predict(given).reshape(len(given), *kind.shape)}
 
     def _codes(self, name: str, values: NDArray[Any]) -> FixedTensor:
         kind = self.network.fixed_type(name)
@@ -132,7 +141,7 @@ class Hls4mlModel:
         codes = scaled.astype(np.int64)
         if np.any(codes != scaled):
             raise VerificationError(f"C simulation of {self.network.name!r}: {name!r} is no code")
-        return tensor_of(codes, kind)
+        return FixedTensor.of_channels(codes, kind.frac_bits)
 
     def _compiled(self, quick: bool = False) -> CSimulation:
         if self._simulation is None:
@@ -153,6 +162,10 @@ class Hls4mlModel:
         if bad:
             raise DataError(f"input holds {bad} NaN or infinite values")
         return x
+
+
+def _facts(tensor: str, shape: tuple[int, ...], frac_bits: list[int]) -> dict[str, Any]:
+    return {"tensor": tensor, "shape": list(shape), "frac_bits": frac_bits}
 
 
 def convert(

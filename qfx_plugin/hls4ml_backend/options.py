@@ -87,7 +87,8 @@ class Options(DesignOptions):
 
     def project(self) -> dict[str, Any]:
         """The keys of an hls4ml configuration that describe the project."""
-        settings = {"ClockUncertainty": self.clock_uncertainty, "IOType": self.io_type}
+        settings: dict[str, Any] = {"IOType": self.io_type}
+        settings["ClockUncertainty"] = self.clock_uncertainty
         if self.clock_period is not None:
             settings["ClockPeriod"] = self.clock_period
         return project_settings(self.board, self.part) | settings

@@ -89,7 +89,7 @@ def _check_folding(where: str, entry: Mapping[str, Any]) -> None:
         raise TargetError(
             f"{where}: Strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}"
         )
-    is_count = isinstance(factor, Integral) and not isinstance(factor, bool) and factor >= 1
+    is_count = not isinstance(factor, bool) and isinstance(factor, Integral) and int(factor) >= 1
     if factor is not None and not is_count:
         raise TargetError(f"{where}: ReuseFactor must be an integer of at least 1, not {factor!r}")
 

@@ -48,7 +48,7 @@ def fold(plan: Plan, options: Options) -> dict[str, Reuse]:
     """
     budget = None
     if options.target_rate is not None:
-        budget = int(1e9 / options.clock_period / options.target_rate)
+        budget = int(1e9 / _period(options) / options.target_rate)
         _check_pixels(plan, budget, options)
     foldings = {}
     for layer in plan.layers:
@@ -71,7 +71,7 @@ def pixels_of(layer: PlannedLayer) -> int:
         return results
     height = size["in_height"] + size.get("pad_top", 0) + size.get("pad_bottom", 0)
     width = size["in_width"] + size.get("pad_left", 0) + size.get("pad_right", 0)
-    return max(results, height * width)
+    return max(results, int(height * width))
 
 
 def valid_reuse_factors(layer: PlannedLayer, io_type: str) -> list[int]:
@@ -107,12 +107,18 @@ def _is_valid(n_in: int, n_out: int, factor: int) -> bool:
     return (limit % n_out == 0 or factor >= n_in) and (factor % n_in == 0 or factor < n_in)
 
 
+def _period(options: Options) -> float:
+    """Of the clock, in ns."""
+    return float(options.project()["ClockPeriod"])
+
+
 def _check_pixels(plan: Plan, budget: int, options: Options) -> None:
     slowest = max(plan.layers, key=pixels_of)
     if pixels_of(slowest) > budget:
-        possible = 1e9 / options.clock_period / pixels_of(slowest)
+        period = _period(options)
+        possible = 1e9 / period / pixels_of(slowest)
         raise TargetError(
             f"target_rate must be at most {possible:.0f} samples per second at a clock_period of "
-            f"{options.clock_period:g} ns, not {options.target_rate:g}: layer {slowest.name!r} "
+            f"{period:g} ns, not {options.target_rate:g}: layer {slowest.name!r} "
             f"looks at {pixels_of(slowest)} pixels, one per cycle"
         )

@@ -20,7 +20,7 @@ def format_config(config: Mapping[str, Any]) -> str:
     """
     section = config.get("Model", {}).get(QFX_SECTION, {})
     pixels = section.get("pixels", {})
-    rows = [_COLUMNS]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for name, entry in config.get("LayerName", {}).items():
         rows.append(_row(name, entry, pixels.get(name)))
     widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]

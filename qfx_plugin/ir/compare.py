@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, VerificationError
 from .exact import FLOAT64_EXACT, magnitude
-from .ops.base import column
-from .types import Codes, FixedTensor, FixedType
+from .types import FixedTensor
 
 Compared: TypeAlias = tuple[NDArray[np.bool_], NDArray[Any]]
 """Where a tensor differs, and what was found in LSBs of what was expected."""
@@ -98,13 +97,6 @@ def compare_codes(expected: FixedTensor, got: FixedTensor | NDArray[Any]) -> Com
     return wrong, scaled
 
 
-def tensor_of(codes: Codes, kind: FixedType) -> FixedTensor:
-    """Codes of a type with its binary points, as the interpreter returns them."""
-    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
-    points = bits.reshape(()) if bits.size == 1 else column(bits, len(kind.shape))
-    return FixedTensor(codes, points)
-
-
 def _compare_integers(expected: FixedTensor, got: FixedTensor) -> Compared:
     """Codes with codes; those of other binary points by their values, in integers."""
     shift = np.asarray(expected.frac_bits) - np.asarray(got.frac_bits)
@@ -142,6 +134,11 @@ class Tally:
     def differing(self) -> int:
         """Codes that differ."""
         return sum(tensor.differing for tensor in self.tensors.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Codes that differ, by tensor."""
+        return {name: tensor.differing for name, tensor in self.tensors.items()}
 
     def add(
         self, expected: Mapping[str, FixedTensor], found: Mapping[str, FixedTensor | NDArray[Any]]

@@ -171,4 +171,5 @@ def _drawn(
     ties = np.floor(grid / lsb) * lsb + lsb / 2
     ends = np.where(rng.random(size) < 0.5, least, most) + rng.choice(ENDS, size) * step
     kind = rng.integers(0, 4, size)
-    return np.select([kind == 0, kind == 1], [ties, ends], grid).astype(np.float32)
+    drawn: NDArray[Any] = np.select([kind == 0, kind == 1], [ties, ends], grid)
+    return drawn.astype(np.float32)

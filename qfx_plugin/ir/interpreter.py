@@ -17,7 +17,6 @@ from .exact import INT64_EXACT
 from .graph import Graph
 from .inputs import check_inputs
 from .ops import Input
-from .ops.base import column
 from .types import FixedTensor, FixedType
 
 CHUNK_ELEMENTS = 1 << 21
@@ -56,7 +55,7 @@ def interpret(
         for name, codes in _run(graph, chunk, wanted).items():
             parts[name].append(codes)
     joined = {name: p[0] if len(p) == 1 else np.concatenate(p) for name, p in parts.items()}
-    return {name: fixed_tensor(joined[name], kinds[name]) for name in wanted}
+    return {name: FixedTensor.of_channels(joined[name], kinds[name].frac_bits) for name in wanted}
 
 
 def _run(
@@ -81,13 +80,6 @@ def _run(
             if last_use[name] is op:
                 alive.pop(name, None)
     return results
-
-
-def fixed_tensor(codes: NDArray[np.int64], kind: FixedType) -> FixedTensor:
-    """(batch, *shape) codes with the binary points of their type."""
-    bits = kind.frac_bits[:1] if kind.uniform else kind.frac_bits
-    rank = len(kind.shape)
-    return FixedTensor(codes, bits.reshape(()) if bits.size == 1 else column(bits, rank))
 
 
 def _check_ranges(graph: Graph) -> None:

@@ -175,7 +175,7 @@ def _decode(where: str, value: Any, kind: Any) -> Any:
         return _decode_tuple(where, value, get_args(kind))
     if kind is Weight:
         return _decode_weight(where, value)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return _decode_dataclass(where, value, kind)
     if issubclass(kind, Enum):
         if isinstance(value, str) and value in [member.value for member in kind]:

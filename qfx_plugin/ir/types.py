@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from brevitas_quantizers.fixed_point import FixedPointFormat, Interval, minimal_format
 
@@ -132,6 +132,14 @@ class FixedTensor:
 
     codes: Codes
     frac_bits: Codes
+
+    @classmethod
+    def of_channels(cls, codes: Codes, frac_bits: ArrayLike) -> FixedTensor:
+        """(batch, channels, ...) codes of one binary point, or of one per channel."""
+        bits = np.asarray(frac_bits, dtype=np.int64)
+        if (bits == bits[0]).all():
+            return cls(codes, bits[:1].reshape(()))
+        return cls(codes, bits.reshape(-1, *[1] * (codes.ndim - 2)))
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -22,7 +22,8 @@ def error_chart(models: Sequence[ModelResult]) -> Markup:
     width, right = 760, 90
     errors = [100 - model.accuracy for model in models]
     scale = (width - _NAME_WIDTH - right) / (max(errors, default=0) or 1)
-    rows, top = [], -_ROW
+    rows: list[Markup] = []
+    top = -_ROW
     for model, error in zip(models, errors, strict=True):
         top += _ROW + (_GROUP_GAP if model.is_float and rows else 0)
         length = error * scale

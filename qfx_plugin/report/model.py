@@ -40,8 +40,8 @@ class LearnedFormat:
         largest: float | None = None,
     ) -> LearnedFormat:
         """From one format or several, as `learned_formats` gives them."""
-        one = isinstance(formats, FixedPointFormat)
-        return cls(tensor, (formats,) if one else tuple(formats), largest)
+        several = (formats,) if isinstance(formats, FixedPointFormat) else tuple(formats)
+        return cls(tensor, several, largest)
 
     @property
     def representable(self) -> float:

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..qonnx_import import load_qonnx
 from .graph.kernel import GraphOptions
-from .project import RtlOptions, build_unrolled
+from .options import RtlOptions
+from .project import build_unrolled
 
 
 def count_luts(onnx_model: Any, effort: int = 2) -> int:

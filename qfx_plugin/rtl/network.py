@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 from ..ir import FixedTensor, Graph, interpret
-from ..ir.compare import Tally, tensor_of
+from ..ir.compare import Tally
 from ..simulation import (
     Beats,
     Codes,
@@ -104,11 +104,12 @@ class RtlNetwork:
         batch = len(next(iter(codes.values())))
         parts = [
             self._run(simulation, {n: c[start : start + CHUNK] for n, c in codes.items()}, options)
-            for start in range(0, max(batch, 1), CHUNK)
+            for start in range(0, batch, CHUNK)
         ]
         return {
-            tensor.name: tensor_of(
-                np.concatenate([part[tensor.name] for part in parts]), tensor.kind
+            tensor.name: FixedTensor.of_channels(
+                np.concatenate([_none(tensor), *(part[tensor.name] for part in parts)]),
+                tensor.kind.frac_bits,
             )
             for tensor in self.outputs
         }
@@ -238,6 +239,11 @@ def _port(tensor: PortTensor, style: str) -> dict[str, Any]:
         "widths": sorted(set(lanes.widths)),
         "beats": tensor.beats if style == "streaming" else 1,
     }
+
+
+def _none(tensor: PortTensor) -> Codes:
+    """No sample's codes."""
+    return np.zeros((0, *tensor.kind.shape), dtype=np.int64)
 
 
 def _lasts(batch: int, tensor: PortTensor) -> NDArray[np.bool_]:

@@ -6,7 +6,6 @@ takes its codes. Everything behind it is hardware.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -74,9 +73,6 @@ def entry_codes(graph: Graph, inputs: Any) -> dict[str, NDArray[np.int64]]:
     """
     names = entry_tensors(graph)
     front = Graph(_front(graph, names), tuple(names), graph.name)
-    needed = {op.output for op in front.inputs}
-    if isinstance(inputs, Mapping):
-        inputs = {name: array for name, array in inputs.items() if name in needed}
     return {name: tensor.codes for name, tensor in interpret(front, inputs).items()}
 
 

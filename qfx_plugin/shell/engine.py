@@ -66,7 +66,7 @@ class Engine:
     @property
     def cycle(self) -> int:
         """Clock cycles since reset."""
-        return self._call("cycle")
+        return int(self._call("cycle"))
 
     def write(self, address: int, value: int) -> None:
         """Write a register over AXI4-Lite.
@@ -116,12 +116,12 @@ class Engine:
     @property
     def unsent(self) -> int:
         """Bytes still to send."""
-        return self._call("unsent")
+        return int(self._call("unsent"))
 
     @property
     def received(self) -> int:
         """Bytes received so far."""
-        return self._call("received")
+        return int(self._call("received"))
 
     @property
     def ended(self) -> bool:

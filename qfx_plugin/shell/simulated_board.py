@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from ..driver.backend import Registers
 from ..driver.description import Description
 from ..driver.errors import NoPowerSensor
 from ..errors import DataError, OptionError
@@ -127,8 +128,8 @@ class SimulatedBoard(BoardMemory):
             raise OptionError(f"pauses must be at least 0 and below 1, not {pauses}")
         model = compile_board(sources, description.top, memories)
         self.engine = Engine(model, pauses, seed)
-        self.accelerator = _Block(self.engine)
-        self.dma = SimulatedDma(
+        self.accelerator: Registers = _Block(self.engine)
+        self.dma: Registers = SimulatedDma(
             self.engine, self.find, description.dma_length_bits, poll_cycles, START_READS
         )
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..driver import registers as reg
+from ..driver.backend import Registers
 from ..driver.description import HLS, Description
 from ..driver.errors import NoPowerSensor
 from ..errors import DataError, OptionError, VerificationError
@@ -76,6 +77,9 @@ class HlsFunction:
         library: from `compile_hls`.
     """
 
+    _source: NDArray[np.uint8] | None
+    _sink: NDArray[np.uint8] | None
+
     def __init__(self, library: Any) -> None:
         self._library = library
         self._input_bytes = int(library.hls_input_bytes())
@@ -117,8 +121,7 @@ class HlsFunction:
 
     def stop(self) -> None:
         """Forget both directions. A function that is under way stays so: nothing resets it."""
-        self._source: NDArray[np.uint8] | None = None
-        self._sink: NDArray[np.uint8] | None = None
+        self._source = self._sink = None
         self.unsent = self.received = 0
         self.ended = self.overrun = False
 
@@ -167,10 +170,10 @@ class SimulatedHls(BoardMemory):
             )
         self._library = _load(library) if isinstance(library, Path) else library
         self._temporary: TemporaryDirectory[str] | None = None
-        self.accelerator = HlsFunction(self._library)
-        self.dma = SimulatedDma(
-            self.accelerator, self.find, description.dma_length_bits, 1, START_READS
-        )
+        self._function = HlsFunction(self._library)
+        self.accelerator: Registers = self._function
+        bits = description.dma_length_bits
+        self.dma: Registers = SimulatedDma(self._function, self.find, bits, 1, START_READS)
         self.reloads = 0
 
     @classmethod
@@ -194,7 +197,7 @@ class SimulatedHls(BoardMemory):
 
     def reload(self) -> None:
         """As after the bitstream is loaded: idle, no samples, the DMA halted."""
-        self.accelerator.restart()
+        self._function.restart()
         self.dma.write(reg.MM2S + reg.DMACR, reg.RESET)
         self.reloads += 1
 

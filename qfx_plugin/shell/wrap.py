@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
 
@@ -161,7 +162,7 @@ def network_id(files: Mapping[str, str], description: Description) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _layout(ports: CorePorts, tensors: tuple, bus_bits: int) -> Layout:
+def _layout(ports: CorePorts, tensors: tuple[Any, ...], bus_bits: int) -> Layout:
     lanes = ports.all_lanes(tensors)
     names = ", ".join(tensor.name for tensor in tensors)
     bits, signed = slot(lanes, names)

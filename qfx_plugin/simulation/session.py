@@ -155,7 +155,7 @@ def load(library: Path) -> Any:
     handle.qfx_open.restype = _VOID
     handle.qfx_close.argtypes = [_VOID]
     handle.qfx_put.argtypes = [_VOID, _INT, _VOID]
-    side = [_INT, _VOID, _VOID, _VOID]
+    side: tuple[Any, ...] = (_INT, _VOID, _VOID, _VOID)  # `ctypes` has no public type for these
     handle.qfx_pipeline.argtypes = [_VOID, *side, *side, _LONG, _LONG, _LONG]
     handle.qfx_stream.argtypes = [_VOID, _VOID, _INT, _VOID, _INT, _LONG, _LONG]
     handle.qfx_stream.restype = _LONG

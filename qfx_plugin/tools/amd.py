@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import TargetError, ToolMissingError
 
@@ -150,13 +151,13 @@ class AmdTool:
 def _run(
     command: Sequence[str],
     folder: Path,
-    output: object,
+    output: IO[Any] | int | None,
     seconds: float | None,
     environment: Mapping[str, str],
 ) -> int:
     """Run a program with all its children; end them all if it takes too long or is interrupted."""
     with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,  # type: ignore[call-overload]
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
         stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **environment},
     ) as process:  # fmt: skip
         try:

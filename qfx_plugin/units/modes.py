@@ -27,9 +27,13 @@ OVERFLOWS = (
 
 def rounding_number(mode: RoundingMode) -> int:
     """The value of the parameter ROUNDING."""
-    return ROUNDINGS.index(mode) if mode in ROUNDINGS else forgotten(mode)
+    if mode in ROUNDINGS:
+        return ROUNDINGS.index(mode)
+    forgotten(mode)  # type: ignore[arg-type]  # a table: mypy cannot see that it is whole
 
 
 def overflow_number(mode: OverflowMode) -> int:
     """The value of the parameter OVERFLOW."""
-    return OVERFLOWS.index(mode) if mode in OVERFLOWS else forgotten(mode)
+    if mode in OVERFLOWS:
+        return OVERFLOWS.index(mode)
+    forgotten(mode)  # type: ignore[arg-type]  # a table: mypy cannot see that it is whole

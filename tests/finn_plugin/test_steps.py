@@ -73,7 +73,7 @@ def test_a_verification_point_stops_at_a_wrong_bit(tmp_path):
         return model
 
     chosen = [steps.step_qfx_convert, step_break, steps.step_qfx_verify_converted]
-    with pytest.raises(VerificationError, match="FINN model at 'converted' differs .* 'logits'"):
+    with pytest.raises(VerificationError, match="FINN model at 'converted' differs .* logits"):
         run_steps(mlp(), tmp_path, chosen)
 
 

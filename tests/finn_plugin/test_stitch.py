@@ -91,7 +91,7 @@ def test_a_wrong_weight_is_found_by_the_stitched_simulation():
     op.set_nodeattr("weight", weight)
     design = assemble(folded, PART, 5.0)
     inputs = {"x": random_inputs(model, 3)}
-    with pytest.raises(VerificationError, match="unbounded FIFOs differs .* output 'logits'"):
+    with pytest.raises(VerificationError, match="unbounded FIFOs differs .* logits"):
         size_fifos(design, dataflow.graph, dataflow.contract, inputs, simulate)
 
 

@@ -209,7 +209,9 @@ class Design(ScriptedDesign):
 
 @cache
 def _catalog() -> dict[str, Any]:
-    return load(str(files("qfx_plugin.build") / "check" / "catalog.toml"))["block"]
+    catalog = load(str(files("qfx_plugin.build") / "check" / "catalog.toml"))
+    blocks: dict[str, Any] = catalog["block"]
+    return blocks
 
 
 def _block(vlnv: str) -> dict[str, Any] | None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...ir import Graph, interpret
+from ...ir import FixedTensor, Graph, interpret
+from ...ir.compare import Tally
 from ..contract import Contract
-from ..network import require_equal
 from . import stitch
 from .folding import slowest
 from .stock import unit_of
@@ -37,6 +37,7 @@ class Sized:
         estimate: cycles that the slowest unit was estimated to need.
         slowest: name of that unit.
         frames: how many were simulated and compared.
+        compared: codes compared, of all frames.
         differing: codes that differ from the interpreter's, by output.
     """
 
@@ -47,6 +48,7 @@ class Sized:
     estimate: int
     slowest: str
     frames: int
+    compared: int
     differing: dict[str, int]
 
 
@@ -66,21 +68,20 @@ def size_fifos(
         VerificationError: a simulated code differs, or the design is stuck.
     """
     golden = interpret(graph, inputs)
-    frames = len(next(iter(golden.values())).codes)
     name, cycles = slowest(model)
     beats = max(np.prod(op.get_folded_input_shape()[:-1]) for op in _first(model))
     patience = PATIENCE * cycles
     with tempfile.TemporaryDirectory() as folder:
         unbounded = stitch.Stitched(model, simulation, Path(folder), unbounded=True)
         run = unbounded.run(inputs, contract, pace=-(-cycles // int(beats)), patience=patience)
-        require_equal("the design with unbounded FIFOs", run.codes, golden)
+        _compared("the design with unbounded FIFOs", golden, run.outputs)
     depths = {fifo: max(fill + 1, LEAST) for fifo, fill in run.fill.items()}
     set_depths(model, depths)
     with tempfile.TemporaryDirectory() as folder:
         run = stitch.Stitched(model, simulation, Path(folder)).run(
             inputs, contract, patience=patience
         )
-    differing = require_equal("the stitched design", run.codes, golden)
+    tally = _compared("the stitched design", golden, run.outputs)
     return Sized(
         model=model,
         depths=depths,
@@ -88,8 +89,9 @@ def size_fifos(
         latency=run.latency,
         estimate=cycles,
         slowest=name,
-        frames=frames,
-        differing=differing,
+        frames=tally.samples,
+        compared=tally.codes,
+        differing=tally.counts,
     )
 
 
@@ -99,6 +101,15 @@ def set_depths(model: Any, depths: Mapping[str, int]) -> None:
         op.set_nodeattr("depth", depths[node.name])
         unit_of(op).choose_memory()
         op.generate_hdl(model, "", 0.0)
+
+
+def _compared(
+    who: str, golden: Mapping[str, FixedTensor], found: Mapping[str, FixedTensor]
+) -> Tally:
+    tally = Tally(who)
+    tally.add(golden, found)
+    tally.require_equal()
+    return tally
 
 
 def _first(model: Any) -> list[Any]:

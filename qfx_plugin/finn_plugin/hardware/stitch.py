@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...ir import FixedTensor
 from .. import adapter
 from ..contract import Contract
 from .convert import connect, require_rtl
@@ -36,7 +37,7 @@ class StitchedRun:
     """What a simulation of several frames gave.
 
     Attributes:
-        codes: (frames, *shape) by output of the network.
+        outputs: (frames, *shape) codes with their binary points, by output of the network.
         cycles: from the end of reset to the last beat.
         latency: from the end of reset to the first frame's last beat.
         interval: cycles from a frame's last beat to the next one's, at the end of the run; the
@@ -44,7 +45,7 @@ class StitchedRun:
         fill: largest number of beats in each FIFO, by name of the node.
     """
 
-    codes: dict[str, NDArray[np.int64]]
+    outputs: dict[str, FixedTensor]
     cycles: int
     latency: int
     interval: int
@@ -153,7 +154,7 @@ class Stitched:
         ]
         ends = result.produced["out0_V"][counts[0] - 1 :: counts[0]]
         return StitchedRun(
-            codes=contract.decode(outputs),
+            outputs=contract.decode(outputs),
             cycles=int(result.produced["out0_V"][-1]) + 1,
             latency=int(ends[0]) + 1,
             interval=int(ends[-1] - ends[-2]) if frames > 1 else int(ends[0]) + 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,9 @@ class Requant:
         return np.clip(cast, self.low, self.high)
 
 
+_End: TypeAlias = int | NDArray[np.object_] | None
+
+
 @dataclass(frozen=True, eq=False)
 class _Affine:
     """`clip(mult * x + offset, low, high)` in units of `2**-points`; Python integers."""
@@ -72,13 +76,13 @@ class _Affine:
 
     def finer(self, points: NDArray[np.int64]) -> _Affine:
         factor = 2 ** (points - self.points).astype(object)
-        scaled = (self.mult, self.offset, self.low, self.high)
-        return _Affine(*(part * factor for part in scaled), points, self.cut)
+        ends = self.low * factor, self.high * factor
+        return _Affine(self.mult * factor, self.offset * factor, *ends, points, self.cut)
 
     def moved(self, add: NDArray[np.object_]) -> _Affine:
         return replace(self, offset=self.offset + add, low=self.low + add, high=self.high + add)
 
-    def clipped(self, low: object, high: object) -> _Affine:
+    def clipped(self, low: _End, high: _End) -> _Affine:
         def cut(edge: NDArray[np.object_]) -> NDArray[np.object_]:
             edge = edge if low is None else np.maximum(edge, low)
             return edge if high is None else np.minimum(edge, high)
@@ -173,9 +177,8 @@ def saturating(overflow: OverflowMode) -> OverflowMode:
 
 def _exact(state: _Affine, clips: _Affine) -> Requant:
     modes = WIDE, True, RoundingMode.AP_TRN, OverflowMode.AP_SAT
-    parts = (int64(part) for part in (state.mult, state.offset))
-    ends = (int64(np.clip(edge, -NEVER, NEVER)) for edge in (clips.low, clips.high))
-    return Requant(*parts, 0, *modes, *ends)
+    low, high = (int64(np.clip(edge, -NEVER, NEVER)) for edge in (clips.low, clips.high))
+    return Requant(int64(state.mult), int64(state.offset), 0, *modes, low, high)
 
 
 def _check_range(op: Op, state: _Affine) -> None:

@@ -158,12 +158,12 @@ class Casts:
         name = datatype(*span)
         first, last = type_range(name)
         levels = np.arange(first + 1, last + 1)
-        bounds = tuple(
+        low, high = (
             np.broadcast_to(edge, (channels,)).astype(np.int64)
             for edge in (source.low, source.high)
         )
         value, (steps,) = self.streamed(
-            op, value, [chains.thresholds(value.pending, bounds, rank, levels)]
+            op, value, [chains.thresholds(value.pending, (low, high), rank, levels)]
         )
         table = self.plan.constant(f"{op.output}:thresholds", steps)
         # FINN's RTL compares in the thresholds' type: signed wherever the input is.

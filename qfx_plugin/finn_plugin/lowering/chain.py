@@ -49,10 +49,11 @@ class Link:
 
     def run(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The operation on (n, channels, 1, ...) codes."""
-        if self.constant is None or self.constant_type is None:
-            return self.op.run([codes], [self.source], self.result)
-        types = [self.source, self.constant_type]
-        return self.op.run([codes, self.constant], types, self.result)
+        operands, types = [codes], [self.source]
+        if self.constant is not None and self.constant_type is not None:
+            operands, types = [codes, self.constant], [self.source, self.constant_type]
+        result: NDArray[np.int64] = self.op.run(operands, types, self.result)
+        return result
 
     def slopes(self) -> NDArray[np.int64]:
         """(1,) or (channels,): 1 where the result never falls, -1 where it never rises.

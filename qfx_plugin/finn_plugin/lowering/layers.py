@@ -197,7 +197,8 @@ def sum_pool(op: SumPool | AveragePool, source: FinnTensor) -> SumNode | None:
 def sum_as_conv(op: SumPool | AveragePool, channels: int) -> Conv:
     """A sum over windows as a depthwise convolution with ones."""
     ones = np.ones((channels, 1, *op.window.kernel), dtype=np.int64)
-    return Conv(op.name, op.inputs, op.output, Weight(ones, 0, 2), None, op.window, channels)
+    weight = Weight(ones, np.zeros(1, dtype=np.int64), 2)
+    return Conv(op.name, op.inputs, op.output, weight, None, op.window, channels)
 
 
 def narrowest(values: NDArray[np.int64]) -> str:

@@ -139,8 +139,12 @@ class _Lowering(Casts):
         self.plan.tensors[tensor.name] = tensor
         self.plan.inputs.append(tensor.name)
         port = self.port(source.output, value)
-        modes = op.width, op.signed, op.rounding.value, op.overflow.value
-        self.ports.append(FinnInput(*vars(port).values(), source.shape, *modes))
+        self.ports.append(
+            FinnInput(
+                **vars(port), source_shape=source.shape, width=op.width, signed=op.signed,
+                rounding=op.rounding.value, overflow=op.overflow.value,
+            )
+        )  # fmt: skip
         self.values[op.output] = value
 
     # Between layers: one function of each element.
@@ -278,7 +282,8 @@ class _Lowering(Casts):
         value = self.image(op, self.settled(op.inputs[0]))
         kind = self.fixed(op.output)
         tensor = self.ranged(op.output, layers.stream_shape(op, kind.shape), kind)
-        node, inputs = layers.sum_pool(op, value.tensor), (value.tensor.name,)
+        node = layers.sum_pool(op, value.tensor)
+        inputs: tuple[str, ...] = (value.tensor.name,)
         if node is None or (node.kind != "ReduceSum" and tensor.low >= 0 > value.tensor.low):
             ones = layers.sum_as_conv(op, value.kind.shape[0])
             self.convolved(ones, value, np.zeros(value.kind.shape[0], dtype=np.int64))

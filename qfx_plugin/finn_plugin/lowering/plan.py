@@ -83,7 +83,7 @@ class FinnPlan:
     tensors: dict[str, FinnTensor] = field(default_factory=dict)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     datatypes: dict[str, str] = field(default_factory=dict)
-    depthwise: dict[str, tuple[int, int]] = field(default_factory=dict)
+    depthwise: dict[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     contract: Contract = field(default_factory=lambda: Contract((), ()))

@@ -111,7 +111,7 @@ class QFXBackend(VitisBackend):
             "IOType": io_type,
         }
         given = {key: value for key, value in given.items() if value is not None}
-        config = super().create_initial_config(**options)
+        config: dict[str, Any] = super().create_initial_config(**options)
         config |= project_settings(board) | given
         config["QFX"] = {
             "given": sorted([*given, *(["Part"] if board else [])]),

@@ -47,7 +47,7 @@ def install() -> None:
             return stock(config)
         return _convert(config, stock)
 
-    onnx_to_hls.qfx_stock = stock
+    vars(onnx_to_hls)["qfx_stock"] = stock
     converters.onnx_to_hls = onnx_to_hls
 
 
@@ -121,7 +121,7 @@ def predict(model: ModelGraph, x: NDArray[Any] | list[NDArray[Any]]) -> Any:
 def _library(model: ModelGraph) -> str:
     if model._top_function_lib is None:
         raise TargetError("the model must be compiled before it predicts: call compile()")
-    return model._top_function_lib._name
+    return str(model._top_function_lib._name)
 
 
 def _samples(model: ModelGraph, x: NDArray[Any]) -> NDArray[np.float64]:
@@ -173,7 +173,8 @@ def _proto(source: Any) -> onnx.ModelProto:
     """A `ModelProto` from a path, a `ModelProto`, or qonnx's `ModelWrapper`."""
     if _is_path(source):
         return onnx.load(os.fspath(source), load_external_data=False)
-    return getattr(source, "model", source)
+    model: onnx.ModelProto = getattr(source, "model", source)
+    return model
 
 
 def _is_path(source: Any) -> bool:

@@ -117,7 +117,7 @@ def recode(node: Any, folding: Folding) -> KHotCodes:
 
 def streams(node: Any) -> bool:
     """Whether layers are connected by FIFOs."""
-    return node.model.config.get_config_value("IOType") == "io_stream"
+    return bool(node.model.config.get_config_value("IOType") == "io_stream")
 
 
 def refuse(node: Any, text: str) -> TargetError:

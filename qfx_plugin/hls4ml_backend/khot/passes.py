@@ -246,7 +246,7 @@ def _geometry(node: Any, folding: Folding) -> dict[str, int]:
 
 
 def _is_depthwise(node: Any) -> bool:
-    return node.class_name.startswith("Depthwise")
+    return bool(node.class_name.startswith("Depthwise"))
 
 
 def _namespace(node: Any) -> str:

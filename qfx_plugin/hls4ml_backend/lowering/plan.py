@@ -103,7 +103,8 @@ class Plan:
         kind = RealType(self.input_shape)
         codes = self.host_cast.run([x], [kind], self.host_cast.result(kind))
         points = column(self.host_cast.points, len(self.input_shape))
-        return np.ldexp(codes.astype(np.float64), -points)
+        values: NDArray[np.float64] = np.ldexp(codes.astype(np.float64), -points)
+        return values
 
     @property
     def digest(self) -> str:

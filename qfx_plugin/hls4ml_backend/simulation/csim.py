@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,10 +221,11 @@ def _load(library: str, index: int) -> ctypes.CDLL:
 
 def _function(library: ctypes.CDLL, project: str) -> Callable[..., None]:
     """The batch function."""
-    function: Callable[..., None] = getattr(library, f"{project}_many")
+    function: Any = getattr(library, f"{project}_many")
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_size_t] * 3]
     function.restype = None
-    return function
+    many: Callable[..., None] = function
+    return many
 
 
 def _run_threads(job: Callable[[int], None], count: int) -> None:

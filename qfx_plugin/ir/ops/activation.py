@@ -41,7 +41,8 @@ class PRelu(Elementwise):
         (x,), rank = operands, len(types[0].shape)
         above, below = (np.minimum(shift, 62) for shift in self._shifts())
         slope = column(self.slope.codes << below, rank)
-        return np.where(x > 0, x << column(above, rank), x * slope)
+        codes: NDArray[Any] = np.where(x > 0, x << column(above, rank), x * slope)
+        return codes
 
     @property
     def differs_by_channel(self) -> bool:
@@ -57,7 +58,8 @@ class PRelu(Elementwise):
         """The function itself on (1,) or (channels,) Python ints."""
         above, below = (2 ** shift.astype(object) for shift in self._shifts())
         slope = self.slope.codes.astype(object) * below
-        return np.where(codes > 0, codes * above, codes * slope)
+        result: BigInts = np.where(codes > 0, codes * above, codes * slope)
+        return result
 
     def _shifts(self) -> tuple[Codes, Codes]:
         """Left shifts that bring `x`, and the product, to the finer of their binary points."""

@@ -210,8 +210,8 @@ def _make_exact() -> None:
     from alkaid.trace.fixed_variable import FVariable
 
     for name in ("affine_interval", "fixed_variable", "fixed_variable_array", "tracer"):
-        import_module(f"alkaid.trace.{name}").get_lsb_loc = _lowest_place
-    import_module("alkaid.trace.passes.canon").get_lsb_loc = _lowest_place
+        vars(import_module(f"alkaid.trace.{name}"))["get_lsb_loc"] = _lowest_place
+    vars(import_module("alkaid.trace.passes.canon"))["get_lsb_loc"] = _lowest_place
     add = FVariable._const_add
 
     def add_constant(self: Any, other: float | None) -> Any:
@@ -243,7 +243,7 @@ def _make_exact() -> None:
         ]
         return program if ops == program.ops else program._replace(ops=ops)
 
-    canon.canonicalize_msb_wraps = canonicalize_msb_wraps
+    vars(canon)["canonicalize_msb_wraps"] = canonicalize_msb_wraps
 
 
 def _is_zero(value: Any) -> bool:

@@ -9,7 +9,6 @@ tracer's interval is wider, the surplus bits are cut off, which the proof allows
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -91,14 +90,16 @@ def _conv(op: Conv, operands: Sequence[Symbols], effort: int) -> Symbols:
     positions = op.window.positions(x.shape[1:])
     result = np.empty((outputs, *positions), dtype=object)
     group_in, group_out = x.shape[0] // op.groups, outputs // op.groups
-    for place in product(*map(range, positions)):
+    for place in product(*[range(size) for size in positions]):
         inside, taps = window_taps(op.window, x.shape[1:], place)
         for group in range(op.groups):
             channels = slice(group * group_in, (group + 1) * group_in)
             rows = slice(group * group_out, (group + 1) * group_out)
-            patch = np.stack([x[(channels, *tap)] for tap in taps], axis=1) if taps else x[:0, :0]
+            read: list[Any] = [(channels, *tap) for tap in taps]
+            patch = np.stack([x[index] for index in read], axis=1) if read else x[:0, :0]
             kernel = op.weight.codes[rows].reshape(group_out, group_in, -1)[:, :, inside]
-            result[(rows, *place)] = _rows(
+            at: Any = (rows, *place)
+            result[at] = _rows(
                 kernel.reshape(group_out, -1),
                 _part(op.weight, rows),
                 None if op.bias is None else _part(op.bias, rows),
@@ -309,10 +310,11 @@ def _prove(op: Op, symbols: Symbols, result: FixedType) -> Symbols:
     )
     columns = zip(by_channel, result.low, result.high, result.frac_bits, strict=True)
     proven = [
-        [_cut(op, symbol, int(low), int(high), int(bits)) for symbol in row]
+        _cut(op, symbol, int(low), int(high), int(bits))
         for row, low, high, bits in columns
+        for symbol in row
     ]
-    return _array(reduce(lambda a, b: a + b, proven)).reshape(symbols.shape)
+    return _array(proven).reshape(symbols.shape)
 
 
 def _cut(op: Op, symbol: Symbol, low: int, high: int, bits: int) -> Symbol:

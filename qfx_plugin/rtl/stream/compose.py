@@ -131,7 +131,7 @@ def _add_stage(
 def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
-    inputs = (PortTensor(source, types[source], "x"),)
+    inputs: tuple[PortTensor, ...] = (PortTensor(source, types[source], "x"),)
     if stage.side is not None:
         inputs += (PortTensor(stage.side[0], stage.side[1], "side"),)
     outputs = (PortTensor(stage.output, types[stage.output], "y"),)

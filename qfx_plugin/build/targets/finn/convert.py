@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ....errors import VerificationError
-from ...inputs import count_of, load_inputs
+from ....ir import interpret
+from ...compare import Comparison
+from ...inputs import load_inputs
 from ...steps import Facts, StepContext
 
 PYTHON_SAMPLES = 8
@@ -51,19 +50,10 @@ def compare(context: StepContext, dataflow: Any, model: Any, what: str, most: in
     Raises:
         VerificationError: a code differs.
     """
-    samples = most or PYTHON_SAMPLES
-    inputs = samples_of(context, samples)
-    differing = dataflow.differences(inputs, model)
-    compared = sum(
-        int(np.prod(port.shape)) * count_of(inputs) for port in dataflow.contract.outputs
-    )
-    count = sum(differing.values())
-    if count:
-        raise VerificationError(
-            f"{what}: {count} of {compared} codes differ from the interpreter's"
-        )
-    context.log.info("%s: %d codes equal", what, compared)
-    return {"executor": what, "samples": count_of(inputs), "compared": compared, "differing": count}
+    inputs = samples_of(context, most or PYTHON_SAMPLES)
+    comparison = Comparison(what, context.log)
+    comparison.add(interpret(dataflow.graph, inputs), dataflow.run(inputs, model))
+    return comparison.entry()
 
 
 def samples_of(context: StepContext, count: int) -> Any:

@@ -83,7 +83,7 @@ def _number(tree: ast.AST) -> int:
     if isinstance(tree, ast.Constant) and isinstance(tree.value, int):
         return tree.value
     if isinstance(tree, ast.BinOp) and type(tree.op) in _ARITHMETIC:
-        return _ARITHMETIC[type(tree.op)](_number(tree.left), _number(tree.right))
+        return int(_ARITHMETIC[type(tree.op)](_number(tree.left), _number(tree.right)))
     raise ValueError("no constant")
 
 

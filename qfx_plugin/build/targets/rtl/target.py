@@ -167,7 +167,7 @@ def _rtl_options(context: StepContext) -> RtlOptions:
     return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(DesignOptions)})
 
 
-def _pauses(style: str) -> dict[str, float]:
+def _pauses(style: str) -> dict[str, Any]:
     """Streams are simulated with pauses on both sides."""
     return {"idle": 0.2, "backpressure": 0.2} if style == "streaming" else {}
 
