@@ -14,7 +14,8 @@ from brevitas_quantizers.injectors import DigitsQuantizer
 
 from .choice import choose_format, first_format, not_worth
 from .deployment import luts_of_board
-from .formats import fit_bias, fold_half_lsb, take_over
+from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
+from .layers import Layer
 from .measure import Measurements
 from .model import (
     CAST_BITS,
@@ -23,13 +24,13 @@ from .model import (
     all_digits,
     channel_digits,
     cost_of,
+    input_width,
     live_digits,
-    width_of,
 )
-from .network import Activation, Layer, read_network
+from .network import Activation, read_network
 from .price import Digits, PriceControl
 from .report import HardwareCost, report_of
-from .statistics import check_output, check_task
+from .tasks import SampledLoss, task_of
 
 EVERY = 4
 """Training steps from one measurement of curvature, and choice of formats, to the next."""
@@ -69,8 +70,10 @@ class HardwareBudget:
         fraction: share of `lut` or of the board's LUTs.
         steps: training steps until the cost has come down to the budget; after them it is held.
         warmup: training steps before the price begins, by default a sixth of `steps`.
-        task: `"classification"` (outputs are logits of a softmax over dimension 1) or
-            `"regression"` (squared error).
+        task: `"classification"` (outputs are logits of a softmax over dimension 1), `"binary"`
+            (of a sigmoid each), `"regression"` (squared error), or a function for anything else:
+            of an output and a `torch.Generator`, to a loss summed over samples whose targets are
+            drawn, with the generator, from the distribution that the output stands for.
         seed: of the sampled targets.
 
     Attributes:
@@ -93,15 +96,17 @@ class HardwareBudget:
         fraction: float = 1.0,
         steps: int = 2000,
         warmup: int | None = None,
-        task: str = "classification",
+        task: str | SampledLoss = "classification",
         seed: int = 0,
     ) -> None:
         self.model = model
         self.lut = _target(lut, board, fraction)
-        self.task = check_task(task)
+        self.task = task_of(task)
         self.network = read_network(model)
         self.layers = [
-            layer for layer in self.network.layers if isinstance(layer.quantizer, DigitsQuantizer)
+            layer
+            for layer in self.network.layers
+            if isinstance(layer.quantizer, DigitsQuantizer) and layer.trains
         ]
         if not self.layers:
             raise OptionError(
@@ -113,7 +118,7 @@ class HardwareBudget:
         self._control = PriceControl(0, 0, EVERY)
         self.plan(steps, warmup)
         self._take_over()
-        self._measurements = Measurements(self.layers, self.casts, longest, task, seed)
+        self._measurements = Measurements(self.layers, self.casts, longest, self.task, seed)
         self.lut_per_bit = LUT_PER_BIT
         self.steps_done = 0
         self.frozen = False
@@ -151,7 +156,7 @@ class HardwareBudget:
         """Estimated LUTs of the network, as of the last measurement."""
         return self._bits * self.lut_per_bit
 
-    def observe(self, output: Tensor) -> None:
+    def observe(self, output: Any) -> None:
         """Measure curvature and formats, where a measurement is due.
 
         Args:
@@ -162,7 +167,7 @@ class HardwareBudget:
             DataError: no output of the task.
         """
         if self.due:
-            check_output(output, self.task)
+            self.task.check(output)
             self._measurements.take(output, self._gone, self._formats_are_due)
             self._measured = True
 
@@ -245,7 +250,7 @@ class HardwareBudget:
             layer.quantizer.make_room(torch.ones_like(weight), prices)
             bias = layer.bias_quantizer
             if bias is not None and not bias.is_fixed_by_user:
-                take_over(layer.module.bias_quant, tuple(layer.module.bias.shape))
+                take_over(layer.module.bias_quant, bias_shape(layer))
 
     def _decide(self) -> None:
         """Formats and prices from what was measured, then the cost and the next price."""
@@ -280,7 +285,7 @@ class HardwareBudget:
     def _bits_of_digit(self, layer: Layer) -> int:
         """As many bits of adder as its input has, and some, at every position."""
         positions = self._measurements.positions.get(layer.name, 1)
-        return (width_of(layer.source) + GROWTH_BITS) * positions
+        return (input_width(layer) + GROWTH_BITS) * positions * layer.copies
 
     def _price_of(self, layer: Layer) -> Tensor:
         return layer.quantizer.price.new_tensor(self.price * self._bits_of_digit(layer))
@@ -326,7 +331,9 @@ class HardwareBudget:
     def _decay_zeros(self) -> None:
         """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
         for layer in self.layers:
-            weight, limit = layer.weight, layer.quantizer.largest
+            weight, limit = layer.latent, layer.quantizer.largest
+            if weight is None:
+                continue
             digits = self._digits.get(layer.name)
             if digits is None or self.frozen:
                 digits = layer.quantizer.count(weight)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.nn.base import plain
 from brevitas_quantizers.qonnx import export_qonnx
 
 from .deployment import count_luts
+from .layers import Layer
 from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
-from .network import Network, read_network
+from .network import Activation, Network, read_network
 
 _COLUMNS = ("layer", "weights", "nonzero", "digits", "input bits", "LUT")
 
@@ -130,7 +133,7 @@ def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
             f"hardware_cost: {network.name} must have a linear layer or convolution with QFX "
             "weights, not 0"
         )
-    convolutions = [layer.name for layer in network.layers if layer.weight.ndim > 2]
+    convolutions = [layer.name for layer in network.layers if layer.spatial_dims]
     if convolutions and args is None:
         raise OptionError(
             f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example "
@@ -157,7 +160,7 @@ def report_of(
 def _example(network: Network) -> Tensor | None:
     first = network.layers[0]
     source = first.source
-    direct = first.weight.ndim == 2 and (source is None or source.is_input)
+    direct = not first.spatial_dims and (source is None or source.is_input)
     if not direct:
         return None
     return torch.zeros(1, first.inputs, dtype=first.weight.dtype, device=first.weight.device)
@@ -167,15 +170,19 @@ def _example(network: Network) -> Tensor | None:
 def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, int]:
     found: dict[str, int] = {}
     hooks = []
-    for part, module, channels in (
-        *((layer, layer.module, int(layer.weight.shape[0])) for layer in network.layers),
-        *((a, a.layer, a.channels) for a in network.activations if a.channels is not None),
-    ):
+    for layer in network.layers:
 
-        def note(_: nn.Module, __: object, y: Tensor, name=part.name, channels=channels) -> None:
-            found[name] = y[0].numel() // channels
+        def note_layer(_: nn.Module, x: Any, y: Any, layer: Layer = layer) -> None:
+            found[layer.name] = layer.positions(plain(x[0]), plain(y))
 
-        hooks.append(module.register_forward_hook(note))
+        hooks.append(layer.module.register_forward_hook(note_layer))
+    for cast in network.activations:
+        if cast.channels is not None:
+
+            def note_cast(_: nn.Module, __: Any, y: Any, cast: Activation = cast) -> None:
+                found[cast.name] = plain(y)[0].numel() // (cast.channels or 1)
+
+            hooks.append(cast.layer.register_forward_hook(note_cast))
     training = model.training
     model.eval()
     try:

@@ -48,8 +48,11 @@ class DigitsQuantizer(KHotQuantizer):
             self.curvature, self.price = curvature, price
 
     def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
-        """Values of the codes, for any binary point."""
-        return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
+        """Values of the codes, for any binary point; `x` may have lost axes of one element."""
+        curvature, price = self.curvature, self.price
+        if curvature.ndim > x.ndim:
+            curvature, price = curvature.reshape(x.shape), price.reshape(x.shape)
+        return digits_cast(x, frac_bits, self._bounds, self._nearest, curvature, price)
 
     @torch.no_grad()
     def losses(self, x: Tensor) -> Tensor:

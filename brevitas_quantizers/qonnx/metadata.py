@@ -153,7 +153,13 @@ def trained_floats(model: nn.Module) -> dict[str, Tensor]:
     kept = set(model.state_dict())
     for name, quantizer in named_quantizers(model):
         if isinstance(quantizer, DigitsQuantizer) and name in state:
-            state[name] = quantizer(state[name].detach())[0]
+            layer = model.get_submodule(name.rpartition(".")[0])
+            if not isinstance(layer, DerivedConstants):
+                state[name] = quantizer(state[name].detach())[0]
+            elif isinstance(layer, qfx_nn.batchnorm._QuantBatchNorm):  # its scale is computed
+                deviation = torch.sqrt(layer.running_var.double() + layer.eps)
+                values = layer.quantized("weight").flatten() * deviation
+                state[name] = values.to(layer.weight.dtype)
     return {
         name: value.detach().clone()
         for name, value in state.items()

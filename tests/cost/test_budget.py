@@ -286,7 +286,10 @@ def test_a_board_gives_its_luts():
         ({"lut": 10, "board": "x"}, "give lut or board, one of them, not lut=10 and board='x'"),
         ({"lut": 0}, "lut must be a positive number of LUTs, not 0"),
         ({"lut": 5, "fraction": 1.5}, "fraction must be above 0 and at most 1, not 1.5"),
-        ({"lut": 5, "task": "ranking"}, "task must be one of classification, regression, not"),
+        (
+            {"lut": 5, "task": "ranking"},
+            "task must be one of classification, binary, regression, or",
+        ),
         ({"lut": 5, "steps": 0}, "warmup must be from 0 to less than steps=0, not 0"),
         ({"board": "ultra"}, "board must be one of"),
     ],
