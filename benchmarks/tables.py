@@ -144,6 +144,18 @@ def cost_peer() -> Iterator[str]:
     )
 
 
+def cost_step() -> Iterator[str]:
+    """Processor time of a step under a budget."""
+    head = ("network", "`QFXDigits`", "with a budget")
+    return table(
+        head,
+        [
+            (row["network"], f"{row['digits, times']:.2f}", f"{row['budget, times']:.2f}")
+            for row in _rows("cost_step")
+        ],
+    )
+
+
 def _peer_points() -> list[Row]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in _rows("cost_peer"):
@@ -225,7 +237,16 @@ def _cell(row: Row | None, *columns: str) -> str:
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     make.__name__: make
-    for make in (accuracy, codes, train_step, cifar_elementwise, cost_front, cost_peer, costs)
+    for make in (
+        accuracy,
+        codes,
+        train_step,
+        cifar_elementwise,
+        cost_front,
+        cost_peer,
+        cost_step,
+        costs,
+    )
 }
 """What fills each mark."""
 

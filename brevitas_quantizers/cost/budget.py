@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest, digit_values
+from brevitas_quantizers.autograd.digits import NO_DIGIT, digit_values
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
@@ -144,7 +144,13 @@ class HardwareBudget:
 
     @property
     def _formats_are_due(self) -> bool:
-        return self.steps_done < _OFTEN or self.steps_done % FORMATS_EVERY == 0
+        first = self.steps_done < _OFTEN or self._has_no_price_yet
+        return first or self.steps_done % FORMATS_EVERY == 0
+
+    @property
+    def _has_no_price_yet(self) -> bool:
+        """Whether the warm-up has ended and the first price is to come."""
+        return not self._control.start and self.steps_done >= self._control.warmup
 
     @property
     def price(self) -> float:
@@ -254,9 +260,12 @@ class HardwareBudget:
 
     def _decide(self) -> None:
         """Formats and prices from what was measured, then the cost and the next price."""
-        losses = {layer.name: layer.quantizer.losses(layer.weight) for layer in self.layers}
+        values = {
+            layer.name: digit_values(layer.quantizer.losses(layer.weight)) for layer in self.layers
+        }
         known = {
-            layer.name: cheapest(losses[layer.name], self._price_of(layer)) for layer in self.layers
+            layer.name: (values[layer.name] > self._price_of(layer)).sum(-1)
+            for layer in self.layers
         }
         digits = all_digits(self.network, known)
         if self._formats_are_due:
@@ -279,7 +288,7 @@ class HardwareBudget:
                 self.steps_done,
                 self._bits,
                 self.lut / self.lut_per_bit,
-                self._all_digits(losses),
+                self._all_digits(values),
             )
 
     def _bits_of_digit(self, layer: Layer) -> int:
@@ -290,14 +299,9 @@ class HardwareBudget:
     def _price_of(self, layer: Layer) -> Tensor:
         return layer.quantizer.price.new_tensor(self.price * self._bits_of_digit(layer))
 
-    def _all_digits(self, losses: dict[str, Tensor]) -> Digits:
+    def _all_digits(self, values: dict[str, Tensor]) -> Digits:
         """Digits by price, with today's formats."""
-        values, bits = [], []
-        for layer in self.layers:
-            each = self._bits_of_digit(layer)
-            values.append(digit_values(losses[layer.name]).flatten() / each)
-            bits.append(torch.full_like(values[-1], each))
-        return Digits(torch.cat(values), torch.cat(bits))
+        return Digits([(values[layer.name], self._bits_of_digit(layer)) for layer in self.layers])
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer
@@ -307,8 +311,7 @@ class HardwareBudget:
         load = load.to(errors.curvature.dtype)
         longest = self._measurements.longest[cast.name]
         if cast.is_input:
-            first = not self._control.start and self.steps_done >= self._control.warmup
-            if quantizer.signed and first and errors.lowest >= 0:
+            if quantizer.signed and self._has_no_price_yet and errors.lowest >= 0:
                 quantizer.set_unsigned()
         elif self.price == 0:
             choice = first_format(errors, longest, quantizer.signed)

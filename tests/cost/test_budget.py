@@ -63,6 +63,17 @@ def test_activations_and_biases_get_formats_of_the_budgets_choice(trained):
     assert finer == [2] * 16
 
 
+@pytest.mark.parametrize("warmup", [0, 21, 24, 26, 28])
+def test_an_input_that_is_never_negative_loses_its_sign_with_the_first_price(warmup):
+    model = mlp()
+    budget = HardwareBudget(model, lut=400, steps=60, warmup=warmup)
+    quantizer = budget.casts[0].quantizer
+    train(model, budget, warmup)
+    assert quantizer.signed
+    train(model, budget, 4)
+    assert budget.price > 0 and not quantizer.signed
+
+
 def test_every_executor_has_the_codes_of_training(trained, tmp_path):
     model, _, _ = trained
     x, _ = data()
