@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import brevitas.nn as qnn
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from brevitas_quantizers import (
     import_qonnx,
     quantize,
 )
+from brevitas_quantizers.cost.choice import not_worth
 from brevitas_quantizers.cost.layers import Layer, Scale, Slope, Transposed, layer_of
+from brevitas_quantizers.cost.statistics import FormatErrors
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d, QuantPReLU
 from qfx_plugin import interpret, load_qonnx
 from tests.cost.networks import images
@@ -130,6 +134,10 @@ def test_batch_norms_and_slopes_are_priced_and_exact(tmp_path):
     assert 0 < cost.lut == pytest.approx(budget.hardware_cost().lut)
     scale = model.get_submodule("1").weight_quant.quantizer
     assert scale.curvature.shape == (1, 4, 1, 1) and scale.price.max() > 0
+    twin = quantize(network, weight_quant=QFXDigits)
+    HardwareBudget(twin, lut=9000)
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(twin.eval()(x), model(x)) and torch.equal(copy.deepcopy(model)(x), model(x))
     exported = export_qonnx(model, x[:1], tmp_path / "m.onnx")
     (out,) = interpret(load_qonnx(tmp_path / "m.onnx"), x.numpy()).values()
     assert np.array_equal(out.values, model(x).detach().numpy())
@@ -162,3 +170,11 @@ def test_transposed_convolutions_come_down_to_the_budget():
     assert torch.equal(model(x), before)
     up, last = budget.hardware_cost().layers
     assert (up.positions, last.positions) == (36, 1)
+
+
+def test_the_last_channel_of_a_layer_stays():
+    ones = torch.ones(3)
+    errors = FormatErrors(torch.tensor([1.0, 3.0, 2.0]), ones, ones, 0, 0.0)
+    assert not_worth(errors, 1.2, ones).tolist() == [True, False, True]
+    assert not_worth(errors, 1e9, ones).tolist() == [True, False, True]
+    assert not_worth(errors, 1e9, torch.tensor([1.0, 0.0, 1.0])).tolist() == [True, False, False]
