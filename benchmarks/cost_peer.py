@@ -42,7 +42,7 @@ SOLVER = {"hard_dc": 2}
 
 
 def main() -> None:
-    """Train, write `benchmarks/results/cost_peer_<name>.json`."""
+    """Train, write `benchmarks/results/cost_peer[_validation].json`."""
     arguments = parser(__doc__)
     arguments.add_argument("split", type=Path)
     arguments.add_argument("--name", required=True)
@@ -54,9 +54,10 @@ def main() -> None:
     arguments.add_argument("--rates", nargs="+", default=["const"], choices=["const", "cosine"])
     arguments.add_argument("--temperature", type=float, default=3.0)
     arguments.add_argument("--programs", type=Path)
+    arguments.add_argument("--validation", action="store_true", help="the split is one for choices")
     options = arguments.parse_args()
     data = dict(np.load(options.split))
-    name = f"cost_peer_{options.name}"
+    name = "cost_peer_validation" if options.validation else "cost_peer"
     rows = _known(name)
     done = {_key(row) for row in rows}
     for alpha in options.alphas:
@@ -65,7 +66,7 @@ def main() -> None:
                 for beta in options.betas:
                     for seed in options.seeds:
                         wanted = {"alpha": alpha, "ramp": ramp, "rate": rate, "beta": beta}
-                        wanted |= {"epochs": options.epochs, "seed": seed}
+                        wanted |= {"data": options.name, "epochs": options.epochs, "seed": seed}
                         if _key(wanted) in done:
                             continue
                         rows.append(wanted | run(data, wanted, options))
@@ -80,7 +81,7 @@ def _known(name: str) -> list[dict[str, Any]]:
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[key] for key in ("alpha", "ramp", "rate", "beta", "epochs", "seed"))
+    return tuple(row[key] for key in ("data", "alpha", "ramp", "rate", "beta", "epochs", "seed"))
 
 
 def run(data: dict[str, Any], wanted: dict[str, Any], options: Any) -> dict[str, Any]:

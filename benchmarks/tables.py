@@ -96,22 +96,104 @@ def cifar_elementwise() -> Iterator[str]:
     return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
 
 
+_PEERS = {"given": "HGQ2", "distilled": "HGQ2 with distillation"}
+
+
 def cost_front() -> Iterator[str]:
-    """Budgets, and what the networks trained to them reach; means of seeds."""
+    """Budgets, what the networks trained to them reach, and what HGQ2 needs for as much."""
     results = json.loads((RESULTS / "cost_front.json").read_text(encoding="utf-8"))["points"]
-    head = ("budget", "test images right", "LUT", "signed digits of 3,392 weights")
+    peers = _peer_fronts()
+    head = ("data", "epochs", "budget", "test data right", "LUT",
+            *(f"{name}, LUT for as much" for name in _PEERS.values()))  # fmt: skip
+    lines = []
+    for point in results:
+        needs = []
+        for kind in _PEERS:
+            need = lut_at(peers.get((point["data"], kind), []), point["accuracy"])
+            needs.append("" if not need else f"{need[0]}{need[1] / point['alkaid']:.1f} times")
+        lines.append(
+            (
+                point["data"],
+                str(point["epochs"]),
+                f"{point['budget']:,.0f}",
+                f"{point['accuracy']:.1f} %",
+                f"{point['alkaid']:,.0f}",
+                *needs,
+            )
+        )
+    return table(head, lines)
+
+
+def cost_peer() -> Iterator[str]:
+    """The points of HGQ2, means over seeds."""
+    head = ("data", "recipe", "epochs", "beta", "seeds", "test data right", "LUT")
     return table(
         head,
         [
             (
-                f"{point['budget']:,.0f}",
+                point["data"],
+                _PEERS[point["kind"]],
+                str(point["epochs"]),
+                f"{point['beta']:.0e}",
+                str(point["seeds"]),
                 f"{point['accuracy']:.1f} %",
                 f"{point['alkaid']:,.0f}",
-                f"{point['digits']:,}",
             )
-            for point in results
+            for point in _peer_points()
         ],
     )
+
+
+def cost_step() -> Iterator[str]:
+    """Processor time of a step under a budget."""
+    head = ("network", "`QFXDigits`", "with a budget")
+    return table(
+        head,
+        [
+            (row["network"], f"{row['digits, times']:.2f}", f"{row['budget, times']:.2f}")
+            for row in _rows("cost_step")
+        ],
+    )
+
+
+def _peer_points() -> list[Row]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in _rows("cost_peer"):
+        kind = "distilled" if row["alpha"] else "given"
+        groups.setdefault((row["data"], kind, row["epochs"], row["beta"]), []).append(row)
+    keys = ("data", "kind", "epochs", "beta")
+    return [
+        dict(zip(keys, key, strict=True))
+        | {name: sum(row[name] for row in rows) / len(rows) for name in ("accuracy", "alkaid")}
+        | {"seeds": len(rows)}
+        for key, rows in sorted(groups.items())
+    ]
+
+
+def _peer_fronts() -> dict[tuple[str, str], list[tuple[float, float]]]:
+    fronts: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for point in _peer_points():
+        pair = (point["accuracy"], point["alkaid"])
+        fronts.setdefault((point["data"], point["kind"]), []).append(pair)
+    return fronts
+
+
+def lut_at(front: list[tuple[float, float]], accuracy: float) -> tuple[str, float] | None:
+    """The least LUTs that reach an accuracy, between points of the front by their logarithm.
+
+    With a mark where the front ends: `more than ` where it never gets there.
+    """
+    best = sorted(p for p in front if not any(q[0] >= p[0] and q[1] < p[1] for q in front))
+    if not best:
+        return None
+    if accuracy > best[-1][0]:
+        return "more than ", best[-1][1]
+    if accuracy <= best[0][0]:
+        return "at most ", best[0][1]
+    for (a, low), (b, high) in zip(best, best[1:], strict=False):
+        if a <= accuracy <= b:
+            return "", low * (high / low) ** ((accuracy - a) / (b - a))
+    return None
 
 
 def costs() -> Iterator[str]:
@@ -155,7 +237,16 @@ def _cell(row: Row | None, *columns: str) -> str:
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     make.__name__: make
-    for make in (accuracy, codes, train_step, cifar_elementwise, cost_front, costs)
+    for make in (
+        accuracy,
+        codes,
+        train_step,
+        cifar_elementwise,
+        cost_front,
+        cost_peer,
+        cost_step,
+        costs,
+    )
 }
 """What fills each mark."""
 

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT, cheapest, digit_values
+from brevitas_quantizers.autograd.digits import NO_DIGIT, digit_values
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
 from .choice import choose_format, first_format, not_worth
 from .deployment import luts_of_board
-from .formats import fit_bias, fold_half_lsb, take_over
+from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
+from .layers import Layer
 from .measure import Measurements
 from .model import (
     CAST_BITS,
@@ -23,13 +24,13 @@ from .model import (
     all_digits,
     channel_digits,
     cost_of,
+    input_width,
     live_digits,
-    width_of,
 )
-from .network import Activation, Layer, read_network
+from .network import Activation, read_network
 from .price import Digits, PriceControl
 from .report import HardwareCost, report_of
-from .statistics import check_output, check_task
+from .tasks import SampledLoss, task_of
 
 EVERY = 4
 """Training steps from one measurement of curvature, and choice of formats, to the next."""
@@ -69,8 +70,10 @@ class HardwareBudget:
         fraction: share of `lut` or of the board's LUTs.
         steps: training steps until the cost has come down to the budget; after them it is held.
         warmup: training steps before the price begins, by default a sixth of `steps`.
-        task: `"classification"` (outputs are logits of a softmax over dimension 1) or
-            `"regression"` (squared error).
+        task: `"classification"` (outputs are logits of a softmax over dimension 1), `"binary"`
+            (of a sigmoid each), `"regression"` (squared error), or a function for anything else:
+            of an output and a `torch.Generator`, to a loss summed over samples whose targets are
+            drawn, with the generator, from the distribution that the output stands for.
         seed: of the sampled targets.
 
     Attributes:
@@ -93,15 +96,17 @@ class HardwareBudget:
         fraction: float = 1.0,
         steps: int = 2000,
         warmup: int | None = None,
-        task: str = "classification",
+        task: str | SampledLoss = "classification",
         seed: int = 0,
     ) -> None:
         self.model = model
         self.lut = _target(lut, board, fraction)
-        self.task = check_task(task)
+        self.task = task_of(task)
         self.network = read_network(model)
         self.layers = [
-            layer for layer in self.network.layers if isinstance(layer.quantizer, DigitsQuantizer)
+            layer
+            for layer in self.network.layers
+            if isinstance(layer.quantizer, DigitsQuantizer) and layer.trains
         ]
         if not self.layers:
             raise OptionError(
@@ -113,7 +118,7 @@ class HardwareBudget:
         self._control = PriceControl(0, 0, EVERY)
         self.plan(steps, warmup)
         self._take_over()
-        self._measurements = Measurements(self.layers, self.casts, longest, task, seed)
+        self._measurements = Measurements(self.layers, self.casts, longest, self.task, seed)
         self.lut_per_bit = LUT_PER_BIT
         self.steps_done = 0
         self.frozen = False
@@ -139,7 +144,13 @@ class HardwareBudget:
 
     @property
     def _formats_are_due(self) -> bool:
-        return self.steps_done < _OFTEN or self.steps_done % FORMATS_EVERY == 0
+        first = self.steps_done < _OFTEN or self._has_no_price_yet
+        return first or self.steps_done % FORMATS_EVERY == 0
+
+    @property
+    def _has_no_price_yet(self) -> bool:
+        """Whether the warm-up has ended and the first price is to come."""
+        return not self._control.start and self.steps_done >= self._control.warmup
 
     @property
     def price(self) -> float:
@@ -151,7 +162,7 @@ class HardwareBudget:
         """Estimated LUTs of the network, as of the last measurement."""
         return self._bits * self.lut_per_bit
 
-    def observe(self, output: Tensor) -> None:
+    def observe(self, output: Any) -> None:
         """Measure curvature and formats, where a measurement is due.
 
         Args:
@@ -162,7 +173,7 @@ class HardwareBudget:
             DataError: no output of the task.
         """
         if self.due:
-            check_output(output, self.task)
+            self.task.check(output)
             self._measurements.take(output, self._gone, self._formats_are_due)
             self._measured = True
 
@@ -245,13 +256,16 @@ class HardwareBudget:
             layer.quantizer.make_room(torch.ones_like(weight), prices)
             bias = layer.bias_quantizer
             if bias is not None and not bias.is_fixed_by_user:
-                take_over(layer.module.bias_quant, tuple(layer.module.bias.shape))
+                take_over(layer.module.bias_quant, bias_shape(layer))
 
     def _decide(self) -> None:
         """Formats and prices from what was measured, then the cost and the next price."""
-        losses = {layer.name: layer.quantizer.losses(layer.weight) for layer in self.layers}
+        values = {
+            layer.name: digit_values(layer.quantizer.losses(layer.weight)) for layer in self.layers
+        }
         known = {
-            layer.name: cheapest(losses[layer.name], self._price_of(layer)) for layer in self.layers
+            layer.name: (values[layer.name] > self._price_of(layer)).sum(-1)
+            for layer in self.layers
         }
         digits = all_digits(self.network, known)
         if self._formats_are_due:
@@ -266,8 +280,7 @@ class HardwareBudget:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
                 digits[layer.name] = digits[layer.name] * ~each
-            own: Any = layer.quantizer.price
-            own.copy_(price.expand_as(own))
+            layer.quantizer.price.copy_(price.expand_as(layer.quantizer.price))
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
         if self.steps_done >= self._control.warmup:
@@ -275,25 +288,20 @@ class HardwareBudget:
                 self.steps_done,
                 self._bits,
                 self.lut / self.lut_per_bit,
-                self._all_digits(losses),
+                self._all_digits(values),
             )
 
     def _bits_of_digit(self, layer: Layer) -> int:
         """As many bits of adder as its input has, and some, at every position."""
         positions = self._measurements.positions.get(layer.name, 1)
-        return (width_of(layer.source) + GROWTH_BITS) * positions
+        return (input_width(layer) + GROWTH_BITS) * positions * layer.copies
 
     def _price_of(self, layer: Layer) -> Tensor:
         return layer.quantizer.price.new_tensor(self.price * self._bits_of_digit(layer))
 
-    def _all_digits(self, losses: dict[str, Tensor]) -> Digits:
+    def _all_digits(self, values: dict[str, Tensor]) -> Digits:
         """Digits by price, with today's formats."""
-        values, bits = [], []
-        for layer in self.layers:
-            each = self._bits_of_digit(layer)
-            values.append(digit_values(losses[layer.name]).flatten() / each)
-            bits.append(torch.full_like(values[-1], each))
-        return Digits(torch.cat(values), torch.cat(bits))
+        return Digits([(values[layer.name], self._bits_of_digit(layer)) for layer in self.layers])
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer
@@ -303,8 +311,7 @@ class HardwareBudget:
         load = load.to(errors.curvature.dtype)
         longest = self._measurements.longest[cast.name]
         if cast.is_input:
-            first = not self._control.start and self.steps_done >= self._control.warmup
-            if quantizer.signed and first and errors.lowest >= 0:
+            if quantizer.signed and self._has_no_price_yet and errors.lowest >= 0:
                 quantizer.set_unsigned()
         elif self.price == 0:
             choice = first_format(errors, longest, quantizer.signed)
@@ -327,8 +334,9 @@ class HardwareBudget:
     def _decay_zeros(self) -> None:
         """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
         for layer in self.layers:
-            weight = layer.weight
-            limit: Any = layer.quantizer.largest
+            weight, limit = layer.latent, layer.quantizer.largest
+            if weight is None:
+                continue
             digits = self._digits.get(layer.name)
             if digits is None or self.frozen:
                 digits = layer.quantizer.count(weight)
@@ -345,7 +353,7 @@ def _target(lut: float | None, board: str | None, fraction: float) -> float:
         raise OptionError(
             f"HardwareBudget: fraction must be above 0 and at most 1, not {fraction!r}"
         )
-    found = lut if board is None else luts_of_board(board)
-    if found is None or isinstance(found, bool) or not 0 < found < math.inf:
+    found = luts_of_board(board) if lut is None else lut
+    if isinstance(found, bool) or not 0 < found < math.inf:
         raise OptionError(f"HardwareBudget: lut must be a positive number of LUTs, not {lut!r}")
     return float(found) * fraction

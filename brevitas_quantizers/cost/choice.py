@@ -65,9 +65,15 @@ def first_format(errors: FormatErrors, bits: int, signed: bool) -> Choice:
 def not_worth(errors: FormatErrors, price: float, digits: Tensor) -> Tensor:
     """(channels,) bool: whether reading a channel costs more than its variance is worth.
 
+    The one that is worth the most stays.
+
     Args:
         errors: measured errors.
         price: loss that a bit of an adder has to save.
         digits: (channels,) bits of adders that end with the channel.
     """
-    return (0.5 * errors.curvature * errors.variance <= price * digits) & (digits > 0)
+    worth = 0.5 * errors.curvature * errors.variance
+    gone = (worth <= price * digits) & (digits > 0)
+    if bool((gone | (digits <= 0)).all()):  # nothing would be left to learn from
+        gone[torch.where(digits > 0, worth, -1.0).argmax()] = False
+    return gone

@@ -1,6 +1,6 @@
 """What only the deployment side knows: exact LUTs and boards, asked of it when they are needed.
 
-Training imports nothing of `qfx_plugin`; the two functions that answer are named here, and found
+Training imports nothing of `qfx_plugin`; the functions that answer are named here, and found
 where the plugin is installed.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 from brevitas_quantizers.fixed_point import OptionError
 
 _COUNT_LUTS = "qfx_plugin.rtl.cost:count_luts"
+_FOLDED_COSTS = "qfx_plugin.rtl.cost:folded_costs"
 _LOAD_BOARD = "qfx_plugin.boards:load_board"
 
 
@@ -24,13 +25,32 @@ def count_luts(onnx_model: Any) -> float:
     return float(_resolve(_COUNT_LUTS, "HardwareCost.exact")(onnx_model))
 
 
+def folded_costs(onnx_model: Any, cycles: int | None) -> list[dict[str, Any]]:
+    """Units of a network whose layers share their hardware over time; one row a layer.
+
+    Raises:
+        OptionError: `qfx_plugin` is not installed.
+    """
+    found = _resolve(_FOLDED_COSTS, "HardwareCost.folded")(onnx_model, cycles)
+    return list(found)
+
+
+def resources_of_board(name: str) -> Any:
+    """What a board has: `lut`, `dsp`, `bram36`, ...
+
+    Raises:
+        OptionError: no such board, or `qfx_plugin` is not installed.
+    """
+    return _resolve(_LOAD_BOARD, "board")(name).resources
+
+
 def luts_of_board(name: str) -> int:
     """LUTs of a board.
 
     Raises:
         OptionError: no such board, or `qfx_plugin` is not installed.
     """
-    return int(_resolve(_LOAD_BOARD, "HardwareBudget: board")(name).resources.lut)
+    return int(resources_of_board(name).lut)
 
 
 def _resolve(name: str, who: str) -> Any:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.autograd import exact_exp2
 from brevitas_quantizers.fixed_point import RoundingMode
-from brevitas_quantizers.injectors import FixedPointQuantizer
+from brevitas_quantizers.injectors import DerivedConstants, FixedPointQuantizer
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import has_state
 
-from .network import Activation, Layer
+from .layers import Layer
+from .network import Activation
 
 MAX_BIAS_BITS = 24
 _BIAS_BITS = 2
@@ -33,10 +34,6 @@ class BudgetedQuantizer(FixedPointQuantizer):
         other: the quantizer that it replaces; name, options and format are taken over.
         shape: shape of the binary points.
     """
-
-    word_length: Tensor
-    is_signed: Tensor
-    truncates: Tensor
 
     def __init__(self, other: FixedPointQuantizer, shape: tuple[int, ...]) -> None:
         options = replace(other.options, learn_bit_width=False, stochastic_rounding=False)
@@ -116,7 +113,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
 
 def take_over(proxy: _QFXProxy, shape: tuple[int, ...]) -> BudgetedQuantizer:
     """Put a quantizer whose format can be set in the place of the one in `proxy`."""
-    found: Any = proxy.quantizer
+    found = proxy.quantizer
     if isinstance(found, BudgetedQuantizer):
         return found
     quantizer = BudgetedQuantizer(found, shape)
@@ -127,13 +124,23 @@ def take_over(proxy: _QFXProxy, shape: tuple[int, ...]) -> BudgetedQuantizer:
     return quantizer
 
 
+def bias_shape(layer: Layer) -> tuple[int, ...]:
+    """Shape of binary points, one for each bias, as the quantizer sees them."""
+    module = layer.module
+    if isinstance(module, DerivedConstants):
+        return tuple(module.constant("bias").shape)
+    return tuple(module.bias.shape)
+
+
 def fit_bias(layer: Layer) -> None:
     """Put the bias on a grid a little finer than what reads the sums."""
-    quantizer, bias = layer.bias_quantizer, layer.module.bias
+    quantizer = layer.bias_quantizer
     if not isinstance(quantizer, BudgetedQuantizer):
         return
-    reader: Layer | Activation = layer if layer.sink is None else layer.sink
-    finer = _LAST_BIAS_BITS if layer.sink is None else _BIAS_BITS
+    reader, finer = layer.sink or layer.ahead, _BIAS_BITS
+    if reader is None:
+        reader, finer = layer, _LAST_BIAS_BITS
+    bias = layer.bias
     points = torch.round(reader.quantizer.binary_point.detach()).flatten() + finer
     points = points.expand(len(bias))
     quantizer.set_format(_width_of(bias, points), points)
@@ -149,9 +156,11 @@ def fold_half_lsb(layer: Layer, cast: Activation) -> None:
     if not (rounds and cast.is_plain and isinstance(bias, BudgetedQuantizer)):
         return
     half = 0.5 * exact_exp2(-torch.round(quantizer.binary_point)).flatten()
-    values = bias(layer.module.bias)[0] + half
-    layer.module.bias.copy_(values)
-    bias.set_format(_width_of(values, bias.binary_point))
+    if not isinstance(layer.module, DerivedConstants):
+        layer.module.bias.copy_(bias(layer.bias)[0])
+    layer.module.bias.add_(half)
+    points = torch.round(bias.binary_point).flatten()
+    bias.set_format(_width_of(layer.bias, points))
     quantizer.truncate()
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from brevitas_quantizers.fixed_point import OptionError
 
-from .network import Activation, Layer
+from .layers import Layer
+from .network import Activation
 from .statistics import (
     FORMAT_MEMORY,
     FormatErrors,
@@ -18,9 +20,8 @@ from .statistics import (
     format_errors,
     gradients,
     merge,
-    sampled_loss,
-    weight_curvature,
 )
+from .tasks import Task
 
 
 class Measurements:
@@ -36,7 +37,7 @@ class Measurements:
         layers: layers with a price on digits.
         casts: casts whose format is free.
         longest: longest word of each cast, by name.
-        task: `"classification"` or `"regression"`.
+        task: what the network is trained for.
         seed: of the sampled targets.
     """
 
@@ -45,7 +46,7 @@ class Measurements:
         layers: list[Layer],
         casts: list[Activation],
         longest: dict[str, int],
-        task: str,
+        task: Task,
         seed: int,
     ) -> None:
         self.layers, self.casts, self.longest = layers, casts, longest
@@ -69,7 +70,7 @@ class Measurements:
             tap.handle.remove()
             tap.clear()
 
-    def take(self, output: Tensor, gone: dict[str, Tensor], formats: bool) -> None:
+    def take(self, output: Any, gone: dict[str, Tensor], formats: bool) -> None:
         """Measure the forward pass that gave `output`.
 
         Args:
@@ -86,17 +87,17 @@ class Measurements:
                     f"HardwareBudget.observe: {name} was not seen in this step: run the network "
                     "itself in training mode, not a compiled or copied form, where budget.due"
                 )
-        loss = sampled_loss(output, self.task, self._generator(output.device))
+        loss = self.task.sampled(output, self._generator(device_of(output)))
         casts = self.casts if formats else []
         wanted = [part.name for part in (*self.layers, *casts)]
-        slopes = gradients(loss, [y for name in wanted if (y := self._taps[name].y) is not None])
+        slopes = gradients(loss, [self._taps[name].y for name in wanted])
         found = dict(zip(wanted, slopes, strict=True))
         self._keep_curvature(found)
         for activation in casts:
             slope = found[activation.name]
-            seen: Any = self._taps[activation.name]
-            slope = torch.zeros_like(seen.y) if slope is None else slope
-            self._keep_errors(activation, seen.x, slope, gone.get(activation.name))
+            tap = self._taps[activation.name]
+            slope = torch.zeros_like(tap.y) if slope is None else slope
+            self._keep_errors(activation, tap.x, slope, gone.get(activation.name))
         for tap in self._taps.values():
             tap.clear()
         self._is_first = False
@@ -106,6 +107,7 @@ class Measurements:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
 
+    @torch.no_grad()
     def _keep_curvature(self, found: dict[str, Tensor | None]) -> None:
         measured = {}
         for layer in self.layers:
@@ -115,10 +117,10 @@ class Measurements:
                     f"HardwareBudget.observe: {layer.name} has no influence on the output; give it "
                     "another weight_quant than QFXDigits, or remove it"
                 )
-            tap: Any = self._taps[layer.name]
-            measured[layer.name] = weight_curvature(layer, tap.x, slope)
-            self.positions[layer.name] = slope[0].numel() // layer.weight.shape[0]
-        kept: dict[str, Any] = {layer.name: layer.quantizer.curvature for layer in self.layers}
+            x = self._taps[layer.name].x
+            measured[layer.name] = layer.curvature(x, slope)
+            self.positions[layer.name] = layer.positions(x, slope)
+        kept = {layer.name: layer.quantizer.curvature for layer in self.layers}
         if not self._is_first:
             merge(kept, measured)
             return
@@ -158,3 +160,9 @@ class Measurements:
         self._is_first = not self.positions
         for device, generator in state["generators"].items():
             self._generator(torch.device(device)).set_state(generator)
+
+
+def device_of(output: Any) -> torch.device:
+    """Of the first tensor in an output."""
+    tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,8 @@ from brevitas_quantizers.autograd import exact_exp2
 from brevitas_quantizers.fixed_point import count_digits
 from brevitas_quantizers.injectors import DigitsQuantizer
 
-from .network import Activation, Layer, Network
+from .layers import Layer, Slope
+from .network import Activation, Network
 
 LUT_PER_BIT = 0.65
 """LUTs of alkaid for a bit of the formulas below: networks of 900 to 14,000 LUTs, within 10 %."""
@@ -28,6 +28,9 @@ GROWTH_BITS = 2
 
 CAST_BITS = 2
 """LUT bits of rounding and saturation, for each bit of the result."""
+
+SUM_BITS = 6
+"""How much wider than its inputs a sum is, of which a batch norm or PReLU reads all bits."""
 
 UNKNOWN_BITS = 8
 """Of an input that no cast of ours makes."""
@@ -86,12 +89,22 @@ def live_digits(network: Network, digits: Mapping[str, Tensor]) -> dict[str, Ten
     """`digits` without those in sums that nothing reads."""
     live = dict(digits)
     for layer in reversed(network.layers):
-        sink = layer.sink
-        if sink is not None and sink.only_weighted and sink.readers:
-            total: Any = sum(channel_digits(sink, live))
-            read = total > 0
+        read = _is_read(layer, live)
+        if read is not None:
             live[layer.name] = live[layer.name] * layer.over_outputs(read)
     return live
+
+
+def _is_read(layer: Layer, live: Mapping[str, Tensor]) -> Tensor | None:
+    """(outputs,) bool: whether something reads each sum; none if all may be read."""
+    sink, ahead = layer.sink, layer.ahead
+    if sink is not None and sink.only_weighted and sink.readers:
+        return sum(channel_digits(sink, live)) > 0
+    if type(ahead) is Slope:  # gives on what is positive
+        return _is_read(ahead, live)
+    if ahead is not None and ahead.inputs == layer.outputs:
+        return ahead.by_input(live[ahead.name]) > 0
+    return None
 
 
 def cost_of(network: Network, digits: Mapping[str, Tensor], positions: Mapping[str, int]) -> float:
@@ -99,15 +112,22 @@ def cost_of(network: Network, digits: Mapping[str, Tensor], positions: Mapping[s
     return sum(layer_cost(layer, digits, positions).bits for layer in network.layers)
 
 
-def width_of(activation: Activation | None) -> int:
-    """Word length of what a layer reads, in bits."""
-    return UNKNOWN_BITS if activation is None else round(float(activation.quantizer.width))
+def width_of(activation: Activation) -> int:
+    """Word length of a cast, in bits."""
+    return round(float(activation.quantizer.width))
+
+
+def input_width(layer: Layer) -> int:
+    """Word length of what a layer reads, in bits: of a cast, or of the sums in front of it."""
+    if layer.source is not None:
+        return width_of(layer.source)
+    return UNKNOWN_BITS if layer.behind is None else input_width(layer.behind) + SUM_BITS
 
 
 def adder_bits(layer: Layer, digits: Tensor, positions: int) -> float:
     """Bits of the adders of a layer."""
-    by_output = digits.flatten(1).sum(1)
-    wide = width_of(layer.source) + GROWTH_BITS
+    by_output = layer.by_output(digits)
+    wide = input_width(layer) + GROWTH_BITS
     return positions * float(by_output.sum() * wide - (by_output > 0).sum() * GROWTH_BITS)
 
 
@@ -148,7 +168,7 @@ def layer_cost(
         weights=own.numel(),
         nonzero=int((own > 0).sum()),
         digits=int(own.sum()),
-        input_bits=width_of(layer.source),
+        input_bits=input_width(layer),
         positions=positions.get(layer.name, 1),
         adder_bits=adder_bits(layer, own, positions.get(layer.name, 1)),
         cast_bits=casts,

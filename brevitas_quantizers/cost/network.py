@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
-import brevitas.nn as qnn
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from brevitas_quantizers.convert.functional import is_reshape
 from brevitas_quantizers.convert.kinds import PASS_ON
 from brevitas_quantizers.convert.trace import trace
 from brevitas_quantizers.injectors import FixedPointQuantizer
-from brevitas_quantizers.injectors.proxies import QFXActProxy, QFXBiasProxy, QFXWeightProxy
+from brevitas_quantizers.injectors.proxies import QFXActProxy
 from brevitas_quantizers.nn import QuantMaxPool2d
 
-WEIGHTED = (qnn.QuantLinear, qnn.QuantConv1d, qnn.QuantConv2d)
+from .layers import Layer, Scale, layer_of
+
 _MOVERS = (*PASS_ON, QuantMaxPool2d)
 
 
@@ -47,22 +46,19 @@ class Activation:
     @property
     def quantizer(self) -> FixedPointQuantizer:
         """The tensor quantizer."""
-        found: Any = self.proxy.quantizer
-        return found
+        return self.proxy.quantizer
 
     @property
-    def is_linear(self) -> bool:
-        """Whether a `QuantLinear` makes the values, so that channels are the last axis."""
-        return self.producer is not None and self.producer.weight.ndim == 2
+    def axis(self) -> int:
+        """Of the channels."""
+        return 1 if self.producer is None else self.producer.axis
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of its binary points."""
         if self.channels is None or self.producer is None:
             return ()
-        if self.is_linear:
-            return (1, self.channels)
-        return (1, self.channels, *[1] * (self.producer.weight.ndim - 2))
+        return (1, self.channels, *[1] * self.producer.spatial_dims)
 
     @property
     def is_relu(self) -> bool:
@@ -86,68 +82,6 @@ class Activation:
         """Whether it casts `x` or `relu(x)` and no other function."""
         impl = self.proxy.fused_activation_quant_proxy.activation_impl
         return type(impl) in (nn.ReLU, nn.Identity)
-
-
-@dataclass(eq=False)
-class Layer:
-    """A layer with quantized weights.
-
-    Attributes:
-        name: of the layer.
-        module: the layer.
-        source: the cast that it reads, or none if it reads something else.
-        sink: the cast that alone reads its sums, or none.
-    """
-
-    name: str
-    module: Any
-    source: Activation | None = None
-    sink: Activation | None = None
-
-    @property
-    def weight(self) -> nn.Parameter:
-        """Latent weights, (outputs, inputs of a group, ...)."""
-        return self.module.weight
-
-    @property
-    def quantizer(self) -> FixedPointQuantizer:
-        """The quantizer of the weights."""
-        return self.module.weight_quant.quantizer
-
-    @property
-    def bias_quantizer(self) -> FixedPointQuantizer | None:
-        """The quantizer of the bias, or none."""
-        proxy = self.module.bias_quant
-        has_bias = self.module.bias is not None and isinstance(proxy, QFXBiasProxy)
-        return proxy.quantizer if has_bias else None
-
-    @property
-    def groups(self) -> int:
-        """Groups of a convolution; 1 of a linear layer."""
-        return getattr(self.module, "groups", 1)
-
-    @property
-    def inputs(self) -> int:
-        """Channels that it reads."""
-        return int(self.weight.shape[1]) * self.groups
-
-    def by_input(self, values: Tensor) -> Tensor:
-        """Sums over everything but input channels: of the weight's shape to (inputs,)."""
-        rows = values.reshape(self.groups, -1, *values.shape[1:])
-        return rows.transpose(1, 2).flatten(2).sum(2).flatten()
-
-    def over_inputs(self, values: Tensor) -> Tensor:
-        """(inputs,) as a factor of the weight: (1 or outputs, inputs of a group, 1, ...)."""
-        weight = self.weight
-        if self.groups == 1:
-            return values.reshape(1, -1, *[1] * (weight.ndim - 2))
-        rows = values.reshape(self.groups, 1, -1)
-        rows = rows.expand(-1, weight.shape[0] // self.groups, -1)
-        return rows.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.ndim - 2))
-
-    def over_outputs(self, values: Tensor) -> Tensor:
-        """(outputs,) as a factor of the weight."""
-        return values.reshape(-1, *[1] * (self.weight.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -189,37 +123,44 @@ class _Reader:
 
     def read(self) -> Network:
         for node in self.graph.nodes:
-            module: Any = self._module(node)
-            if is_weighted(module):
-                self._add_layer(node, module)
+            module = self._module(node)
+            layer = layer_of(str(node.target), module)
+            if layer is not None:
+                self._add_layer(node, layer)
             elif is_cast(module):
                 self._add_activation(node, module)
         return Network(
             type(self.model).__name__, tuple(self.layers.values()), tuple(self.activations.values())
         )
 
-    def _add_layer(self, node: fx.Node, module: nn.Module) -> None:
-        name = str(node.target)
-        layer = self.layers.setdefault(name, Layer(name, module))
-        operand: Any = node.args[0]
-        source = self._source(operand)
-        activation = self.activations.get(str(source.target)) if source is not None else None
+    def _add_layer(self, node: fx.Node, found: Layer) -> None:
+        layer = self.layers.setdefault(found.name, found)
+        start = self._moved_from(node.args[0])
+        activation = self.activations.get(str(start.target))
         layer.source = activation
         if activation is not None and layer not in activation.readers:
             activation.readers.append(layer)
+        before = self.layers.get(str(start.target)) if start.op == "call_module" else None
+        if before is None or isinstance(layer, Scale) and start is not node.args[0]:
+            return
+        layer.behind = before
+        if len(start.users) == 1 and start is node.args[0] and not self._is_shared(before, layer):
+            before.ahead = layer
 
-    def _add_activation(self, node: fx.Node, module: Any) -> None:
+    def _is_shared(self, *layers: Layer) -> bool:
+        return any(layer.name in self.shared for layer in layers)
+
+    def _add_activation(self, node: fx.Node, module: nn.Module) -> None:
         name = str(node.target)
         found = Activation(name, module, module.act_quant)
         activation = self.activations.setdefault(name, found)
         activation.only_weighted &= self._reaches_only_layers(node) and name not in self.shared
-        operand: Any = node.args[0]
-        start = self._moved_from(operand)
+        start = self._moved_from(node.args[0])
         activation.is_input |= start.op == "placeholder"
         producer = self.layers.get(str(start.target)) if start.op == "call_module" else None
         if producer is None or name in self.shared:
             return
-        activation.channels = int(producer.weight.shape[0])
+        activation.channels = producer.outputs
         activation.producer = producer
         if len(start.users) == 1 and start is node.args[0] and producer.name not in self.shared:
             producer.sink = activation
@@ -235,21 +176,12 @@ class _Reader:
             node = node.all_input_nodes[0]
         return node
 
-    def _source(self, node: fx.Node) -> fx.Node | None:
-        start = self._moved_from(node)
-        return start if is_cast(self._module(start)) else None
-
     def _reaches_only_layers(self, node: fx.Node) -> bool:
         return all(
-            is_weighted(self._module(user))
+            layer_of("", self._module(user)) is not None
             or (self._moves(user) and self._reaches_only_layers(user))
             for user in node.users
         )
-
-
-def is_weighted(module: nn.Module | None) -> bool:
-    """Whether `module` is a layer whose weights have a QFX quantizer."""
-    return isinstance(module, WEIGHTED) and isinstance(module.weight_quant, QFXWeightProxy)
 
 
 def is_cast(module: nn.Module | None) -> bool:

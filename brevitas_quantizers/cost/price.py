@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from brevitas_quantizers.fixed_point import OptionError
 
 _LOWEST = 1e-18
 _FIRST_SHARE = 0.95  # of the first cost: where the price begins
+_HALVINGS = 16
 _MOVES = 8  # in which a wrong price is mended, of those between start and target
 _LEAST_PART, _MOST_PART = 0.15, 0.6
 
@@ -20,25 +23,32 @@ class Digits:
     """All digits of a network, by the price at which each is given up.
 
     Args:
-        values: loss that each saves, for a bit of its adder.
-        bits: of the adder of each.
+        layers: of each, the loss that its digits save, and the bits of adder of one of them.
     """
 
-    def __init__(self, values: Tensor, bits: Tensor) -> None:
-        order = values.argsort(descending=True)
-        self._values, self._bits = values[order], bits[order].double().cumsum(0)
+    def __init__(self, layers: Sequence[tuple[Tensor, float]]) -> None:
+        self._layers = [
+            (np.sort(values.detach().cpu().numpy(), axis=None) / bits, bits)
+            for values, bits in layers
+        ]
 
     def bits_at(self, price: float) -> float:
         """Bits of adder of the digits that are worth a price."""
-        count = int((self._values > price).sum())
-        return float(self._bits[count - 1]) if count else 0.0
+        return sum(
+            bits * float(len(values) - np.searchsorted(values, price, side="right"))
+            for values, bits in self._layers
+        )
 
     def price_of(self, bits: float) -> float:
         """The price at which the digits cost no more than `bits`."""
-        count = int(torch.searchsorted(self._bits, bits, right=True))
-        if count == len(self._bits):
-            return _LOWEST
-        return max(float(self._values[count]), _LOWEST)
+        low, high = math.log(_LOWEST), -math.log(_LOWEST)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if self.bits_at(math.exp(middle)) > bits:
+                low = middle
+            else:
+                high = middle
+        return math.exp(high)
 
 
 @dataclass

@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.nn.base import plain
 from brevitas_quantizers.qonnx import export_qonnx
 
-from .deployment import count_luts
+from .deployment import count_luts, folded_costs
+from .folded import FoldedCost, FoldedLayer
+from .layers import Layer
 from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
-from .network import Network, read_network
+from .network import Activation, Network, read_network
+from .text import columns
 
 _COLUMNS = ("layer", "weights", "nonzero", "digits", "input bits", "LUT")
 
@@ -74,15 +78,41 @@ class HardwareCost:
             OptionError: an example input is needed, or `qfx_plugin` is not installed.
             QfxError: the network cannot be exported or built.
         """
-        if not args and self._example is None:
-            raise OptionError(
-                "HardwareCost.exact: a network that does not begin with a linear layer needs an "
-                "example input: exact(x)"
-            )
-        exported = export_qonnx(self._model, args or (self._example,), latents=False)
-        luts = count_luts(exported)
+        luts = count_luts(self._exported("exact", args))
         self.lut_per_bit = luts / max(self.bits, 1.0)
         return luts
+
+    def folded(self, *args: Tensor, cycles: int | None = None) -> FoldedCost:
+        """The cost if layers share their hardware over time, instead of standing side by side.
+
+        Digits that are zero save nothing there: what counts is the most digits of a layer's
+        weights, its word lengths and its size.
+
+        Args:
+            args: as of `exact`.
+            cycles: clock cycles that a sample may take; by default as fast as sliding windows and
+                the samples' arrival allow.
+
+        Returns:
+            LUTs, block RAMs, DSP slices and cycles, before synthesis, by layer.
+
+        Raises:
+            OptionError: as of `exact`, or an impossible number of cycles.
+            QfxError: the network cannot be exported or folded, or not so fast.
+        """
+        if cycles is not None and (isinstance(cycles, bool) or cycles < 1):
+            raise OptionError(f"HardwareCost.folded: cycles must be at least 1, not {cycles!r}")
+        rows = folded_costs(self._exported("folded", args), cycles)
+        names = {row["name"]: row["name"].rpartition("/")[0] or row["name"] for row in rows}
+        return FoldedCost(tuple(FoldedLayer(**row | {"name": names[row["name"]]}) for row in rows))
+
+    def _exported(self, who: str, args: tuple[Tensor, ...]) -> Any:
+        if not args and self._example is None:
+            raise OptionError(
+                f"HardwareCost.{who}: a network that does not begin with a linear layer needs an "
+                f"example input: {who}(x)"
+            )
+        return export_qonnx(self._model, args or (self._example,), latents=False)
 
     def __str__(self) -> str:
         rows = [
@@ -99,15 +129,7 @@ class HardwareCost:
             "",
             f"{self.lut:,.0f}",
         )
-        table = [_COLUMNS, *rows, total]
-        widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        )
+        return columns([_COLUMNS, *rows, total])
 
 
 def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
@@ -131,7 +153,7 @@ def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
             f"hardware_cost: {network.name} must have a linear layer or convolution with QFX "
             "weights, not 0"
         )
-    convolutions = [layer.name for layer in network.layers if layer.weight.ndim > 2]
+    convolutions = [layer.name for layer in network.layers if layer.spatial_dims]
     if convolutions and args is None:
         raise OptionError(
             f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example "
@@ -158,7 +180,7 @@ def report_of(
 def _example(network: Network) -> Tensor | None:
     first = network.layers[0]
     source = first.source
-    direct = first.weight.ndim == 2 and (source is None or source.is_input)
+    direct = not first.spatial_dims and (source is None or source.is_input)
     if not direct:
         return None
     return torch.zeros(1, first.inputs, dtype=first.weight.dtype, device=first.weight.device)
@@ -168,17 +190,19 @@ def _example(network: Network) -> Tensor | None:
 def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, int]:
     found: dict[str, int] = {}
     hooks = []
-    for part, module, channels in (
-        *((layer, layer.module, int(layer.weight.shape[0])) for layer in network.layers),
-        *((a, a.layer, a.channels) for a in network.activations if a.channels is not None),
-    ):
+    for layer in network.layers:
 
-        def note(
-            _: nn.Module, __: object, y: Tensor, name: str = part.name, channels: Any = channels
-        ) -> None:
-            found[name] = y[0].numel() // channels
+        def note_layer(_: nn.Module, x: Any, y: Any, layer: Layer = layer) -> None:
+            found[layer.name] = layer.positions(plain(x[0]), plain(y))
 
-        hooks.append(module.register_forward_hook(note))
+        hooks.append(layer.module.register_forward_hook(note_layer))
+    for cast in network.activations:
+        if cast.channels is not None:
+
+            def note_cast(_: nn.Module, __: Any, y: Any, cast: Activation = cast) -> None:
+                found[cast.name] = plain(y)[0].numel() // (cast.channels or 1)
+
+            hooks.append(cast.layer.register_forward_hook(note_cast))
     training = model.training
     model.eval()
     try:

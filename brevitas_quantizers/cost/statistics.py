@@ -2,7 +2,7 @@
 
 The curvature is the Fisher information: the mean squared gradient of a loss whose targets are drawn
 from the model's own output distribution. It orders weights even when the loss itself is near zero.
-Of a weight it is `Var(input) * E[gradient of the sum ** 2]`: the bias takes the input's mean.
+Of weights, each kind of layer says how it follows; see `layers.py`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from brevitas_quantizers.fixed_point import DataError, OptionError
+from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors.ranks import all_max, all_sum, rank_count
 from brevitas_quantizers.nn.base import plain
 
-from .network import Activation, Layer
-
-TASKS = ("classification", "regression")
+from .network import Activation
 
 _MEMORY = 0.98
 FORMAT_MEMORY = _MEMORY**2
 """Of the errors of formats, which are measured half as often."""
-_SAMPLES = 64  # of a channel in one batch, for the errors of formats
+_SAMPLES = 4096  # of all channels in one batch, for the errors of formats
+_LEAST_SAMPLES = 8  # of a channel
 MIN_BITS = 2
 """Shortest word: one bit is bipolar in QONNX."""
 INTEGERS_BELOW = 6
@@ -104,26 +102,13 @@ class FormatErrors:
         return errors
 
 
-def sampled_loss(output: Tensor, task: str, generator: torch.Generator) -> Tensor:
-    """A loss, summed over samples, whose targets come from the model's own distribution.
-
-    Args:
-        output: (batch, classes, ...) logits, or (batch, ...) values.
-        task: `"classification"` or `"regression"`.
-        generator: of the targets.
-    """
-    output = output.float()
-    if task == "regression":
-        noise = torch.randn(output.shape, generator=generator, device=output.device)
-        return (output * noise.to(output.dtype)).sum()
-    logits = output.movedim(1, -1).flatten(0, -2)
-    with torch.no_grad():
-        drawn = torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)
-    return F.cross_entropy(logits, drawn[:, 0], reduction="sum")
-
-
 def gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
     """Gradients of each sample by intermediate results; nothing is added to any `.grad`."""
+    if loss.ndim:
+        raise OptionError(
+            "HardwareBudget: task must return one number, the loss summed over samples, not a "
+            f"tensor of shape {tuple(loss.shape)}"
+        )
     try:
         found = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
     except RuntimeError as error:
@@ -132,27 +117,6 @@ def gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
             f"mode, before loss.backward(): {str(error).partition('.')[0]}"
         ) from error
     return list(found)
-
-
-@torch.no_grad()
-def weight_curvature(layer: Layer, x: Tensor, gradient: Tensor) -> Tensor:
-    """The curvature of each weight, over this batch.
-
-    Args:
-        layer: linear or convolution.
-        x: its input, (batch, channels, ...).
-        gradient: of its sums.
-    """
-    axis = -1 if layer.weight.ndim == 2 else 1
-    inputs = x.float().movedim(axis, 0).flatten(1)
-    power = inputs.square().mean(1)
-    variance = (power - inputs.mean(1).square()).clamp_(min=0) + 1e-6 * power.mean()
-    return layer.over_inputs(variance) * layer.over_outputs(_power(gradient, axis))
-
-
-def _power(gradient: Tensor, axis: int) -> Tensor:
-    """Mean over samples of the squared gradient, summed over positions: (channels,)."""
-    return gradient.float().square().movedim(axis, 0).flatten(1).sum(1) / len(gradient)
 
 
 @torch.no_grad()
@@ -171,7 +135,8 @@ def format_errors(
     rows, slopes = by_channel(activation, x.detach().float()), by_channel(activation, gradient)
     rows = torch.relu(rows) if activation.is_relu else rows
     power = slopes.float().square().sum(1) / len(x)
-    rows = rows[:, :: max(1, rows.shape[1] // _SAMPLES) | 1]
+    samples = max(_SAMPLES // len(rows), _LEAST_SAMPLES)
+    rows = rows[:, :: max(1, rows.shape[1] // samples) | 1]
     top = _top(rows)
     if start is not None and top <= start.first_integer + INTEGERS_BELOW + _INTEGERS_ABOVE:
         first = start.first_integer
@@ -194,12 +159,11 @@ def by_channel(activation: Activation, x: Tensor) -> Tensor:
     Channels are those of the layer that makes the values; of an input, those that a layer reads.
     """
     if activation.producer is not None:
-        return x.movedim(-1 if activation.is_linear else 1, 0).flatten(1)
+        return x.movedim(activation.axis, 0).flatten(1)
     inputs = activation.readers[0].inputs
     if x[0].numel() == inputs:
         return x.reshape(len(x), -1).T
-    axis = -1 if activation.readers[0].weight.ndim == 2 else 1
-    return x.movedim(axis, 0).flatten(1)
+    return x.movedim(activation.readers[0].axis, 0).flatten(1)
 
 
 def _cast_errors(rows: Tensor, widths: range, integers: range, signed: bool) -> Tensor:
@@ -214,8 +178,10 @@ def _cast_errors(rows: Tensor, widths: range, integers: range, signed: bool) -> 
 
 
 def _variance(rows: Tensor) -> Tensor:
-    """Over the last axis; `Tensor.var` takes ten times as long on rows so short."""
-    return (rows.square().mean(-1) - rows.mean(-1).square()).clamp_(min=0)
+    """Unbiased, over the last axis; `Tensor.var` takes ten times as long on rows so short."""
+    count = rows.shape[-1]
+    variance = (rows.square().mean(-1) - rows.mean(-1).square()).clamp_(min=0)
+    return variance.mul_(count / max(count - 1, 1))
 
 
 def _top(rows: Tensor) -> int:
@@ -241,27 +207,3 @@ def averaged(new: dict[str, Tensor]) -> dict[str, Tensor]:
         name: part.reshape(values.shape)
         for (name, values), part in zip(new.items(), parts, strict=True)
     }
-
-
-def check_task(task: str) -> str:
-    """`task` itself.
-
-    Raises:
-        OptionError: unknown.
-    """
-    if task not in TASKS:
-        raise OptionError(f"HardwareBudget: task must be one of {', '.join(TASKS)}, not {task!r}")
-    return task
-
-
-def check_output(output: Tensor, task: str) -> None:
-    """Refuse what no distribution of the task can be read from.
-
-    Raises:
-        DataError: shape or kind.
-    """
-    if not isinstance(output, Tensor) or output.ndim < 2 - (task == "regression"):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise DataError(
-            f"HardwareBudget.observe: output must be (batch, classes, ...) logits, not {shape}"
-        )

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from brevitas_quantizers.fixed_point import CalibrationError, OptionError
 
@@ -21,7 +20,6 @@ WARMUP, HOLD, FREEZE = 0.1, 0.6, 0.85
 
 _FINAL_RATE = 0.02
 _RECOUNTS = (0.5, 0.65, 0.8)
-_TEMPERATURE = 3.0
 
 
 @dataclass
@@ -31,7 +29,8 @@ class History:
     Attributes:
         loss: mean training loss.
         accuracy: of the validation data, or of training batches where none are given: share of
-            right classes, or for regression minus the mean squared error.
+            right classes; minus the mean squared error for regression, minus the loss for a task
+            of one's own.
         cost: estimated LUTs.
         price: loss that a bit of adder has to save.
         lut: LUTs that alkaid counted at the end, or the estimate where it is not installed.
@@ -56,6 +55,7 @@ def train_to_budget(
     teacher: nn.Module | None = None,
     *,
     validation: Iterable[Any] | None = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
     lr: float = 5e-3,
     distillation: float = 0.5,
     exact: bool | None = None,
@@ -70,6 +70,7 @@ def train_to_budget(
         epochs: passes over `loader`.
         teacher: a float network; its outputs become targets too.
         validation: batches for the history's accuracy; nothing is decided by it.
+        loss: of outputs and targets; by default that of the budget's task.
         lr: first learning rate.
         distillation: share of the teacher in the loss.
         exact: count LUTs with alkaid three times on the way, and correct the estimate; by default
@@ -84,7 +85,7 @@ def train_to_budget(
         OptionError: a value breaks its rule.
         CalibrationError: the loader is empty.
     """
-    run = _Run(model, loader, budget, epochs, teacher, lr, distillation, exact)
+    run = _Run(model, loader, budget, epochs, teacher, loss, lr, distillation, exact)
     history = History()
     model.train()
     for epoch in range(epochs):
@@ -108,6 +109,7 @@ class _Run:
         budget: HardwareBudget,
         epochs: int,
         teacher: nn.Module | None,
+        loss: Callable[[Any, Any], Tensor] | None,
         lr: float,
         distillation: float,
         exact: bool | None,
@@ -126,6 +128,16 @@ class _Run:
             )
         if len(loader) == 0:
             raise CalibrationError("train_to_budget: the loader must yield a batch, not 0")
+        self.task = budget.task
+        if loss is None and self.task.loss is None:
+            raise OptionError(
+                f"train_to_budget: task {self.task.name} is a function: give loss too, not None"
+            )
+        if teacher is not None and self.task.soft_loss is None:
+            raise OptionError(
+                f"train_to_budget: teacher needs a task that is no function, not {self.task.name}"
+            )
+        self.loss = loss or self.task.loss
         self.model, self.budget, self.lr = model, budget, lr
         self.total = epochs * len(loader)
         budget.plan(max(2, int(HOLD * self.total)), int(WARMUP * self.total))
@@ -147,7 +159,7 @@ class _Run:
             losses, scores, samples = losses + loss * len(x), scores + score, samples + len(x)
         return losses / max(samples, 1), scores / max(samples, 1)
 
-    def _step(self, x: Tensor, y: Tensor) -> tuple[float, float]:
+    def _step(self, x: Tensor, y: Any) -> tuple[float, float]:
         phase = 0.5 * (1 + math.cos(math.pi * self.step / self.total))
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * (_FINAL_RATE + (1 - _FINAL_RATE) * phase)
@@ -158,31 +170,28 @@ class _Run:
         self.example = x[:1]
         output = self.model(x)
         self.budget.observe(output)
-        loss = self._loss(x, y, output)
+        loss = self._loss_of(x, y, output)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.budget.step()
         self.step += 1
-        return float(loss.detach()), self._score(output.detach(), y)
+        return float(loss.detach()), self._score(output, y, len(x))
 
-    def _loss(self, x: Tensor, y: Tensor, output: Tensor) -> Tensor:
-        regression = self.budget.task == "regression"
-        loss = F.mse_loss(output, y) if regression else F.cross_entropy(output, y)
+    def _loss_of(self, x: Tensor, y: Any, output: Any) -> Tensor:
+        loss = self.loss(output, y)
         if self.teacher is None:
             return loss
         with torch.no_grad():
             wanted = self.teacher(x)
-        if regression:
-            return (1 - self.share) * loss + self.share * F.mse_loss(output, wanted)
-        soft = F.cross_entropy(output / _TEMPERATURE, torch.softmax(wanted / _TEMPERATURE, 1))
-        return (1 - self.share) * loss + self.share * _TEMPERATURE**2 * soft
+        assert self.task.soft_loss is not None
+        return (1 - self.share) * loss + self.share * self.task.soft_loss(output, wanted)
 
-    def _score(self, output: Tensor, y: Tensor) -> float:
-        if self.budget.task == "regression":
-            return -float(F.mse_loss(output, y)) * len(y)
-        right = (output.argmax(1) == y).float()
-        return float(right.sum()) * len(y) / right.numel()
+    @torch.no_grad()
+    def _score(self, output: Any, y: Any, samples: int) -> float:
+        if self.task.score is None:
+            return -float(self.loss(output, y)) * samples
+        return self.task.score(output, y)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Any]) -> float:
@@ -190,7 +199,7 @@ class _Run:
         self.model.eval()
         score, samples = 0.0, 0
         for x, y in batches:
-            score, samples = score + self._score(self.model(x), y), samples + len(x)
+            score, samples = score + self._score(self.model(x), y, len(x)), samples + len(x)
         self.model.train()
         return score / max(samples, 1)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import digits_cast, exact_exp2
-from brevitas_quantizers.autograd.digits import DigitTable, cheapest, losses_by_digits
+from brevitas_quantizers.autograd.digits import cheapest, digit_table, losses_by_digits
 from brevitas_quantizers.fixed_point import khot_codes
 
 from .options import QuantizerOptions
@@ -33,29 +33,24 @@ class DigitsQuantizer(KHotQuantizer):
         shape: shape of the binary points.
     """
 
-    curvature: Tensor
-    price: Tensor
-    _bounds: Tensor
-    _nearest: Tensor
-
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
         self.register_buffer("curvature", torch.ones(()))
         self.register_buffer("price", torch.zeros(()))
-        most = options.k or 0
-        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, most + 1)]
-        table = DigitTable(codes)
-        self.register_buffer("_bounds", table.bounds, persistent=False)
-        self.register_buffer("_nearest", table.codes, persistent=False)
+        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
+        self.register_buffer("_nearest", digit_table(codes), persistent=False)
 
     def make_room(self, curvature: Tensor, price: Tensor) -> None:
         """Take these shapes for `curvature` and `price`, unless that was done before."""
         if self.curvature.ndim == 0:
             self.curvature, self.price = curvature, price
 
-    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU
-        """Values of the codes, for any binary point."""
-        return digits_cast(x, frac_bits, self._bounds, self._nearest, self.curvature, self.price)
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+        """Values of the codes, for any binary point; `x` may have lost axes of one element."""
+        curvature, price = self.curvature, self.price
+        if curvature.ndim > x.ndim:
+            curvature, price = curvature.reshape(x.shape), price.reshape(x.shape)
+        return digits_cast(x, frac_bits, self._nearest, curvature, price)
 
     @torch.no_grad()
     def losses(self, x: Tensor) -> Tensor:
@@ -64,7 +59,7 @@ class DigitsQuantizer(KHotQuantizer):
         lsb = exact_exp2(-point)
         weight = 0.5 * self.curvature * lsb * lsb
         r = x.detach().to(point.dtype) * exact_exp2(point)
-        return losses_by_digits(r, self._bounds, self._nearest, weight)[0]
+        return losses_by_digits(r, self._nearest, weight)[0]
 
     def count(self, x: Tensor) -> Tensor:
         """Digits of each weight, int64 in the shape of `x`."""

@@ -22,6 +22,7 @@ from brevitas_quantizers.injectors.options import QuantizerOptions
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
 from brevitas_quantizers.nn.base import LAYERS_OF_FILES
+from brevitas_quantizers.nn.batchnorm import _QuantBatchNorm
 from brevitas_quantizers.prepare import named_quantizers
 
 from .layer_marks import DROPOUTS, POOL_TYPES, LayerMark
@@ -141,7 +142,13 @@ def trained_floats(model: nn.Module) -> dict[str, Tensor]:
     kept = set(model.state_dict())
     for name, quantizer in named_quantizers(model):
         if isinstance(quantizer, DigitsQuantizer) and name in state:
-            state[name] = quantizer(state[name].detach())[0]
+            layer = model.get_submodule(name.rpartition(".")[0])
+            if not isinstance(layer, DerivedConstants):
+                state[name] = quantizer(state[name].detach())[0]
+            elif isinstance(layer, _QuantBatchNorm):  # its scale is computed
+                deviation = torch.sqrt(layer.running_var.double() + layer.eps)
+                values = layer.quantized("weight").flatten() * deviation
+                state[name] = values.to(layer.weight.dtype)
     return {
         name: value.detach().clone()
         for name, value in state.items()

@@ -63,6 +63,17 @@ def test_activations_and_biases_get_formats_of_the_budgets_choice(trained):
     assert finer == [2] * 16
 
 
+@pytest.mark.parametrize("warmup", [0, 21, 24, 26, 28])
+def test_an_input_that_is_never_negative_loses_its_sign_with_the_first_price(warmup):
+    model = mlp()
+    budget = HardwareBudget(model, lut=400, steps=60, warmup=warmup)
+    quantizer = budget.casts[0].quantizer
+    train(model, budget, warmup)
+    assert quantizer.signed
+    train(model, budget, 4)
+    assert budget.price > 0 and not quantizer.signed
+
+
 def test_every_executor_has_the_codes_of_training(trained, tmp_path):
     model, _, _ = trained
     x, _ = data()
@@ -286,7 +297,10 @@ def test_a_board_gives_its_luts():
         ({"lut": 10, "board": "x"}, "give lut or board, one of them, not lut=10 and board='x'"),
         ({"lut": 0}, "lut must be a positive number of LUTs, not 0"),
         ({"lut": 5, "fraction": 1.5}, "fraction must be above 0 and at most 1, not 1.5"),
-        ({"lut": 5, "task": "ranking"}, "task must be one of classification, regression, not"),
+        (
+            {"lut": 5, "task": "ranking"},
+            "task must be one of classification, binary, regression, or",
+        ),
         ({"lut": 5, "steps": 0}, "warmup must be from 0 to less than steps=0, not 0"),
         ({"board": "ultra"}, "board must be one of"),
     ],

@@ -23,9 +23,9 @@ from brevitas_quantizers import (
 from brevitas_quantizers.autograd import digits_cast
 from brevitas_quantizers.autograd.digits import (
     NO_DIGIT,
-    DigitTable,
     best_codes,
     cheapest,
+    digit_table,
     digit_values,
     losses_by_digits,
 )
@@ -35,8 +35,8 @@ from brevitas_quantizers.nn import QuantBatchNorm1d, QuantPReLU
 from qfx_plugin import interpret, load_qonnx
 
 
-def table(width: int, signed: bool, digits: int) -> DigitTable:
-    return DigitTable([khot_codes(width, signed, k) for k in range(1, digits + 1)])
+def table(width: int, signed: bool, digits: int) -> torch.Tensor:
+    return digit_table([khot_codes(width, signed, k) for k in range(1, digits + 1)])
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -45,12 +45,12 @@ def test_without_price_codes_are_the_nearest(signed, digits, torch_seed):
     halves = torch.arange(-300, 300) / 2  # every tie
     r = torch.cat([halves, 60 * torch.randn(2000)])
     t = table(7, signed, digits)
-    codes, counts = best_codes(r, t.bounds, t.codes, torch.ones(()), torch.zeros(()))
+    codes, counts = best_codes(r, t, torch.ones(()), torch.zeros(()))
     nearest = project_khot(r.numpy(), 7, signed, digits)
     assert torch.equal((r - codes).abs(), (r - torch.from_numpy(nearest)).abs())
     fewest = count_digits(codes.numpy().astype(int))  # of two at the same distance
     assert np.array_equal(counts.numpy(), fewest) and np.all(fewest <= count_digits(nearest))
-    single = best_codes(r, t.bounds, t.codes[:, [0, digits]], torch.ones(()), torch.zeros(()))[0]
+    single = best_codes(r, t[:, [0, digits]], torch.ones(()), torch.zeros(()))[0]
     assert np.array_equal(single.numpy(), nearest)
 
 
@@ -59,7 +59,7 @@ def test_codes_have_the_least_loss_and_price(torch_seed):
     every = torch.arange(-32, 32)
     digits = torch.tensor(count_digits(every.numpy()))
     r, weight, price = 20 * torch.randn(500), torch.rand(500), 3 * torch.rand(500)
-    codes, counts = best_codes(r, t.bounds, t.codes, weight, price)
+    codes, counts = best_codes(r, t, weight, price)
     total = weight[:, None] * (r[:, None] - every) ** 2 + price[:, None] * digits
     mine = weight * (r - codes) ** 2 + price * counts
     torch.testing.assert_close(mine, total.min(1).values)
@@ -69,7 +69,7 @@ def test_codes_have_the_least_loss_and_price(torch_seed):
 def test_no_digit_is_no_digit_and_curvature_may_be_zero():
     t = table(8, True, 3)
     r = torch.tensor([100.0, -128.0, 0.0])
-    args = (r, t.bounds, t.codes)
+    args = (r, t)
     assert best_codes(*args, torch.ones(()), torch.tensor(NO_DIGIT))[0].tolist() == [0, 0, 0]
     assert best_codes(*args, torch.zeros(()), torch.zeros(()))[0].tolist() == [0, 0, 0]
 
@@ -78,7 +78,7 @@ def test_gradient_is_straight_through_in_range():
     t = table(4, True, 2)
     x = torch.tensor([0.3, -2.4, 2.1, 1.1], requires_grad=True)
     point = torch.tensor(2.0, requires_grad=True)
-    y = digits_cast(x, point, t.bounds, t.codes, torch.ones(()), torch.zeros(()))
+    y = digits_cast(x, point, t, torch.ones(()), torch.zeros(()))
     y.sum().backward()
     assert y.tolist() == [0.25, -2.0, 1.75, 1.0]
     assert x.grad.tolist() == [1, 0, 0, 1]
@@ -209,7 +209,7 @@ def test_autocast_and_compile_give_the_same_codes():
 def test_each_digit_is_given_up_at_its_own_price(digits, torch_seed):
     t = table(8, True, digits)
     r, weight = 40 * torch.randn(300), torch.rand(300)
-    losses = losses_by_digits(r, t.bounds, t.codes, weight)[0]
+    losses = losses_by_digits(r, t, weight)[0]
     values = digit_values(losses)
     assert values.shape == (300, digits) and bool((values.diff(dim=-1) <= 0).all())
     for price in (0.001, 0.1, 1.0, 20.0, 500.0):

@@ -9,6 +9,7 @@ from torch import nn
 from brevitas_quantizers import QFXKHot, calibrate, hardware_cost, quantize
 from brevitas_quantizers.cost import deployment
 from brevitas_quantizers.fixed_point import OptionError, count_digits
+from qfx_plugin.errors import TargetError
 from tests.cost.networks import cnn, data, images
 
 
@@ -72,3 +73,41 @@ def test_without_the_plugin_the_error_says_so(monkeypatch):
     monkeypatch.setattr(deployment, "_COUNT_LUTS", "no_such_package.cost:count_luts")
     with pytest.raises(OptionError, match="HardwareCost.exact needs the package qfx_plugin"):
         hardware_cost(small()).exact()
+
+
+def test_folded_layers_need_luts_memory_and_cycles():
+    cost = hardware_cost(small())
+    slow, fast = cost.folded(cycles=64), cost.folded(cycles=4)
+    assert [layer.name for layer in slow.layers] == ["0", "2"]
+    for found, cycles in ((slow, 64), (fast, 4)):
+        assert found.cycles <= cycles
+        for layer, (rows, columns) in zip(found.layers, ((16, 12), (4, 16)), strict=True):
+            assert layer.pe * layer.simd * layer.cycles == rows * columns
+    assert slow.lut < fast.lut and slow.dsp == fast.dsp == 0
+    assert slow.bram36 * 36 * 1024 == pytest.approx(4 * 256, rel=0.5)
+    assert cost.folded().cycles <= cost.folded(cycles=10_000).cycles
+    lines = str(slow).splitlines()
+    assert lines[0].split()[0] == "layer" and lines[-1].split() == [
+        "total", f"{slow.cycles}", f"{slow.lut}", f"{slow.bram36:.2f}",
+    ]  # fmt: skip
+
+
+def test_whether_a_folded_network_fits():
+    found = hardware_cost(small()).folded(cycles=64)
+    assert found.fits(board="ultra96-v2") and found.fits(lut=found.lut, dsp=0, bram=1, cycles=64)
+    assert not found.fits(lut=found.lut - 1)
+    assert not found.fits(board="ultra96-v2", cycles=1)
+    assert not found.fits(board="ultra96-v2", fraction=1e-4)
+    with pytest.raises(OptionError, match="give at least one of lut, dsp, bram, cycles and board"):
+        found.fits()
+    with pytest.raises(OptionError, match="fraction must be above 0 and at most 1, not 2"):
+        found.fits(lut=1, fraction=2)
+
+
+def test_what_no_folding_reaches_is_refused():
+    cost = hardware_cost(small())
+    with pytest.raises(OptionError, match="cycles must be at least 1, not 0"):
+        cost.folded(cycles=0)
+    model = calibrate(cnn(), [images()[0]])
+    with pytest.raises(TargetError, match="no folding takes 2 cycles a sample: it needs"):
+        hardware_cost(model, images()[0]).folded(cycles=2)
