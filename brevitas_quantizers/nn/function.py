@@ -17,7 +17,8 @@ from brevitas_quantizers.injectors import QFXFixedPoint
 
 from .base import QuantType, in_files
 from .exact_functions import EXACT, Evaluated, Points, between, known_name, takes_tensors
-from .tables import Function, _QuantFunction, look_up
+from .look_up import look_up
+from .tables import Function, _QuantFunction
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Finite:
 class QuantFunction(_QuantFunction):
     """Any function of one number, as a table with an entry for every code of its input.
 
-    The entries of a known function (see `brevitas_quantizers.nn.functions`) are exact; those of any
-    other callable are what it gives in float64, cast by the layer's modes. Infinite values become
-    the end of the output's range.
+    The entries of a known function (see `nn.exact_functions`) are exact; those of any other
+    callable are what it gives in float64, cast by the layer's modes. Infinite values become the
+    end of the output's range.
 
     Args:
         function: the name of a known one, such as `"silu"`; a function of torch or of floats; or a

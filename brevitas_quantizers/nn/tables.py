@@ -45,10 +45,10 @@ from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_
 from brevitas_quantizers.injectors.slots import Slot
 
 from .base import QuantLayer, QuantType, in_files, plain
+from .look_up import look_up
 
 MAX_INPUT_BITS = 12
 _MAX_EXP_BITS = 24
-_MAX_FLOAT32_BITS = 24
 _MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with two bits to spare
 _MAX_SHIFTED_BITS = 62
 _GUARD_BITS = 64
@@ -301,54 +301,6 @@ class _QuantFunction(_QuantTable):
     def torch_codes(self, codes: Tensor) -> Tensor:
         """The same on int64 tensors."""
         return self._entries(codes.device)[codes - self.input_format.min_code]
-
-
-def look_up(x: Tensor, values: NDArray[np.float64], frac_bits: int, low: int) -> Tensor:
-    """Values of a table at numbers that have entries: what an exporter makes standard nodes of.
-
-    Args:
-        x: (...) multiples of `2**-frac_bits`.
-        values: (entries,) results.
-        frac_bits: binary point of the arguments.
-        low: code of the first entry's argument.
-
-    Raises:
-        FormatError: the element type of `x` cannot hold the values.
-    """
-    held = values if x.dtype == torch.float64 else values.astype(np.float32)
-    if not np.array_equal(held, values):
-        raise FormatError(
-            f"a table with entries of more than {_MAX_FLOAT32_BITS} significant bits does not fit "
-            "the float32 of a QONNX file; use a smaller output_bit_width"
-        )
-    return _gathered(torch.from_numpy(held), (x / 2.0**-frac_bits).to(torch.int64) - low)
-
-
-class _Gather(torch.autograd.Function):
-    """`values[places]` as one Gather; while an exporter traces, places may be anything."""
-
-    @staticmethod
-    def symbolic(g: Any, values: Any, places: Any) -> Any:
-        found = g.op("Gather", values, places, axis_i=0)
-        found.setType(values.type().with_sizes(places.type().sizes()))
-        return found
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, places: Tensor) -> Tensor:
-        return values.new_zeros(places.shape)
-
-
-def _gathered(values: Tensor, places: Tensor) -> Tensor:
-    """`values[places]`, as one Gather whichever exporter runs."""
-    if not torch.onnx.is_in_onnx_export():
-        return values[places]
-    if torch.jit.is_tracing():
-        traced: Tensor = _Gather.apply(values, places)
-        return traced
-    found: Tensor = torch.onnx.ops.symbolic(
-        "Gather", (values, places), {"axis": 0}, dtype=values.dtype, shape=places.shape, version=18
-    )
-    return found
 
 
 @in_files()
