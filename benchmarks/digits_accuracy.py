@@ -16,7 +16,7 @@ from common import environment, parser, print_table, write_results
 
 from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.demo.models import NETWORKS, RECIPES, Recipe
-from qfx_plugin.demo.progress import SilentProgress
+from qfx_plugin.demo.progress import SilentDemo
 from qfx_plugin.demo.run import EPOCHS, train_one
 
 FROZEN = Recipe("QFX 4-bit, frozen points", 4, learn_binary_point=False)
@@ -32,7 +32,7 @@ def main() -> None:
         baseline = None
         for recipe in (*RECIPES, FROZEN):
             accuracies = [
-                train_one(data, network, recipe, options.epochs, seed, SilentProgress()).accuracy
+                train_one(data, network, recipe, options.epochs, seed, SilentDemo()).accuracy
                 for seed in range(options.seeds)
             ]
             mean = statistics.mean(accuracies)

@@ -23,7 +23,7 @@ from .errors import OptionError, PluginError, PluginWarning, one_line
 T = TypeVar("T")
 
 
-class Register(Mapping[str, T], Generic[T]):
+class PluginRegister(Mapping[str, T], Generic[T]):
     """What can be used by name; each part is imported when it is asked for.
 
     Iteration leaves out, with a warning, what cannot be used; asked for by name, it is an error.

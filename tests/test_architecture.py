@@ -267,6 +267,13 @@ CIRCLES = {
     },
 }
 
+# Names that two public classes have, for a reason; of all others there is one each.
+SHARED_NAMES = {
+    "Add": "messages of `quantize` call the module that a + b becomes as torch calls it",
+    "ExecutorAgreement": "a report's own row of it: plain data that needs no executor",
+    "QFXGlobalSum": "a host's name of an operation: FINN's node, hls4ml's layer",
+}
+
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -412,6 +419,17 @@ def test_outputs_do_not_know_each_other(output):
 def test_training_does_not_know_the_plugin():
     for module in (module for module in MODULES if within(module, "brevitas_quantizers")):
         assert not any(within(target, "qfx_plugin") for target in imported(module)), module
+
+
+def test_a_name_means_one_class():
+    """Public classes of both packages, wherever they stand in a module's body."""
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
+    assert shared.keys() == SHARED_NAMES.keys(), shared
 
 
 def test_every_folder_with_code_is_a_package():

@@ -93,9 +93,10 @@ def test_blocks_with_a_prompt_are_compared_with_what_they_show():
         run_block(">>> x\n2\n", ROOT / "README.md", 0, names)
 
 
-def test_every_page_is_in_the_index():
-    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+@pytest.mark.parametrize("folder", ["docs", "docs/contributing"])
+def test_every_page_is_in_the_index(folder):
+    index = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / folder).glob("*.md")} - {"README.md"}
     assert {page for page in pages if f"]({page})" not in index} == set()
 
 

@@ -1,12 +1,12 @@
 """Boards as data: adding one is adding one file. See `docs/boards.md`."""
 
-from .board import Board, Clock, Control, DeviceResources, Processor, ProcessorPort
+from .board import Board, Clock, ControlPort, DeviceResources, Processor, ProcessorPort
 from .load import list_boards, load_board
 
 __all__ = [
     "Board",
     "Clock",
-    "Control",
+    "ControlPort",
     "DeviceResources",
     "Processor",
     "ProcessorPort",

@@ -161,7 +161,7 @@ class ProcessorPort:
 
 
 @dataclass(frozen=True)
-class Control(ProcessorPort):
+class ControlPort(ProcessorPort):
     """The port through which the processor reaches registers.
 
     Attributes:
@@ -203,7 +203,7 @@ class Board:
     resources: DeviceResources = setting()
     clock: Clock = setting()
     ps: Processor = setting()
-    control: Control = setting()
+    control: ControlPort = setting()
     memory_ports: tuple[ProcessorPort, ...] = setting()
     aliases: tuple[str, ...] = setting(())
     notes: str = setting("")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
-from ..plugins import Register
+from ..plugins import PluginRegister
 from .common import CommonOptions
 from .steps import Step
 
@@ -106,7 +106,7 @@ def _check_steps(steps: Any) -> None:
         raise OptionError("STEPS must have one that needs no tool of a vendor")
 
 
-TARGETS: Register[Target] = Register(
+TARGETS: PluginRegister[Target] = PluginRegister(
     "qfx.targets",
     "target",
     {name: f"{__package__}.targets.{name}.target" for name in _OWN},

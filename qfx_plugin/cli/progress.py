@@ -12,7 +12,7 @@ from qfx_plugin.report.text import seconds
 
 
 class ConsoleProgress:
-    """A `qfx_plugin.demo.progress.Progress` for people; use it in a `with` block.
+    """A `qfx_plugin.demo.progress.DemoProgress` for people; use it in a `with` block.
 
     Finished stages stay as lines with their time; the running one has a bar if the output is a
     terminal.

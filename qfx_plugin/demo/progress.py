@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Progress(Protocol):
+class DemoProgress(Protocol):
     """Listens to the demo. `qfx demo` shows a bar; tests and notebooks may stay silent."""
 
     def stage(self, name: str) -> None:
@@ -15,7 +15,7 @@ class Progress(Protocol):
         """`done` of `total` steps of the stage are finished; `note` is shown beside the bar."""
 
 
-class SilentProgress:
+class SilentDemo:
     """Listens and says nothing."""
 
     def stage(self, name: str) -> None:

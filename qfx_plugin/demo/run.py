@@ -29,7 +29,7 @@ from qfx_plugin.verify import Agreement, verify
 
 from .data import Dataset, load_dataset
 from .models import NETWORKS, RECIPES, Recipe, build
-from .progress import Progress, SilentProgress
+from .progress import DemoProgress, SilentDemo
 from .train import accuracy, predict, train
 
 EPOCHS = {"digits": 40, "mnist": 4, "cifar10": 4}
@@ -86,7 +86,7 @@ def run_demo(
     out_dir: str | Path = "build/demo",
     seed: int = 0,
     quick: bool = False,
-    progress: Progress | None = None,
+    progress: DemoProgress | None = None,
     networks: Sequence[str] = NETWORKS,
     recipes: Sequence[Recipe] = RECIPES,
     executors: Sequence[str] | None = None,
@@ -111,7 +111,7 @@ def run_demo(
         DataError: the data set is missing or damaged.
     """
     start = time.perf_counter()
-    listener = progress or SilentProgress()
+    listener = progress or SilentDemo()
     data = load_dataset(dataset)
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def run_demo(
 
 
 def train_one(
-    data: Dataset, network: str, recipe: Recipe, epochs: int, seed: int, progress: Progress
+    data: Dataset, network: str, recipe: Recipe, epochs: int, seed: int, progress: DemoProgress
 ) -> TrainedModel:
     """Train one network from scratch and measure its accuracy."""
     torch.manual_seed(seed)
@@ -159,7 +159,7 @@ def export_and_verify(
     data: Dataset,
     out_dir: Path,
     executors: Sequence[str] | None,
-    progress: Progress,
+    progress: DemoProgress,
 ) -> None:
     """Export a trained network and compare every executor on the test split."""
     x = as_input(row.network, data.x_test)

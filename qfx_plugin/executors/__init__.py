@@ -6,14 +6,14 @@ Another distribution adds its own by an entry point of the group `qfx.executors`
 
 from __future__ import annotations
 
-from ..plugins import Register
+from ..plugins import PluginRegister
 from .base import Arrays, Executor, Job, Results, Runner, checked
 
 __all__ = ["EXECUTORS", "Arrays", "Executor", "Job", "Results", "Runner"]
 
 _HOSTS = ("torch", "qonnx", "onnxruntime", "hls4ml", "finn", "rtl")
 
-EXECUTORS: Register[Executor] = Register(
+EXECUTORS: PluginRegister[Executor] = PluginRegister(
     "qfx.executors", "executor", {name: f"{__name__}.{name}:EXECUTOR" for name in _HOSTS}, checked
 )
 """The executors by name, in the order of the design flow; then those of other distributions."""

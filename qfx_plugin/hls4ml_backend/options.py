@@ -19,7 +19,7 @@ LARGE_IMAGE = 256
 
 
 @options
-class DesignOptions:
+class HlsDesignOptions:
     """What the hardware of an HLS project is; the same for every door."""
 
     io_type: str = setting(
@@ -56,7 +56,7 @@ class DesignOptions:
 
 
 @options
-class Options(DesignOptions):
+class Options(HlsDesignOptions):
     """All that `convert` and `config_from_qonnx` take; a build knows the rest from its board."""
 
     board: str = setting(DEFAULT_BOARD, "Name of a board (see `qfx boards`): its part and clock.")

@@ -29,7 +29,7 @@ _CONSTANTS = ("weight_data", "depthwise_data", "first_data")
 
 
 @dataclass(frozen=True)
-class Choice:
+class StrategyChoice:
     """A strategy, and why.
 
     Attributes:
@@ -43,7 +43,9 @@ class Choice:
     luts: Mapping[str, int]
 
 
-def choose(plan: Plan, layer: PlannedLayer, reuse_factor: int, *, io_type: str) -> Choice | None:
+def choose(
+    plan: Plan, layer: PlannedLayer, reuse_factor: int, *, io_type: str
+) -> StrategyChoice | None:
     """The strategy with the fewest estimated LUTs; None for a layer without constants to multiply.
 
     Unrolled, shifts cost what products by constants cost: khot is then taken for weights that were
@@ -73,7 +75,7 @@ def choose(plan: Plan, layer: PlannedLayer, reuse_factor: int, *, io_type: str) 
     if not _has_graph(layer, work, io_type):
         luts.pop("da", None)
     best = _cheapest(luts, plain, is_khot="khot_k" in layer.attributes)
-    return Choice(best, factor if best == "khot" else reuse_factor, luts)
+    return StrategyChoice(best, factor if best == "khot" else reuse_factor, luts)
 
 
 def _cheapest(luts: Mapping[str, int], plain: str, *, is_khot: bool) -> str:

@@ -8,7 +8,7 @@ from brevitas_quantizers.onnx_files import Bounds, Node, check_slope, read_leaky
 
 from ..ir import Add, Clip, Multiply, PRelu, Relu, Weight
 from .importer import Importer, converts
-from .views import View
+from .views import TensorView
 from .weights import weight_of
 
 
@@ -80,6 +80,6 @@ def _operands(node: Node, state: Importer) -> tuple[tuple[str, ...], str]:
     views = [state.view(node, name) for name in tensors]
     like = views[0]
     if any(view.order != like.order for view in views):
-        like = View(state.tensor(node, tensors[0]), tuple(range(len(like.order))))
+        like = TensorView(state.tensor(node, tensors[0]), tuple(range(len(like.order))))
     operands = tuple(state.operand(node, name, like) for name in names)
     return operands, state.put_view(node.output, like)

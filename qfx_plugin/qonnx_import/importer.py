@@ -19,7 +19,7 @@ from brevitas_quantizers.onnx_files import (
 from ..errors import OptionError, UnsupportedModelError
 from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
 from ..ir.ranges import Ranges
-from .views import SUFFIX, View, channels_last
+from .views import SUFFIX, TensorView, channels_last
 from .weights import weight_of
 
 FLOAT_TYPES = (
@@ -52,7 +52,7 @@ class Importer:
         self.batch: int | None = None
         self._ranges = Ranges()
         self._types = self._ranges.types
-        self._views: dict[str, View] = {}
+        self._views: dict[str, TensorView] = {}
         self._aliases: dict[str, str] = {}
         self._names: set[str] = set()
         for value in graph.input:
@@ -88,12 +88,12 @@ class Importer:
             raise self.constants.not_computed(node, name)
         return name
 
-    def view(self, node: Node, name: str) -> View:
+    def view(self, node: Node, name: str) -> TensorView:
         """A tensor of the graph, with whatever order its axes have there."""
         if name in self._views:
             return self._views[name]
         rank = len(self.shape(node, name))
-        return View(self.tensor(node, name), tuple(range(rank)))
+        return TensorView(self.tensor(node, name), tuple(range(rank)))
 
     def declare_inputs(self, formats: Mapping[str, FixedPointFormat]) -> None:
         """Give float inputs a format, as if a Quant came first.
@@ -111,16 +111,16 @@ class Importer:
             self.emit(Quantize(cast, (name,), cast, fmt.width, fmt.frac_bits, fmt.signed))
             self._aliases[name] = cast
 
-    def put_view(self, name: str, view: View) -> str:
+    def put_view(self, name: str, view: TensorView) -> str:
         """Make `name` known as a view; the graph's name of a tensor that is yet to be emitted."""
         if view.plain:
             return name
         last = view.order == channels_last(len(view.order))
         moved = f"{name}{SUFFIX if last else ':moved'}"
-        self._views[name] = View(moved, view.order)
+        self._views[name] = TensorView(moved, view.order)
         return moved
 
-    def look_at(self, name: str, view: View) -> None:
+    def look_at(self, name: str, view: TensorView) -> None:
         """Make `name` known as a view of a tensor that is there."""
         self._views[name] = view
 
@@ -148,7 +148,7 @@ class Importer:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]
 
-    def operand(self, node: Node, name: str, like: View) -> str:
+    def operand(self, node: Node, name: str, like: TensorView) -> str:
         """A tensor of the graph; a quantized constant becomes a `Constant` operation.
 
         Args:

@@ -31,7 +31,7 @@ from ..ir import (
     Window,
 )
 from .importer import Importer, converts
-from .views import View, channels_last
+from .views import TensorView, channels_last
 from .weights import weight_of
 
 
@@ -104,7 +104,7 @@ def _image(node: Node, state: Importer, x: str) -> tuple[str, str]:
         return state.tensor(node, x), node.output
     operand = state.channels_first(node, x)
     order = channels_last(len(state.type_of(operand).shape))
-    return operand, state.put_view(node.output, View("", order))
+    return operand, state.put_view(node.output, TensorView("", order))
 
 
 @converts("Gemm")
@@ -135,7 +135,7 @@ def convert_matmul(node: Node, state: Importer) -> None:
     operand = state.channels_first(node, x)  # features last: a convolution of one point
     kernel = (1,) * (rank - 1)
     weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
-    output = state.put_view(node.output, View("", channels_last(rank)))
+    output = state.put_view(node.output, TensorView("", channels_last(rank)))
     state.emit(Conv(name, (operand,), output, weight, None, Window.plain(*kernel)))
 
 

@@ -17,7 +17,7 @@ from brevitas_quantizers.onnx_files import (
 
 from ..ir import Concat, Identity, Reshape, Upsample
 from .importer import Importer, converts
-from .views import View
+from .views import TensorView
 
 
 @converts("Identity", "Dropout")
@@ -84,7 +84,7 @@ def convert_concat(node: Node, state: Importer) -> None:
     views = [state.view(node, name) for name in names]
     if any(view.order != views[0].order for view in views):
         views = [
-            View(state.tensor(node, name), tuple(range(len(v.order))))
+            TensorView(state.tensor(node, name), tuple(range(len(v.order))))
             for name, v in zip(names, views, strict=True)
         ]
     order = views[0].order
@@ -95,7 +95,7 @@ def convert_concat(node: Node, state: Importer) -> None:
         first = (place, *(other for other in range(rank - 1) if other != place))
         tensors = tuple(state.moved(tensor, first) for tensor in tensors)
         order = tuple(first.index(other) for other in order)
-    output = state.put_view(node.output, View("", order))
+    output = state.put_view(node.output, TensorView("", order))
     state.emit(Concat(state.node_name(node), tensors, output))
 
 

@@ -17,7 +17,7 @@ SUFFIX = ":channels_first"
 
 
 @dataclass(frozen=True)
-class View:
+class TensorView:
     """A tensor of the file as one of the graph.
 
     Attributes:
@@ -33,9 +33,9 @@ class View:
         """Whether both have the same axes."""
         return self.order == tuple(range(len(self.order)))
 
-    def transposed(self, order: Sequence[int]) -> View:
+    def transposed(self, order: Sequence[int]) -> TensorView:
         """The file's samples with their axes in another order."""
-        return View(self.tensor, tuple(self.order[axis] for axis in order))
+        return TensorView(self.tensor, tuple(self.order[axis] for axis in order))
 
     def to_graph(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array (1, *file's axes) with the graph's axes."""

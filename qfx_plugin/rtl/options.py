@@ -14,7 +14,7 @@ Folds = Mapping[str, tuple[int, int]]
 
 
 @options
-class DesignOptions:
+class RtlDesignOptions:
     """What the hardware of a network is; the same for every door."""
 
     style: str = setting(
@@ -63,7 +63,7 @@ class DesignOptions:
 
 
 @options
-class RtlOptions(DesignOptions):
+class RtlOptions(RtlDesignOptions):
     """All that `compile_rtl` takes."""
 
     name: str | None = setting(

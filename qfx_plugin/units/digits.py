@@ -24,7 +24,7 @@ MAX_BITS = 60
 
 
 @dataclass(frozen=True)
-class Slot:
+class DigitSlot:
     """Where one digit of every weight lies.
 
     Attributes:
@@ -63,7 +63,7 @@ class SlotDigits:
         shifts: (rows, columns, slots) less the slot's `low`; 0 where the sign is.
     """
 
-    slots: tuple[Slot, ...]
+    slots: tuple[DigitSlot, ...]
     signs: Codes
     shifts: Codes
 
@@ -140,7 +140,7 @@ def khot_digits(codes: Codes, k: int, alphabet: KHotDigits | str) -> SlotDigits:
         windows = _widened(windows, slot_choices[position], shifts)
     signs = np.zeros((len(values), k), dtype=np.int64)
     shifts_of = np.zeros((len(values), k), dtype=np.int64)
-    slots = [Slot(*((w[0], w[1] - w[0]) if w else (0, 0))) for w in windows]
+    slots = [DigitSlot(*((w[0], w[1] - w[0]) if w else (0, 0))) for w in windows]
     for position, choice in slot_choices.items():
         for slot, (shift, sign) in zip(choice, found[position], strict=True):
             signs[position, slot] = sign
@@ -164,7 +164,7 @@ def radix4_digits(codes: Codes, width: int) -> SlotDigits:
     bits = codes[..., np.newaxis]
     before = np.where(position == 0, 0, bits >> np.maximum(2 * position - 1, 0) & 1)
     value = -2 * (bits >> (2 * position + 1) & 1) + (bits >> (2 * position) & 1) + before
-    slots = tuple(Slot(2 * i, 1) for i in range(count))
+    slots = tuple(DigitSlot(2 * i, 1) for i in range(count))
     return SlotDigits(slots, np.sign(value), (np.abs(value) == 2).astype(np.int64))
 
 

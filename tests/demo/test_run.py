@@ -10,7 +10,7 @@ import pytest
 from qfx_plugin.demo import run_demo
 from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.demo.models import FLOAT, NETWORKS, RECIPES, Recipe
-from qfx_plugin.demo.progress import SilentProgress
+from qfx_plugin.demo.progress import SilentDemo
 from qfx_plugin.demo.run import EPOCHS, as_input, export_and_verify, train_one
 from qfx_plugin.demo.train import predict
 from qfx_plugin.executors import EXECUTORS
@@ -70,8 +70,8 @@ def test_quick_demo_reports_what_it_did(tmp_path):
 def test_accuracy_is_that_of_the_interpreter(tmp_path):
     """The figure in the table is what the integer network reaches, not a float relative."""
     data = load_dataset("digits")
-    row = train_one(data, "cnn", Recipe("QFX 6-bit", 6), 2, 0, SilentProgress())
-    export_and_verify(row, data, tmp_path, ["torch"], SilentProgress())
+    row = train_one(data, "cnn", Recipe("QFX 6-bit", 6), 2, 0, SilentDemo())
+    export_and_verify(row, data, tmp_path, ["torch"], SilentDemo())
     graph = load_qonnx(row.path)
     x = as_input("cnn", data.x_test)
     logits = interpret(graph, {graph.inputs[0].output: x})[graph.outputs[0]]
@@ -87,8 +87,8 @@ def test_accuracy_is_that_of_the_interpreter(tmp_path):
 @pytest.mark.parametrize("recipe", RECIPES[1:], ids=lambda recipe: recipe.name)
 def test_every_code_of_every_test_sample_on_every_executor(network, recipe, tmp_path):
     data = load_dataset("digits")
-    row = train_one(data, network, recipe, EPOCHS["digits"], 0, SilentProgress())
-    export_and_verify(row, data, tmp_path, None, SilentProgress())
+    row = train_one(data, network, recipe, EPOCHS["digits"], 0, SilentDemo())
+    export_and_verify(row, data, tmp_path, None, SilentDemo())
     row.agreement.raise_if_different(required=["torch", "qonnx", "hls4ml"])
     for entry in row.agreement.executors:
         assert entry.samples == (EXECUTORS[entry.name].samples or len(data.x_test)) >= 16
@@ -105,7 +105,7 @@ def test_accuracy_on_three_seeds(network):
     frozen = Recipe("frozen", 4, learn_binary_point=False)
     mean = {
         recipe.name: statistics.mean(
-            train_one(data, network, recipe, EPOCHS["digits"], seed, SilentProgress()).accuracy
+            train_one(data, network, recipe, EPOCHS["digits"], seed, SilentDemo()).accuracy
             for seed in SEEDS
         )
         for recipe in (*RECIPES, frozen)

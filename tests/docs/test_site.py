@@ -37,8 +37,10 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_every_page_is_there(site):
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"README"}
-    assert pages <= {path.stem for path in site.glob("*.html")}
+    docs = ROOT / "docs"
+    pages = {path.relative_to(docs).with_suffix("") for path in docs.rglob("*.md")}
+    pages = {path for path in pages if path.name != "README"}
+    assert pages <= {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")}
     books = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert books <= {path.stem for path in (site / "notebooks").glob("*.html")}
     assert "every bit proven" in (site / "index.html").read_text(encoding="utf-8")

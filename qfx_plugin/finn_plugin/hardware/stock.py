@@ -238,7 +238,7 @@ class Thresholds(Estimated):
 
 
 @stands_for("MVAU_rtl", "MVAU_hls")
-class Product(Estimated):
+class StockProduct(Estimated):
     """FINN's own matrix-vector unit, which `stock_hardware` makes."""
 
     def foldings(self) -> Foldings:

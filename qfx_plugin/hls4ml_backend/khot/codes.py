@@ -64,7 +64,7 @@ def decode(words: ArrayLike, n_hot: int, shift_bits: int, weight_frac: int) -> N
 
 
 @dataclass(frozen=True, eq=False)
-class Digits:
+class KHotConstants:
     """Constants as signed digits, with as few digits and bits as they need.
 
     Attributes:
@@ -98,7 +98,7 @@ class Digits:
         return self.k * (self.shift_bits + 1)
 
 
-def digits_of(values: ArrayLike) -> Digits:
+def digits_of(values: ArrayLike) -> KHotConstants:
     """Split constants into digits.
 
     Args:
@@ -114,7 +114,7 @@ def digits_of(values: ArrayLike) -> Digits:
     k = 1
     while not is_khot(codes, k).all():
         k += 1
-    return Digits(encode_khot(codes, k), codes, frac_bits)
+    return KHotConstants(encode_khot(codes, k), codes, frac_bits)
 
 
 def encode(values: ArrayLike) -> KHotCodes:

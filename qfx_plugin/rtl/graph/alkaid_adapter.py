@@ -36,7 +36,7 @@ SHARED = ("shift_adder", "mux", "negative", "multiplier", "binop")
 
 
 @dataclass(frozen=True)
-class Design:
+class AdderGraphVerilog:
     """A traced network as Verilog.
 
     Attributes:
@@ -142,7 +142,7 @@ def compile_design(
     *,
     stages: int | None,
     adders_per_stage: float | None,
-) -> tuple[Design, Any]:
+) -> tuple[AdderGraphVerilog, Any]:
     """Optimise, pipeline and write the Verilog.
 
     Args:
@@ -173,7 +173,7 @@ def compile_design(
     whole = "".join(files.values())
     files |= {f"alkaid_{part}.v": _shared(part) for part in SHARED if f"alkaid_{part} #" in whole}
     ins, outs = (np.asarray(kifs).reshape(3, -1) for kifs in (program.inp_kifs, program.out_kifs))
-    design = Design(
+    design = AdderGraphVerilog(
         files,
         name,
         inputs=_lanes(ins),

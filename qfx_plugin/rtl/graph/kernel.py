@@ -205,7 +205,7 @@ def element_points(kind: FixedType) -> NDArray[np.int64]:
 
 def _wrapper(
     name: str,
-    design: adder_graph.Design,
+    design: adder_graph.AdderGraphVerilog,
     inputs: Sequence[PortTensor],
     outputs: Sequence[PortTensor],
 ) -> str:

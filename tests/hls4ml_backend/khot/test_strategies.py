@@ -11,14 +11,14 @@ import pytest
 from qfx_plugin.errors import ToolMissingError
 from qfx_plugin.hls4ml_backend import config_from_qonnx, convert, lower
 from qfx_plugin.hls4ml_backend.khot.cost import Work, estimate, multiplier_luts, shifter_luts
-from qfx_plugin.hls4ml_backend.strategies import Choice, choose
+from qfx_plugin.hls4ml_backend.strategies import StrategyChoice, choose
 from qfx_plugin.ir import interpret
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
 from tests.hls4ml_backend.khot.test_projects import every_layer
 
 
-def first_choice(model, reuse_factor: int, io_type: str = "io_parallel") -> Choice:
+def first_choice(model, reuse_factor: int, io_type: str = "io_parallel") -> StrategyChoice:
     plan = lower(load_qonnx(model), io_type=io_type)
     layer = next(layer for layer in plan.layers if layer.kind == "Dense")
     return choose(plan, layer, reuse_factor, io_type=io_type)

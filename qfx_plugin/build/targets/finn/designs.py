@@ -12,7 +12,7 @@ from typing import Any
 from ....config import load
 from ...check.record import Call
 from ...check.script import ScriptedDesign
-from .includes import VerilogPort, memories, ports
+from .includes import ModulePort, memories, ports
 
 _ROLES = ("TDATA", "TVALID", "TREADY")
 
@@ -88,7 +88,7 @@ class Accelerator(_Design):
                 return
         self.expect(call, False, f"the module {module!r} in a file that was added")
 
-    def _stream(self, call: Call, pin: str) -> tuple[VerilogPort | None, str]:
+    def _stream(self, call: Call, pin: str) -> tuple[ModulePort | None, str]:
         cell, name = self.cell(call, pin)
         if cell is None:
             return None, name

@@ -30,7 +30,7 @@ _WORDS = frozenset(
 
 
 @dataclass(frozen=True)
-class VerilogPort:
+class ModulePort:
     """A port of a module.
 
     Attributes:
@@ -42,7 +42,7 @@ class VerilogPort:
     width: int
 
 
-def ports(text: str, module: str) -> dict[str, VerilogPort]:
+def ports(text: str, module: str) -> dict[str, ModulePort]:
     """The ports of a module, in Verilog with declarations in its head.
 
     Raises:
@@ -53,7 +53,7 @@ def ports(text: str, module: str) -> dict[str, VerilogPort]:
         raise TargetError(f"module {module!r} is in no file that its script adds")
     body = re.sub(r"\(\*.*?\*\)", "", _COMMENT.sub("", match[1]), flags=re.DOTALL)
     values = dict(_PARAMETER.findall(body))
-    return {name: VerilogPort(way, _width(span, values)) for way, span, name in _PORT.findall(body)}
+    return {name: ModulePort(way, _width(span, values)) for way, span, name in _PORT.findall(body)}
 
 
 def _width(span: str, values: dict[str, str]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ....boards import Board
 from ....config import options, setting
-from ....hls4ml_backend.options import DesignOptions
+from ....hls4ml_backend.options import HlsDesignOptions
 from ...board_values import check_axis_width
 
 
 @options
-class Hls4mlOptions(DesignOptions):
+class Hls4mlOptions(HlsDesignOptions):
     """The options of this target."""
 
     interface: str = setting(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....driver import Description
 from ....errors import TargetError
-from ....hls4ml_backend.options import DesignOptions
+from ....hls4ml_backend.options import HlsDesignOptions
 from ...compare import Comparison
 from ...steps import Facts, StepContext
 from ...workspace import digests
@@ -169,7 +169,7 @@ def _hls4ml_options(context: StepContext) -> dict[str, Any]:
     """The options of `qfx_plugin.hls4ml_backend.convert`."""
     settings = context.options.settings
     return {
-        **{field.name: getattr(settings, field.name) for field in fields(DesignOptions)},
+        **{field.name: getattr(settings, field.name) for field in fields(HlsDesignOptions)},
         "part": context.board.part,
         "clock_period": 1000.0 / context.options.clock_mhz,
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ....boards import Board
 from ....config import options, setting
-from ....rtl.options import DesignOptions
+from ....rtl.options import RtlDesignOptions
 from ...board_values import check_axis_width
 
 
 @options
-class RtlTargetOptions(DesignOptions):
+class RtlTargetOptions(RtlDesignOptions):
     """The options of this target."""
 
     allow_oversize: bool = setting(

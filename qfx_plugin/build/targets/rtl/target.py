@@ -14,7 +14,7 @@ import numpy as np
 
 from ....errors import TargetError, VerificationError
 from ....ir import Graph
-from ....rtl.options import DesignOptions, RtlOptions
+from ....rtl.options import RtlDesignOptions, RtlOptions
 from ...compare import Comparison
 from ...implement import implement
 from ...inputs import count_of, load_inputs, part_of
@@ -164,7 +164,7 @@ def _advice(context: StepContext) -> str:
 
 def _rtl_options(context: StepContext) -> RtlOptions:
     settings = context.options.settings
-    return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(DesignOptions)})
+    return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(RtlDesignOptions)})
 
 
 def _pauses(style: str) -> dict[str, Any]:
