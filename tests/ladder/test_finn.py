@@ -8,10 +8,10 @@ from qfx_plugin.finn_plugin import adapter
 from qfx_plugin.finn_plugin import model as models
 from qfx_plugin.finn_plugin.hardware import rtlsim
 from qfx_plugin.finn_plugin.hardware.convert import to_hardware
-from qfx_plugin.finn_plugin.hardware.folding import fold
+from qfx_plugin.finn_plugin.hardware.folding import fold_model
 from qfx_plugin.finn_plugin.integers import require_integers
 from qfx_plugin.finn_plugin.lowering.lower import lower
-from qfx_plugin.finn_plugin.network import compare
+from qfx_plugin.finn_plugin.network import Dataflow
 from qfx_plugin.simulation import simulate
 from tests.finn_plugin.helpers import PART
 from tests.operations import FINN, ROWS, taken
@@ -32,7 +32,7 @@ def test_python_execution(row):
     (name,) = (op.output for op in row.graph.inputs)
     for stage, samples in zip(("converted", "hardware"), SAMPLES, strict=True):
         model = to_hardware(model) if stage == "hardware" else model
-        differing = compare(row.graph, model, {name: row.x[:samples]}, plan.contract)
+        differing = Dataflow(row.graph, model, plan.contract).differences({name: row.x[:samples]})
         assert set(differing.values()) == {0}, stage
 
 
@@ -46,7 +46,7 @@ def test_verilog_unit_by_unit(row):
             adapter.module(place).SpecializeLayers(PART)
         )
     rtlsim.install(simulate)
-    simulated = rtlsim.prepare(fold(specialised, 400), PART, 5.0)
+    simulated = rtlsim.prepare(fold_model(specialised, 400), PART, 5.0)
     (name,) = (op.output for op in row.graph.inputs)
-    differing = compare(row.graph, simulated, {name: row.x[:2]}, plan.contract)
+    differing = Dataflow(row.graph, simulated, plan.contract).differences({name: row.x[:2]})
     assert set(differing.values()) == {0}
