@@ -277,7 +277,9 @@ def test_torch_compile_has_no_graph_break_and_the_same_bits(trained):
         torch.testing.assert_close(fused, eager, rtol=1e-4, atol=1e-5 * eager.abs().max().item())
 
 
+@pytest.mark.slow
 def test_brevitas_jit_gives_the_same_bits():
+    """Brevitas compiles C++ for it, unless torch's cache has it."""
     script = (
         "import warnings; warnings.simplefilter('ignore')\n"
         "import torch, brevitas.config\n"
