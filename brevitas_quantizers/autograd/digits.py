@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
@@ -22,7 +24,7 @@ NO_DIGIT = 1e30
 """A price that no digit is worth; finite, so that zero digits cost nothing."""
 
 
-def digit_table(sets: Sequence[Sequence[int]]) -> Tensor:
+def digit_table(sets: Sequence[Sequence[int] | NDArray[np.int64]]) -> Tensor:
     """The nearest codes of every number of digits, found by one look.
 
     Middles between codes are multiples of 1/2, so that the nearest codes of `r` follow from
@@ -116,7 +118,7 @@ def digit_values(losses: Tensor) -> Tensor:
     planes = losses.movedim(-1, 0).contiguous().unbind(0)
     values = []
     for end in range(1, len(planes)):
-        least = None
+        least: Any = None  # a tensor after the first start
         for start in range(end):
             slope = (planes[start] - planes[end]) / (end - start)
             for later in range(end + 1, len(planes)):

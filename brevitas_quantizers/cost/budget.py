@@ -280,7 +280,8 @@ class HardwareBudget:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
                 digits[layer.name] = digits[layer.name] * ~each
-            layer.quantizer.price.copy_(price.expand_as(layer.quantizer.price))
+            own: Any = layer.quantizer.price
+            own.copy_(price.expand_as(own))
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
         if self.steps_done >= self._control.warmup:
@@ -334,7 +335,8 @@ class HardwareBudget:
     def _decay_zeros(self) -> None:
         """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
         for layer in self.layers:
-            weight, limit = layer.latent, layer.quantizer.largest
+            weight = layer.latent
+            limit: Any = layer.quantizer.largest
             if weight is None:
                 continue
             digits = self._digits.get(layer.name)
@@ -353,7 +355,7 @@ def _target(lut: float | None, board: str | None, fraction: float) -> float:
         raise OptionError(
             f"HardwareBudget: fraction must be above 0 and at most 1, not {fraction!r}"
         )
-    found = luts_of_board(board) if lut is None else lut
-    if isinstance(found, bool) or not 0 < found < math.inf:
+    found = lut if board is None else luts_of_board(board)
+    if found is None or isinstance(found, bool) or not 0 < found < math.inf:
         raise OptionError(f"HardwareBudget: lut must be a positive number of LUTs, not {lut!r}")
     return float(found) * fraction

@@ -35,6 +35,10 @@ class BudgetedQuantizer(FixedPointQuantizer):
         shape: shape of the binary points.
     """
 
+    word_length: Tensor
+    is_signed: Tensor
+    truncates: Tensor
+
     def __init__(self, other: FixedPointQuantizer, shape: tuple[int, ...]) -> None:
         options = replace(other.options, learn_bit_width=False, stochastic_rounding=False)
         if options.rounding is not RoundingMode.AP_TRN:
@@ -113,7 +117,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
 
 def take_over(proxy: _QFXProxy, shape: tuple[int, ...]) -> BudgetedQuantizer:
     """Put a quantizer whose format can be set in the place of the one in `proxy`."""
-    found = proxy.quantizer
+    found: Any = proxy.quantizer  # the callers know that there is one
     if isinstance(found, BudgetedQuantizer):
         return found
     quantizer = BudgetedQuantizer(found, shape)

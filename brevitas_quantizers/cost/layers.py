@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import brevitas.nn as qnn
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module
+    module: Any  # one of `_KINDS`
     source: Activation | None = None
     sink: Activation | None = None
     behind: Layer | None = None

@@ -90,14 +90,15 @@ class Measurements:
         loss = self.task.sampled(output, self._generator(device_of(output)))
         casts = self.casts if formats else []
         wanted = [part.name for part in (*self.layers, *casts)]
-        slopes = gradients(loss, [self._taps[name].y for name in wanted])
+        results: list[Any] = [self._taps[name].y for name in wanted]
+        slopes = gradients(loss, results)
         found = dict(zip(wanted, slopes, strict=True))
         self._keep_curvature(found)
         for activation in casts:
             slope = found[activation.name]
-            tap = self._taps[activation.name]
-            slope = torch.zeros_like(tap.y) if slope is None else slope
-            self._keep_errors(activation, tap.x, slope, gone.get(activation.name))
+            seen: Any = self._taps[activation.name]
+            slope = torch.zeros_like(seen.y) if slope is None else slope
+            self._keep_errors(activation, seen.x, slope, gone.get(activation.name))
         for tap in self._taps.values():
             tap.clear()
         self._is_first = False
@@ -117,10 +118,10 @@ class Measurements:
                     f"HardwareBudget.observe: {layer.name} has no influence on the output; give it "
                     "another weight_quant than QFXDigits, or remove it"
                 )
-            x = self._taps[layer.name].x
+            x: Any = self._taps[layer.name].x
             measured[layer.name] = layer.curvature(x, slope)
             self.positions[layer.name] = layer.positions(x, slope)
-        kept = {layer.name: layer.quantizer.curvature for layer in self.layers}
+        kept: dict[str, Any] = {layer.name: layer.quantizer.curvature for layer in self.layers}
         if not self._is_first:
             merge(kept, measured)
             return

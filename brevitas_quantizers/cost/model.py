@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +100,8 @@ def _is_read(layer: Layer, live: Mapping[str, Tensor]) -> Tensor | None:
     """(outputs,) bool: whether something reads each sum; none if all may be read."""
     sink, ahead = layer.sink, layer.ahead
     if sink is not None and sink.only_weighted and sink.readers:
-        return sum(channel_digits(sink, live)) > 0
+        total: Any = sum(channel_digits(sink, live))
+        return total > 0
     if type(ahead) is Slope:  # gives on what is positive
         return _is_read(ahead, live)
     if ahead is not None and ahead.inputs == layer.outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import fx, nn
 
@@ -46,7 +47,8 @@ class Activation:
     @property
     def quantizer(self) -> FixedPointQuantizer:
         """The tensor quantizer."""
-        return self.proxy.quantizer
+        found: Any = self.proxy.quantizer  # not none; see `is_cast`
+        return found
 
     @property
     def axis(self) -> int:
@@ -123,7 +125,7 @@ class _Reader:
 
     def read(self) -> Network:
         for node in self.graph.nodes:
-            module = self._module(node)
+            module: Any = self._module(node)
             layer = layer_of(str(node.target), module)
             if layer is not None:
                 self._add_layer(node, layer)
@@ -135,34 +137,36 @@ class _Reader:
 
     def _add_layer(self, node: fx.Node, found: Layer) -> None:
         layer = self.layers.setdefault(found.name, found)
-        start = self._moved_from(node.args[0])
+        operand: Any = node.args[0]
+        start = self._moved_from(operand)
         activation = self.activations.get(str(start.target))
         layer.source = activation
         if activation is not None and layer not in activation.readers:
             activation.readers.append(layer)
         before = self.layers.get(str(start.target)) if start.op == "call_module" else None
-        if before is None or isinstance(layer, Scale) and start is not node.args[0]:
+        if before is None or isinstance(layer, Scale) and start is not operand:
             return
         layer.behind = before
-        if len(start.users) == 1 and start is node.args[0] and not self._is_shared(before, layer):
+        if len(start.users) == 1 and start is operand and not self._is_shared(before, layer):
             before.ahead = layer
 
     def _is_shared(self, *layers: Layer) -> bool:
         return any(layer.name in self.shared for layer in layers)
 
-    def _add_activation(self, node: fx.Node, module: nn.Module) -> None:
+    def _add_activation(self, node: fx.Node, module: Any) -> None:
         name = str(node.target)
         found = Activation(name, module, module.act_quant)
         activation = self.activations.setdefault(name, found)
         activation.only_weighted &= self._reaches_only_layers(node) and name not in self.shared
-        start = self._moved_from(node.args[0])
+        operand: Any = node.args[0]
+        start = self._moved_from(operand)
         activation.is_input |= start.op == "placeholder"
         producer = self.layers.get(str(start.target)) if start.op == "call_module" else None
         if producer is None or name in self.shared:
             return
         activation.channels = producer.outputs
         activation.producer = producer
-        if len(start.users) == 1 and start is node.args[0] and producer.name not in self.shared:
+        if len(start.users) == 1 and start is operand and producer.name not in self.shared:
             producer.sink = activation
 
     def _module(self, node: fx.Node) -> nn.Module | None:

@@ -89,8 +89,8 @@ def train_to_budget(
     history = History()
     model.train()
     for epoch in range(epochs):
-        loss, accuracy = run.epoch(loader)
-        history.loss.append(loss)
+        mean_loss, accuracy = run.epoch(loader)
+        history.loss.append(mean_loss)
         history.accuracy.append(accuracy if validation is None else run.evaluate(validation))
         history.cost.append(budget.cost)
         history.price.append(budget.price)
@@ -129,7 +129,8 @@ class _Run:
         if len(loader) == 0:
             raise CalibrationError("train_to_budget: the loader must yield a batch, not 0")
         self.task = budget.task
-        if loss is None and self.task.loss is None:
+        loss = loss or self.task.loss
+        if loss is None:
             raise OptionError(
                 f"train_to_budget: task {self.task.name} is a function: give loss too, not None"
             )
@@ -137,7 +138,7 @@ class _Run:
             raise OptionError(
                 f"train_to_budget: teacher needs a task that is no function, not {self.task.name}"
             )
-        self.loss = loss or self.task.loss
+        self.loss = loss
         self.model, self.budget, self.lr = model, budget, lr
         self.total = epochs * len(loader)
         budget.plan(max(2, int(HOLD * self.total)), int(WARMUP * self.total))

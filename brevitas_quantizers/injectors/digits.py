@@ -33,6 +33,10 @@ class DigitsQuantizer(KHotQuantizer):
         shape: shape of the binary points.
     """
 
+    curvature: Tensor
+    price: Tensor
+    _nearest: Tensor
+
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
         self.register_buffer("curvature", torch.ones(()))
@@ -45,7 +49,7 @@ class DigitsQuantizer(KHotQuantizer):
         if self.curvature.ndim == 0:
             self.curvature, self.price = curvature, price
 
-    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:
+    def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU
         """Values of the codes, for any binary point; `x` may have lost axes of one element."""
         curvature, price = self.curvature, self.price
         if curvature.ndim > x.ndim:

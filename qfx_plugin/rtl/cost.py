@@ -51,7 +51,8 @@ def folded_costs(onnx_model: Any, cycles: int | None = None) -> list[dict[str, A
     """
     stages = cut(_load(onnx_model))
     pace = natural_pace(stages) if cycles is None else cycles
-    rows = []
+    rows: list[dict[str, Any]] = []
+    row: dict[str, Any]
     for stage in stages:
         if not is_foldable(stage):
             if graph_luts(stage):
