@@ -24,7 +24,7 @@ from brevitas_quantizers.cost.layers import Layer, Scale, Slope, Transposed, lay
 from brevitas_quantizers.cost.statistics import FormatErrors
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d, QuantPReLU
 from qfx_plugin import interpret, load_qonnx
-from tests.cost.networks import images
+from tests.cost.networks import continue_training, images
 
 DIGITS = {"weight_quant": QFXDigits}
 CHANNELWISE = DIGITS | {"weight_scaling_per_output_channel": True}
@@ -98,15 +98,7 @@ def test_the_curvature_of_a_transposed_convolution_counts_each_input_once(torch_
 def train(model: nn.Module, budget: HardwareBudget, steps: int) -> torch.Tensor:
     x, y = images()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    model.train()
-    for _ in range(steps):
-        output = model(x)
-        budget.observe(output)
-        loss = nn.functional.cross_entropy(output, y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        budget.step()
+    continue_training(model, budget, optimizer, steps, None, x, y)
     return x
 
 

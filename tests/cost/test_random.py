@@ -9,6 +9,7 @@ from torch import nn
 
 from brevitas_quantizers import HardwareBudget, QFXDigits, export_qonnx, hardware_cost, quantize
 from qfx_plugin import verify_agreement
+from tests.cost.networks import continue_training
 
 NETWORKS = 100
 GROUP = 10
@@ -59,17 +60,9 @@ def test_random_networks_with_random_budgets_are_exact(group, tmp_path):
         y = torch.randint(0, 3, (48,), generator=generator)
         budget = HardwareBudget(model, lut=float(rng.integers(40, 1500)), steps=16, warmup=4)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        model.train()
-        for step in range(28):
-            if step == 22:
-                budget.freeze()
-            output = model(x)
-            budget.observe(output)
-            loss = nn.functional.cross_entropy(output, y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            budget.step()
+        continue_training(model, budget, optimizer, 22, None, x, y)
+        budget.freeze()
+        continue_training(model, budget, optimizer, 6, None, x, y)
         model.eval()
         assert hardware_cost(model, x).lut == pytest.approx(budget.hardware_cost().lut)
         path = tmp_path / f"{number}.onnx"
