@@ -151,7 +151,8 @@ class _Lowering(Casts):
 
     @handles(Elementwise)
     def pointwise(self, op: Op) -> None:
-        """It waits until a cast takes it up."""
+        """It waits until a cast takes it up; thresholds ask where it falls."""
+        chains.slopes.of(op)
         self.values[op.output] = self.extended(op)
 
     @handles(Add, Multiply)
