@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes, code_range
-from brevitas_quantizers.onnx_files import Reader, reader_of
+from brevitas_quantizers.onnx_files import STANDARD_DOMAINS, Reader, reader_of
 
 from .exact_nodes import NodeChain, append_cast, needs_nodes
 from .patterns import ExportedQuant, ExportedQuants, is_quant
@@ -34,16 +34,21 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
     them for granted, or float initializers where that scale cannot hold them.
 
     Raises:
-        ExportError: an activation of more than 8 bits or with `AP_WRAP_SM`, an opset below 13, or
-            a scale that differs along more than one axis.
+        ExportError: an activation of more than 8 bits or with `AP_WRAP_SM`, an opset below 13, a
+            scale that differs along more than one axis, or an operator that is no standard one.
     """
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if version < LEAST_OPSET:
         raise ExportError(f"QCDQ needs opset {LEAST_OPSET} or later, not {version}")
     rewritten = copy.deepcopy(model)
     _Rewriter(rewritten.graph, reader_of(model)).run()
-    used = {node.domain for node in rewritten.graph.node} | {"", "ai.onnx"}
-    kept = [opset for opset in rewritten.opset_import if opset.domain in used]
+    for node in rewritten.graph.node:
+        if node.domain not in STANDARD_DOMAINS:
+            raise ExportError(
+                f"{node.op_type} {node.name!r}: QCDQ has standard operators only, not those of "
+                f"domain {node.domain!r}: give the file as it was exported, channels first"
+            )
+    kept = [opset for opset in rewritten.opset_import if opset.domain in STANDARD_DOMAINS]
     del rewritten.opset_import[:]
     rewritten.opset_import.extend(kept)
     return rewritten

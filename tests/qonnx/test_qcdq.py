@@ -248,3 +248,12 @@ def test_files_of_others_that_are_no_fixed_point_are_refused():
     node = next(node for node in model.graph.node if node.op_type == "Quant")
     node.attribute.extend([helper.make_attribute("other", 1)])
     assert refusal(model).endswith("attribute 'other' is not supported")
+
+
+def test_operators_that_are_no_standard_ones_are_refused():
+    from tests.qonnx.test_variants import channels_last, complete
+
+    assert refusal(channels_last(complete(models.cnn()))).endswith(
+        ": QCDQ has standard operators only, not those of domain 'qonnx.custom_op.channels_last': "
+        "give the file as it was exported, channels first"
+    )
