@@ -140,6 +140,7 @@ ALLOWED = {
         "qfx_plugin.tools",
     },
     "qfx_plugin.executors": {
+        "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.finn_plugin",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from torch import fx, nn
 
 from .functional import is_reshape, is_size
-from .kinds import GROW, KEEP_SIGN, NOT_NEGATIVE, PASS_ON, TAKE_WIDE, CastPoint
+from .kinds import (
+    GROW,
+    KEEP_SIGN,
+    NOT_NEGATIVE,
+    PASS_ON,
+    READY,
+    TABLES,
+    TAKE_WIDE,
+    CastPoint,
+    function_name,
+    gives_no_negative,
+)
 from .trace import NAME, call, unique_name
 
 
@@ -19,7 +30,7 @@ def insert_cast_points(traced: fx.GraphModule) -> None:
         if node.op == "placeholder" and _is_read(node):
             _insert(traced, node, CastPoint(is_input=True))
         elif isinstance(call(traced, node), GROW) and not _may_stay_wide(traced, node):
-            _insert(traced, node, CastPoint(non_negative=_is_non_negative(traced, node)))
+            _insert(traced, node, CastPoint(non_negative=is_non_negative(traced, node)))
     traced.graph.lint()
     traced.recompile()
 
@@ -50,12 +61,18 @@ def _may_stay_wide(traced: fx.GraphModule, node: fx.Node) -> bool:
     return True
 
 
-def _is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
+def is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether what `node` computes cannot be below zero."""
     module = call(traced, node)
     if isinstance(module, NOT_NEGATIVE):
         return True
     if isinstance(module, nn.Hardtanh):
         return module.min_val >= 0
+    if isinstance(module, READY):
+        return not module.output_quant.quantizer.signed
+    if isinstance(module, TABLES):
+        operand = is_non_negative(traced, node.all_input_nodes[0])
+        return gives_no_negative(function_name(module), operand)
     if isinstance(module, (*KEEP_SIGN, CastPoint)) or is_reshape(node):
-        return all(_is_non_negative(traced, operand) for operand in node.all_input_nodes)
+        return all(is_non_negative(traced, operand) for operand in node.all_input_nodes)
     return False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized
 
+from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
 
-from .kinds import NORMS, WEIGHTED
+from .kinds import NORMS, TABLES, WEIGHTED, function_name
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -34,8 +39,40 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield f"output_size must be 1, not {module.output_size!r}"
     if isinstance(module, nn.Hardtanh):
         yield from bound_problems(module)
+    if isinstance(module, TABLES) and not function_name(module):
+        yield from _table_problems(module)
     if isinstance(module, nn.Flatten) and module.start_dim != 1:
         yield f"start_dim must be 1, not {module.start_dim}"
+
+
+def _table_problems(module: nn.Module) -> Iterator[str]:
+    """Options that make a known function another one, of which no exact form is known."""
+    for name, plain in PLAIN_OPTIONS.items():
+        value = getattr(module, name, plain)
+        if value != plain:
+            yield f"{name} must be {plain}, not {value!r}{table_of(module, f'nn.{module!r}')}"
+
+
+def table_of(function: Callable[..., Any], written: str) -> str:
+    """The way out of a refusal: a table, where `function` is one of one number; else nothing."""
+    if not _is_of_one_number(function):
+        return ""
+    return f"; a layer QuantFunction({written}) in its place has one: a table of float64 values"
+
+
+def _is_of_one_number(function: Callable[..., Any]) -> bool:
+    """Whether each element of the result is a function of that of the operand, and not it."""
+    if isinstance(function, nn.Module) and next(function.parameters(), None) is not None:
+        return False
+    points = torch.tensor([-1.5, -0.25, 0.5, 2.0], dtype=torch.float64)
+    alike = False
+    with suppress(Exception), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whatever a function of something else says or raises
+        whole = function(points.clone())
+        parts = [function(point.reshape(1).clone()) for point in points]
+        alike = torch.allclose(whole, torch.cat(parts), equal_nan=True)
+        alike &= not torch.equal(whole, points)
+    return alike
 
 
 def shared_parameters(root: nn.Module) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from .kinds import Add, Cat, Mul
+from .checks import table_of
+from .kinds import Add, Cat, Mul, Unary
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -32,7 +33,7 @@ def form_of(node: fx.Node) -> Form:
     table: dict[Any, Callable[..., Form]] = METHODS if node.op == "call_method" else FUNCTIONS
     builder = table.get(node.target)
     if builder is None:
-        raise NoFixedPointFormError("has no fixed-point form")
+        raise NoFixedPointFormError(f"has no fixed-point form{_way_out(node)}")
     try:
         module, operands = builder(*node.args, **node.kwargs)
     except TypeError as error:
@@ -45,6 +46,19 @@ def form_of(node: fx.Node) -> Form:
                 f"its operands must be tensors of the network, not {operand!r}"
             )
     return module, operands
+
+
+def _way_out(node: fx.Node) -> str:
+    """A table, where the call is a function of torch of one number."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    plain = [value for value in node.kwargs.values() if value not in (None, False)]
+    if len(node.args) + len(plain) != 1:
+        return ""
+    for home, prefix in ((torch, "torch"), (F, "F")):
+        function = getattr(home, name.removesuffix("_"), None)
+        if callable(function):
+            return table_of(function, f"{prefix}.{name.removesuffix('_')}")
+    return ""
 
 
 def writes_in_place(node: fx.Node) -> bool:
@@ -87,6 +101,49 @@ def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
 def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Form:
     _constants(negative_slope=negative_slope)
     return nn.LeakyReLU(negative_slope), (input,)
+
+
+def _layer(kind: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, inplace: bool = False) -> Form:
+        return kind(), (input,)
+
+    return build
+
+
+def _unary(function: str) -> Callable[..., Form]:
+    def build(input: Any) -> Form:
+        return Unary(function), (input,)
+
+    return build
+
+
+def _elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Form:
+    _constants(alpha=alpha)
+    return nn.ELU(alpha), (input,)
+
+
+def _elu_(input: Any, alpha: float = 1.0) -> Form:
+    return _elu(input, alpha)
+
+
+def _softplus(input: Any, beta: float = 1, threshold: float = 20) -> Form:
+    _constants(beta=beta, threshold=threshold)
+    return nn.Softplus(beta, threshold), (input,)
+
+
+def _gelu(input: Any, *, approximate: str = "none") -> Form:
+    return nn.GELU(approximate), (input,)
+
+
+def _pow(input: Any, exponent: Any) -> Form:
+    _constants(exponent=exponent)
+    function = _POWERS.get(exponent)
+    if function is None:
+        raise NoFixedPointFormError(
+            f"exponent must be one of {', '.join(map(str, _POWERS))}, not {exponent!r}; a layer "
+            f"QuantFunction(lambda x: x**{exponent!r}) has a table of any other"
+        )
+    return Unary(function), (input,)
 
 
 def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
@@ -188,6 +245,11 @@ def _size_index(size: Any, x: fx.Node) -> Any:
     return size.args[1] if whole else None
 
 
+_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
+_BUILT_IN: dict[str, Callable[..., Form]] = {
+    name: _unary(name) for name in ("abs", "exp", "log", "reciprocal", "rsqrt", "sqrt", "square")
+} | {"absolute": _unary("abs"), "sigmoid": _layer(nn.Sigmoid), "tanh": _layer(nn.Tanh)}
+"""Functions that are also methods, and in place by a `_` behind the name."""
 _MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
 
 FUNCTIONS: dict[Any, Callable[..., Form]] = {
@@ -215,6 +277,17 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.avg_pool2d: _avg_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
     F.dropout: _dropout,
+    F.elu: _elu,
+    F.elu_: _elu_,
+    F.gelu: _gelu,
+    F.hardsigmoid: _layer(nn.Hardsigmoid),
+    F.hardswish: _layer(nn.Hardswish),
+    F.silu: _layer(nn.SiLU),
+    F.softplus: _softplus,
+    operator.abs: _unary("abs"),
+    operator.pow: _pow,
+    torch.pow: _pow,
+    torch.special.expit: _layer(nn.Sigmoid),
 }
 METHODS: dict[Any, Callable[..., Form]] = {
     "add": _add,
@@ -223,9 +296,16 @@ METHODS: dict[Any, Callable[..., Form]] = {
     "mean": _mean,
     "mul": _mul,
     "mul_": _mul,
+    "pow": _pow,
+    "pow_": _pow,
     "relu": _relu,
     "relu_": _relu,
 }
+for _name, _build in _BUILT_IN.items():
+    for _method in (_name, f"{_name}_"):
+        METHODS[_method] = _build
+        if hasattr(torch, _method):
+            FUNCTIONS[getattr(torch, _method)] = _build
 
 RESHAPES = frozenset({torch.flatten, torch.reshape, torch.squeeze})
 RESHAPE_METHODS = frozenset({"contiguous", "flatten", "reshape", "squeeze", "view"})

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
+from brevitas_quantizers.nn.tables import _QuantFunction
+
 
 class Add(nn.Module):
     """Element-wise sum of two tensors; stands for `+`, `torch.add` and `operator.iadd`."""
@@ -32,6 +35,22 @@ class Cat(nn.Module):
         return torch.cat(list(tensors), dim=1)
 
 
+class Unary(nn.Module):
+    """A known function of one number that torch has no layer of; stands for `torch.exp`, ...
+
+    Args:
+        function: its name in `nn.exact_functions.EXACT`.
+    """
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(...) to the same shape."""
+        return EXACT[self.function][1](x)
+
+
 class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
@@ -54,22 +73,44 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 SLOPES = (nn.PReLU, nn.LeakyReLU)
+TABLES: tuple[type[nn.Module], ...] = (Unary, *LAYERS)
+"""Functions of one number, which cast operand and result themselves."""
+READY = (_QuantFunction,)
+"""Tables that the network has already: they stay as they are."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 MERGES = (Add, Mul, Cat)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
-HANDLED = WEIGHTED + NORMS + RAMPS + SLOPES + POOLS + MERGES + MOVERS + DROPOUTS + (CastPoint,)
+HANDLED: tuple[type[nn.Module], ...] = (
+    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),
+    CastPoint,
+)
 
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-TAKE_WIDE = RAMPS + SLOPES + NORMS
+TAKE_WIDE = RAMPS + SLOPES + NORMS + TABLES + READY
 """May stand directly behind an accumulator."""
 GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES
 """Their results need more bits than their operands."""
 NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
 KEEP_SIGN = PASS_ON + POOLS + MERGES
 """Not negative, where no operand is."""
+_NEVER_NEGATIVE = frozenset(
+    {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
+)
+NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
+"""Functions without a value below zero."""
+
+
+def function_name(module: nn.Module) -> str:
+    """Name in `EXACT` of a module of `TABLES`; `""` where its options make it another function."""
+    return module.function if isinstance(module, Unary) else known_name(module)
+
+
+def gives_no_negative(function: str, operand: bool) -> bool:
+    """Whether no value of a known function is negative; `operand`: of what is not, itself."""
+    return function in _NEVER_NEGATIVE or (operand and function != "log")
 
 
 def base_type(module: nn.Module) -> type[nn.Module] | None:

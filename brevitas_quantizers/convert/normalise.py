@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from torch import fx, nn
 
-from .checks import module_problems, shared_parameters
+from .checks import module_problems, shared_parameters, table_of
 from .errors import Problems
 from .functional import (
     NoFixedPointFormError,
@@ -16,7 +16,7 @@ from .functional import (
     is_size,
     writes_in_place,
 )
-from .kinds import POOLS, RAMPS, Cat, base_type
+from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .trace import NAME
 
 
@@ -45,7 +45,8 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> 
     if base_type(module) is None:
         quantized = kind.__module__.startswith(("brevitas", "qfx_plugin"))
         reason = "is quantized already" if quantized else "has no fixed-point form"
-        problems.add(str(node.target), f"{kind.__name__} {reason}", node)
+        way_out = "" if quantized else table_of(module, f"nn.{module!r}")
+        problems.add(str(node.target), f"{kind.__name__} {reason}{way_out}", node)
         return
     for reason in module_problems(module):
         problems.add(str(node.target), f"{kind.__name__}: {reason}", node)
@@ -60,7 +61,7 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> 
 def _separate_calls(traced: fx.GraphModule, node: fx.Node, called: set[str]) -> None:
     """What has a quantizer or a window size of its own has one for each of its calls."""
     name, module = str(node.target), traced.get_submodule(str(node.target))
-    if name in called and isinstance(module, RAMPS + POOLS):
+    if name in called and isinstance(module, RAMPS + POOLS + TABLES):
         node.target = node.meta[NAME]
         traced.add_submodule(str(node.target), copy.deepcopy(module))
     called.add(name)

@@ -9,22 +9,42 @@ from typing import Any
 import brevitas.nn as qnn
 from torch import fx, nn
 
-from brevitas_quantizers.fixed_point import QfxError
+from brevitas_quantizers.fixed_point import OptionError, QfxError
 from brevitas_quantizers.nn import (
     QuantAdd,
     QuantAvgPool2d,
     QuantBatchNorm1d,
     QuantBatchNorm2d,
     QuantCat,
+    QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
     QuantMul,
     QuantPReLU,
 )
+from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
+from .cast_points import is_non_negative
 from .checks import explicit_padding
-from .kinds import NORMS, PASS_ON, POOLS, RAMPS, SLOPES, WEIGHTED, Add, CastPoint, Cat, Mul
+from .kinds import (
+    NEEDS_NOT_NEGATIVE,
+    NORMS,
+    PASS_ON,
+    POOLS,
+    RAMPS,
+    READY,
+    SLOPES,
+    TABLES,
+    WEIGHTED,
+    Add,
+    CastPoint,
+    Cat,
+    Mul,
+    Unary,
+    function_name,
+    gives_no_negative,
+)
 from .rules import Rules, Site
 from .trace import NAME, call
 
@@ -36,7 +56,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, PASS_ON):
+        if module is None or isinstance(module, PASS_ON + READY):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is
@@ -53,20 +73,24 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
     names = dict.fromkeys([str(node.target), str(producer.meta[NAME])])
     kinds = [type(source)] if source is not None else []
     kinds += [_JOINS[type(source)]] if type(source) in _JOINS else []
+    kinds += [QuantFunction] if isinstance(source, TABLES) else []
     kinds += [qnn.QuantIdentity] if isinstance(module, CastPoint) else []
     weighted = isinstance(source, WEIGHTED)
     return Site(
         tuple(names),
-        tuple(kind for kind in kinds if kind not in _JOINS),
+        tuple(kind for kind in kinds if kind is not Unary and kind not in _JOINS),
         _roles(module),
         weighted and not _reaches(traced, producer, forward=False),
         weighted and not _reaches(traced, producer, forward=True),
+        isinstance(module, TABLES) and is_non_negative(traced, producer.all_input_nodes[0]),
     )
 
 
 def _roles(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, CastPoint):
         return ("input",) if module.is_input else ("act",)
+    if isinstance(module, TABLES):
+        return ("act", "input")
     if isinstance(module, RAMPS):
         return ("act",)
     if isinstance(module, WEIGHTED):
@@ -110,7 +134,7 @@ class _Options:
     """Keywords for the constructors of quantized layers."""
 
     def __init__(self, rules: Rules, site: Site) -> None:
-        self._rules, self._site = rules, site
+        self._rules, self.site = rules, site
 
     def parameters(self) -> dict[str, Any]:
         """`weight_quant`, `bias_quant` and their options."""
@@ -122,19 +146,26 @@ class _Options:
 
     def activation(self, role: str = "act", signed: bool | None = None) -> dict[str, Any]:
         """`act_quant` and its options; `signed` unless the rules say something else."""
-        quant, options = self._rules.options(self._site, role)
+        quant, options = self._rules.options(self.site, role)
         if signed is not None:
             options.setdefault("signed", signed)
         return {"act_quant": quant, **options}
 
     def output(self, signed: bool) -> dict[str, Any]:
         """`output_quant` and the options of an activation, by that prefix."""
-        options = self.activation(signed=signed)
+        return self._slot("output", "act", signed)
+
+    def input(self, signed: bool) -> dict[str, Any]:
+        """`input_quant` and the options of what a table is given, by that prefix."""
+        return self._slot("input", "input", signed)
+
+    def _slot(self, slot: str, role: str, signed: bool) -> dict[str, Any]:
+        options = self.activation(role, signed)
         quant = options.pop("act_quant")
-        return {"output_quant": quant} | {f"output_{name}": v for name, v in options.items()}
+        return {f"{slot}_quant": quant} | {f"{slot}_{name}": v for name, v in options.items()}
 
     def _prefixed(self, role: str) -> dict[str, Any]:
-        quant, options = self._rules.options(self._site, role)
+        quant, options = self._rules.options(self.site, role)
         return {f"{role}_quant": quant} | {f"{role}_{name}": v for name, v in options.items()}
 
 
@@ -199,6 +230,22 @@ def _hardtanh(module: nn.Hardtanh, options: _Options) -> nn.Module:
     return QuantHardtanh(module.min_val, module.max_val, **output)
 
 
+def _table(module: nn.Module, options: _Options) -> nn.Module:
+    function, site = function_name(module), options.site
+    signed = not (site.takes_no_negative or function in NEEDS_NOT_NEGATIVE)
+    given = options.input(signed)
+    limit = "max_bit_width" if given.get("input_learn_bit_width") else "bit_width"
+    width = given.get(f"input_{limit}", 0)
+    if isinstance(width, int) and width > MAX_INPUT_BITS:
+        raise OptionError(
+            f"what a table is given must have at most {MAX_INPUT_BITS} bits, not {width}: say so "
+            f"with overrides={{{site.names[0]!r}: {{'input_{limit}': {MAX_INPUT_BITS}}}}}, or for "
+            "all tables with QuantFunction as the key"
+        )
+    not_negative = gives_no_negative(function, site.takes_no_negative)
+    return QuantFunction(function, **given, **options.output(not not_negative))
+
+
 def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
     return qnn.QuantReLU(**options.activation())
 
@@ -221,6 +268,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
     nn.ReLU: _relu,
     nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass
+    TABLES: _table,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
     nn.AvgPool2d: _avg_pool,

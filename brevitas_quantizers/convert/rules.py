@@ -33,6 +33,7 @@ class Site:
         roles: kinds of its quantizers, of `ROLES`.
         is_first: whether no layer with weights comes before it, and it has some.
         is_last: whether no layer with weights comes behind it, and it has some.
+        takes_no_negative: of a table, whether what it is given cannot be negative.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Site:
     roles: tuple[str, ...]
     is_first: bool = False
     is_last: bool = False
+    takes_no_negative: bool = False
 
 
 @dataclass
@@ -89,7 +91,9 @@ class Rules:
         """
         found: dict[str, Any] = {}
         for options in self._layers(site):
-            new = _of_role(options, role)
+            # `input_` in the call means the network's inputs; what a table is given is inside it.
+            inside = role == "input" and "act" in site.roles and options is self.defaults
+            new = _of_role(options, "act" if inside else role)
             if "quant" in new:  # another quantizer: options that only K-hot has end with it
                 found = {name: value for name, value in found.items() if name not in _WEIGHT_ONLY}
             found.update(new)

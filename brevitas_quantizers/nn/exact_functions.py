@@ -184,13 +184,19 @@ _ALIASES: dict[Any, str] = {smooth: name for name, (_, smooth) in EXACT.items()}
     np.exp: "exp",
     np.tanh: "tanh",
 }
-_MODULES: dict[type[nn.Module], str] = {
+LAYERS: dict[type[nn.Module], str] = {
+    nn.ELU: "elu",
+    nn.GELU: "gelu",
     nn.Hardsigmoid: "hardsigmoid",
     nn.Hardswish: "hardswish",
     nn.Sigmoid: "sigmoid",
     nn.SiLU: "silu",
+    nn.Softplus: "softplus",
     nn.Tanh: "tanh",
 }
+"""Layers of torch that are one of these, but for their options."""
+PLAIN_OPTIONS = {"alpha": 1, "beta": 1, "threshold": 20}
+"""With other values a layer is another function."""
 
 
 def known_name(function: object) -> str:
@@ -202,18 +208,24 @@ def known_name(function: object) -> str:
                 f"{function!r}"
             )
         return function
-    if isinstance(function, nn.GELU):
-        return "gelu_tanh" if function.approximate == "tanh" else "gelu"
-    if isinstance(function, nn.ELU) and function.alpha == 1:
-        return "elu"
-    if isinstance(function, nn.Softplus) and function.beta == 1:
-        return "softplus"
     if isinstance(function, nn.Module):
-        return _MODULES.get(type(function), "")
+        return _name_of_layer(function)
     try:
         return _ALIASES.get(function, "")
     except TypeError:  # a callable that cannot be hashed
         return ""
+
+
+def _name_of_layer(layer: nn.Module) -> str:
+    """Also of a subclass that adds no forward of its own."""
+    kinds = (kind for kind in LAYERS if isinstance(layer, kind))
+    kind = next((kind for kind in kinds if type(layer).forward is kind.forward), None)
+    if kind is None or any(
+        getattr(layer, name, plain) != plain for name, plain in PLAIN_OPTIONS.items()
+    ):
+        return ""
+    tanh = isinstance(layer, nn.GELU) and layer.approximate == "tanh"
+    return "gelu_tanh" if tanh else LAYERS[kind]
 
 
 @dataclass(frozen=True)

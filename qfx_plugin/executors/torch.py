@@ -140,7 +140,12 @@ def _flat(result: Any) -> list[Tensor]:
 
 
 def _watch(model: nn.Module) -> dict[str, list[Tensor]]:
-    """By quantizer: what it returned, call by call; weights and biases are left out."""
+    """By quantizer: what it returned, call by call; weights and biases are left out.
+
+    The result of a table is the layer's: its output quantizer has cast the float function, which
+    is another number where that is infinite.
+    """
+    from brevitas_quantizers.nn import QuantFunction, QuantSigmoid, QuantTanh
     from brevitas_quantizers.prepare import named_quantizers
 
     seen: dict[str, list[Tensor]] = {}
@@ -150,7 +155,18 @@ def _watch(model: nn.Module) -> dict[str, list[Tensor]]:
             quantizer.register_forward_hook(
                 lambda _module, _inputs, output, calls=calls: calls.append(output[0].detach())
             )
+    for name, layer in model.named_modules():
+        calls = seen.get(f"{name}.output" if name else "output", [])
+        if isinstance(layer, QuantFunction | QuantSigmoid | QuantTanh):
+            layer.register_forward_hook(
+                lambda _module, _inputs, output, calls=calls: _correct(calls, output)
+            )
     return seen
+
+
+def _correct(calls: list[Tensor], output: Any) -> None:
+    if calls:
+        calls[-1] = _flat(output)[0].detach()
 
 
 def _places(model_path: Path) -> tuple[dict[str, list[str]], bool]:

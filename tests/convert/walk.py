@@ -14,6 +14,8 @@ EXACT = frozenset(
 )
 MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 SHAPES = dict.fromkeys(["ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"], {1})
+TABLE = {"Div": {1}, "Cast": set(), "Sub": {1}, "Gather": {0}}
+"""Steps of a table, and which of their operands are its constants."""
 BOUND_BITS = 16
 
 
@@ -38,6 +40,7 @@ def float_arithmetic(model: onnx.ModelProto) -> list[str]:
         elif not adds_half(node, list(graph.node), constants):
             if node.op_type == "Clip":
                 fixed |= {name for name in node.input[1:] if is_short(constants[name])}
+            found += [f"{node.name}: {why}" for why in table_problems(node, graph, constants)]
             found += [f"{node.name}: {why}" for why in node_problems(node, fixed, shapes)]
         fixed |= set(node.output)
     return found
@@ -69,15 +72,31 @@ def quant_problems(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> li
     return found + ([] if width == np.round(width) and width > 1 else [f"bit width {width}"])
 
 
+def table_problems(
+    node: onnx.NodeProto, graph: onnx.GraphProto, constants: dict[str, np.ndarray]
+) -> list[str]:
+    """A table divides by an LSB, counts in integers, and its entries are cast where they leave."""
+    if node.op_type == "Div" and not (np.frexp(constants[node.input[1]])[0] == 0.5).all():
+        return [f"Div by {constants[node.input[1]]}"]
+    if node.op_type == "Sub" and constants[node.input[1]].dtype != np.int64:
+        return [f"Sub of {constants[node.input[1]].dtype}"]
+    users = [other for other in graph.node if node.output[0] in other.input]
+    if node.op_type == "Gather" and not all(
+        user.op_type == "Quant" or adds_half(user, list(graph.node), constants) for user in users
+    ):
+        return [f"Gather is read by {users[0].op_type}"]
+    return []
+
+
 def node_problems(node: onnx.NodeProto, fixed: set[str], shapes: dict[str, list[int]]) -> list[str]:
     """Any other node computes exactly, on operands that are fixed point."""
     if node.op_type in MEANS:
         area = window_area(node, shapes)
         if area < 1 or area & (area - 1):
             return [f"{node.op_type} divides by {area}"]
-    elif node.op_type not in EXACT:
+    elif node.op_type not in EXACT and node.op_type not in TABLE:
         return [f"{node.op_type} is not exact"]
-    skipped = SHAPES.get(node.op_type, set())
+    skipped = SHAPES.get(node.op_type, set()) | TABLE.get(node.op_type, set())
     return [
         f"{node.op_type} reads {name}, which is float"
         for index, name in enumerate(node.input)
