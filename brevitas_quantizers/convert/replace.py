@@ -10,6 +10,7 @@ import brevitas.nn as qnn
 from torch import fx, nn
 
 from brevitas_quantizers.fixed_point import OptionError, QfxError
+from brevitas_quantizers.injectors import QuantizerOptions
 from brevitas_quantizers.nn import (
     QuantAdd,
     QuantAvgPool2d,
@@ -235,7 +236,7 @@ def _table(module: nn.Module, options: _Options) -> nn.Module:
     signed = not (site.takes_no_negative or function in NEEDS_NOT_NEGATIVE)
     given = options.input(signed)
     limit = "max_bit_width" if given.get("input_learn_bit_width") else "bit_width"
-    width = given.get(f"input_{limit}", 0)
+    width = given.get(f"input_{limit}", getattr(QuantizerOptions, limit))
     if isinstance(width, int) and width > MAX_INPUT_BITS:
         raise OptionError(
             f"what a table is given must have at most {MAX_INPUT_BITS} bits, not {width}: say so "

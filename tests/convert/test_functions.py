@@ -187,6 +187,23 @@ def test_too_wide_an_operand_is_refused_with_the_way_out(torch_seed):
     )
     found = formats(Between(F.silu), bit_width=16, overrides={"silu": {"input_bit_width": 12}})
     assert (found["silu.input"], found["silu.output"]) == ((12, True), (16, True))
+    with pytest.raises(OptionError) as error:
+        quantize(Between(F.silu), act_learn_bit_width=True)
+    assert "12 bits, not 16: say so with overrides={'silu': {'input_max_bit_width': 12}}" in str(
+        error.value
+    )
+    limits = {QuantFunction: {"input_max_bit_width": 12}}
+    assert "silu.input" in formats(Between(F.silu), act_learn_bit_width=True, overrides=limits)
+
+
+def test_training_places_both_binary_points(torch_seed):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 2, 1), nn.Sigmoid())
+    x = torch.randn(8, 3, 6, 6)
+    model = quantize(network.train())
+    model(x).sum().backward()
+    assert {"1.input", "1.output", "3.input", "3.output"} <= set(learned_formats(model))
+    assert model.get_parameter("0.weight").grad.abs().max() > 0
+    prove(model.eval(), x)
 
 
 def test_k_hot_weights_leave_tables_as_they_are(torch_seed):
