@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from brevitas_quantizers.fixed_point import cast_codes
 
 from ..errors import DataError, ModelFileError
-from ..ir import FixedTensor
 
 METADATA_KEY = "qfx_contract"
 VERSION = 1
@@ -110,12 +109,10 @@ class Contract:
             raise DataError(f"inputs must be {', '.join(names)}; {', '.join(missing)} missing")
         return [port.encode(values[port.name]) for port in self.inputs]
 
-    def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, FixedTensor]:
-        """What the codes of each output stream mean, by the name of the network's output."""
-        return {
-            port.name: FixedTensor.of_channels(port.from_stream(stream), port.frac_bits)
-            for port, stream in zip(self.outputs, streams, strict=True)
-        }
+    def decode(self, streams: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+        """The codes of each output stream by the name of the network's output."""
+        pairs = zip(self.outputs, streams, strict=True)
+        return {port.name: port.from_stream(stream) for port, stream in pairs}
 
     def to_json(self) -> str:
         """One line of JSON."""

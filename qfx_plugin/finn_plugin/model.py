@@ -102,12 +102,22 @@ def execute(
         for name, parts in zip(outputs, collected, strict=True):
             parts.append(_codes(name, context[name]))
     ports = contract.outputs
-    return contract.decode(
+    return tensors(
+        contract,
         [
             np.array(parts, dtype=np.int64).reshape(len(parts), *port.stream_shape)
             for parts, port in zip(collected, ports, strict=True)
-        ]
+        ],
     )
+
+
+def tensors(contract: Contract, streams: list[NDArray[np.int64]]) -> dict[str, FixedTensor]:
+    """What the codes of each output stream mean, by the name of the network's output."""
+    codes = contract.decode(streams)
+    return {
+        port.name: FixedTensor.of_channels(codes[port.name], np.array(port.frac_bits))
+        for port in contract.outputs
+    }
 
 
 def _run(model: Any, feed: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:

@@ -77,6 +77,10 @@ def test_codes_go_through_finn_s_driver(overlay, tmp_path):
     assert result.returncode == 1 and "20 samples, 4 of 160 codes differ" in result.stdout
 
 
+def test_what_feeds_finn_s_driver_loads_without_the_rest_of_qfx(overlay):
+    assert "which needs numpy" in check_finn_driver(overlay)
+
+
 def test_without_finn_s_driver(overlay):
     result = subprocess.run(
         [sys.executable, "-B", overlay / "run_on_board.py"], capture_output=True, text=True

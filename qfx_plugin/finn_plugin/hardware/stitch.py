@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from ...ir import FixedTensor
 from .. import adapter
 from ..contract import Contract
+from ..model import tensors
 from .convert import connect, require_rtl
 from .rtlsim import VerilatorEngine
 
@@ -154,7 +155,7 @@ class Stitched:
         ]
         ends = result.produced["out0_V"][counts[0] - 1 :: counts[0]]
         return StitchedRun(
-            outputs=contract.decode(outputs),
+            outputs=tensors(contract, outputs),
             cycles=int(result.produced["out0_V"][-1]) + 1,
             latency=int(ends[0]) + 1,
             interval=int(ends[-1] - ends[-2]) if frames > 1 else int(ends[0]) + 1,
