@@ -115,7 +115,7 @@ def tensors(contract: Contract, streams: list[NDArray[np.int64]]) -> dict[str, F
     """What the codes of each output stream mean, by the name of the network's output."""
     codes = contract.decode(streams)
     return {
-        port.name: FixedTensor.of_channels(codes[port.name], np.array(port.frac_bits))
+        port.name: FixedTensor.of_channels(codes[port.name], port.frac_bits)
         for port in contract.outputs
     }
 
