@@ -35,10 +35,12 @@ class ResNet20(nn.Module):
     Args:
         classes: number of outputs.
         width: channels of the first stage; 16 in the paper.
+        blocks: of each stage; 1 is ResNet-8, with every kind of layer of ResNet-20.
     """
 
-    def __init__(self, classes: int = 10, width: int = 16) -> None:
+    def __init__(self, classes: int = 10, width: int = 16, blocks: int = 3) -> None:
         super().__init__()
+        self.blocks = blocks
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = self._stage(width, width, 1)
@@ -56,8 +58,7 @@ class ResNet20(nn.Module):
     def _stage(self, inputs: int, outputs: int, stride: int) -> nn.Sequential:
         return nn.Sequential(
             BasicBlock(inputs, outputs, stride),
-            BasicBlock(outputs, outputs, 1),
-            BasicBlock(outputs, outputs, 1),
+            *(BasicBlock(outputs, outputs, 1) for _ in range(self.blocks - 1)),
         )
 
 
