@@ -22,6 +22,7 @@ from qfx_plugin.errors import DataError
 from qfx_plugin.tools import compiler
 
 PIXELS, CHANNELS = 3, 5
+ID = 32 * "0"
 SIZE = PIXELS * CHANNELS
 NETWORKS = {
     "parallel": """
@@ -150,8 +151,8 @@ def test_samples_overlap_in_the_canonical_form_only(cycles):
 
 def test_co_simulation_in_script_and_report(tmp_path):
     values = script_values(
-        load_board("ultra96-v2"), "net_axi", "net", width=64, clock_mhz=100.0, uncertainty="27%",
-        samples=4, cosim=True,
+        load_board("ultra96-v2"), "net_axi", "net", width=64, clock_mhz=100.0, network_id=ID,
+        uncertainty="27%", samples=4, cosim=True,
     )  # fmt: skip
     for name in ("firmware/net.cpp", "firmware/weights/w2.txt", "testbench.cpp",
                  "input_beats.txt", "expected_beats.txt"):  # fmt: skip

@@ -19,7 +19,7 @@ from qfx_plugin.build.check.record import record
 from qfx_plugin.build.render import render
 from qfx_plugin.errors import TargetError
 from tests.build import fake_amd
-from tests.build.handovers import go_on, interrupted, light, overlay_of
+from tests.build.handovers import ID, go_on, interrupted, light, overlay_of
 
 OLD, NEW = "avnet.com:ultra96v2:part0:1.2", "avnet-tria:ultra96v2:part0:1.3"
 PRESET = "CONFIG.PSU__OVERRIDE__BASIC_CLOCK 1 CONFIG.PSU__CRL_APB__PL0_REF_CTRL__DIVISOR0 15"
@@ -108,7 +108,7 @@ def test_a_vivado_that_does_not_tell_its_clock(tmp_path):
 def test_a_board_without_the_parameter_is_asked_at_its_pin():
     board = load_board("ultra96-v2")
     other = replace(board, clock=replace(board.clock, actual=None, pll_mhz=None))
-    assert board_values(other, "a", width=64, clock_mhz=200.0)["CLOCK_ACTUAL"] == (
+    assert board_values(other, "a", width=64, clock_mhz=200.0, network_id=ID)["CLOCK_ACTUAL"] == (
         "[get_property CONFIG.FREQ_HZ [get_bd_pins ps/pl_clk0]]e-6"
     )
     assert clock_notes(other, 200.0) == []
@@ -134,7 +134,7 @@ def test_clocks_that_the_dividers_reach():
     ("ultra96-v2", 128, "PSU__SAXIGP2__DATA_WIDTH 128"),
 ])  # fmt: skip
 def test_the_port_of_a_zynq_7000_stays_as_it_booted(board, width, port):
-    values = board_values(load_board(board), "a", width=width, clock_mhz=100.0)
+    values = board_values(load_board(board), "a", width=width, clock_mhz=100.0, network_id=ID)
     assert f"CONFIG.{port} " in f"{values['PS_PARAMETERS']} " and values["BEAT"] == width
 
 

@@ -118,6 +118,15 @@ proc qfx_actual {key} {
     return [qfx_divide $pll CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ]
 }
 
+# What a clocking wizard makes of the processor's 100 MHz, which are a little less.
+proc qfx_wizard {object} {
+    set asked [qfx_value CONFIG.CLKOUT1_REQUESTED_OUT_FREQ]
+    if {[qfx_world actual yes] eq "" || $asked eq "" || ![string match clk_wiz* $object]} {
+        return ""
+    }
+    return [expr {round($asked * 0.99999e6)}]
+}
+
 proc qfx_get_property {arguments} {
     lassign [lsearch -all -inline -not -exact $arguments -quiet] key object
     switch -glob -- $key {
@@ -126,6 +135,7 @@ proc qfx_get_property {arguments} {
         SLACK { return [qfx_world [expr {$object eq "-hold" ? "hold" : "setup"}] 0.5] }
         VLNV { return $object }
         CONFIG.ADDR_WIDTH { return 6 }
+        CONFIG.FREQ_HZ { return [qfx_wizard $object] }
         CONFIG.*ACT_F* { return [qfx_actual $key] }
         default { return [qfx_value $key] }
     }

@@ -115,12 +115,5 @@ foreach name {
 } {
     file copy -force [file join $sources .. overlay $name] overlay
 }
-# The driver reckons with the clock that really runs.
-set file [open overlay/accelerator.json r]
-set text [read $file]
-close $file
-regsub {"clock_mhz": [0-9.]+} $text "\"clock_mhz\": $clock_mhz" text
-set file [open overlay/accelerator.json w]
-puts -nonewline $file $text
-close $file
+qfx_tell_clock overlay/accelerator.json $clock_mhz
 exit

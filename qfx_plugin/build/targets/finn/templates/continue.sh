@@ -47,7 +47,7 @@ fi
 rm -rf "$overlay" "$work"
 mkdir "$work"
 @include overlay/collect.sh@
-for part in units lib ip system; do
+for part in units lib ip system driver; do
     if [ -d "$here/$part" ]; then cp -r "$here/$part" "$work/$part"; fi
 done
 if [ ! -d "$work/lib/finn-hlslib" ]; then
@@ -83,7 +83,7 @@ done
 [ -n "$hwh" ] || { echo "continue.sh: Vivado wrote no top.hwh" >&2; exit 1; }
 [ -f "$system.runs/impl_1/top_wrapper.bit" ] ||
     { echo "continue.sh: Vivado wrote no bitstream" >&2; exit 1; }
-cp -r "$here/driver" "$overlay"
+cp -r "$work/driver" "$overlay"
 cp "$system.runs/impl_1/top_wrapper.bit" "$overlay/accelerator.bit"
 cp "$hwh" "$overlay/accelerator.hwh"
 {
