@@ -95,12 +95,14 @@ def _write(folder: Path, texts: dict[str, str]) -> Path:
     return folder
 
 
-def go_on(folder: Path, out: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+def go_on(
+    folder: Path, out: Path, programs: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """`continue.sh` with the programs of a folder in front."""
-    variables = {name: value for name, value in os.environ.items() if "XILINX" not in name}
+    kept = {name: value for name, value in os.environ.items() if "XILINX" not in name}
     return subprocess.run(
         ["bash", folder / "continue.sh", out],
-        env=variables | {"PATH": f"{programs}:{os.environ['PATH']}"},
+        env=kept | {"PATH": f"{programs}:{os.environ['PATH']}"} | variables,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
