@@ -29,7 +29,10 @@ NETWORKS = {
 typedef ap_fixed<6, 2> input_t;
 typedef ap_fixed<7, 3> result_t;
 inline void net(input_t x[15], result_t y[15]) {
-    for (int i = 0; i < 15; i++) y[i] = x[i] + input_t(0.25);
+    for (int i = 0; i < 15; i++) {
+        #pragma HLS PIPELINE II=1
+        y[i] = x[i] + input_t(0.25);
+    }
 }
 """,
     "stream": """
@@ -38,6 +41,7 @@ typedef nnet::array<ap_fixed<6, 2>, 5> input_t;
 typedef nnet::array<ap_fixed<7, 3>, 5> result_t;
 inline void net(hls::stream<input_t> &x, hls::stream<result_t> &y) {
     for (int p = 0; p < 3; p++) {
+        #pragma HLS PIPELINE II=1
         input_t in = x.read();
         result_t out;
         for (int c = 0; c < 5; c++) out[c] = in[c] + ap_fixed<6, 2>(0.25);
