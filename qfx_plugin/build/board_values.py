@@ -13,6 +13,12 @@ from .steps import StepContext
 CLOCK_TOLERANCE = 0.01
 """A clock that is further from what was asked for, as a part of it, is told."""
 
+NO_NOTES = (
+    "Board definition files: the board's maker has them; in Vivado's data/boards/board_files, or in "
+    "a folder that the environment variable QFX_BOARD_FILES names."
+)
+"""Of a board whose file has none."""
+
 WINDOW = 1 << 16
 """Addresses that a block's registers have."""
 
@@ -126,7 +132,7 @@ def board_values(
     return {
         "TOP": top,
         "TITLE": board.title,
-        "NOTES": board.notes.translate({ord("{"): "(", ord("}"): ")"}),
+        "NOTES": (board.notes or NO_NOTES).translate({ord("{"): "(", ord("}"): ")"}),
         "PART": board.part,
         "BOARD_PART": board.board_part,
         "CLOCK": f"{clock_mhz:g}",

@@ -15,7 +15,7 @@ from qfx_plugin.build.targets.finn.options import BOARDS
 from qfx_plugin.build.targets.hls4ml.handover import script_values
 
 TOP, ID = "net_axi", "0123abcd" + 24 * "0"
-JSON = '{\n  "clock_mhz": 200.0,\n  "top": "net_axi"\n}\n'
+JSON = f'{{\n  "clock_mhz": 200.0,\n  "top": "net_axi",\n  "network_id": "{ID}"\n}}\n'
 FINN_CELLS = """\
 create_bd_cell -type ip -vlnv xilinx_finn:finn:A:1.0 idma0
 connect_bd_intf_net [get_bd_intf_pins idma0/m_axi_gmem0] [get_bd_intf_pins smartconnect_0/S00_AXI]

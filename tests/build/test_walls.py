@@ -83,7 +83,7 @@ def test_the_clock_that_runs_is_told_to_the_driver(asked, actual, tmp_path):
     """The preset's fixed dividers are let go; what the PLL gives is read back."""
     run(tmp_path, "block_design.tcl", clock_mhz=asked, preset=PRESET)
     told = json.loads((tmp_path / "work" / "overlay" / "accelerator.json").read_text())
-    assert told == {"clock_mhz": pytest.approx(actual, abs=1e-3), "top": "net_axi"}
+    assert told["clock_mhz"] == pytest.approx(actual, abs=1e-3) and told["top"] == "net_axi"
 
 
 def test_a_clock_far_from_what_was_asked_is_told_by_the_script(tmp_path):

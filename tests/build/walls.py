@@ -172,6 +172,18 @@ def wall_3_on_the_board(world: World) -> None:
     assert "metadata: its own" in board.stdout, board.stdout.strip()
 
 
+def wall_3_identity(world: World) -> None:
+    """The bitstream tells which network it is of: the driver need not trust names of files."""
+    result = world.go_on()
+    assert result.returncode == 0, _last(result)
+    (bitfile,) = world.overlay.glob("*.bit")
+    found = re.search(rb"UserID=0X([0-9A-F]{8})", bitfile.read_bytes())
+    path = world.overlay / "accelerator.json"
+    assert path.is_file() and found, "nothing tells of which network the overlay is"
+    wanted = json.loads(path.read_text())["network_id"][:8]
+    assert found[1].decode().lower() == wanted, f"the bitstream is of {found[1]!r}, not {wanted}"
+
+
 def wall_4_the_clock_that_runs(world: World) -> None:
     """Asked for 200 MHz, the Ultra96's processor gives 187.5; Vivado's figure goes to the driver."""
     result = world.go_on()

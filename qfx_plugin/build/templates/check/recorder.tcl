@@ -51,6 +51,11 @@ proc qfx_add_files {arguments} {
             && ![string match *.srcs/sources_1/bd/* $part]} {
             error "add_files: there is no file $part"
         }
+        if {[string match *.xdc $part] && [file isfile $part]} {
+            set file [open $part r]
+            regexp {CONFIG.USERID 0x(\S+)} [read $file] _ ::qfx_user_id
+            close $file
+        }
     }
 }
 
@@ -150,7 +155,9 @@ proc qfx_launch_runs {} {
         if {![file exists $base.xpr]} { continue }
         set handoff $base.$kind/sources_1/bd/$design/hw_handoff
         file mkdir $runs $handoff
-        close [open [file join $runs $bit] w]
+        set file [open [file join $runs $bit] w]
+        puts $file "$design;COMPRESS=TRUE;UserID=0X$::qfx_user_id;Version=2023.2"
+        close $file
         close [open [file join $handoff $design.hwh] w]
     }
 }
@@ -211,6 +218,7 @@ if {$qfx_given ne ""} {
     close $qfx_stream
 }
 set qfx_values [dict create]
+set qfx_user_id FFFFFFFF
 namespace eval ipx {}
 foreach name [split [string trim [read $qfx_input]] \n] {
     proc $name args "return \[qfx_call [list $name] \$args\]"
