@@ -14,8 +14,8 @@ CLOCK_TOLERANCE = 0.01
 """A clock that is further from what was asked for, as a part of it, is told."""
 
 NO_NOTES = (
-    "Board definition files: the board's maker has them; in Vivado's data/boards/board_files, or in "
-    "a folder that the environment variable QFX_BOARD_FILES names."
+    "Board definition files: the board's maker has them; in Vivado's data/boards/board_files, or "
+    "in a folder that the environment variable QFX_BOARD_FILES names."
 )
 """Of a board whose file has none."""
 

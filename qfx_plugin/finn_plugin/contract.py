@@ -128,7 +128,10 @@ class Contract:
         for way, ports in (("i", self.inputs), ("o", self.outputs)):
             types, sizes = shapes[f"{way}dt"], shapes[f"{way}shape_normal"]
             if len(types) != len(ports):
-                raise DataError(f"settings.json has {len(types)} streams, contract.json {len(ports)}")
+                raise DataError(
+                    f"settings.json has {len(types)} streams, contract.json {len(ports)}: they are "
+                    "of different builds"
+                )
             for port, kind, size in zip(ports, types, sizes, strict=True):
                 found = _WHOLE.search(str(kind))
                 told = (found["unsigned"] is None, int(found["width"])) if found else None

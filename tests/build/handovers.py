@@ -29,7 +29,6 @@ create_project finn_vivado_stitch_proj $QFX_ROOT/ip/A -part x
 """
 
 
-
 def light(folder: Path, target: str, board: str = "ultra96-v2", clock_mhz: float = 100.0) -> Path:
     """The hand-over of a target, as far as scripts go."""
     one = load_board(board)

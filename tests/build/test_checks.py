@@ -23,8 +23,9 @@ OVERLAY = ("accelerator.json", "run_on_board.py", "inputs.npy", "expected_0.npy"
 
 def values(board: Board, width: int = 64) -> dict[str, object]:
     script = script_values(
-        board, TOP, "net", width=width, clock_mhz=100.0, network_id=32 * "0", uncertainty="27%", samples=64
-    )
+        board, TOP, "net", width=width, clock_mhz=100.0, network_id=32 * "0", uncertainty="27%",
+        samples=64,
+    )  # fmt: skip
     return script | {"OVERLAY": " ".join(OVERLAY)}
 
 

@@ -101,7 +101,7 @@ def bench(folder: Path, kind: str, beat: int, samples: int, rng, *, overlap: boo
 @pytest.mark.parametrize(
     ("kind", "beat", "stages"), [("parallel", 64, [2, 15, 2]), ("stream", 32, [15, 3, 15])]
 )
-def test_samples_overlap_where_the_dataflow_is_canonical(kind, beat, stages, overlap, tmp_path, rng):
+def test_samples_overlap_in_the_canonical_form_only(kind, beat, stages, overlap, tmp_path, rng):
     """Otherwise, called from a plain loop as before, a sample takes the sum of its stages."""
     cycles = bench(tmp_path, kind, beat, 8, rng, overlap=overlap)
     assert cycles[-1] - cycles[-2] == interval(stages, canonical=overlap)

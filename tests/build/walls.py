@@ -114,13 +114,14 @@ class World:
             (place / f"{top}.{kind}").write_bytes(b"")
         kept = {key: value for key, value in os.environ.items() if key != "XILINX_XRT"}
         return subprocess.run(
-            [sys.executable, place / "run_on_board.py"], env=kept | {"PYTHONPATH": str(self.scratch)},
+            [sys.executable, place / "run_on_board.py"],
+            env=kept | {"PYTHONPATH": str(self.scratch)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
 
 def wall_1_board_part(world: World) -> None:
-    """The newest installed board is taken; without any, the first script says where it comes from."""
+    """The newest board that is installed is taken, of whatever maker."""
     result = world.go_on(boards=NEWEST[world.part])
     assert result.returncode == 0, f"only {NEWEST[world.part]} is there: {_last(result)}"
     taken = {
@@ -185,7 +186,7 @@ def wall_3_identity(world: World) -> None:
 
 
 def wall_4_the_clock_that_runs(world: World) -> None:
-    """Asked for 200 MHz, the Ultra96's processor gives 187.5; Vivado's figure goes to the driver."""
+    """For 200 MHz the Ultra96's processor gives 187.5; Vivado's figure goes to the driver."""
     result = world.go_on()
     assert result.returncode == 0, _last(result)
     path = world.overlay / "accelerator.json"

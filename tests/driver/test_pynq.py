@@ -207,8 +207,8 @@ def test_the_bitstream_s_own_id(tells, pynq, overlay, case):
         QfxAccelerator(overlay)
     assert str(error.value) == (
         f"{overlay.name} is of another network: '{own.network}' has an id that begins with "
-        f"{own.network_id[:8]}, the bitstream has 0badc0de: copy .bit, .hwh and accelerator.json of "
-        "one build"
+        f"{own.network_id[:8]}, the bitstream has 0badc0de: copy .bit, .hwh and accelerator.json "
+        "of one build"
     )
     assert len(pynq.loaded) == 2  # it was not even loaded
 
