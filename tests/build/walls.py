@@ -232,6 +232,9 @@ def wall_8_timing(world: World) -> None:
     for kind in ("setup", "hold"):
         assert world.go_on(**{kind: "-0.1"}).returncode != 0, f"{kind} is missed, and it goes on"
         assert not world.overlay.exists(), f"{kind} is missed, and an overlay lies there"
+    assert world.go_on().returncode == 0
+    assert world.go_on(boards="").returncode != 0
+    assert not world.overlay.exists(), "an overlay lies there that this run has not made"
 
 
 def _last(result: subprocess.CompletedProcess[str]) -> str:
