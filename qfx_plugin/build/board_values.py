@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..boards import Board, ProcessorPort
+from ..driver.overlay import user_id
 from ..errors import OptionError
 from ..shell.wrap import DMA_LENGTH_BITS
 from .steps import StepContext
 
 CLOCK_TOLERANCE = 0.01
 """A clock that is further from what was asked for, as a part of it, is told."""
+
+NO_NOTES = (
+    "Board definition files: the board's maker has them; in Vivado's data/boards/board_files, or "
+    "in a folder that the environment variable QFX_BOARD_FILES names."
+)
+"""Of a board whose file has none."""
 
 WINDOW = 1 << 16
 """Addresses that a block's registers have."""
@@ -109,7 +116,9 @@ def accelerator_address(board: Board) -> int:
     return board.control.base_address + WINDOW
 
 
-def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dict[str, object]:
+def board_values(
+    board: Board, top: str, *, width: int, clock_mhz: float, network_id: str
+) -> dict[str, object]:
     """What the `@NAMES@` that every target has stand for.
 
     Args:
@@ -117,16 +126,18 @@ def board_values(board: Board, top: str, *, width: int, clock_mhz: float) -> dic
         top: name of the accelerator.
         width: bits of a beat, and of the memory port.
         clock_mhz: clock of the logic.
+        network_id: of the network; the bitstream's head gets its first digits.
     """
     port = board.memory_ports[0]
     return {
         "TOP": top,
         "TITLE": board.title,
-        "NOTES": board.notes.translate({ord("{"): "(", ord("}"): ")"}),
+        "NOTES": (board.notes or NO_NOTES).translate({ord("{"): "(", ord("}"): ")"}),
         "PART": board.part,
         "BOARD_PART": board.board_part,
         "CLOCK": f"{clock_mhz:g}",
         "BEAT": width,
+        "USER_ID": user_id(network_id),
         "PS_VLNV": board.ps.vlnv,
         "PS_RULE": board.ps.automation,
         "PS_RULE_CONFIG": " ".join(f"{k} {{{v}}}" for k, v in board.ps.automation_config.items()),

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..driver import Description
 from ..errors import DataError
+from ..files import parse_json
 from .api import write_report
 from .manifest import Manifest
 from .options import BuildOptions
@@ -60,14 +60,23 @@ def _check_network(out: Path, folder: Path) -> None:
     Raises:
         DataError: it is not.
     """
-    given, own = find(folder, "accelerator.json"), out / "shell" / "accelerator.json"
-    if given is None or not own.is_file():
+    given = find(folder, "accelerator.json")
+    places = (out / "shell", out / "handover" / "driver")  # of target finn, the second
+    own = next((one for place in places if (one := place / "accelerator.json").is_file()), None)
+    if given is None or own is None:
         return
-    found, wanted = Description.load(given).network_id, Description.load(own).network_id
+    found, wanted = _network_id(given), _network_id(own)
     if found != wanted:
         raise DataError(
             f"{folder}: is of another network: {given.name} has the id {found}, this build {wanted}"
         )
+
+
+def _network_id(path: Path) -> str:
+    try:
+        return str(parse_json(path.read_bytes())["network_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: is not what a build writes: {error!r}") from error
 
 
 def _tools(folder: Path) -> dict[str, str]:

@@ -38,6 +38,7 @@ def write_finn_driver(overlay: Path) -> None:
     packages = (
         ("qfx_plugin", FINN_DRIVER, ("errors",)),
         ("qfx_plugin.finn_plugin", f"{FINN_DRIVER}/streams", ("contract",)),
+        ("qfx_plugin.driver", f"{FINN_DRIVER}/driver", ("errors", "overlay")),
     )
     _copy(overlay, (*packages, *_FIXED_POINT))
     for _, target, _ in packages:

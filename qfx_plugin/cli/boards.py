@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
         from qfx_plugin.config import as_table
 
         tables = [as_table(board) for board in boards]
+        for entry, board in zip(tables, boards, strict=True):
+            entry["clock"]["exact_mhz"] = list(board.clock.exact_mhz)
         data = tables if options.board is None else tables[0]
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
     elif options.board is None:
@@ -41,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_one(boards[0])
     return 0
+
+
+def _exact(board: Board) -> str:
+    return ", ".join(f"{mhz:g}" for mhz in board.clock.exact_mhz)
 
 
 def _print_list(boards: tuple[Board, ...]) -> None:
@@ -55,7 +61,12 @@ def _print_list(boards: tuple[Board, ...]) -> None:
         counts = (pieces.lut, pieces.ff, pieces.dsp, pieces.bram36)
         clock = f"{board.clock.default_mhz:g} MHz"
         table.add_row(board.name, board.part, *(f"{count:,}" for count in counts), clock)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for board in boards:
+        if board.clock.exact_mhz:
+            text = f"{board.name} makes exactly {_exact(board)} MHz"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_one(board: Board) -> None:
@@ -68,7 +79,7 @@ def _print_one(board: Board) -> None:
     ports = ", ".join(
         f"{port.name} ({'/'.join(map(str, port.widths))} bits)" for port in board.memory_ports
     )
-    exact = ", ".join(f"{mhz:g}" for mhz in clock.exact_mhz)
+    exact = _exact(board)
     rows = {
         "name": ", ".join((board.name, *board.aliases)),
         "part": board.part,

@@ -18,8 +18,8 @@ from .layout import SLOTS, Layout
 VERSION = 3
 """Of this file. Before it, targets rtl and hls4ml had descriptions of their own."""
 
-SHELL, HLS = "shell", "hls"
-"""Kinds of control: registers of our AXI shell, or of a function of Vitis HLS."""
+SHELL, HLS, FINN = "shell", "hls", "finn"
+"""Kinds of control: registers of our AXI shell, of a function of Vitis HLS, FINN's own driver."""
 
 FLOAT_BITS = 32
 
@@ -136,13 +136,14 @@ class Description:
         Raises:
             DescriptionError: it is of another version, or a field is missing or wrong.
         """
-        if not isinstance(table, Mapping) or table.get("version") != VERSION:
-            found = table.get("version") if isinstance(table, Mapping) else table
-            if isinstance(table, Mapping) and "driver_information" in table:
-                raise DescriptionError(
-                    f"{where}: is of a FINN accelerator, which this driver does not run: use the "
-                    "package finn-plus-driver, and contract.json for the codes"
-                )
+        is_table = isinstance(table, Mapping)
+        if is_table and ("driver_information" in table or table.get("control") == FINN):
+            raise DescriptionError(
+                f"{where}: is of a FINN accelerator, which this driver does not run: use the "
+                "package finn-plus-driver, and contract.json for the codes"
+            )
+        if not is_table or table.get("version") != VERSION:
+            found = table.get("version") if is_table else table
             raise DescriptionError(f"{where}: version must be {VERSION}, not {found!r}")
         values = {name: value for name, value in table.items() if name != "version"}
         try:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +15,12 @@ import numpy as np
 from .backend import Registers
 from .description import Description
 from .errors import AcceleratorError, QfxError, WrongBitstreamError
+from .overlay import by_content, check_clock, check_network, forget
 from .power import measured
 
 WINDOW = 1 << 16
-CLOCK_TOLERANCE = 0.01
 VENV_PYTHON = Path("/usr/local/share/pynq-venv/bin/python3")
 """Where PYNQ's images from 3.0 on have it."""
-
-LOADED = ".loaded"
-"""Folder beside the bitstream, with a name for each content that was loaded."""
 
 
 @contextmanager
@@ -123,20 +117,16 @@ class PynqBackend:
     Raises:
         AcceleratorError: PYNQ is not installed, cannot load the overlay, or clocks it faster than
             it is built for.
-        WrongBitstreamError: what PYNQ knows of the overlay is of another design.
+        WrongBitstreamError: the bitstream, or what PYNQ knows of it, is of another design.
     """
 
     def __init__(self, bitfile: Path, description: Description) -> None:
         self._pynq = import_pynq()
-        for path in (bitfile, bitfile.with_suffix(".hwh")):
-            if not path.is_file():
-                raise AcceleratorError(f"overlay: there is no file {path}")
         with told("cannot load the overlay"):
-            # PYNQ 3 keeps what it knew of a path, also if another design lies there by now.
-            reset = getattr(getattr(self._pynq, "PL", None), "reset", None)
-            if reset is not None:
-                reset()
-            self._overlay = self._pynq.Overlay(str(_by_content(bitfile)))
+            path = by_content(bitfile)
+            check_network(path, description.network, description.network_id)
+            forget(self._pynq)
+            self._overlay = self._pynq.Overlay(str(path))
             _check_design(self._overlay, description)
         self.clock_mhz = self._clock(description)
         self.accelerator = self._map(description.accelerator_address)
@@ -153,19 +143,7 @@ class PynqBackend:
             return None
         with told("cannot read the clock"):
             found = float(clocks.fclk0_mhz)
-        built = description.clock_mhz
-        if found > built * (1 + CLOCK_TOLERANCE):
-            raise AcceleratorError(
-                f"the board clocks the logic with {found:g} MHz, and it is built for {built:g} "
-                f"MHz: set pynq.Clocks.fclk0_mhz, or build with another clock_mhz"
-            )
-        if found < built * (1 - CLOCK_TOLERANCE):
-            warnings.warn(
-                f"the board clocks the logic with {found:g} MHz, not {built:g} MHz: what is "
-                "measured holds for that",
-                stacklevel=4,
-            )
-        return found
+        return check_clock(found, description.clock_mhz)
 
     def allocate(self, size: int) -> PynqBuffer:
         """Memory that processor and DMA share; it is cached, and the driver flushes it."""
@@ -193,21 +171,6 @@ class PynqBackend:
 
     def close(self) -> None:
         """The overlay stays loaded: other programs may use it."""
-
-
-def _by_content(bitfile: Path) -> Path:
-    """A path of the same file name that no other content of bitstream and `.hwh` has ever had."""
-    hwh = bitfile.with_suffix(".hwh")
-    content = hashlib.sha256(bitfile.read_bytes() + hwh.read_bytes()).hexdigest()[:16]
-    folder = bitfile.parent.resolve() / LOADED / content
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (bitfile, hwh):
-        target = folder / path.name
-        if target.exists() and target.read_bytes() == path.read_bytes():
-            continue
-        target.unlink(missing_ok=True)
-        shutil.copyfile(path, target)
-    return folder / bitfile.name
 
 
 def _check_design(overlay: Any, description: Description) -> None:

@@ -7,6 +7,7 @@ the elements are facts of ours, kept beside the model as JSON in its metadata.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
@@ -21,6 +22,7 @@ from ..errors import DataError, ModelFileError
 
 METADATA_KEY = "qfx_contract"
 VERSION = 1
+_WHOLE = re.compile(r"(?P<unsigned>U)?INT(?P<width>\d+)")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,33 @@ class Contract:
         """The codes of each output stream by the name of the network's output."""
         pairs = zip(self.outputs, streams, strict=True)
         return {port.name: port.from_stream(stream) for port, stream in pairs}
+
+    def check_streams(self, shapes: Mapping[str, Any]) -> None:
+        """The streams of FINN's driver are those of the contract.
+
+        Args:
+            shapes: `io_shape_dict` of FINN's settings.
+
+        Raises:
+            DataError: another size or type.
+        """
+        for way, ports in (("i", self.inputs), ("o", self.outputs)):
+            types, sizes = shapes[f"{way}dt"], shapes[f"{way}shape_normal"]
+            if len(types) != len(ports):
+                raise DataError(
+                    f"settings.json has {len(types)} streams, contract.json {len(ports)}: they are "
+                    "of different builds"
+                )
+            for port, kind, size in zip(ports, types, sizes, strict=True):
+                found = _WHOLE.search(str(kind))
+                told = (found["unsigned"] is None, int(found["width"])) if found else None
+                own = (port.signed, port.width) if isinstance(port, FinnInput) else told
+                if prod(size[1:]) != prod(port.stream_shape) or told not in (None, own):
+                    raise DataError(
+                        f"settings.json is of another network: stream {port.name!r} must be "
+                        f"{prod(port.stream_shape)} codes of contract.json's type, not "
+                        f"{prod(size[1:])} of {kind}"
+                    )
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -159,6 +159,11 @@ def network_id(files: Mapping[str, str], description: Description) -> str:
     table = json.loads(description.to_json())
     kept = ("inputs", "outputs", "channels_last", "input_layout", "output_layout")
     facts = {"files": dict(sorted(files.items())), **{name: table[name] for name in kept}}
+    return digest(facts)
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits, made from plain values."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import TargetError, ToolMissingError
+from . import process
 
 _VERSION = re.compile(r"\bv(20\d\d)\.(\d)")
 _VERSION_SECONDS = 120
@@ -156,13 +157,8 @@ def _run(
     environment: Mapping[str, str],
 ) -> int:
     """Run a program with all its children; end them all if it takes too long or is interrupted."""
-    with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
-        stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **environment},
-    ) as process:  # fmt: skip
-        try:
-            return process.wait(seconds)
-        except BaseException:
-            os.killpg(process.pid, 9)
-            process.wait()
-            raise
+    with process.group(
+        command, cwd=folder, stdout=output, stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+    ) as running:  # fmt: skip
+        return running.wait(seconds)

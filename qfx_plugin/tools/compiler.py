@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import TargetError, ToolMissingError
+from . import process
 
 _CANDIDATES = ("g++", "clang++", "c++")
 
@@ -138,7 +139,7 @@ def _compile(
     command += [f"-I{folder}" for folder in include_dirs]
     command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     command += [*map(str, sources), "-o", str(partial)]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    result = process.run(command)
     if result.returncode != 0:
         partial.unlink(missing_ok=True)
         raise TargetError(

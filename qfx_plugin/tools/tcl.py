@@ -9,6 +9,7 @@ from importlib import util
 from pathlib import Path
 
 from ..errors import TargetError, ToolMissingError
+from . import process
 
 TIME_LIMIT = 60
 _WITHIN_PYTHON = (
@@ -87,10 +88,8 @@ def run(script: Path, *arguments: str, folder: Path, name: str | None = None) ->
         TargetError: the script fails; the text holds Tcl's first message.
     """
     try:
-        result = subprocess.run(
-            [*require(), str(script), *arguments], cwd=folder, capture_output=True, text=True,
-            errors="replace", timeout=TIME_LIMIT, check=False,
-        )  # fmt: skip
+        command = [*require(), str(script), *arguments]
+        result = process.run(command, cwd=folder, timeout=TIME_LIMIT)
     except subprocess.TimeoutExpired:
         raise TargetError(
             f"Tcl script {name or script.name} took more than {TIME_LIMIT} s"

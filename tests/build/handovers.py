@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import os
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
-from qfx_plugin.boards import load_board
+from qfx_plugin.boards import Board, load_board
 from qfx_plugin.build.board_values import RTL_CELL, board_values
 from qfx_plugin.build.render import render
-from qfx_plugin.build.targets.finn.handover import _write_own
+from qfx_plugin.build.targets.finn.handover import _write_own, describe
+from qfx_plugin.build.targets.finn.options import BOARDS
 from qfx_plugin.build.targets.hls4ml.handover import script_values
 
-TOP = "net_axi"
-JSON = '{\n  "clock_mhz": 200.0,\n  "top": "net_axi"\n}\n'
-FINN_SYSTEM = """\
-set QFX_ROOT [file normalize [file join [file dirname [info script]] ..]]
-create_project finn_zynq_link ./ -part xczu3eg-sbva484-1-i
-set_property board_part avnet.com:ultra96v2:part0:1.2 [current_project]
-create_bd_design "top"
-validate_bd_design
-launch_runs -jobs 4 -to_step write_bitstream impl_1
-wait_on_run [get_runs impl_1]
-open_run impl_1
-report_utilization -hierarchical -hierarchical_depth 4 -file synth_report.xml -format xml
-close_project
+TOP, ID = "net_axi", "0123abcd" + 24 * "0"
+JSON = f'{{\n  "clock_mhz": 200.0,\n  "top": "net_axi",\n  "network_id": "{ID}"\n}}\n'
+FINN_CELLS = """\
+create_bd_cell -type ip -vlnv xilinx_finn:finn:A:1.0 idma0
+connect_bd_intf_net [get_bd_intf_pins idma0/m_axi_gmem0] [get_bd_intf_pins smartconnect_0/S00_AXI]
+assign_axi_addr_proc idma0/s_axi_control_0
 """
-"""What matters here of the script that FINN 1.6.1 writes."""
+"""In place of the accelerator and its DMA engines."""
 
 FINN_IP = """\
 set QFX_ROOT [file normalize [file join [file dirname [info script]] .. ..]]
-create_project finn_vivado_stitch_proj $QFX_ROOT/ip/A -part xczu3eg-sbva484-1-i
+create_project finn_vivado_stitch_proj $QFX_ROOT/ip/A -part x
 """
 
 
@@ -38,12 +33,12 @@ def light(folder: Path, target: str, board: str = "ultra96-v2", clock_mhz: float
     """The hand-over of a target, as far as scripts go."""
     one = load_board(board)
     values = script_values(
-        one, TOP, "net", width=64, clock_mhz=clock_mhz, uncertainty="27%", samples=4
+        one, TOP, "net", width=64, clock_mhz=clock_mhz, network_id=ID, uncertainty="27%", samples=4
     )
     if target == "finn":
-        return _light_finn(folder, values)
+        return _light_finn(folder, one, clock_mhz)
     if target == "rtl":
-        values = board_values(one, TOP, width=64, clock_mhz=clock_mhz)
+        values = board_values(one, TOP, width=64, clock_mhz=clock_mhz, network_id=ID)
         values |= RTL_CELL.values(TOP, "")
     values["OVERLAY"] = "accelerator.json run_on_board.py"
     texts = {
@@ -61,20 +56,34 @@ def light(folder: Path, target: str, board: str = "ultra96-v2", clock_mhz: float
     return _write(folder, texts)
 
 
-def _light_finn(folder: Path, values: dict[str, object]) -> Path:
+def _light_finn(folder: Path, board: Board, clock_mhz: float) -> Path:
     texts = {
         "continue.sh": render("finn/continue.sh", HLS="units/dma/hls_syn_dma.tcl",
                               VIVADO="ip/A/make_project.tcl system/ip_config.tcl"),
         "units/dma/hls_syn_dma.tcl": "open_project dma\nset_top dma\n",
         "ip/A/make_project.tcl": FINN_IP,
-        "system/ip_config.tcl": FINN_SYSTEM,
+        "system/ip_config.tcl": finn_system(board, clock_mhz),
         "driver/settings.json": "{}",
+        "driver/contract.json": "{}",
         "lib/finn-hlslib/dma.h": "",
     }  # fmt: skip
-    values |= {"HLSLIB": "8d979e2b", "FINN_DRIVER": "finn-plus-driver==1.6.1"}
     _write(folder, texts)
+    own = describe(folder, "net", board, clock_mhz)
+    values = board_values(board, "a", width=64, clock_mhz=100.0, network_id=own["network_id"])
+    values |= {"HLSLIB": "8d979e2b", "FINN_DRIVER": "finn-plus-driver==1.6.1"}
     _write_own(folder, folder / "system" / "ip_config.tcl", values)
     return folder
+
+
+def finn_system(board: Board, clock_mhz: float) -> str:
+    """The script for the whole system that the installed FINN writes, as it is handed over."""
+    templates = import_module("finn.transformation.fpgadataflow.templates")
+    values = (f"{clock_mhz:g}", 1, 1, BOARDS[board.name], board.part, FINN_CELLS, 0, 0, 0)
+    text = str(templates.custom_zynq_shell_template) % values
+    text = text.replace("$BOARDFILES$", "$QFX_ROOT/lib/board_files")
+    text = text.replace("$PR_CONFIG$", "").replace("$NUM_JOBS$", "1")
+    head = "set QFX_ROOT [file normalize [file join [file dirname [info script]] ..]]\n"
+    return head + text
 
 
 def _write(folder: Path, texts: dict[str, str]) -> Path:
@@ -85,12 +94,14 @@ def _write(folder: Path, texts: dict[str, str]) -> Path:
     return folder
 
 
-def go_on(folder: Path, out: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+def go_on(
+    folder: Path, out: Path, programs: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """`continue.sh` with the programs of a folder in front."""
-    variables = {name: value for name, value in os.environ.items() if "XILINX" not in name}
+    kept = {name: value for name, value in os.environ.items() if "XILINX" not in name}
     return subprocess.run(
         ["bash", folder / "continue.sh", out],
-        env=variables | {"PATH": f"{programs}:{os.environ['PATH']}"},
+        env=kept | {"PATH": f"{programs}:{os.environ['PATH']}"} | variables,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -23,8 +23,9 @@ OVERLAY = ("accelerator.json", "run_on_board.py", "inputs.npy", "expected_0.npy"
 
 def values(board: Board, width: int = 64) -> dict[str, object]:
     script = script_values(
-        board, TOP, "net", width=width, clock_mhz=100.0, uncertainty="27%", samples=64
-    )
+        board, TOP, "net", width=width, clock_mhz=100.0, network_id=32 * "0", uncertainty="27%",
+        samples=64,
+    )  # fmt: skip
     return script | {"OVERLAY": " ".join(OVERLAY)}
 
 
@@ -35,7 +36,7 @@ def vivado_calls(board: Board, folder: Path, change=("", "")) -> tuple[Call, ...
     scripts = folder / "handover" / "vivado"
     scripts.mkdir(parents=True)
     (scripts / "block_design.tcl").write_text(text.replace(*change) if change[0] else text)
-    (scripts / "constraints.xdc").write_text(render("vivado/constraints.xdc"))
+    (scripts / "constraints.xdc").write_text(render("vivado/constraints.xdc", **values(board)))
     (folder / "handover" / "overlay").mkdir()
     for name in OVERLAY:
         (folder / "handover" / "overlay" / name).write_text("")

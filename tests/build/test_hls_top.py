@@ -22,13 +22,17 @@ from qfx_plugin.errors import DataError
 from qfx_plugin.tools import compiler
 
 PIXELS, CHANNELS = 3, 5
+ID = 32 * "0"
 SIZE = PIXELS * CHANNELS
 NETWORKS = {
     "parallel": """
 typedef ap_fixed<6, 2> input_t;
 typedef ap_fixed<7, 3> result_t;
 inline void net(input_t x[15], result_t y[15]) {
-    for (int i = 0; i < 15; i++) y[i] = x[i] + input_t(0.25);
+    for (int i = 0; i < 15; i++) {
+        #pragma HLS PIPELINE II=1
+        y[i] = x[i] + input_t(0.25);
+    }
 }
 """,
     "stream": """
@@ -37,6 +41,7 @@ typedef nnet::array<ap_fixed<6, 2>, 5> input_t;
 typedef nnet::array<ap_fixed<7, 3>, 5> result_t;
 inline void net(hls::stream<input_t> &x, hls::stream<result_t> &y) {
     for (int p = 0; p < 3; p++) {
+        #pragma HLS PIPELINE II=1
         input_t in = x.read();
         result_t out;
         for (int c = 0; c < 5; c++) out[c] = in[c] + ap_fixed<6, 2>(0.25);
@@ -150,8 +155,8 @@ def test_samples_overlap_in_the_canonical_form_only(cycles):
 
 def test_co_simulation_in_script_and_report(tmp_path):
     values = script_values(
-        load_board("ultra96-v2"), "net_axi", "net", width=64, clock_mhz=100.0, uncertainty="27%",
-        samples=4, cosim=True,
+        load_board("ultra96-v2"), "net_axi", "net", width=64, clock_mhz=100.0, network_id=ID,
+        uncertainty="27%", samples=4, cosim=True,
     )  # fmt: skip
     for name in ("firmware/net.cpp", "firmware/weights/w2.txt", "testbench.cpp",
                  "input_beats.txt", "expected_beats.txt"):  # fmt: skip

@@ -119,10 +119,14 @@ def test_boards(capsys):
     assert main(["boards"]) == 0
     printed = capsys.readouterr().out
     assert "ultra96-v2" in printed and "70,560" in printed and "pynq-z2" in printed
+    exact = "ultra96-v2 makes exactly 50, 60, 62.5, 75, 100, 125, 150, 187.5, 250, 300 MHz\n"
+    assert exact in printed
     assert main(["boards", "ultra96v2"]) == 0
     assert "avnet.com:ultra96v2:part0:1.2" in capsys.readouterr().out
     assert main(["boards", "--json"]) == 0
-    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["ultra96-v2", "pynq-z2"]
+    told = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in told] == ["ultra96-v2", "pynq-z2"]
+    assert told[1]["clock"]["exact_mhz"] == [50, 62.5, 100, 125, 200, 250]
     assert main(["boards", "pynq-z2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["part"] == load_board("pynq-z2").part
     assert main(["boards", "none"]) == 2

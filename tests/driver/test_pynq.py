@@ -191,6 +191,28 @@ def test_metadata_of_another_design_are_told(block, key, value, message, pynq, o
     )
 
 
+@pytest.mark.parametrize("tells", ["of another network", "nothing"])
+def test_the_bitstream_s_own_id(tells, pynq, overlay, case):
+    """Vivado writes BITSTREAM.CONFIG.USERID into its head; nothing else of it tells a network."""
+    own = case.shell.description
+    for digits in (own.network_id[:8], "ffffffff"):  # ours, and unset
+        overlay.write_bytes(f"\0top;UserID=0X{digits.upper()};Version=2023.2\0".encode())
+        QfxAccelerator(overlay).close()
+    other = "0BADC0DE" if tells == "of another network" else ""
+    overlay.write_bytes(f"\0top;UserID=0X{other};Version=2023.2\0".encode())
+    if not other:
+        QfxAccelerator(overlay).close()
+        return
+    with pytest.raises(WrongBitstreamError) as error:
+        QfxAccelerator(overlay)
+    assert str(error.value) == (
+        f"{overlay.name} is of another network: '{own.network}' has an id that begins with "
+        f"{own.network_id[:8]}, the bitstream has 0badc0de: copy .bit, .hwh and accelerator.json "
+        "of one build"
+    )
+    assert len(pynq.loaded) == 2  # it was not even loaded
+
+
 def test_a_clock_that_is_faster_than_built_for(pynq, overlay):
     pynq.design["clock"] = 150.0
     with pytest.raises(AcceleratorError) as error:

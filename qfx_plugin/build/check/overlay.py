@@ -35,6 +35,7 @@ for path in sorted(Path(qfx_driver.__file__).parent.glob("[a-z]*.py")):
 qfx_driver.Description.load(sys.argv[1] + "/accelerator.json")
 """
 _STREAMS = """\
+from qfx_finn.driver import overlay
 from qfx_finn.streams.contract import Contract
 Contract.from_json(Path(sys.argv[1], "contract.json").read_text())
 """

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...tools import compiler
+from ...tools import compiler, process
 from . import precompiled
 
 FLAGS = ("-std=c++17", "-fno-exceptions")
@@ -196,7 +195,7 @@ def probe(library: Path, function: str, input_size: int, output_size: int) -> No
     """
     arguments = [str(library), function, str(input_size), str(output_size), str(STACK_BYTES)]
     command = [sys.executable, "-I", "-S", "-c", _PROBE, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    result = process.run(command)
     if result.returncode == -signal.SIGSEGV:
         raise TargetError(
             f"C simulation of {library.name} ends the process: segmentation fault; the latency "

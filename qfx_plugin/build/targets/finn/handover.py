@@ -7,10 +7,13 @@ import re
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from ....boards import Board
 from ....config import save
+from ....driver.description import FINN, VERSION
 from ....errors import TargetError
+from ....shell.wrap import digest
 from ...board_values import board_values
 from ...check.block_design import VIVADO_COMMANDS, Design
 from ...check.overlay import check_finn_driver, check_shell_script
@@ -24,6 +27,10 @@ from .options import BOARDS
 
 REFERENCE_MHZ = 100.0
 """What FINN asks of the processor; a clocking wizard in the logic makes the accelerator's clock."""
+
+TOP = "accelerator"
+SOURCES = (".cpp", ".dat", ".h", ".hpp", ".mem", ".sv", ".svh", ".v", ".vh")
+"""What decides which codes come out."""
 
 DRIVER_VERSION = "1.6.1"
 HLSLIB_COMMIT = "8d979e2bdced486dd25d26607d1ff5ae327ed6a8"
@@ -46,11 +53,18 @@ def run(context: StepContext) -> Facts:
         model, depths, BOARDS[board.name], board.part, 1000.0 / clock, context.scratch / "finn"
     )
     scripts = collect(project, context.folder)
-    values = board_values(board, "finn", width=64, clock_mhz=REFERENCE_MHZ)
-    values |= {"FINN_DRIVER": finn_driver(), "HLSLIB": hlslib_commit(), "CLOCK": f"{clock:g}"}
+    shutil.copyfile(
+        context.input("convert") / "contract.json", context.folder / "driver" / "contract.json"
+    )
+    identity = describe(context.folder, context.facts("import")["network"], board, clock)
+    values = board_values(
+        board, "finn", width=64, clock_mhz=REFERENCE_MHZ, network_id=identity["network_id"]
+    )
+    values |= {"FINN_DRIVER": finn_driver(), "HLSLIB": hlslib_commit()}
     values["COMMAND"] = "FINN_HLSLIB=/path/to/finn-hlslib bash continue.sh"
     values["PACE"] = "simulated, without DMA and memory"
     _write_own(context.folder, scripts.system, values)
+    values["CLOCK"] = f"{clock:g}"
     order = {
         "hls": [str(path.relative_to(context.folder)) for path in scripts.hls],
         "vivado": [
@@ -72,9 +86,6 @@ def run(context: StepContext) -> Facts:
     source = context.input("import")
     for path in (source / "inputs.npy", *sorted(source.glob("expected_*.npy"))):
         shutil.copyfile(path, context.folder / "driver" / path.name)
-    shutil.copyfile(
-        context.input("convert") / "contract.json", context.folder / "driver" / "contract.json"
-    )
     write_finn_driver(context.folder / "driver")
     lines = check(context.folder, context.scratch, board, BOARDS[board.name])
     save({"checks": lines}, context.folder / "checks.json")
@@ -101,6 +112,35 @@ def check(folder: Path, scratch: Path, board: Board, name: str) -> list[str]:
     Design(board).probe(record(shipped / "system" / "probe.tcl", VIVADO_COMMANDS, work))
     check_shell_script(shipped / "continue.sh")
     return [*check_folder(shipped, board.part, name), check_finn_driver(shipped / "driver")]
+
+
+def describe(folder: Path, network: str, board: Board, clock_mhz: float) -> dict[str, Any]:
+    """Write `accelerator.json`, by which the overlay is told from others; returns what it holds.
+
+    Args:
+        folder: of the hand-over, with all sources and `contract.json`.
+        network: its name.
+        board: that it is for.
+        clock_mhz: that is asked for; Vivado's script writes the one that is reached.
+    """
+    sources = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+        for part in ("units", "lib")
+        for path in (folder / part).rglob("*")
+        if path.suffix in SOURCES
+    }
+    contract = json.loads((folder / "driver" / "contract.json").read_text(encoding="utf-8"))
+    identity = {
+        "version": VERSION,
+        "top": TOP,
+        "network": network,
+        "network_id": digest({"files": sources, "contract": contract}),
+        "board": board.name,
+        "clock_mhz": float(clock_mhz),
+        "control": FINN,
+    }
+    save(identity, folder / "driver" / "accelerator.json")
+    return identity
 
 
 def finn_driver() -> str:
@@ -135,9 +175,14 @@ def _write_own(folder: Path, system: Path, values: dict[str, object]) -> None:
     if not last:
         raise TargetError(f"{system.name}: FINN's script does not end with close_project")
     text = head + render("finn/reports.tcl") + last + tail
+    head, last, tail = text.rpartition("\nvalidate_bd_design\n")
+    if not last:
+        raise TargetError(f"{system.name}: FINN's script does not call validate_bd_design")
+    text = head + last + render("finn/clock.tcl") + tail
     place = text.index("create_project")
     own = f"{render('vivado/board.tcl')}set qfx_advice {{{advice}}}\n"
     text = f"{text[:place]}{own}{text[place:]}"
     system.write_text(text, encoding="utf-8")
-    probe = render("vivado/probe.tcl", **values)
-    system.with_name("probe.tcl").write_text(probe, encoding="utf-8")
+    for name in ("probe.tcl", "constraints.xdc"):
+        own = render(f"vivado/{name}", **values)
+        system.with_name(name).write_text(own, encoding="utf-8")

@@ -59,7 +59,7 @@ STEPS = (
         handover.run,
         needs=("finn", "tcl"),
         options=_FOLDED,
-        version=2,
+        version=3,
     ),
     Step(
         "bitstream",

@@ -47,6 +47,7 @@ def run(context: StepContext) -> Facts:
         context.facts("convert")["project"],
         width=options.settings.axis_width,
         clock_mhz=options.clock_mhz,
+        network_id=Description.load(context.input("shell") / "accelerator.json").network_id,
         uncertainty=options.settings.clock_uncertainty,
         samples=min(options.samples, TESTBENCH_SAMPLES),
         cosim=options.settings.cosim,
@@ -120,6 +121,7 @@ def script_values(
     *,
     width: int,
     clock_mhz: float,
+    network_id: str,
     uncertainty: str,
     samples: int,
     cosim: bool = False,
@@ -132,13 +134,14 @@ def script_values(
         project: name of the network's top function.
         width: bits of a beat, and of the memory port.
         clock_mhz: clock of the logic.
+        network_id: of the network.
         uncertainty: as Vitis HLS takes it.
         samples: in the test bench.
         cosim: whether Vitis HLS simulates its Verilog.
     """
     cell = HLS_CELL.values(top, render("hls4ml/accelerator.tcl"))
     return (
-        board_values(board, top, width=width, clock_mhz=clock_mhz)
+        board_values(board, top, width=width, clock_mhz=clock_mhz, network_id=network_id)
         | cell
         | {
             "PROJECT": project,

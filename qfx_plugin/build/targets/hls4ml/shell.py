@@ -19,7 +19,7 @@ from ....driver.description import HLS
 from ....errors import VerificationError
 from ....shell.simulated_hls import SimulatedHls, compile_hls
 from ....shell.wrap import DMA_LENGTH_BITS, network_id
-from ....tools import compiler
+from ....tools import compiler, process
 from ...board_values import accelerator_address, dma_address, told_clock
 from ...compare import Comparison
 from ...render import render
@@ -193,10 +193,7 @@ def _simulate(context: StepContext, objects: Sequence[Path], top: str) -> str:
     folder, scratch = context.folder, context.scratch
     program = compiler.link_program(objects, scratch / "testbench")
     try:
-        result = subprocess.run(
-            [program, str(folder)], capture_output=True, text=True, errors="replace",
-            timeout=TIME_LIMIT, check=False,
-        )  # fmt: skip
+        result = process.run([str(program), str(folder)], timeout=TIME_LIMIT)
     except subprocess.TimeoutExpired:
         raise VerificationError(f"test bench of {top} took more than {TIME_LIMIT} s") from None
     lines = [line for line in result.stdout.strip().splitlines() if line] or ["no output"]

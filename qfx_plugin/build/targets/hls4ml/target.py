@@ -75,7 +75,7 @@ STEPS = (
         handover.run,
         needs=("tcl",),
         options=("board", "clock_mhz", "clock_uncertainty", "axis_width", "cosim"),
-        version=2,
+        version=3,
     ),
     Step(
         "synthesize",

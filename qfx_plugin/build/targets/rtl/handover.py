@@ -32,6 +32,7 @@ def run(context: StepContext) -> Facts:
         context.facts("shell")["top"],
         width=options.settings.axis_width,
         clock_mhz=options.clock_mhz,
+        network_id=context.facts("shell")["network_id"],
     )
     values["COMMAND"], values["PACE"] = "bash continue.sh", "simulated, without a memory's pauses"
     values["SAMPLES"] = min(options.samples, SAMPLES)

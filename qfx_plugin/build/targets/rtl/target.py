@@ -234,7 +234,7 @@ STEPS = (
         needs=("tcl", "verilator"),
         options=("axis_width", "board", "clock_mhz", "samples"),
         after=("import", "verilog", "shell"),
-        version=2,
+        version=3,
     ),
     Step(
         "bitstream",

@@ -51,6 +51,11 @@ proc qfx_add_files {arguments} {
             && ![string match *.srcs/sources_1/bd/* $part]} {
             error "add_files: there is no file $part"
         }
+        if {[string match *.xdc $part] && [file isfile $part]} {
+            set file [open $part r]
+            regexp {CONFIG.USERID 0x(\S+)} [read $file] _ ::qfx_user_id
+            close $file
+        }
     }
 }
 
@@ -118,6 +123,15 @@ proc qfx_actual {key} {
     return [qfx_divide $pll CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ]
 }
 
+# What a clocking wizard makes of the processor's 100 MHz, which are a little less.
+proc qfx_wizard {object} {
+    set asked [qfx_value CONFIG.CLKOUT1_REQUESTED_OUT_FREQ]
+    if {[qfx_world actual yes] eq "" || $asked eq "" || ![string match clk_wiz* $object]} {
+        return ""
+    }
+    return [expr {round($asked * 0.99999e6)}]
+}
+
 proc qfx_get_property {arguments} {
     lassign [lsearch -all -inline -not -exact $arguments -quiet] key object
     switch -glob -- $key {
@@ -126,6 +140,7 @@ proc qfx_get_property {arguments} {
         SLACK { return [qfx_world [expr {$object eq "-hold" ? "hold" : "setup"}] 0.5] }
         VLNV { return $object }
         CONFIG.ADDR_WIDTH { return 6 }
+        CONFIG.FREQ_HZ { return [qfx_wizard $object] }
         CONFIG.*ACT_F* { return [qfx_actual $key] }
         default { return [qfx_value $key] }
     }
@@ -140,7 +155,9 @@ proc qfx_launch_runs {} {
         if {![file exists $base.xpr]} { continue }
         set handoff $base.$kind/sources_1/bd/$design/hw_handoff
         file mkdir $runs $handoff
-        close [open [file join $runs $bit] w]
+        set file [open [file join $runs $bit] w]
+        puts $file "$design;COMPRESS=TRUE;UserID=0X$::qfx_user_id;Version=2023.2"
+        close $file
         close [open [file join $handoff $design.hwh] w]
     }
 }
@@ -201,6 +218,7 @@ if {$qfx_given ne ""} {
     close $qfx_stream
 }
 set qfx_values [dict create]
+set qfx_user_id FFFFFFFF
 namespace eval ipx {}
 foreach name [split [string trim [read $qfx_input]] \n] {
     proc $name args "return \[qfx_call [list $name] \$args\]"

@@ -1,5 +1,10 @@
+if [ -e "$overlay" ] && [ ! -f "$overlay/accelerator.json" ]; then
+    echo "continue.sh: $overlay is something else: give another FOLDER" >&2
+    exit 3
+fi
+# An overlay lies there only if this run ends well.
+rm -rf "$overlay" "$out/first_run"
 # What tells how it went, also after an error; `first_run.md` says what it is for.
-rm -rf "$out/first_run"
 mkdir "$out/first_run"
 collect() {
     find "$out" -path "$out/first_run" -prune -o -type f \( -name probe.txt -o -name csynth.xml \

@@ -7,7 +7,7 @@
 
 set sources [file dirname [file normalize [info script]]]
 # Of an earlier run: no overlay lies here before this one has ended well.
-file delete -force overlay
+file delete -force overlay overlay.part
 
 @include vivado/board.tcl@
 
@@ -103,24 +103,18 @@ foreach kind {setup hold} {
             clock_mhz"
     }
 }
-file mkdir overlay
-file copy -force [file join project system.runs impl_1 system_wrapper.bit] overlay/@TOP@.bit
 set hwh [glob -nocomplain project/system.{gen,srcs}/sources_1/bd/system/hw_handoff/system.hwh]
 if {[llength $hwh] == 0} {
     error "QFX: Vivado wrote no system.hwh"
 }
-file copy -force [lindex $hwh 0] overlay/@TOP@.hwh
+file mkdir overlay.part
+file copy [file join project system.runs impl_1 system_wrapper.bit] overlay.part/@TOP@.bit
+file copy [lindex $hwh 0] overlay.part/@TOP@.hwh
 foreach name {
     @OVERLAY@
 } {
-    file copy -force [file join $sources .. overlay $name] overlay
+    file copy [file join $sources .. overlay $name] overlay.part
 }
-# The driver reckons with the clock that really runs.
-set file [open overlay/accelerator.json r]
-set text [read $file]
-close $file
-regsub {"clock_mhz": [0-9.]+} $text "\"clock_mhz\": $clock_mhz" text
-set file [open overlay/accelerator.json w]
-puts -nonewline $file $text
-close $file
+qfx_tell_clock overlay.part/accelerator.json $clock_mhz
+file rename overlay.part overlay
 exit

@@ -39,15 +39,29 @@ proc qfx_board {known advice} {
     puts "INFO: QFX: board part $newest"
 }
 
-# The clock that the processor really gives, in MHz.
+# The clock that really runs, in MHz.
 proc qfx_clock {asked actual} {
-    if {![string is double -strict $actual]} {
-        puts "WARNING: QFX: Vivado does not tell the processor's clock; $asked MHz is assumed"
+    if {![string is double -strict $actual] || $actual <= 0} {
+        puts "WARNING: QFX: Vivado does not tell the clock that is reached; $asked MHz is assumed"
         return $asked
     }
-    puts "INFO: QFX: the processor gives $actual MHz for $asked MHz asked"
+    set actual [expr {double($actual)}]
+    puts "INFO: QFX: the clock is $actual MHz for $asked MHz asked"
     if {abs($actual - $asked) > 0.01 * $asked} {
         puts "WARNING: QFX: that is more than 1 % away: rates and latencies hold for $actual MHz"
     }
     return $actual
+}
+
+# The driver reckons with the clock that really runs.
+proc qfx_tell_clock {path clock_mhz} {
+    set file [open $path r]
+    set text [read $file]
+    close $file
+    if {![regsub {"clock_mhz": [0-9.]+} $text "\"clock_mhz\": $clock_mhz" text]} {
+        puts "WARNING: QFX: $path names no clock_mhz"
+    }
+    set file [open $path w]
+    puts -nonewline $file $text
+    close $file
 }

@@ -39,15 +39,11 @@ fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 overlay=$out/overlay work=$out/qfx_work
-if [ -e "$overlay" ] && [ ! -f "$overlay/settings.json" ]; then
-    echo "continue.sh: $overlay is something else: give another FOLDER" >&2
-    exit 3
-fi
-# What an earlier run has left, half done or not, is no part of this one.
-rm -rf "$overlay" "$work"
-mkdir "$work"
 @include overlay/collect.sh@
-for part in units lib ip system; do
+# What an earlier run has left, half done or not, is no part of this one.
+rm -rf "$work"
+mkdir "$work"
+for part in units lib ip system driver; do
     if [ -d "$here/$part" ]; then cp -r "$here/$part" "$work/$part"; fi
 done
 if [ ! -d "$work/lib/finn-hlslib" ]; then
@@ -83,9 +79,9 @@ done
 [ -n "$hwh" ] || { echo "continue.sh: Vivado wrote no top.hwh" >&2; exit 1; }
 [ -f "$system.runs/impl_1/top_wrapper.bit" ] ||
     { echo "continue.sh: Vivado wrote no bitstream" >&2; exit 1; }
-cp -r "$here/driver" "$overlay"
-cp "$system.runs/impl_1/top_wrapper.bit" "$overlay/accelerator.bit"
-cp "$hwh" "$overlay/accelerator.hwh"
+cp "$system.runs/impl_1/top_wrapper.bit" "$work/driver/accelerator.bit"
+cp "$hwh" "$work/driver/accelerator.hwh"
+mv "$work/driver" "$overlay"
 {
 @include overlay/on_the_board.sh@
 cat <<'END'
