@@ -264,7 +264,7 @@ class HardwareBudget:
             layer.name: digit_values(layer.quantizer.losses(layer.weight)) for layer in self.layers
         }
         known = {
-            layer.name: (values[layer.name] > self._price_of(layer)).sum(-1)
+            layer.name: values[layer.name].gt(self._price_of(layer)).sum(0)
             for layer in self.layers
         }
         digits = all_digits(self.network, known)

@@ -28,14 +28,14 @@ class Digits:
 
     def __init__(self, layers: Sequence[tuple[Tensor, float]]) -> None:
         self._layers = [
-            (np.sort(values.detach().cpu().numpy(), axis=None) / bits, bits)
+            (values.detach().cpu().numpy(), bits)
             for values, bits in layers
         ]
 
     def bits_at(self, price: float) -> float:
         """Bits of adder of the digits that are worth a price."""
         return sum(
-            bits * float(len(values) - np.searchsorted(values, price, side="right"))
+            bits * float(np.count_nonzero(values > price * bits))
             for values, bits in self._layers
         )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import digits_cast, exact_exp2
-from brevitas_quantizers.autograd.digits import cheapest, digit_table, losses_by_digits
+from brevitas_quantizers.autograd.digits import best_codes, digit_table, losses_by_digits
 from brevitas_quantizers.fixed_point import khot_codes
 
 from .options import QuantizerOptions
@@ -58,16 +58,21 @@ class DigitsQuantizer(KHotQuantizer):
 
     @torch.no_grad()
     def losses(self, x: Tensor) -> Tensor:
-        """Expected losses of `x` with at most 0, 1, ... digits: (*x.shape, max_digits + 1)."""
-        point = torch.round(self.binary_point)
-        lsb = exact_exp2(-point)
-        weight = 0.5 * self.curvature * lsb * lsb
-        r = x.detach().to(point.dtype) * exact_exp2(point)
-        return losses_by_digits(r, self._nearest, weight)[0]
+        """Expected losses of `x` with at most 0, 1, ... digits: (max_digits + 1, *x.shape)."""
+        r, weight = self._in_lsb(x)
+        return losses_by_digits(r, self._nearest, weight)
 
+    @torch.no_grad()
     def count(self, x: Tensor) -> Tensor:
-        """Digits of each weight, int64 in the shape of `x`."""
-        return cheapest(self.losses(x), self.price)
+        """Digits of each weight, in the shape of `x`."""
+        r, weight = self._in_lsb(x)
+        return best_codes(r, self._nearest, weight, self.price)[1]
+
+    def _in_lsb(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x`, and half the curvature, by the code."""
+        point = torch.round(self.binary_point.detach())
+        lsb = exact_exp2(-point)
+        return x.detach().to(point.dtype) * exact_exp2(point), 0.5 * self.curvature * lsb * lsb
 
     @property
     def largest(self) -> Tensor:
