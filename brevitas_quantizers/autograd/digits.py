@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch.nn import functional as F
 
 from .cast import binary_point_gradient
 from .modes import exact_exp2
@@ -23,28 +22,27 @@ from .modes import exact_exp2
 NO_DIGIT = 1e30
 """A price that no digit is worth; finite, so that zero digits cost nothing."""
 
+_FEW = 4096  # weights: of so few, leaving some out saves nothing
+
 
 def digit_table(sets: Sequence[Sequence[int] | NDArray[np.int64]]) -> Tensor:
     """The nearest codes of every number of digits, found by one look.
 
-    Middles between codes are multiples of 1/2, so that the nearest codes of `r` follow from
-    `ceil(2 * abs(r))` and the sign; a tie goes toward zero.
+    Middles between codes are multiples of 1/2, so that the nearest codes of `r` follow from `2 * r`
+    rounded away from zero; a tie goes toward zero.
 
     Args:
         sets: for 1, 2, ... digits, all codes with at most so many, ascending.
 
     Returns:
-        (2 * places, digits + 1) codes of 0, 1, ... digits: of positive values, then of negative.
+        (digits + 1, places) codes of 0, 1, ... digits; the place in the middle is that of zero.
     """
     codes = [torch.tensor([0.0]), *(torch.tensor(c, dtype=torch.float32) for c in sets)]
-    halves = [(c[c >= 0], (-c[c <= 0]).flip(0)) for c in codes]
-    largest = max(float(part[-1]) for pair in halves for part in pair)
+    halves = [(-c[c <= 0]).flip(0) for c in codes], [c[c >= 0] for c in codes]
+    largest = max(float(part[-1]) for side in halves for part in side)
     r = torch.arange(2 * int(largest) + 2) / 2  # the upper end of each place belongs to it
-    signed = []
-    for side, sign in ((0, 1.0), (1, -1.0)):
-        nearest = [_nearest_magnitude(r, pair[side]) * sign for pair in halves]
-        signed.append(torch.stack(nearest, dim=1))
-    return torch.cat(signed) + 0.0
+    low, high = (torch.stack([_nearest_magnitude(r, c) for c in side]) for side in halves)
+    return torch.cat([-low[:, 1:].flip(1), high], dim=1) + 0.0
 
 
 def _nearest_magnitude(r: Tensor, codes: Tensor) -> Tensor:
@@ -53,7 +51,12 @@ def _nearest_magnitude(r: Tensor, codes: Tensor) -> Tensor:
 
 
 def digits_cast(
-    x: Tensor, frac_bits: Tensor, codes: Tensor, curvature: Tensor, price: Tensor
+    x: Tensor,
+    frac_bits: Tensor,
+    codes: Tensor,
+    curvature: Tensor,
+    price: Tensor,
+    held: Tensor | None = None,
 ) -> Tensor:
     """Cast `x` to the values of least expected loss and price.
 
@@ -64,14 +67,15 @@ def digits_cast(
         codes: of `digit_table`, in `x`'s dtype.
         curvature: second derivative of the loss by each element, broadcastable to `x`.
         price: loss that a digit has to save, broadcastable to `x`; `NO_DIGIT` where none may be.
+        held: the values, where they were decided before.
 
     Returns:
         Values `code * 2**-frac_bits`, shape and dtype of `x`.
     """
-    return _DigitsCast.apply(x, frac_bits, codes, curvature, price)
+    return _DigitsCast.apply(x, frac_bits, codes, curvature, price, held)
 
 
-def best_codes(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
+def best_codes(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor) -> Tensor:
     """The codes of least `weight * (r - code)**2 + price * digits`; of equals the fewest digits.
 
     Args:
@@ -79,53 +83,75 @@ def best_codes(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor) -> tuple
         codes: of `digit_table`.
         weight: half the curvature by the code, broadcastable to `r`.
         price: of a digit, broadcastable to `r`.
-
-    Returns:
-        The codes, and how many digits each was allowed.
     """
-    losses, candidates = losses_by_digits(r, codes, weight)
-    digits = cheapest(losses, price)
-    return candidates.gather(-1, digits.unsqueeze(-1)).squeeze(-1), digits
+    loss = weight * r.square()
+    if r.numel() < _FEW or r.device.type != "cpu" or torch.compiler.is_compiling():
+        return _search(r, codes, weight, price, loss)
+    worth = worth_more(loss, price)  # all others lose less than one digit costs
+    if len(worth) > r.numel() // 2:
+        return _search(r, codes, weight, price, loss)
+    parts = [part.expand_as(r).reshape(-1)[worth] for part in (r, weight, price, loss)]
+    found = torch.zeros_like(r)
+    found.view(-1)[worth] = _search(parts[0], codes, *parts[1:])
+    return found
 
 
-def losses_by_digits(r: Tensor, codes: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Expected losses with at most 0, 1, ... digits, and the codes; (..., digits + 1) each."""
-    places = len(codes) // 2
-    last = places - 1  # also of what is not a number
-    place = (2 * r.abs()).ceil_().clamp_(max=last).nan_to_num_(nan=last).long()
-    place = place + (r < 0) * places
-    candidates = F.embedding(place, codes)
-    return (r.unsqueeze(-1) - candidates).square_().mul_(weight.unsqueeze(-1)), candidates
+def worth_more(loss: Tensor, price: Tensor | float) -> Tensor:
+    """Flat places where the loss without any digit is above `price`."""
+    more = (loss > price).cpu().numpy()  # looks through booleans four times as fast
+    return torch.from_numpy(np.flatnonzero(more)).to(loss.device)
 
 
-def cheapest(losses: Tensor, price: Tensor) -> Tensor:
-    """How many digits have the least loss and price.
+def _search(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor, best: Tensor) -> Tensor:
+    places = _places(r, codes)
+    found = torch.zeros_like(r)
+    for digits in range(1, len(codes)):
+        candidate = codes[digits].index_select(0, places).view(r.shape)
+        loss = _loss(r, candidate, weight).add_(price, alpha=digits)
+        found.lerp_(candidate, loss.clone().lt_(best))  # by 0 or 1: faster than booleans
+        best = torch.minimum(best, loss)
+    return found
 
-    Args:
-        losses: (..., digits + 1), of `losses_by_digits`.
-        price: of a digit, broadcastable to the shape without the last axis.
-    """
-    digits = torch.arange(losses.shape[-1], device=losses.device, dtype=losses.dtype)
-    return (losses + price.unsqueeze(-1) * digits).argmin(-1)
+
+def losses_by_digits(r: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+    """Expected losses with at most 0, 1, ... digits: (digits + 1, ...)."""
+    places = _places(r, codes)
+    found = [row.index_select(0, places).view(r.shape) for row in codes]
+    return torch.stack([_loss(r, candidate, weight) for candidate in found])
 
 
 def digit_values(losses: Tensor) -> Tensor:
-    """The price at which each digit is given up: (..., digits), falling.
+    """The price at which each digit is given up: (digits, ...), falling.
 
-    At a price above the k-th, `cheapest` has less than k digits: the slopes of the convex hull of
+    At a price above the k-th, `best_codes` has less than k digits: the slopes of the convex hull of
     the losses.
+
+    Args:
+        losses: of `losses_by_digits`.
     """
-    planes = losses.movedim(-1, 0).contiguous().unbind(0)
     values = []
-    for end in range(1, len(planes)):
+    for end in range(1, len(losses)):
         least: Any = None  # a tensor after the first start
         for start in range(end):
-            slope = (planes[start] - planes[end]) / (end - start)
-            for later in range(end + 1, len(planes)):
-                slope = torch.maximum(slope, (planes[start] - planes[later]) / (later - start))
+            slope = (losses[start] - losses[end]).div_(end - start)
+            for later in range(end + 1, len(losses)):
+                other = (losses[start] - losses[later]).div_(later - start)
+                slope = torch.maximum(slope, other)
             least = slope if least is None else torch.minimum(least, slope)
         values.append(least)
-    return torch.stack(values, dim=-1)
+    return torch.stack(values)
+
+
+def _loss(r: Tensor, code: Tensor, weight: Tensor) -> Tensor:
+    return (r - code).square_().mul_(weight)
+
+
+def _places(r: Tensor, codes: Tensor) -> Tensor:
+    """Of the nearest codes, flat."""
+    last = codes.shape[1] // 2
+    twice = 2 * r
+    places = twice.abs().ceil_().clamp_(max=last).mul_(twice.sign_()).add_(last)
+    return places.nan_to_num_(nan=last).int().flatten()
 
 
 def _lsb(frac_bits: Tensor) -> tuple[Any, Any]:
@@ -146,10 +172,14 @@ class _DigitsCast(torch.autograd.Function):
         codes: Tensor,
         curvature: Tensor,
         price: Tensor,
+        held: Tensor | None,
     ) -> Tensor:
-        lsb, inverse = _lsb(frac_bits)
-        weight = curvature * (0.5 * lsb * lsb)
-        y = best_codes(x * inverse, codes, weight, price)[0].mul_(lsb)
+        if held is not None:
+            y = held.clone()
+        else:
+            lsb, inverse = _lsb(frac_bits)
+            weight = curvature * (0.5 * lsb * lsb)
+            y = best_codes(x * inverse, codes, weight, price).mul_(lsb)
         ctx.save_for_backward(x, y, frac_bits, codes)
         return y
 
@@ -158,8 +188,9 @@ class _DigitsCast(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, frac_bits, codes = ctx.saved_tensors
         r = x * _lsb(frac_bits)[1]
-        grad_x = grad * ((r >= codes[-1, -1] - 0.5) & (r <= codes.amax() + 0.5))
+        low, high = codes[-1, 0] - 0.5, codes[-1, -1] + 0.5
+        grad_x = r.clone().ge_(low).mul_(r.le_(high)).mul_(grad)
         grad_point = None
         if ctx.needs_input_grad[1]:
             grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)
-        return grad_x, grad_point, None, None, None
+        return grad_x, grad_point, None, None, None, None

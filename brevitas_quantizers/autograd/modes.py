@@ -88,7 +88,7 @@ def _half_up(r: Tensor) -> Tensor:
     `r - floor(r)` is exact except for `r` in (-0.5, 0), where it may round but stays >= 0.5.
     """
     below = torch.floor(r)
-    return below + (r - below >= 0.5).to(r.dtype)
+    return (r - below).ge_(0.5).add_(below)  # 0 or 1 without booleans, which are slow
 
 
 def code_bounds(width: Bound, signed: bool, overflow: OverflowMode) -> tuple[Bound, Bound]:

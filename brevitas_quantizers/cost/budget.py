@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT, digit_values
+from brevitas_quantizers.autograd.digits import NO_DIGIT
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 
@@ -37,6 +37,9 @@ EVERY = 4
 
 FORMATS_EVERY = 2 * EVERY
 """Training steps from one measurement of the errors of formats to the next."""
+
+HELD_FROM = 2**12
+"""Weights from which on a layer keeps its codes from one measurement to the next."""
 
 _OFTEN = 20  # first steps, of which each one is measured
 _ZERO_DECAY = 0.01  # of a step
@@ -200,6 +203,8 @@ class HardwareBudget:
             return
         self.frozen = True
         self._measurements.stop()
+        for layer in self.layers:
+            layer.quantizer.hold(None)
         for cast in self.casts:
             if cast.producer is not None and cast.producer.sink is cast:
                 fold_half_lsb(cast.producer, cast)
@@ -230,6 +235,7 @@ class HardwareBudget:
             "control": self._control.state_dict(),
             "frozen": self.frozen,
             "gone": {name: gone.clone() for name, gone in self._gone.items()},
+            "held": self._held(),
             "lut_per_bit": self.lut_per_bit,
             "measurements": self._measurements.state_dict(),
             "steps_done": self.steps_done,
@@ -240,12 +246,18 @@ class HardwareBudget:
         self._bits, self.lut_per_bit = state["bits"], state["lut_per_bit"]
         self._control.load_state_dict(state["control"])
         self._gone = {name: gone.clone() for name, gone in state["gone"].items()}
+        for layer in self.layers:
+            layer.quantizer.hold(state.get("held", {}).get(layer.name))
         self._measurements.load_state_dict(state["measurements"])
         self.steps_done = state["steps_done"]
         if state["frozen"] and not self.frozen:
             self.frozen = True  # the model's state has the folded biases already
             self._measurements.stop()
         self._measurements.listen(self.due)
+
+    def _held(self) -> dict[str, Tensor]:
+        held = {layer.name: layer.quantizer.held for layer in self.layers}
+        return {name: values.clone() for name, values in held.items() if values is not None}
 
     def _take_over(self) -> None:
         for cast in self.casts:
@@ -260,28 +272,27 @@ class HardwareBudget:
 
     def _decide(self) -> None:
         """Formats and prices from what was measured, then the cost and the next price."""
-        values = {
-            layer.name: digit_values(layer.quantizer.losses(layer.weight)) for layer in self.layers
-        }
-        known = {
-            layer.name: (values[layer.name] > self._price_of(layer)).sum(-1)
+        decided = {
+            layer.name: layer.quantizer.decide(layer.weight, self._price_of(layer))
             for layer in self.layers
         }
-        digits = all_digits(self.network, known)
+        digits = all_digits(self.network, {name: found[1] for name, found in decided.items()})
         if self._formats_are_due:
             for cast in self.casts:
                 self._decide_format(cast, digits)
             for layer in self.layers:
                 fit_bias(layer)
         for layer in self.layers:
-            price = self._price_of(layer)
+            price, (values, _) = self._price_of(layer), decided[layer.name]
             gone = self._gone.get(layer.source.name) if layer.source is not None else None
             if gone is not None:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
-                digits[layer.name] = digits[layer.name] * ~each
+                digits[layer.name], values = digits[layer.name] * ~each, values * ~each
             own: Any = layer.quantizer.price
             own.copy_(price.expand_as(own))
+            if layer.latent is not None and values.numel() >= HELD_FROM:
+                layer.quantizer.hold(values)
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._measurements.positions)
         if self.steps_done >= self._control.warmup:
@@ -289,7 +300,7 @@ class HardwareBudget:
                 self.steps_done,
                 self._bits,
                 self.lut / self.lut_per_bit,
-                self._all_digits(values),
+                self._all_digits(),
             )
 
     def _bits_of_digit(self, layer: Layer) -> int:
@@ -300,9 +311,14 @@ class HardwareBudget:
     def _price_of(self, layer: Layer) -> Tensor:
         return layer.quantizer.price.new_tensor(self.price * self._bits_of_digit(layer))
 
-    def _all_digits(self, values: dict[str, Tensor]) -> Digits:
+    def _all_digits(self) -> Digits:
         """Digits by price, with today's formats."""
-        return Digits([(values[layer.name], self._bits_of_digit(layer)) for layer in self.layers])
+        found = []
+        for layer in self.layers:
+            bits = self._bits_of_digit(layer)
+            values, each = layer.quantizer.digit_values(layer.weight, self.price * bits)
+            found.append((values, bits, each))
+        return Digits(found)
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer

@@ -125,8 +125,8 @@ class Layer:
 
     def by_input(self, values: Tensor) -> Tensor:
         """Sums over everything but input channels: of the weight's shape to (inputs,)."""
-        rows = values.reshape(self.groups, -1, *values.shape[1:])
-        return rows.transpose(1, 2).flatten(2).sum(2).flatten()
+        rows = values.reshape(self.groups, -1, *values.shape[1:]).sum(1)
+        return rows.reshape(self.inputs, -1).sum(1)
 
     def by_output(self, values: Tensor) -> Tensor:
         """Sums over everything but output channels: of the weight's shape to (outputs,)."""

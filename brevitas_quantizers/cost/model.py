@@ -168,7 +168,7 @@ def layer_cost(
     return LayerCost(
         name=layer.name,
         weights=own.numel(),
-        nonzero=int((own > 0).sum()),
+        nonzero=int(own.count_nonzero()),
         digits=int(own.sum()),
         input_bits=input_width(layer),
         positions=positions.get(layer.name, 1),

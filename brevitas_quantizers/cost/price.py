@@ -23,20 +23,18 @@ class Digits:
     """All digits of a network, by the price at which each is given up.
 
     Args:
-        layers: of each, the loss that its digits save, and the bits of adder of one of them.
+        layers: of each, the loss that its digits save, the bits of adder of one of them, and how
+            many each of them stands for.
     """
 
-    def __init__(self, layers: Sequence[tuple[Tensor, float]]) -> None:
-        self._layers = [
-            (np.sort(values.detach().cpu().numpy(), axis=None) / bits, bits)
-            for values, bits in layers
-        ]
+    def __init__(self, layers: Sequence[tuple[Tensor, float, int]]) -> None:
+        self._layers = [(values.cpu().numpy(), bits, each) for values, bits, each in layers]
 
     def bits_at(self, price: float) -> float:
         """Bits of adder of the digits that are worth a price."""
         return sum(
-            bits * float(len(values) - np.searchsorted(values, price, side="right"))
-            for values, bits in self._layers
+            bits * each * float(np.count_nonzero(values > price * bits))
+            for values, bits, each in self._layers
         )
 
     def price_of(self, bits: float) -> float:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import digits_cast, exact_exp2
-from brevitas_quantizers.autograd.digits import cheapest, digit_table, losses_by_digits
-from brevitas_quantizers.fixed_point import khot_codes
+from brevitas_quantizers.autograd.digits import (
+    best_codes,
+    digit_table,
+    digit_values,
+    losses_by_digits,
+    worth_more,
+)
+from brevitas_quantizers.fixed_point import count_digits, khot_codes
 
 from .options import QuantizerOptions
 from .quantizers import FixedPointQuantizer, KHotQuantizer
@@ -18,6 +25,10 @@ _HEADROOM_BITS = 4
 """How far first weights may grow, as a power of two: a layer's first ones are small."""
 _UNIT_INTEGER_BITS = 2
 """Of weights that reach -2 to 2: more headroom than that is not given."""
+_FAR = 8
+"""The next price is not as many times lower."""
+_ENOUGH = 2**13
+"""Weights that tell how many digits have which value."""
 
 
 class DigitsQuantizer(KHotQuantizer):
@@ -25,7 +36,7 @@ class DigitsQuantizer(KHotQuantizer):
 
     State besides the binary point: `curvature`, of the weight's shape once it is measured, and
     `price`, broadcastable to the weight. Codes are a function of latent weights and this state, so
-    a checkpoint holds them.
+    a checkpoint holds them. While `held` is set, training takes those values instead.
 
     Args:
         who: name for errors, for example `QuantLinear.weight_quant`.
@@ -35,7 +46,9 @@ class DigitsQuantizer(KHotQuantizer):
 
     curvature: Tensor
     price: Tensor
+    held: Tensor | None = None
     _nearest: Tensor
+    _counts: Tensor
 
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
@@ -43,6 +56,8 @@ class DigitsQuantizer(KHotQuantizer):
         self.register_buffer("price", torch.zeros(()))
         codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
         self.register_buffer("_nearest", digit_table(codes), persistent=False)
+        counts = count_digits(np.arange(codes[-1][0], codes[-1][-1] + 1))
+        self.register_buffer("_counts", torch.from_numpy(counts).float(), persistent=False)
 
     def make_room(self, curvature: Tensor, price: Tensor) -> None:
         """Take these shapes for `curvature` and `price`, unless that was done before."""
@@ -54,20 +69,53 @@ class DigitsQuantizer(KHotQuantizer):
         curvature, price = self.curvature, self.price
         if curvature.ndim > x.ndim:
             curvature, price = curvature.reshape(x.shape), price.reshape(x.shape)
-        return digits_cast(x, frac_bits, self._nearest, curvature, price)
+        held = self.held if self.training else None
+        return digits_cast(x, frac_bits, self._nearest, curvature, price, held)
 
     @torch.no_grad()
-    def losses(self, x: Tensor) -> Tensor:
-        """Expected losses of `x` with at most 0, 1, ... digits: (*x.shape, max_digits + 1)."""
-        point = torch.round(self.binary_point)
-        lsb = exact_exp2(-point)
-        weight = 0.5 * self.curvature * lsb * lsb
-        r = x.detach().to(point.dtype) * exact_exp2(point)
-        return losses_by_digits(r, self._nearest, weight)[0]
+    def hold(self, values: Tensor | None) -> None:
+        """Take these values for those of the weights in training, or decide anew each time."""
+        if values is None or self.held is None:
+            self.held = values
+        else:
+            self.held.copy_(values)
 
     def count(self, x: Tensor) -> Tensor:
-        """Digits of each weight, int64 in the shape of `x`."""
-        return cheapest(self.losses(x), self.price)
+        """Digits of each weight, in the shape of `x`."""
+        return self.decide(x, self.price)[1]
+
+    @torch.no_grad()
+    def decide(self, x: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and digits of weights at a price."""
+        r, weight = self._in_lsb(x)
+        codes = best_codes(r, self._nearest, weight, price)
+        places = (codes - self._codes[0]).int().flatten()
+        digits = self._counts.index_select(0, places).view(codes.shape)
+        return codes * exact_exp2(-torch.round(self.binary_point.detach())), digits
+
+    @torch.no_grad()
+    def digit_values(self, x: Tensor, price: float) -> tuple[Tensor, int]:
+        """At which prices the digits of `x` are given up; see `autograd.digits.digit_values`.
+
+        Args:
+            x: weights.
+            price: those that lose much less than this are left out.
+
+        Returns:
+            Of enough of all weights (digits, weights), and how many each of them stands for.
+        """
+        r, weight = self._in_lsb(x)
+        weight = weight.expand_as(r)
+        worth = worth_more(weight * r.square(), price / _FAR)
+        each = max(1, len(worth) // _ENOUGH)
+        r, weight = (part.reshape(-1)[worth[::each]] for part in (r, weight))
+        return digit_values(losses_by_digits(r, self._nearest, weight)), each
+
+    def _in_lsb(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x`, and half the curvature, by the code."""
+        point = torch.round(self.binary_point.detach())
+        lsb = exact_exp2(-point)
+        return x.detach().to(point.dtype) * exact_exp2(point), 0.5 * self.curvature * lsb * lsb
 
     @property
     def largest(self) -> Tensor:
