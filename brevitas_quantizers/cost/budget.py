@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from .model import (
 )
 from .network import Activation, read_network
 from .price import Digits, PriceControl
-from .report import HardwareCost, report_of
+from .report import STREAMING, UNROLLED, HardwareCost, check_style, report_of
 from .tasks import SampledLoss, task_of
 
 EVERY = 4
@@ -68,6 +69,8 @@ class HardwareBudget:
         lut: LUTs that the network may cost.
         board: or the board whose LUTs it may take, by name.
         fraction: share of `lut` or of the board's LUTs.
+        style: of `compile_rtl`: `"unrolled"`, all positions of a convolution side by side, or
+            `"streaming"`, one graph for each layer, which computes a position in every cycle.
         steps: training steps until the cost has come down to the budget; after them it is held.
         warmup: training steps before the price begins, by default a sixth of `steps`.
         task: `"classification"` (outputs are logits of a softmax over dimension 1), `"binary"`
@@ -78,6 +81,7 @@ class HardwareBudget:
 
     Attributes:
         lut: LUTs that the network may cost.
+        style: how its adder graphs are laid out.
         lut_per_bit: LUTs for a bit of adder in the estimate.
         steps_done: training steps so far.
         frozen: whether price and formats stay.
@@ -94,6 +98,7 @@ class HardwareBudget:
         *,
         board: str | None = None,
         fraction: float = 1.0,
+        style: str = UNROLLED,
         steps: int = 2000,
         warmup: int | None = None,
         task: str | SampledLoss = "classification",
@@ -101,6 +106,8 @@ class HardwareBudget:
     ) -> None:
         self.model = model
         self.lut = _target(lut, board, fraction)
+        check_style("HardwareBudget", style)
+        self.style = style
         self.task = task_of(task)
         self.network = read_network(model)
         self.layers = [
@@ -220,8 +227,9 @@ class HardwareBudget:
 
     def hardware_cost(self) -> HardwareCost:
         """The cost of the present network; see `brevitas_quantizers.hardware_cost`."""
-        positions = self._measurements.positions
-        return report_of(self.model, self.network, positions, self.lut_per_bit)
+        return report_of(
+            self.model, self.network, self._positions, self.lut_per_bit, self.style
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What a training that is resumed needs besides the model's and the optimizer's state."""
@@ -283,7 +291,7 @@ class HardwareBudget:
             own: Any = layer.quantizer.price
             own.copy_(price.expand_as(own))
         self._digits = live_digits(self.network, digits)
-        self._bits = cost_of(self.network, self._digits, self._measurements.positions)
+        self._bits = cost_of(self.network, self._digits, self._positions)
         if self.steps_done >= self._control.warmup:
             self._control.move(
                 self.steps_done,
@@ -292,9 +300,14 @@ class HardwareBudget:
                 self._all_digits(values),
             )
 
+    @property
+    def _positions(self) -> Mapping[str, int]:
+        """How often layers and casts stand side by side: once, where positions follow in time."""
+        return {} if self.style == STREAMING else self._measurements.positions
+
     def _bits_of_digit(self, layer: Layer) -> int:
         """As many bits of adder as its input has, and some, at every position."""
-        positions = self._measurements.positions.get(layer.name, 1)
+        positions = self._positions.get(layer.name, 1)
         return (input_width(layer) + GROWTH_BITS) * positions * layer.copies
 
     def _price_of(self, layer: Layer) -> Tensor:
@@ -306,7 +319,7 @@ class HardwareBudget:
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer
-        positions = self._measurements.positions
+        positions = self._positions
         readers = zip(cast.readers, channel_digits(cast, digits), strict=True)
         load = sum(count * positions.get(layer.name, 1) for layer, count in readers)
         load = load.to(errors.curvature.dtype)
@@ -322,7 +335,7 @@ class HardwareBudget:
             gone = not_worth(errors, self.price, GROWTH_BITS * load)
             self._gone[cast.name] = gone
             unread = gone | (load == 0)
-            load = torch.where(unread, 0.0, load + CAST_BITS * positions[cast.name])
+            load = torch.where(unread, 0.0, load + CAST_BITS * positions.get(cast.name, 1))
         choice = choose_format(
             errors,
             self.price,

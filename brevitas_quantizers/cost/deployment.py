@@ -16,13 +16,13 @@ _FOLDED_COSTS = "qfx_plugin.rtl.cost:folded_costs"
 _LOAD_BOARD = "qfx_plugin.boards:load_board"
 
 
-def count_luts(onnx_model: Any) -> float:
-    """LUTs of an exported network as one adder graph, counted by alkaid.
+def count_luts(onnx_model: Any, style: str) -> float:
+    """LUTs of an exported network's adder graphs, counted by alkaid.
 
     Raises:
         OptionError: `qfx_plugin` is not installed.
     """
-    return float(_resolve(_COUNT_LUTS, "HardwareCost.exact")(onnx_model))
+    return float(_resolve(_COUNT_LUTS, "HardwareCost.exact")(onnx_model, style))
 
 
 def folded_costs(onnx_model: Any, cycles: int | None) -> list[dict[str, Any]]:

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import TargetError
 from ..ir import Graph
 from ..qonnx_import import load_qonnx
+from ..synthesis.estimate import ULTRA96
 from .graph.kernel import GraphOptions
 from .options import RtlOptions
-from .project import build_unrolled
-from .stream.fit import BRAM_BITS
+from .project import build_network
+from .stream.fit import BRAM_BITS, adder_graph_luts
 from .stream.folding import graph_luts, is_foldable, natural_pace, smallest, unit_luts
 from .stream.stages import cut
 
+UNLIMITED = 1 << 60
+ROOMY = replace(ULTRA96, resources=replace(ULTRA96.resources, lut=UNLIMITED))
+"""A board on which nothing has to be folded."""
 
-def count_luts(onnx_model: Any, effort: int = 2) -> int:
-    """LUTs of an exported network as one adder graph, by the compiler's own count.
+
+def count_luts(onnx_model: Any, style: str = "unrolled", effort: int = 2) -> int:
+    """LUTs of an exported network's adder graphs, by the compiler's own count.
 
     Args:
         onnx_model: what `export_qonnx` returns.
+        style: "unrolled", one graph for all positions, or "streaming", a graph for each layer,
+            which computes a position in every cycle; windows are not counted.
         effort: of the solver; see `GraphOptions`.
 
     Raises:
-        TargetError: an operation cannot be unrolled.
+        TargetError: an operation cannot be unrolled, or has no streaming form.
         ToolMissingError: alkaid is not installed.
     """
-    options = RtlOptions(style="unrolled", graph=GraphOptions(effort=effort))
-    return int(build_unrolled(_load(onnx_model), options).facts["cost_lut"])
+    graph = _load(onnx_model)
+    options = RtlOptions(style=style, graph=GraphOptions(effort=effort), fold_above=UNLIMITED)
+    return adder_graph_luts(build_network(graph, options, ROOMY))
 
 
 def folded_costs(onnx_model: Any, cycles: int | None = None) -> list[dict[str, Any]]:

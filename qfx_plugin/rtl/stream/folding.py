@@ -11,6 +11,7 @@ from ...errors import OptionError
 from ...ir import Conv
 from ...units.mvu import Mvu, fold, matrix_product
 from ...units.names import printable
+from ..graph.guess import layer_luts
 from ..graph.kernel import code_lanes
 from .stage_cycles import folded_cycles
 from .stages import Stage
@@ -23,15 +24,6 @@ BUS_BITS = 64
 
 SLOWEST = 1 << 24
 """Nothing is folded further by itself than to so many cycles for a sample."""
-
-BITS_PER_LUT = 40
-"""A product in an adder graph is taken to need (bits of its input) * (bits of its weight)**2 / 40
-LUTs: fitted to the unrolled 16-64-32-32-5 of `benchmarks/results/rtl_cost.json`, 13.5 LUTs at 8
-bits, 7.8 at 6, 3.7 at 4. Sparse inputs and K-hot weights need half of it."""
-
-WIDEST = 16
-"""Bits of a weight above which that estimate grows no more."""
-
 
 @dataclass(frozen=True)
 class UnitFolding:
@@ -145,9 +137,7 @@ def graph_luts(stage: Stage) -> int:
     layer = stage.ops[0]
     if not isinstance(layer, Conv):
         return 0
-    bits = max(code_lanes(stage.pixel).widths)
-    products = int((layer.weight.codes != 0).sum())
-    return round(products * bits * min(layer.weight.width, WIDEST) ** 2 / BITS_PER_LUT)
+    return round(layer_luts(layer.weight, max(code_lanes(stage.pixel).widths)))
 
 
 def smallest(stage: Stage, pace: int) -> UnitFolding:
