@@ -30,11 +30,11 @@ from qfx_plugin.finn_plugin.hardware.folding import units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
 from qfx_plugin.finn_plugin.hardware.stock import unit_of
 from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
-from qfx_plugin.finn_plugin.ops import unit as unit_module
-from qfx_plugin.finn_plugin.ops.product import PRODUCT_PARTS
+from qfx_plugin.units.product import PRODUCT_PARTS
 from qfx_plugin.synthesis.estimate import ResourceEstimate
+from qfx_plugin.units import terms
 
-WEIGHTS = Path(unit_module.__file__).parent / "templates" / "estimates.json"
+WEIGHTS = Path(terms.__file__).parent / "templates" / "estimates.json"
 CLOCK_MHZ = 200.0
 LIMIT_S = 900
 """Of Yosys, for one unit."""

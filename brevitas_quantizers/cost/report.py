@@ -88,7 +88,12 @@ class HardwareCost:
         self.lut_per_bit = luts / max(self.bits, 1.0)
         return luts
 
-    def folded(self, *args: Tensor, cycles: int | None = None) -> FoldedCost:
+    def folded(
+        self,
+        *args: Tensor,
+        cycles: int | None = None,
+        fold: Mapping[str, tuple[int | str, ...]] | None = None,
+    ) -> FoldedCost:
         """The cost if layers share their hardware over time, instead of standing side by side.
 
         Digits that are zero save nothing there: what counts is the most digits of a layer's
@@ -98,9 +103,11 @@ class HardwareCost:
             args: as of `exact`.
             cycles: clock cycles that a sample may take; by default as fast as sliding windows and
                 the samples' arrival allow.
+            fold: how layers are folded, by name of their nodes, where that is decided already.
 
         Returns:
-            LUTs, block RAMs, DSP slices and cycles, before synthesis, by layer.
+            LUTs, block RAMs, DSP slices and cycles, by layer: what `compile_rtl` reports of a
+            streaming network before synthesis. Sliding windows are not counted.
 
         Raises:
             OptionError: as of `exact`, or an impossible number of cycles.
@@ -108,9 +115,8 @@ class HardwareCost:
         """
         if cycles is not None and (isinstance(cycles, bool) or cycles < 1):
             raise OptionError(f"HardwareCost.folded: cycles must be at least 1, not {cycles!r}")
-        rows = folded_costs(self._exported("folded", args), cycles)
-        names = {row["name"]: row["name"].rpartition("/")[0] or row["name"] for row in rows}
-        return FoldedCost(tuple(FoldedLayer(**row | {"name": names[row["name"]]}) for row in rows))
+        rows = folded_costs(self._exported("folded", args), cycles, fold)
+        return FoldedCost(tuple(FoldedLayer(**row | {"name": layer_name(row)}) for row in rows))
 
     def _exported(self, who: str, args: tuple[Tensor, ...]) -> Any:
         if not args and self._example is None:
@@ -136,6 +142,12 @@ class HardwareCost:
             f"{self.lut:,.0f}",
         )
         return columns([_COLUMNS, *rows, total])
+
+
+def layer_name(row: Mapping[str, Any]) -> str:
+    """The layer whose node in the file a row is about."""
+    node = str(row["node"])
+    return node.rpartition("/")[0] or node
 
 
 def hardware_cost(

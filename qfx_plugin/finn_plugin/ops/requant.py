@@ -16,7 +16,7 @@ from ...units.requant import MODULE, RequantUnit, Scaling
 from ..lowering.affine import Requant, saturating
 from .elementwise import ElementwiseOp
 from .rtl import Instance, operation, unit_instance
-from .terms import Terms, slices, varying
+from ...units.terms import Terms, slices, varying
 from .unit import Cost
 
 _FAR = 1 << 60

@@ -11,8 +11,10 @@ from ...errors import OptionError
 from ...ir import Conv
 from ...units.mvu import Mvu, fold, matrix_product
 from ...units.names import printable
+from ...units.product import UnitCost, memory_style, unit_cost
 from ..graph.guess import layer_luts
 from ..graph.kernel import code_lanes
+from ..options import Fold
 from .stage_cycles import folded_cycles
 from .stages import Stage
 
@@ -32,10 +34,22 @@ class UnitFolding:
     Attributes:
         pe: outputs at once.
         simd: inputs at once.
+        dsp: products in DSP slices; otherwise digits are shifted and added in LUTs.
+        memory: weights in "block" RAM or "distributed" in LUTs; by default as they are deep.
     """
 
     pe: int
     simd: int
+    dsp: bool = False
+    memory: str | None = None
+
+    @classmethod
+    def of(cls, parts: Fold) -> UnitFolding:
+        """As a user names it: (pe, simd, *words)."""
+        pe, simd, *words = parts
+        memories = {"block": "block", "lutram": "distributed"}
+        memory = next((memories[str(word)] for word in words if word in memories), None)
+        return cls(int(pe), int(simd), "dsp" in words, memory)
 
     def cycles(self, stage: Stage) -> int:
         """Cycles of the stage for a sample."""
@@ -44,18 +58,30 @@ class UnitFolding:
 
     def unit(self, stage: Stage, name: str) -> Mvu:
         """The matrix-vector unit of the stage's layer."""
-        return fold(_product(stage), self.pe, self.simd, name=name)
+        datapath = "mul" if self.dsp else "auto"
+        unit = fold(_product(stage), self.pe, self.simd, name=name, datapath=datapath)
+        return replace(unit, rom_style=self.memory or memory_style(unit))
+
+
+def folded_cost(unit: Mvu) -> UnitCost:
+    """A folded stage's unit, and the register in front that gives it a few inputs at once."""
+    cost = unit_cost(unit)
+    return replace(cost, lut=cost.lut + unpacking_luts(unit))
+
+
+def unpacking_luts(unit: Mvu) -> int:
+    """LUTs of `qfx_unpack` in front of a unit: one for each bit of a whole vector."""
+    _, columns = unit.product.shape
+    return columns * unit.product.input_bits * (columns > unit.simd)
 
 
 def unit_luts(unit: Mvu) -> int:
-    """LUTs of a unit's datapath and accumulators, estimated; without control and memory."""
-    bits = unit.product.input_bits
-    per_lane = unit.digits.luts(bits) if unit.digits is not None else 0
-    return round(unit.pe * unit.simd * per_lane + 2 * unit.pe * unit.product.result_bits)
+    """LUTs of a folded stage's layer, estimated."""
+    return folded_cost(unit).lut
 
 
 def choose_folding(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int
 ) -> dict[int, UnitFolding]:
     """Folding by number of the stage; stages that are not in it are unrolled.
 
@@ -67,7 +93,7 @@ def choose_folding(
 
     Args:
         stages: of the network.
-        wanted: (pe, simd) by name of a layer.
+        wanted: (pe, simd) by name of a layer, and words as of `RtlOptions.fold`.
         above: number of weights.
         luts: what adder graphs and units may need, as estimated.
 
@@ -82,9 +108,10 @@ def choose_folding(
     above = _threshold(stages, wanted, above, luts)
     pace = first = natural_pace(stages)
     while pace <= SLOWEST:
-        plan = _plan(stages, wanted, above, pace)
-        if _luts(stages, plan) <= luts:
-            return plan
+        for size in (above, 0):  # before everything slows down, small layers are folded too
+            plan = _plan(stages, wanted, size, pace)
+            if _luts(stages, plan) <= luts:
+                return plan
         pace *= 2
     return _plan(stages, wanted, above, first)
 
@@ -97,7 +124,7 @@ def natural_pace(stages: Sequence[Stage]) -> int:
 
 
 def _threshold(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int
 ) -> int:
     """`above`, or less: so that the adder graphs of the layers that are not folded fit."""
     while True:
@@ -113,12 +140,12 @@ def _threshold(
 
 
 def _plan(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, pace: int
+    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, pace: int
 ) -> dict[int, UnitFolding]:
     result = {}
     for number, stage in enumerate(stages):
         if stage.layer in wanted:
-            result[number] = UnitFolding(*wanted[stage.layer])
+            result[number] = UnitFolding.of(wanted[stage.layer])
         elif is_foldable(stage) and _layer(stage).weight.codes.size > above:
             result[number] = smallest(stage, pace)
     return result
