@@ -118,9 +118,7 @@ def _run(
         return row | (_yosys(path, Path(folder)) if options.yosys else {})
 
 
-def _interpreted(
-    model: nn.Module, path: Path, x: Tensor, y: Tensor
-) -> tuple[float, int]:
+def _interpreted(model: nn.Module, path: Path, x: Tensor, y: Tensor) -> tuple[float, int]:
     """Share of test images that the file has right, and outputs that PyTorch has otherwise."""
     with torch.no_grad():
         torched = torch.cat([model(part) for part in x.split(500)])
@@ -157,9 +155,7 @@ def _yosys(path: Path, folder: Path) -> dict[str, Any]:
     network = compile_rtl(path, folder / "rtl", style=STYLE, fold_above=UNFOLDED)
     reported = sum(stage["cost_lut"] for stage in network.facts["stages"])
     report = estimate(network.write(folder / "sources"), network.name, timeout_s=3600)
-    graphs = sum(
-        cells.all_luts for module, cells in report.modules.items() if "_kernel" in module
-    )
+    graphs = sum(cells.all_luts for module, cells in report.modules.items() if "_kernel" in module)
     return {"reported": reported, "yosys": graphs, "yosys_whole": report.total.all_luts}
 
 

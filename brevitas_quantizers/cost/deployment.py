@@ -69,15 +69,6 @@ def resources_of_board(name: str) -> Any:
     return _resolve(_LOAD_BOARD, "board")(name).resources
 
 
-def luts_of_board(name: str) -> int:
-    """LUTs of a board.
-
-    Raises:
-        OptionError: no such board, or `qfx_plugin` is not installed.
-    """
-    return int(resources_of_board(name).lut)
-
-
 def _resolve(name: str, who: str) -> Any:
     try:
         return pkgutil.resolve_name(name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from brevitas_quantizers.fixed_point import OptionError
 
@@ -38,6 +39,18 @@ class FoldedLayer:
     dsp: int
     node: str = ""
     fold: tuple[int | str, ...] | None = None
+
+
+def layer_of_node(node: str) -> str:
+    """The layer whose node in the file has that name."""
+    return node.rpartition("/")[0] or node
+
+
+def folded_cost_of(rows: Sequence[Mapping[str, Any]]) -> FoldedCost:
+    """The cost that `folded_costs` tells."""
+    return FoldedCost(
+        tuple(FoldedLayer(**{"name": layer_of_node(row["node"]), **row}) for row in rows)
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from brevitas_quantizers.nn.base import plain
 from brevitas_quantizers.qonnx import export_qonnx
 
 from .deployment import count_luts, folded_costs
-from .folded import FoldedCost, FoldedLayer
+from .folded import FoldedCost, folded_cost_of
 from .layers import Layer
 from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
 from .network import Activation, Network, read_network
@@ -115,8 +115,7 @@ class HardwareCost:
         """
         if cycles is not None and (isinstance(cycles, bool) or cycles < 1):
             raise OptionError(f"HardwareCost.folded: cycles must be at least 1, not {cycles!r}")
-        rows = folded_costs(self._exported("folded", args), cycles, fold)
-        return FoldedCost(tuple(FoldedLayer(**row | {"name": layer_name(row)}) for row in rows))
+        return folded_cost_of(folded_costs(self._exported("folded", args), cycles, fold))
 
     def _exported(self, who: str, args: tuple[Tensor, ...]) -> Any:
         if not args and self._example is None:
@@ -142,12 +141,6 @@ class HardwareCost:
             f"{self.lut:,.0f}",
         )
         return columns([_COLUMNS, *rows, total])
-
-
-def layer_name(row: Mapping[str, Any]) -> str:
-    """The layer whose node in the file a row is about."""
-    node = str(row["node"])
-    return node.rpartition("/")[0] or node
 
 
 def hardware_cost(
@@ -187,14 +180,15 @@ def hardware_cost(
     return report_of(model, network, positions, LUT_PER_BIT, style, args)
 
 
-def check_style(who: str, style: str) -> None:
-    """Refuse what is no layout of adder graphs.
+def check_style(who: str, style: str, *others: str) -> None:
+    """Refuse what is no layout of adder graphs; `others` are allowed too.
 
     Raises:
         OptionError: an unknown style.
     """
-    if style not in STYLES:
-        raise OptionError(f"{who}: style must be one of {', '.join(STYLES)}, not {style!r}")
+    allowed = (*STYLES, *others)
+    if style not in allowed:
+        raise OptionError(f"{who}: style must be one of {', '.join(allowed)}, not {style!r}")
 
 
 def report_of(
@@ -209,11 +203,12 @@ def report_of(
     positions = {} if style == STREAMING else positions
     digits = live_digits(network, all_digits(network, {}))
     costs = [layer_cost(layer, digits, positions) for layer in network.layers]
-    example = args[:1] if args is not None else _example(network)
+    example = args[:1] if args is not None else example_of(network)
     return HardwareCost(model, costs, lut_per_bit, example, style)
 
 
-def _example(network: Network) -> Tensor | None:
+def example_of(network: Network) -> Tensor | None:
+    """An input of a network that begins with a linear layer; none of another."""
     first = network.layers[0]
     source = first.source
     direct = not first.spatial_dims and (source is None or source.is_input)

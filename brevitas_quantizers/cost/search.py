@@ -30,10 +30,12 @@ class LayerOptions:
     Attributes:
         loss: (options,) expected loss of each.
         costs: (options, resources) by word length of the input.
+        banned: (options,) likewise: 0, or infinity where there is no such option.
     """
 
     loss: Array
     costs: Mapping[int, Array]
+    banned: Mapping[int, Array]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _best_pick(group: Group, prices: Array) -> Pick:
         total = float(group.loss[number] + group.costs[number] @ prices)
         options = []
         for layer in group.layers:
-            totals = layer.loss + layer.costs[width] @ prices
+            totals = layer.loss + layer.banned[width] + layer.costs[width] @ prices
             options.append(int(totals.argmin()))
             total += float(totals[options[-1]])
         if best is None or total < least:
@@ -144,8 +146,9 @@ def _of_pick(group: Group, pick: Pick) -> tuple[float, Any]:
     number, options = pick
     loss, use = float(group.loss[number]), group.costs[number].copy()
     for layer, option in zip(group.layers, options, strict=True):
-        loss += float(layer.loss[option])
-        use = use + layer.costs[group.widths[number]][option]
+        width = group.widths[number]
+        loss += float(layer.loss[option] + layer.banned[width][option])
+        use = use + layer.costs[width][option]
     return loss, use
 
 
@@ -158,6 +161,8 @@ def _improved(groups: Sequence[Group], found: Selection, limits: Array) -> Selec
             for pick in _neighbours(group, found.picks[index]):
                 loss, use = _of_pick(group, pick)
                 picks = (*found.picks[:index], pick, *found.picks[index + 1 :])
+                if not np.isfinite(loss):
+                    continue
                 tried = Selection(
                     picks, found.loss + loss - old_loss, found.use + use - old_use, found.price
                 )

@@ -9,7 +9,7 @@ from importlib.resources import files
 import onnx
 import pytest
 
-from qfx_plugin import load_qonnx
+from qfx_plugin import RtlOptions, load_qonnx
 from qfx_plugin.build.api import build
 from qfx_plugin.build.manifest import Manifest
 from qfx_plugin.errors import OptionError, TargetError

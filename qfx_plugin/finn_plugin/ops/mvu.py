@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...units.mvu import MODULE, MatrixProduct, Mvu, fold
-from .elementwise import ElementwiseOp
 from ...units.product import memory_style, product_terms
-from .rtl import Instance, operation, unit_instance
 from ...units.terms import block_rams, varying_bits
+from .elementwise import ElementwiseOp
+from .rtl import Instance, operation, unit_instance
 from .unit import Cost, Foldings, divisors
 
 DATAPATHS = ("auto", "khot", "radix4", "mul", "dsp")

@@ -2,8 +2,8 @@
 
 A unit counts terms in LUTs from its shape, as the SystemVerilog makes them: a bit of an adder is
 one, a bit of a memory of 64 words is one. The weights of the terms stand in
-`units/templates/estimates.json`. They are fitted to Yosys' counts for a grid of units (`benchmarks/finn_estimates.py --fit`); the same
-script compares whole networks with Yosys.
+`units/templates/estimates.json`. They are fitted to Yosys' counts for a grid of units
+(`benchmarks/finn_estimates.py --fit`); the same script compares whole networks with Yosys.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from ...ir import Graph
 from ...ir.passes import apply
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
-from .folding import SLOWEST, UnitFolding, is_foldable, natural_pace, smallest, folded_cost
+from .folding import SLOWEST, UnitFolding, folded_cost, is_foldable, natural_pace, smallest
 from .stages import PASSES, Stage, cut
 
 BRAM_BITS = 36 * 1024

@@ -27,6 +27,7 @@ BUS_BITS = 64
 SLOWEST = 1 << 24
 """Nothing is folded further by itself than to so many cycles for a sample."""
 
+
 @dataclass(frozen=True)
 class UnitFolding:
     """How a layer is folded.
@@ -123,9 +124,7 @@ def natural_pace(stages: Sequence[Stage]) -> int:
     return max(arriving, *(stage.steps for stage in stages))
 
 
-def _threshold(
-    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int
-) -> int:
+def _threshold(stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int) -> int:
     """`above`, or less: so that the adder graphs of the layers that are not folded fit."""
     while True:
         plan = _plan(stages, wanted, above, SLOWEST)
