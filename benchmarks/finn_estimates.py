@@ -30,11 +30,12 @@ from qfx_plugin.finn_plugin.hardware.folding import units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble, fifos
 from qfx_plugin.finn_plugin.hardware.stock import unit_of
 from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
-from qfx_plugin.finn_plugin.ops import unit as unit_module
-from qfx_plugin.finn_plugin.ops.product import PRODUCT_PARTS
+from qfx_plugin.finn_plugin.ops.unit import CountedUnit, Estimate
 from qfx_plugin.synthesis.estimate import ResourceEstimate
+from qfx_plugin.units import terms
+from qfx_plugin.units.product import PRODUCT_PARTS
 
-WEIGHTS = Path(unit_module.__file__).parent / "templates" / "estimates.json"
+WEIGHTS = Path(terms.__file__).parent / "templates" / "estimates.json"
 CLOCK_MHZ = 200.0
 LIMIT_S = 900
 """Of Yosys, for one unit."""
@@ -113,7 +114,7 @@ def compare(name: str, fps: float, rows: Rows) -> None:
     layers: list[dict[str, Any]] = []
     row = {"network": name, "fps": fps, "fifos_sized": bool(sized), "layers": layers}
     for label, ops in _layers(model):
-        guess = sum((op.estimate() for op in ops), unit_module.Estimate())
+        guess = sum((op.estimate() for op in ops), Estimate())
         try:
             counts = [yosys_counts(op, timeout_s=LIMIT_S).total for op in ops]
         except TargetError as error:
@@ -130,7 +131,7 @@ def compare(name: str, fps: float, rows: Rows) -> None:
             one = op.estimate()
             off = (one.dsp, one.bram18) != (total.dsp, total.bram18)
             if off or abs(one.lut / max(total.all_luts, 1) - 1) > 0.2:
-                node, counted = op.onnx_node, isinstance(op, unit_module.CountedUnit)
+                node, counted = op.onnx_node, isinstance(op, CountedUnit)
                 print("  ", node.name, one, total, counted and op.cost(), flush=True)
         layers.append(
             {"layer": label, "estimated": vars(guess), "yosys": found, "lut_error_percent": error}

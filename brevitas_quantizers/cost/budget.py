@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from brevitas_quantizers.autograd.digits import NO_DIGIT
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
+from brevitas_quantizers.nn.base import plain
 
 from .choice import choose_format, first_format, not_worth
-from .deployment import luts_of_board
+from .folded import FoldedCost
 from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
 from .layers import Layer
+from .limits import FOLDED, Limits
 from .measure import Measurements
 from .model import (
     CAST_BITS,
@@ -28,9 +31,11 @@ from .model import (
     live_digits,
 )
 from .network import Activation, read_network
+from .plan import FoldedPlan, finest_bias
 from .price import Digits, PriceControl
-from .report import HardwareCost, report_of
+from .report import STREAMING, HardwareCost, example_of, report_of
 from .tasks import SampledLoss, task_of
+from .weights import take_over_weights
 
 EVERY = 4
 """Training steps from one measurement of curvature, and choice of formats, to the next."""
@@ -40,6 +45,8 @@ FORMATS_EVERY = 2 * EVERY
 
 HELD_FROM = 2**12
 """Weights from which on a layer keeps its codes from one measurement to the next."""
+REFOLD_EVERY = 4 * FORMATS_EVERY
+"""Training steps from one choice of a folded network's formats and units to the next."""
 
 _OFTEN = 20  # first steps, of which each one is measured
 _ZERO_DECAY = 0.01  # of a step
@@ -69,8 +76,18 @@ class HardwareBudget:
     Args:
         model: a QFX network with `QFXDigits` weights; changed in place.
         lut: LUTs that the network may cost.
-        board: or the board whose LUTs it may take, by name.
-        fraction: share of `lut` or of the board's LUTs.
+        dsp: DSP slices that a folded network may take; without a board none.
+        bram: block RAMs of 36 Kbit that a folded network may take; without a board any number.
+        cycles: clock cycles that a folded network may take for a sample; by default as many as its
+            sliding windows need.
+        board: or the board whose LUTs, and, folded, DSP slices and block RAMs, it may take.
+        fraction: share of these limits, but for the cycles.
+        style: `"unrolled"`, adder graphs with all positions of a convolution side by side;
+            `"streaming"`, one graph for each layer, which computes a position in every cycle;
+            `"folded"`, layers that share multipliers over time, the default with `dsp`, `bram` or
+            `cycles`.
+        example: input of a folded network, which tells its sizes; by default that of the first
+            training step, or of a first linear layer. What is impossible is refused then.
         steps: training steps until the cost has come down to the budget; after them it is held.
         warmup: training steps before the price begins, by default a sixth of `steps`.
         task: `"classification"` (outputs are logits of a softmax over dimension 1), `"binary"`
@@ -81,6 +98,7 @@ class HardwareBudget:
 
     Attributes:
         lut: LUTs that the network may cost.
+        style: how its adder graphs are laid out.
         lut_per_bit: LUTs for a bit of adder in the estimate.
         steps_done: training steps so far.
         frozen: whether price and formats stay.
@@ -95,15 +113,21 @@ class HardwareBudget:
         model: nn.Module,
         lut: float | None = None,
         *,
+        dsp: float | None = None,
+        bram: float | None = None,
+        cycles: int | None = None,
         board: str | None = None,
         fraction: float = 1.0,
+        style: str | None = None,
+        example: Tensor | None = None,
         steps: int = 2000,
         warmup: int | None = None,
         task: str | SampledLoss = "classification",
         seed: int = 0,
     ) -> None:
         self.model = model
-        self.lut = _target(lut, board, fraction)
+        limits = Limits.of(lut, dsp, bram, cycles, board, fraction, style)
+        self.lut, self.style, self._limits = limits.lut, limits.style, limits
         self.task = task_of(task)
         self.network = read_network(model)
         self.layers = [
@@ -129,7 +153,33 @@ class HardwareBudget:
         self._gone: dict[str, Tensor] = {}
         self._digits: dict[str, Tensor] = {}
         self._measured = False
+        self._folded: FoldedPlan | None = None
+        self._longest = longest
+        if self.style == FOLDED:
+            self._prepare(example)
         self._measurements.listen(self.due)
+
+    def _prepare(self, example: Tensor | None) -> None:
+        """Read the sizes of a network to fold now, or with the first input that it sees."""
+        if example is None:
+            example = example_of(self.network)
+        if example is not None:
+            self._folded = FoldedPlan(
+                self.model, self.network, self.casts, self._longest, self._limits.by_name,
+                self._limits.cycles, example,
+            )  # fmt: skip
+            return
+
+        def keep(_: nn.Module, args: tuple[Any, ...]) -> None:
+            handle.remove()
+            self._prepare(plain(args[0]).detach())
+
+        handle = self.model.register_forward_pre_hook(keep)
+
+    @property
+    def fold(self) -> dict[str, tuple[int | str, ...]]:
+        """The option `fold` of `compile_rtl` that makes the units of a folded network."""
+        return dict(self._folded.fold) if self._folded is not None else {}
 
     def plan(self, steps: int, warmup: int | None = None) -> None:
         """Set when the cost is to be met; see the constructor.
@@ -157,12 +207,14 @@ class HardwareBudget:
 
     @property
     def price(self) -> float:
-        """Loss that a bit of adder has to save; 0 in the warm-up."""
-        return self._control.price
+        """Loss that a bit of adder, or a LUT of folded units, has to save; 0 in the warm-up."""
+        return self._control.price if self._folded is None else self._folded.price
 
     @property
     def cost(self) -> float:
         """Estimated LUTs of the network, as of the last measurement."""
+        if self.style == FOLDED:
+            return math.nan if self._folded is None else self._folded.cost
         return self._bits * self.lut_per_bit
 
     def observe(self, output: Any) -> None:
@@ -187,7 +239,7 @@ class HardwareBudget:
         active = self.steps_done >= self._control.warmup
         if measured and not self.frozen:
             self._decide()
-        if active and self.steps_done % EVERY == 0:
+        if active and self.steps_done % EVERY == 0 and self.style != FOLDED:
             self._decay_zeros()
         self.steps_done += 1
         self._measurements.listen(self.due)
@@ -201,6 +253,9 @@ class HardwareBudget:
         """
         if self.frozen:
             return
+        if self._folded is not None and self._measurements.errors:
+            self._folded.confirm(self._measurements.errors)
+            self._fit_biases()
         self.frozen = True
         self._measurements.stop()
         for layer in self.layers:
@@ -216,8 +271,10 @@ class HardwareBudget:
             args: example input, needed unless the network begins with a linear layer.
 
         Returns:
-            The LUTs counted.
+            The LUTs counted; of a folded network, by `compile_rtl`'s estimate.
         """
+        if self.style == FOLDED:
+            return float(self.folded_cost().lut)
         cost = self.hardware_cost()
         exact = cost.exact(*args)
         self.lut_per_bit = cost.lut_per_bit
@@ -225,14 +282,27 @@ class HardwareBudget:
 
     def hardware_cost(self) -> HardwareCost:
         """The cost of the present network; see `brevitas_quantizers.hardware_cost`."""
-        positions = self._measurements.positions
-        return report_of(self.model, self.network, positions, self.lut_per_bit)
+        return report_of(self.model, self.network, self._positions, self.lut_per_bit, self.style)
+
+    def folded_cost(self) -> FoldedCost:
+        """The cost of a folded network with the units of this budget; see `HardwareCost.folded`.
+
+        Raises:
+            OptionError: another style, or nothing has gone through the network yet.
+        """
+        if self._folded is None:
+            raise OptionError(
+                "HardwareBudget.folded_cost: needs style 'folded' and a training step, or an "
+                f"example, not style {self.style!r} and neither"
+            )
+        return self._folded.count()
 
     def state_dict(self) -> dict[str, Any]:
         """What a training that is resumed needs besides the model's and the optimizer's state."""
         return {
             "bits": self._bits,
             "control": self._control.state_dict(),
+            "folded": None if self._folded is None else self._folded.state_dict(),
             "frozen": self.frozen,
             "gone": {name: gone.clone() for name, gone in self._gone.items()},
             "held": self._held(),
@@ -250,6 +320,8 @@ class HardwareBudget:
             layer.quantizer.hold(state.get("held", {}).get(layer.name))
         self._measurements.load_state_dict(state["measurements"])
         self.steps_done = state["steps_done"]
+        if self._folded is not None and state.get("folded") is not None:
+            self._folded.load_state_dict(state["folded"])
         if state["frozen"] and not self.frozen:
             self.frozen = True  # the model's state has the folded biases already
             self._measurements.stop()
@@ -261,8 +333,11 @@ class HardwareBudget:
 
     def _take_over(self) -> None:
         for cast in self.casts:
-            take_over(cast.proxy, () if cast.is_input else cast.shape)
+            one_point = cast.is_input or self.style == FOLDED
+            take_over(cast.proxy, () if one_point else cast.shape)
         for layer in self.layers:
+            if self.style == FOLDED:
+                take_over_weights(layer)
             weight = layer.weight.detach()
             prices = layer.over_inputs(weight.new_zeros(layer.inputs))
             layer.quantizer.make_room(torch.ones_like(weight), prices)
@@ -272,6 +347,9 @@ class HardwareBudget:
 
     def _decide(self) -> None:
         """Formats and prices from what was measured, then the cost and the next price."""
+        if self.style == FOLDED:
+            self._decide_folded()
+            return
         decided = {
             layer.name: layer.quantizer.decide(layer.weight, self._price_of(layer))
             for layer in self.layers
@@ -294,7 +372,7 @@ class HardwareBudget:
             if layer.latent is not None and values.numel() >= HELD_FROM:
                 layer.quantizer.hold(values)
         self._digits = live_digits(self.network, digits)
-        self._bits = cost_of(self.network, self._digits, self._measurements.positions)
+        self._bits = cost_of(self.network, self._digits, self._positions)
         if self.steps_done >= self._control.warmup:
             self._control.move(
                 self.steps_done,
@@ -303,9 +381,47 @@ class HardwareBudget:
                 self._all_digits(),
             )
 
+    def _decide_folded(self) -> None:
+        """Formats and units, in the warm-up those before there is a price."""
+        if not self._formats_are_due or self._folded is None:
+            return
+        if self.steps_done < self._control.warmup:
+            for cast in self.casts:
+                self._take_first_format(cast)
+        elif self._has_no_price_yet and self._give_up_signs():
+            return
+        elif self._has_no_price_yet or self.steps_done % REFOLD_EVERY == 0:
+            self._control.start = 1.0
+            share = self._control.share(self.steps_done)
+            self._folded.decide(self._measurements.errors, share)
+        self._fit_biases()
+
+    def _give_up_signs(self) -> bool:
+        """Of inputs that were never negative; their errors are measured anew then."""
+        errors = self._measurements.errors
+        found = [
+            cast
+            for cast in self.casts
+            if cast.is_input and cast.quantizer.signed and errors[cast.name].lowest >= 0
+        ]
+        for cast in found:
+            quantizer: Any = cast.quantizer
+            quantizer.set_unsigned()
+            del errors[cast.name]
+        return bool(found)
+
+    def _fit_biases(self) -> None:
+        for layer in self.layers:
+            fit_bias(layer, finest_bias(layer))
+
+    @property
+    def _positions(self) -> Mapping[str, int]:
+        """How often layers and casts stand side by side: once, where positions follow in time."""
+        return {} if self.style == STREAMING else self._measurements.positions
+
     def _bits_of_digit(self, layer: Layer) -> int:
         """As many bits of adder as its input has, and some, at every position."""
-        positions = self._measurements.positions.get(layer.name, 1)
+        positions = self._positions.get(layer.name, 1)
         return (input_width(layer) + GROWTH_BITS) * positions * layer.copies
 
     def _price_of(self, layer: Layer) -> Tensor:
@@ -322,23 +438,21 @@ class HardwareBudget:
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer
-        positions = self._measurements.positions
+        positions = self._positions
         readers = zip(cast.readers, channel_digits(cast, digits), strict=True)
         load = sum(count * positions.get(layer.name, 1) for layer, count in readers)
         load = load.to(errors.curvature.dtype)
-        longest = self._measurements.longest[cast.name]
         if cast.is_input:
             if quantizer.signed and self._has_no_price_yet and errors.lowest >= 0:
                 quantizer.set_unsigned()
         elif self.price == 0:
-            choice = first_format(errors, longest, quantizer.signed)
-            quantizer.set_format(choice.width, choice.points.expand_as(quantizer.binary_point))
+            self._take_first_format(cast)
             return
         elif cast.channels is not None:
             gone = not_worth(errors, self.price, GROWTH_BITS * load)
             self._gone[cast.name] = gone
             unread = gone | (load == 0)
-            load = torch.where(unread, 0.0, load + CAST_BITS * positions[cast.name])
+            load = torch.where(unread, 0.0, load + CAST_BITS * positions.get(cast.name, 1))
         choice = choose_format(
             errors,
             self.price,
@@ -347,6 +461,12 @@ class HardwareBudget:
             one_point=quantizer.binary_point.ndim == 0,
         )
         quantizer.set_format(choice.width, choice.points)
+
+    def _take_first_format(self, cast: Activation) -> None:
+        """The format before there is a price."""
+        quantizer, longest = cast.quantizer, self._measurements.longest[cast.name]
+        choice = first_format(self._measurements.errors[cast.name], longest, quantizer.signed)
+        quantizer.set_format(choice.width, choice.points.expand_as(quantizer.binary_point))
 
     def _decay_zeros(self) -> None:
         """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
@@ -360,18 +480,3 @@ class HardwareBudget:
                 digits = layer.quantizer.count(weight)
             weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** EVERY) * (digits == 0))
             weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))
-
-
-def _target(lut: float | None, board: str | None, fraction: float) -> float:
-    if (lut is None) == (board is None):
-        raise OptionError(
-            f"HardwareBudget: give lut or board, one of them, not lut={lut!r} and board={board!r}"
-        )
-    if isinstance(fraction, bool) or not 0 < fraction <= 1:
-        raise OptionError(
-            f"HardwareBudget: fraction must be above 0 and at most 1, not {fraction!r}"
-        )
-    found = lut if board is None else luts_of_board(board)
-    if found is None or isinstance(found, bool) or not 0 < found < math.inf:
-        raise OptionError(f"HardwareBudget: lut must be a positive number of LUTs, not {lut!r}")
-    return float(found) * fraction

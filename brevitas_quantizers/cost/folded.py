@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from brevitas_quantizers.fixed_point import OptionError
 
 from .deployment import resources_of_board
 from .text import columns
 
-_COLUMNS = ("layer", "outputs x inputs at once", "cycles", "LUT", "BRAM36")
+_COLUMNS = ("layer", "outputs x inputs at once", "cycles", "LUT", "DSP", "BRAM36")
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class FoldedLayer:
         pe: outputs at once; 0 of an adder graph.
         simd: inputs at once; 0 of an adder graph.
         cycles: clock cycles for a sample.
-        lut: LUTs of datapath and accumulators, estimated.
-        bram36: block RAMs of 36 Kbit that the weights fill.
-        dsp: DSP slices; none, lanes add digits.
+        lut: LUTs of the unit with its control and memory, and of the casts behind it, estimated.
+        bram36: block RAMs of 36 Kbit; none where the weights are in LUTs.
+        dsp: DSP slices.
+        node: of the layer, in the exported file.
+        fold: how it is folded, as `compile_rtl` takes it by `node`; none of an adder graph.
     """
 
     name: str
@@ -34,6 +37,20 @@ class FoldedLayer:
     lut: int
     bram36: float
     dsp: int
+    node: str = ""
+    fold: tuple[int | str, ...] | None = None
+
+
+def layer_of_node(node: str) -> str:
+    """The layer whose node in the file has that name."""
+    return node.rpartition("/")[0] or node
+
+
+def folded_cost_of(rows: Sequence[Mapping[str, Any]]) -> FoldedCost:
+    """The cost that `folded_costs` tells."""
+    return FoldedCost(
+        tuple(FoldedLayer(**{"name": layer_of_node(row["node"]), **row}) for row in rows)
+    )
 
 
 @dataclass(frozen=True)
@@ -58,8 +75,13 @@ class FoldedCost:
 
     @property
     def bram36(self) -> float:
-        """Block RAMs that the weights of all layers fill."""
+        """Block RAMs of all layers."""
         return sum(layer.bram36 for layer in self.layers)
+
+    @property
+    def fold(self) -> dict[str, tuple[int | str, ...]]:
+        """The option `fold` of `compile_rtl` that makes these units."""
+        return {layer.node: layer.fold for layer in self.layers if layer.fold is not None}
 
     @property
     def cycles(self) -> int:
@@ -106,8 +128,10 @@ class FoldedCost:
     def __str__(self) -> str:
         rows = [
             (layer.name, f"{layer.pe} x {layer.simd}" if layer.pe else "adder graph",
-             f"{layer.cycles:,}", f"{layer.lut:,}", f"{layer.bram36:.2f}")
+             f"{layer.cycles:,}", f"{layer.lut:,}", f"{layer.dsp:,}", f"{layer.bram36:.1f}")
             for layer in self.layers
         ]  # fmt: skip
-        total = ("total", "", f"{self.cycles:,}", f"{self.lut:,}", f"{self.bram36:.2f}")
+        total = (
+            "total", "", f"{self.cycles:,}", f"{self.lut:,}", f"{self.dsp:,}", f"{self.bram36:.1f}"
+        )  # fmt: skip
         return columns([_COLUMNS, *rows, total])

@@ -136,8 +136,8 @@ def bias_shape(layer: Layer) -> tuple[int, ...]:
     return tuple(module.bias.shape)
 
 
-def fit_bias(layer: Layer) -> None:
-    """Put the bias on a grid a little finer than what reads the sums."""
+def fit_bias(layer: Layer, finest: Tensor | None = None) -> None:
+    """Put the bias on a grid a little finer than what reads the sums, at most as `finest`."""
     quantizer = layer.bias_quantizer
     if not isinstance(quantizer, BudgetedQuantizer):
         return
@@ -147,6 +147,8 @@ def fit_bias(layer: Layer) -> None:
     bias = layer.bias
     points = torch.round(reader.quantizer.binary_point.detach()).flatten() + finer
     points = points.expand(len(bias))
+    if finest is not None:
+        points = torch.minimum(points, finest)
     quantizer.set_format(_width_of(bias, points), points)
 
 
@@ -160,10 +162,12 @@ def fold_half_lsb(layer: Layer, cast: Activation) -> None:
     if not (rounds and cast.is_plain and isinstance(bias, BudgetedQuantizer)):
         return
     half = 0.5 * exact_exp2(-torch.round(quantizer.binary_point)).flatten()
+    points = torch.round(bias.binary_point).flatten()
+    if bool((points <= torch.round(quantizer.binary_point).flatten()).any()):
+        return  # its grid has no half LSB; where the products' has none either, nothing rounds
     if not isinstance(layer.module, DerivedConstants):
         layer.module.bias.copy_(bias(layer.bias)[0])
     layer.module.bias.add_(half)
-    points = torch.round(bias.binary_point).flatten()
     bias.set_format(_width_of(layer.bias, points))
     quantizer.truncate()
 

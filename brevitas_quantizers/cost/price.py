@@ -80,6 +80,10 @@ class PriceControl:
             )
         self.steps, self.warmup = steps, warmup
 
+    def share(self, step: int) -> float:
+        """Of the way from the start's cost to the budget, from 0 to 1."""
+        return min(1.0, max(0.0, (step - self.warmup) / (self.steps - self.warmup)))
+
     def move(self, step: int, cost: float, target: float, digits: Digits) -> None:
         """Take the next price.
 
@@ -92,7 +96,7 @@ class PriceControl:
         cost = max(cost, 1.0)
         if not self.start:
             self.start, self.price = cost, _LOWEST
-        share = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
+        share = self.share(step)
         now = max(self.start ** (1 - share) * target**share, target)
         now = min(now, _FIRST_SHARE * self.start)
         wanted = digits.price_of(digits.bits_at(self.price) * now / cost)

@@ -1,4 +1,4 @@
-"""`hardware_cost`: what an unrolled network costs, layer by layer, estimated or counted."""
+"""`hardware_cost`: what a network of adder graphs costs, layer by layer, estimated or counted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from brevitas_quantizers.nn.base import plain
 from brevitas_quantizers.qonnx import export_qonnx
 
 from .deployment import count_luts, folded_costs
-from .folded import FoldedCost, FoldedLayer
+from .folded import FoldedCost, folded_cost_of
 from .layers import Layer
 from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
 from .network import Activation, Network, read_network
 from .text import columns
 
+UNROLLED, STREAMING = STYLES = ("unrolled", "streaming")
+"""How adder graphs are laid out: all positions side by side, or a graph for each layer."""
+
 _COLUMNS = ("layer", "weights", "nonzero", "digits", "input bits", "LUT")
 
 
 class HardwareCost:
-    """Cost of a network as one adder graph; prints as a table.
+    """Cost of a network as adder graphs; prints as a table.
 
     Attributes:
         layers: costs of the layers, each with the cast of its sums.
         lut_per_bit: LUTs for a bit of adder, an average until `exact` has counted.
+        style: "unrolled" or "streaming".
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class HardwareCost:
         layers: Sequence[LayerCost],
         lut_per_bit: float,
         example: Tensor | None,
+        style: str,
     ) -> None:
         self._model, self._example = model, example
+        self.style = style
         self.layers = tuple(layers)
         self.lut_per_bit = lut_per_bit
 
@@ -66,7 +72,7 @@ class HardwareCost:
         return layer.bits * self.lut_per_bit
 
     def exact(self, *args: Tensor) -> float:
-        """Build the adder graph with alkaid, and rescale the estimates to its LUTs.
+        """Build the adder graphs with alkaid, and rescale the estimates to their LUTs.
 
         Args:
             args: example input of the model; not needed if it begins with a linear layer.
@@ -78,11 +84,16 @@ class HardwareCost:
             OptionError: an example input is needed, or `qfx_plugin` is not installed.
             QfxError: the network cannot be exported or built.
         """
-        luts = count_luts(self._exported("exact", args))
+        luts = count_luts(self._exported("exact", args), self.style)
         self.lut_per_bit = luts / max(self.bits, 1.0)
         return luts
 
-    def folded(self, *args: Tensor, cycles: int | None = None) -> FoldedCost:
+    def folded(
+        self,
+        *args: Tensor,
+        cycles: int | None = None,
+        fold: Mapping[str, tuple[int | str, ...]] | None = None,
+    ) -> FoldedCost:
         """The cost if layers share their hardware over time, instead of standing side by side.
 
         Digits that are zero save nothing there: what counts is the most digits of a layer's
@@ -92,9 +103,11 @@ class HardwareCost:
             args: as of `exact`.
             cycles: clock cycles that a sample may take; by default as fast as sliding windows and
                 the samples' arrival allow.
+            fold: how layers are folded, by name of their nodes, where that is decided already.
 
         Returns:
-            LUTs, block RAMs, DSP slices and cycles, before synthesis, by layer.
+            LUTs, block RAMs, DSP slices and cycles, by layer: what `compile_rtl` reports of a
+            streaming network before synthesis. Sliding windows are not counted.
 
         Raises:
             OptionError: as of `exact`, or an impossible number of cycles.
@@ -102,9 +115,7 @@ class HardwareCost:
         """
         if cycles is not None and (isinstance(cycles, bool) or cycles < 1):
             raise OptionError(f"HardwareCost.folded: cycles must be at least 1, not {cycles!r}")
-        rows = folded_costs(self._exported("folded", args), cycles)
-        names = {row["name"]: row["name"].rpartition("/")[0] or row["name"] for row in rows}
-        return FoldedCost(tuple(FoldedLayer(**row | {"name": names[row["name"]]}) for row in rows))
+        return folded_cost_of(folded_costs(self._exported("folded", args), cycles, fold))
 
     def _exported(self, who: str, args: tuple[Tensor, ...]) -> Any:
         if not args and self._example is None:
@@ -132,21 +143,27 @@ class HardwareCost:
         return columns([_COLUMNS, *rows, total])
 
 
-def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
-    """What the network costs as one adder graph, with all its layers side by side.
+def hardware_cost(
+    model: nn.Module, args: Tensor | None = None, *, style: str = "unrolled"
+) -> HardwareCost:
+    """What the network costs as adder graphs, with all its layers side by side.
 
     Args:
         model: a trained or calibrated network with QFX weights.
         args: example input (batch, ...), which tells how many positions convolutions have; not
             needed without convolutions.
+        style: of `compile_rtl`: `"unrolled"`, all positions of a convolution side by side, or
+            `"streaming"`, one graph for each layer, which computes a position in every cycle.
 
     Returns:
         The cost: `.lut`, `.layers`, `.exact()`; prints as a table.
 
     Raises:
-        OptionError: a convolution without example input, or no layer with QFX weights.
+        OptionError: a convolution without example input, no layer with QFX weights, or an unknown
+            style.
         ConversionError: torch.fx cannot trace the model.
     """
+    check_style("hardware_cost", style)
     network = read_network(model)
     if not network.layers:
         raise OptionError(
@@ -160,7 +177,18 @@ def hardware_cost(model: nn.Module, args: Tensor | None = None) -> HardwareCost:
             "input: hardware_cost(model, x)"
         )
     positions = {} if args is None else _positions(model, network, args)
-    return report_of(model, network, positions, LUT_PER_BIT, args)
+    return report_of(model, network, positions, LUT_PER_BIT, style, args)
+
+
+def check_style(who: str, style: str, *others: str) -> None:
+    """Refuse what is no layout of adder graphs; `others` are allowed too.
+
+    Raises:
+        OptionError: an unknown style.
+    """
+    allowed = (*STYLES, *others)
+    if style not in allowed:
+        raise OptionError(f"{who}: style must be one of {', '.join(allowed)}, not {style!r}")
 
 
 def report_of(
@@ -168,16 +196,19 @@ def report_of(
     network: Network,
     positions: Mapping[str, int],
     lut_per_bit: float,
+    style: str,
     args: Tensor | None = None,
 ) -> HardwareCost:
     """The cost of a network that has been read already."""
+    positions = {} if style == STREAMING else positions
     digits = live_digits(network, all_digits(network, {}))
     costs = [layer_cost(layer, digits, positions) for layer in network.layers]
-    example = args[:1] if args is not None else _example(network)
-    return HardwareCost(model, costs, lut_per_bit, example)
+    example = args[:1] if args is not None else example_of(network)
+    return HardwareCost(model, costs, lut_per_bit, example, style)
 
 
-def _example(network: Network) -> Tensor | None:
+def example_of(network: Network) -> Tensor | None:
+    """An input of a network that begins with a linear layer; none of another."""
     first = network.layers[0]
     source = first.source
     direct = not first.spatial_dims and (source is None or source.is_input)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import CalibrationError, OptionError
 
 from .budget import HardwareBudget
+from .report import STREAMING
 
 WARMUP, HOLD, FREEZE = 0.1, 0.6, 0.85
 """Shares of the steps: the price begins, the budget is met, price and formats freeze."""
@@ -74,8 +75,8 @@ def train_to_budget(
         lr: first learning rate.
         distillation: share of the teacher in the loss.
         exact: count LUTs with alkaid three times on the way, and correct the estimate; by default
-            where it is installed and the network begins with a linear layer. An adder graph with
-            all positions of large convolutions takes long to build.
+            where it is installed and the network begins with a linear layer or streams. An adder
+            graph with all positions of large convolutions takes long to build.
         progress: instead of the bar on a terminal.
 
     Returns:
@@ -215,7 +216,8 @@ def _can_count(budget: HardwareBudget) -> bool:
     from importlib.util import find_spec
 
     cost = budget.hardware_cost()
-    return cost.has_example and all(find_spec(name) for name in ("alkaid", "qfx_plugin"))
+    counts_quickly = cost.has_example or budget.style == STREAMING
+    return counts_quickly and all(find_spec(name) for name in ("alkaid", "qfx_plugin"))
 
 
 def _bar(done: int, epochs: int, history: History) -> None:

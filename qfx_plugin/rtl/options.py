@@ -10,7 +10,10 @@ from ..config import options, setting
 from ..errors import OptionError
 from .graph.kernel import GraphOptions
 
-Folds = Mapping[str, tuple[int, int]]
+Fold = tuple[int | str, ...]
+Folds = Mapping[str, Fold]
+
+_WORDS = ("dsp", "block", "lutram")
 
 
 @options
@@ -46,19 +49,21 @@ class RtlDesignOptions:
     fold: str | Mapping[str, Any] = setting(
         "",
         "Layers that share hardware over time, by node name, with outputs x inputs at once: "
-        "'fc1=4x8, fc2=2x16', or a table {fc1: [4, 8]}. The network streams then.",
+        "'fc1=4x8, fc2=2x16', or a table {fc1: [4, 8]}. Behind that may stand dsp, products in DSP "
+        "slices, and block or lutram, where weights are kept: 'fc1=4x8 dsp block', or "
+        "{fc1: [4, 8, dsp, block]}. The network streams then.",
     )
 
     def __post_init__(self) -> None:
         if not isinstance(self.fold, str):
-            pairs = {name: _pair(name, pair) for name, pair in self.fold.items()}
-            object.__setattr__(self, "fold", pairs)
+            checked = {name: _folding(name, how) for name, how in self.fold.items()}
+            object.__setattr__(self, "fold", checked)
         if self.folds and self.style == "unrolled":
             raise OptionError("fold needs style 'streaming': an unrolled network shares nothing")
 
     @property
     def folds(self) -> Folds:
-        """(pe, simd) by layer."""
+        """(pe, simd) by layer, and behind them "dsp", "block" or "lutram" where they are named."""
         return parse_fold(self.fold) if isinstance(self.fold, str) else self.fold
 
 
@@ -80,25 +85,34 @@ class RtlOptions(RtlDesignOptions):
         return self.graph or own
 
 
-def parse_fold(text: str) -> dict[str, tuple[int, int]]:
-    """(pe, simd) by layer, from `fc1=4x8, fc2=2x16`; a name may hold anything but such an end.
+def parse_fold(text: str) -> dict[str, Fold]:
+    """Foldings by layer, from `fc1=4x8, fc2=2x16 dsp`; a name may hold anything but such an end.
 
     Raises:
         OptionError: the text has another form, a number is 0, or a name comes twice.
     """
     rest, result = text.strip(), {}
     while rest:
-        found = re.match(r"(.+?)=([1-9]\d{0,5})x([1-9]\d{0,5})(?:,\s*|$)", rest)
+        found = re.match(r"(.+?)=([1-9]\d{0,5})x([1-9]\d{0,5})((?: [a-z]+)*)(?:,\s*|$)", rest)
         if found is None or found[1] in result:
             raise OptionError(f"fold must be NAME=PExSIMD, NAME=PExSIMD, ..., not {text!r}")
-        result[found[1]] = (int(found[2]), int(found[3]))
+        parts = (int(found[2]), int(found[3]), *found[4].split())
+        result[found[1]] = _folding(found[1], parts)
         rest = rest[found.end() :]
     return result
 
 
-def _pair(name: str, pair: Any) -> tuple[int, int]:
-    numbers = tuple(pair) if isinstance(pair, list | tuple) else ()
+def _folding(name: str, how: Any) -> Fold:
+    """Checked: two numbers, and words behind them."""
+    parts = tuple(how) if isinstance(how, list | tuple) else ()
+    numbers, words = parts[:2], parts[2:]
     whole = [isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers]
     if whole != [True, True]:
-        raise OptionError(f"fold of {name!r} must be two numbers, outputs and inputs, not {pair!r}")
-    return (numbers[0], numbers[1])
+        raise OptionError(f"fold of {name!r} must be two numbers, outputs and inputs, not {how!r}")
+    known = all(word in _WORDS for word in words) and len(set(words)) == len(words)
+    if not known or {"block", "lutram"} <= set(words):
+        raise OptionError(
+            f"fold of {name!r} may have dsp, and one of block and lutram, behind its numbers, not "
+            f"{' '.join(map(str, words))!r}"
+        )
+    return parts

@@ -296,6 +296,13 @@ def fold(
             f"{product.label}: datapath 'khot' needs K-hot weights, and these are not declared so; "
             "'radix4' takes any"
         )
+    datapath, digits = choose_digits(product, datapath)
+    name = verilog_name(name, unit_files(), "unit")
+    return Mvu(name, product, datapath, pe, simd, digits, rom_style, dsp)
+
+
+def choose_digits(product: MatrixProduct, datapath: str) -> tuple[str, SlotDigits | None]:
+    """The datapath that `datapath` comes to, and the weights' digits for it."""
     digits = None
     if datapath in ("khot", "auto") and product.k is not None:
         digits = khot_digits(product.weight, product.k, product.digits)
@@ -304,8 +311,7 @@ def fold(
         bits = product.input_bits
         khot = digits is not None and digits.luts(bits) <= other.luts(bits)
         digits, datapath = (digits, "khot") if khot else (other, "radix4")
-    name = verilog_name(name, unit_files(), "unit")
-    return Mvu(name, product, datapath, pe, simd, digits, rom_style, dsp)
+    return datapath, digits
 
 
 def _input_bits(operand: FixedType, signed: bool) -> int:

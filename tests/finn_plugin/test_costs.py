@@ -13,7 +13,8 @@ from qfx_plugin.finn_plugin.hardware.folding import fold_model, units
 from qfx_plugin.finn_plugin.hardware.stitch import assemble
 from qfx_plugin.finn_plugin.hardware.stock import STOCK, unit_of
 from qfx_plugin.finn_plugin.lowering.plan import HARDWARE
-from qfx_plugin.finn_plugin.ops.unit import CountedUnit, Estimate, all_weights
+from qfx_plugin.finn_plugin.ops.unit import CountedUnit, Estimate
+from qfx_plugin.units.terms import all_weights
 from tests import qonnx_models
 from tests.finn_plugin.helpers import PART
 from tests.finn_plugin.test_bits import scaled

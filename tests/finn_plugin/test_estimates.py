@@ -10,7 +10,7 @@ from brevitas_quantizers.fixed_point import project_khot
 from qfx_plugin.finn_plugin.hardware import synthesis
 from qfx_plugin.finn_plugin.hardware.stock import fifo_words
 from qfx_plugin.finn_plugin.hardware.synthesis import yosys_counts
-from qfx_plugin.finn_plugin.ops.terms import block_rams, memory_luts, slices, varying_bits
+from qfx_plugin.units.terms import block_rams, memory_luts, slices, varying_bits
 from tests.finn_plugin.test_rtl import Unit
 
 

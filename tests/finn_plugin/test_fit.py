@@ -10,8 +10,8 @@ from qfx_plugin.finn_plugin.fit import fit
 from qfx_plugin.finn_plugin.hardware.convert import specialise, to_hardware
 from qfx_plugin.finn_plugin.hardware.folding import units
 from qfx_plugin.finn_plugin.hardware.stock import fifo_rams
-from qfx_plugin.finn_plugin.ops.terms import block_rams
 from qfx_plugin.finn_plugin.ops.unit import divisors
+from qfx_plugin.units.terms import block_rams
 from tests import qonnx_models
 from tests.finn_plugin.helpers import PART
 

@@ -60,14 +60,15 @@ def test_what_cannot_fold_is_told_so(rng, tmp_path):
 
 def test_weights_that_no_block_memory_holds(rng):
     """By weight memory too: a device with LUTs enough and hardly any block RAM."""
-    network = build_network(graph(*layers(rng)), RtlOptions(style="streaming", fold_above=0))
-    bits = sum(row["memory_bits"] for row in network.facts["stages"])
+    fold = "fc1=1x1 block, fc2=1x1 block"
+    network = build_network(graph(*layers(rng)), RtlOptions(style="streaming", fold=fold))
     report = fit_report(network, replace(SMALL, resources=replace(HAS, lut=100_000, bram36=0)))
     assert report["advice"] == (
-        f"about {bits:,} bits of weight memory, more than the 0 of a small device: no folding "
-        "fits: the weights alone need more memory; use fewer bits or weights"
+        "about 1 block RAMs, more than the 0 of a small device: style 'streaming' with fold="
+        "{'fc1': (16, 8), 'fc2': (8, 8)} needs about 9,670 LUT in its units, and 3 cycles per "
+        "sample"
     )
     with pytest.raises(
-        TargetError, match=r"^network 'hand' does not fit: about [\d,]+ bits of wei"
+        TargetError, match=r"^network 'hand' does not fit: about 1 block RAMs, more"
     ):
         check_fit(report, network.graph.name)

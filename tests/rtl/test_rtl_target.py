@@ -9,7 +9,7 @@ from importlib.resources import files
 import onnx
 import pytest
 
-from qfx_plugin import load_qonnx
+from qfx_plugin import RtlOptions, load_qonnx
 from qfx_plugin.build.api import build
 from qfx_plugin.build.manifest import Manifest
 from qfx_plugin.errors import OptionError, TargetError
@@ -61,7 +61,7 @@ def test_what_does_not_fit_the_board_is_refused(tmp_path, tiny_board):
     with pytest.raises(
         TargetError,
         match=r"^network '.*' does not fit: about \d+ LUT, \d\.\d times the 120 of xczu3eg-.*: "
-        r"style 'streaming' with fold=",
+        r"no folding fits; use fewer bits or K-hot weights$",
     ):
         build(path, **options, until="synthesise")
     build(path, **options, allow_oversize=True, until="verilog")
@@ -107,6 +107,16 @@ def test_a_folding_that_cannot_be_read(text):
 def test_foldings_are_read():
     assert parse_fold("a=b=1x2, c,d=3x40") == {"a=b": (1, 2), "c,d": (3, 40)}
     assert parse_fold(" ") == {}
+    words = {"a": (1, 2, "dsp"), "b": (3, 4, "block"), "c": (5, 6, "dsp", "lutram")}
+    assert parse_fold("a=1x2 dsp, b=3x4 block, c=5x6 dsp lutram") == words
+
+
+@pytest.mark.parametrize("words", ["fast", "block lutram", "dsp dsp"])
+def test_words_behind_a_folding_that_nobody_knows(words):
+    with pytest.raises(OptionError, match="^fold of 'fc1' may have dsp, and one of block and lutr"):
+        parse_fold(f"fc1=1x2 {words}")
+    with pytest.raises(OptionError, match="^fold of 'fc1' may have dsp, and one of block and lutr"):
+        RtlOptions(fold={"fc1": (1, 2, *words.split())})
 
 
 @pytest.mark.slow

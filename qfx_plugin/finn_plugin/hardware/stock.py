@@ -11,7 +11,7 @@ from math import ceil, gcd, log2, prod
 from typing import Any, TypeVar
 
 from ...errors import TargetError
-from ..ops.terms import block_rams, lut_memory
+from ...units.terms import block_rams, lut_memory
 from ..ops.unit import Cost, CountedUnit, Estimate, Foldings, Unit, by_lanes, divisors
 
 SHIFT_REGISTER, LUT_RAM = 33, 257

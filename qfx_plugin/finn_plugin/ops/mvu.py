@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...units.mvu import MODULE, MatrixProduct, Mvu, fold
+from ...units.product import memory_style, product_terms
+from ...units.terms import block_rams, varying_bits
 from .elementwise import ElementwiseOp
-from .product import product_terms
 from .rtl import Instance, operation, unit_instance
-from .terms import block_rams, varying_bits
 from .unit import Cost, Foldings, divisors
 
 DATAPATHS = ("auto", "khot", "radix4", "mul", "dsp")
@@ -90,9 +90,7 @@ class QFXMVU(ElementwiseOp):
 
     def choose_memory(self) -> None:
         """Weights in LUTs up to 64 words or few bits, else in block RAM."""
-        unit = self.unit()
-        small = unit.cycles <= 64 or unit.memory_bits <= 4096
-        self.set_nodeattr("rom_style", "distributed" if small else "block")
+        self.set_nodeattr("rom_style", memory_style(self.unit()))
 
     def cost(self) -> Cost:
         """The parts of the product; a DSP slice for each lane that multiplies in one."""

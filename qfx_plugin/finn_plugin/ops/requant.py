@@ -13,10 +13,10 @@ from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode, requanti
 
 from ...units.digits import signed_bits
 from ...units.requant import MODULE, RequantUnit, Scaling
+from ...units.terms import Terms, slices, varying
 from ..lowering.affine import Requant, saturating
 from .elementwise import ElementwiseOp
 from .rtl import Instance, operation, unit_instance
-from .terms import Terms, slices, varying
 from .unit import Cost
 
 _FAR = 1 << 60

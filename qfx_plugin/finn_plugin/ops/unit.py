@@ -1,24 +1,22 @@
 """What is asked of every hardware unit, of ours and of FINN's: what it costs, how it folds.
 
 A unit counts terms in LUTs from its shape, as the SystemVerilog makes them: a bit of an adder is
-one, a bit of a memory of 64 words is one. The weights of the terms stand in `estimates.json`. They
-are fitted to Yosys' counts for a grid of units (`benchmarks/finn_estimates.py --fit`); the same
-script compares whole networks with Yosys.
+one, a bit of a memory of 64 words is one. The weights of the terms stand in
+`units/templates/estimates.json`. They are fitted to Yosys' counts for a grid of units
+(`benchmarks/finn_estimates.py --fit`); the same script compares whole networks with Yosys.
 """
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ...errors import TargetError
+from ...units.terms import all_weights
 
 Foldings = list[dict[str, int]]
 
@@ -116,13 +114,6 @@ class CountedUnit(Unit):
             )
         lut = max(round(float(np.dot(cost.terms, weights))), 1)
         return Estimate(lut, cost.dsp, cost.bram18)
-
-
-@cache
-def all_weights() -> dict[str, Sequence[float]]:
-    """The fitted weights by operation."""
-    text = (files(__package__) / "templates" / "estimates.json").read_text(encoding="utf-8")
-    return dict(json.loads(text)["weights"])
 
 
 def by_lanes(attribute: str, channels: int) -> Foldings:

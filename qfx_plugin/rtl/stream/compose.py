@@ -29,7 +29,7 @@ from ...units.sources import sources_of, unit_files, used_in
 from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
-from .folding import UnitFolding, choose_folding, unit_luts
+from .folding import UnitFolding, choose_folding, folded_cost
 from .stages import PASSES, Stage, cut
 from .wiring import (
     Stream,
@@ -101,7 +101,7 @@ def _add_stage(
         row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
     else:
         unit = folding.unit(stage, f"{name}_unit")
-        rest = stage.ops[1:]
+        rest, cost = stage.ops[1:], folded_cost(unit)
         design.files |= _unit_files(unit)
         kernel = None
         if rest:
@@ -115,8 +115,11 @@ def _add_stage(
             "pe": unit.pe,
             "simd": unit.simd,
             "datapath": unit.datapath,
+            "memory": unit.rom_style,
             "memory_bits": unit.memory_bits,
-            "unit_lut": unit_luts(unit),
+            "unit_lut": cost.lut,
+            "dsp": cost.dsp,
+            "bram36": cost.bram36,
         }
     if kernel is not None:
         design.files |= kernel.files

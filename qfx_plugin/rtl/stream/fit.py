@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from math import ceil
+from typing import Any
+
 from ...boards import Board
 from ...errors import TargetError
 from ...ir import Graph
+from ...ir.passes import apply
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
-from .folding import SLOWEST, UnitFolding, is_foldable, natural_pace, smallest, unit_luts
-from .stages import Stage, cut
+from .folding import SLOWEST, UnitFolding, folded_cost, is_foldable, natural_pace, smallest
+from .stages import PASSES, Stage, cut
 
 BRAM_BITS = 36 * 1024
 """Bits of a block RAM."""
@@ -27,25 +31,32 @@ def fit_report(network: RtlNetwork, board: Board = ULTRA96) -> dict[str, object]
     """Plain data: the estimate, whether it fits, and what to do if it does not.
 
     The estimate is made before synthesis, from the number of bits that are added; Yosys counts
-    0 to 11 % more for adder graphs. Weight memories are counted in bits of block RAM.
+    0 to 11 % more for adder graphs. Units are counted with their control and memory; sliding
+    windows are not.
     """
-    luts, memory = adder_graph_luts(network), _memory_bits(network)
-    room = BRAM_BITS * board.resources.bram36
+    luts, memory = adder_graph_luts(network), _sum(network, "memory_bits")
+    blocks, slices = ceil(_sum(network, "bram36")), _sum(network, "dsp")
+    has = board.resources
     lacking = [
         f"about {need:,} {what}, "
         f"{f'{need / there:.1f} times' if there else 'more than'} the {there:,} of {board.part}"
         for what, need, there in (
-            ("LUT", luts, board.resources.lut),
-            ("bits of weight memory", memory, room),
+            ("LUT", luts, has.lut),
+            ("DSP slices", slices, has.dsp),
+            ("block RAMs", blocks, has.bram36),
         )
         if need > there
     ]
     report: dict[str, object] = {
         "device": board.part,
         "lut_before_synthesis": luts,
-        "lut_available": board.resources.lut,
+        "lut_available": has.lut,
+        "dsp": slices,
+        "dsp_available": has.dsp,
+        "bram36": blocks,
+        "bram36_available": has.bram36,
         "memory_bits": memory,
-        "memory_bits_available": room,
+        "memory_bits_available": BRAM_BITS * has.bram36,
         "fits": not lacking,
     }
     if lacking:
@@ -66,21 +77,20 @@ def check_fit(report: dict[str, object], name: str) -> None:
 def advice(graph: Graph, board: Board = ULTRA96) -> str:
     """The fastest folding that fits, in words."""
     try:
-        stages = cut(graph)
+        stages = cut(apply(graph, *PASSES))
     except TargetError as error:
         return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
-    memory = sum(_unfolded_bits(stage) for stage in stages if is_foldable(stage))
-    if memory > BRAM_BITS * board.resources.bram36:
-        return "no folding fits: the weights alone need more memory; use fewer bits or weights"
     pace = natural_pace(stages)
     while pace <= SLOWEST:
         plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
-        need = sum(
-            unit_luts(plan[stage.layer].unit(stage, "unit"))
+        costs = [
+            folded_cost(plan[stage.layer].unit(stage, "unit"))
             for stage in stages
             if stage.layer in plan
-        )
-        if need <= board.resources.plannable_lut:
+        ]
+        need = sum(cost.lut for cost in costs)
+        blocks = sum(cost.bram36 for cost in costs)
+        if need <= board.resources.plannable_lut and blocks <= board.resources.bram36:
             fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
             cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
             return (
@@ -91,13 +101,8 @@ def advice(graph: Graph, board: Board = ULTRA96) -> str:
     return "no folding fits; use fewer bits or K-hot weights"
 
 
-def _memory_bits(network: RtlNetwork) -> int:
-    return sum(int(row.get("memory_bits", 0)) for row in network.facts.get("stages", ()))
-
-
-def _unfolded_bits(stage: Stage) -> int:
-    """Bits of a layer's weights, in a unit of one lane."""
-    return UnitFolding(1, 1).unit(stage, "unit").memory_bits
+def _sum(network: RtlNetwork, key: str) -> Any:
+    return sum(row.get(key, 0) for row in network.facts.get("stages", ()))
 
 
 def _cycles(stage: Stage, folding: UnitFolding | None) -> int:

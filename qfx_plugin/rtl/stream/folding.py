@@ -11,7 +11,10 @@ from ...errors import OptionError
 from ...ir import Conv
 from ...units.mvu import Mvu, fold, matrix_product
 from ...units.names import printable
+from ...units.product import UnitCost, memory_style, unit_cost
+from ..graph.guess import layer_luts
 from ..graph.kernel import code_lanes
+from ..options import Fold
 from .stage_cycles import folded_cycles
 from .stages import Stage
 
@@ -24,14 +27,6 @@ BUS_BITS = 64
 SLOWEST = 1 << 24
 """Nothing is folded further by itself than to so many cycles for a sample."""
 
-BITS_PER_LUT = 40
-"""A product in an adder graph is taken to need (bits of its input) * (bits of its weight)**2 / 40
-LUTs: fitted to the unrolled 16-64-32-32-5 of `benchmarks/results/rtl_cost.json`, 13.5 LUTs at 8
-bits, 7.8 at 6, 3.7 at 4. Sparse inputs and K-hot weights need half of it."""
-
-WIDEST = 16
-"""Bits of a weight above which that estimate grows no more."""
-
 
 @dataclass(frozen=True)
 class UnitFolding:
@@ -40,10 +35,22 @@ class UnitFolding:
     Attributes:
         pe: outputs at once.
         simd: inputs at once.
+        dsp: products in DSP slices; otherwise digits are shifted and added in LUTs.
+        memory: weights in "block" RAM or "distributed" in LUTs; by default as they are deep.
     """
 
     pe: int
     simd: int
+    dsp: bool = False
+    memory: str | None = None
+
+    @classmethod
+    def of(cls, parts: Fold) -> UnitFolding:
+        """As a user names it: (pe, simd, *words)."""
+        pe, simd, *words = parts
+        memories = {"block": "block", "lutram": "distributed"}
+        memory = next((memories[str(word)] for word in words if word in memories), None)
+        return cls(int(pe), int(simd), "dsp" in words, memory)
 
     def cycles(self, stage: Stage) -> int:
         """Cycles of the stage for a sample."""
@@ -52,18 +59,30 @@ class UnitFolding:
 
     def unit(self, stage: Stage, name: str) -> Mvu:
         """The matrix-vector unit of the stage's layer."""
-        return fold(_product(stage), self.pe, self.simd, name=name)
+        datapath = "mul" if self.dsp else "auto"
+        unit = fold(_product(stage), self.pe, self.simd, name=name, datapath=datapath)
+        return replace(unit, rom_style=self.memory or memory_style(unit))
+
+
+def folded_cost(unit: Mvu) -> UnitCost:
+    """A folded stage's unit, and the register in front that gives it a few inputs at once."""
+    cost = unit_cost(unit)
+    return replace(cost, lut=cost.lut + unpacking_luts(unit))
+
+
+def unpacking_luts(unit: Mvu) -> int:
+    """LUTs of `qfx_unpack` in front of a unit: one for each bit of a whole vector."""
+    _, columns = unit.product.shape
+    return columns * unit.product.input_bits * (columns > unit.simd)
 
 
 def unit_luts(unit: Mvu) -> int:
-    """LUTs of a unit's datapath and accumulators, estimated; without control and memory."""
-    bits = unit.product.input_bits
-    per_lane = unit.digits.luts(bits) if unit.digits is not None else 0
-    return round(unit.pe * unit.simd * per_lane + 2 * unit.pe * unit.product.result_bits)
+    """LUTs of a folded stage's layer, estimated."""
+    return folded_cost(unit).lut
 
 
 def choose_folding(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
+    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int
 ) -> dict[int, UnitFolding]:
     """Folding by number of the stage; stages that are not in it are unrolled.
 
@@ -75,7 +94,7 @@ def choose_folding(
 
     Args:
         stages: of the network.
-        wanted: (pe, simd) by name of a layer.
+        wanted: (pe, simd) by name of a layer, and words as of `RtlOptions.fold`.
         above: number of weights.
         luts: what adder graphs and units may need, as estimated.
 
@@ -90,9 +109,10 @@ def choose_folding(
     above = _threshold(stages, wanted, above, luts)
     pace = first = natural_pace(stages)
     while pace <= SLOWEST:
-        plan = _plan(stages, wanted, above, pace)
-        if _luts(stages, plan) <= luts:
-            return plan
+        for size in (above, 0):  # before everything slows down, small layers are folded too
+            plan = _plan(stages, wanted, size, pace)
+            if _luts(stages, plan) <= luts:
+                return plan
         pace *= 2
     return _plan(stages, wanted, above, first)
 
@@ -104,9 +124,7 @@ def natural_pace(stages: Sequence[Stage]) -> int:
     return max(arriving, *(stage.steps for stage in stages))
 
 
-def _threshold(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, luts: int
-) -> int:
+def _threshold(stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int) -> int:
     """`above`, or less: so that the adder graphs of the layers that are not folded fit."""
     while True:
         plan = _plan(stages, wanted, above, SLOWEST)
@@ -121,12 +139,12 @@ def _threshold(
 
 
 def _plan(
-    stages: Sequence[Stage], wanted: Mapping[str, tuple[int, int]], above: int, pace: int
+    stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, pace: int
 ) -> dict[int, UnitFolding]:
     result = {}
     for number, stage in enumerate(stages):
         if stage.layer in wanted:
-            result[number] = UnitFolding(*wanted[stage.layer])
+            result[number] = UnitFolding.of(wanted[stage.layer])
         elif is_foldable(stage) and _layer(stage).weight.codes.size > above:
             result[number] = smallest(stage, pace)
     return result
@@ -145,9 +163,7 @@ def graph_luts(stage: Stage) -> int:
     layer = stage.ops[0]
     if not isinstance(layer, Conv):
         return 0
-    bits = max(code_lanes(stage.pixel).widths)
-    products = int((layer.weight.codes != 0).sum())
-    return round(products * bits * min(layer.weight.width, WIDEST) ** 2 / BITS_PER_LUT)
+    return round(layer_luts(layer.weight, max(code_lanes(stage.pixel).widths)))
 
 
 def smallest(stage: Stage, pace: int) -> UnitFolding:

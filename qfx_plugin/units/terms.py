@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from functools import reduce
+from functools import cache, reduce
+from importlib.resources import files
 from math import ceil
 from operator import and_, or_
 
@@ -11,6 +13,13 @@ Terms = list[float]
 
 _HALF_COST, _MUX_COST = 129.0, 0.33
 """What Yosys weighs a half of a block RAM with, and a bit of an input of the multiplexer."""
+
+
+@cache
+def all_weights() -> dict[str, Sequence[float]]:
+    """The fitted weights of terms by the operation of FINN that has them."""
+    text = (files(__package__) / "templates" / "estimates.json").read_text(encoding="utf-8")
+    return dict(json.loads(text)["weights"])
 
 
 def memory_luts(text: str, width: int) -> int:
