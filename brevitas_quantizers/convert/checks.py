@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
 
-from .kinds import NORMS, TABLES, WEIGHTED, function_name
+from .kinds import NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -41,8 +41,14 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield from bound_problems(module)
     if isinstance(module, TABLES) and not function_name(module):
         yield from _table_problems(module)
-    if isinstance(module, nn.Flatten) and module.start_dim != 1:
-        yield f"start_dim must be 1, not {module.start_dim}"
+    if isinstance(module, nn.Flatten) and module.start_dim == 0:
+        yield f"start_dim must be at least 1, not {module.start_dim}: it would join the batch"
+    if isinstance(module, nn.Unflatten) and module.dim == 0:
+        yield "dim must be at least 1, not 0: it would divide the batch"
+    if isinstance(module, RESIZES):
+        yield from resize_problems(module.size, module.scale_factor, module.mode)
+    if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
+        yield f"value must be 0, not {module.value!r}"
 
 
 def _table_problems(module: nn.Module) -> Iterator[str]:
@@ -102,6 +108,22 @@ def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
     pairs = zip(module.kernel_size, module.dilation, strict=True)
     totals = [(size - 1) * dilation for size, dilation in pairs]
     return None if any(total % 2 for total in totals) else tuple(total // 2 for total in totals)
+
+
+def resize_problems(
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Iterable[str]:
+    """Why F.interpolate with these arguments does not repeat elements."""
+    if mode not in ("nearest", "nearest-exact"):
+        yield f"mode must be 'nearest', not {mode!r}"
+    factors = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor]
+    if any(isinstance(factor, (int, float)) and factor % 1 for factor in factors):
+        yield f"scale_factor must be a whole number, not {scale_factor!r}"
 
 
 def _max_pool_problems(module: nn.MaxPool1d | nn.MaxPool2d) -> Iterator[str]:
