@@ -27,8 +27,6 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield "its parameters are computed by a parametrization; remove that first"
     if module._forward_hooks or module._forward_pre_hooks:
         yield "has forward hooks, which the conversion would lose; remove them first"
-    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
-        yield from _conv_problems(module)
     if isinstance(module, NORMS) and module.running_mean is None:
         yield "must track running statistics"
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
@@ -92,22 +90,29 @@ def shared_parameters(root: nn.Module) -> Iterator[tuple[str, str]]:
                     yield name, other
 
 
-def _conv_problems(module: nn.Conv1d | nn.Conv2d) -> Iterator[str]:
-    if module.padding_mode != "zeros":
-        yield f"padding_mode must be 'zeros', not {module.padding_mode!r}"
-    if isinstance(module.padding, str) and explicit_padding(module) is None:
-        yield f"padding={module.padding!r} must be the same on both sides, but the kernel is even"
-
-
-def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
-    """Padding of each dimension in elements; None where the two sides differ."""
-    if not isinstance(module.padding, str):
-        return tuple(module.padding)
-    if module.padding == "valid":
+def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    """Padding of each dimension in elements, as far as the layer itself adds it."""
+    if outer_padding(module) is not None:
         return (0,) * len(module.kernel_size)
-    pairs = zip(module.kernel_size, module.dilation, strict=True)
-    totals = [(size - 1) * dilation for size, dilation in pairs]
-    return None if any(total % 2 for total in totals) else tuple(total // 2 for total in totals)
+    return tuple(first for first, _ in _both_sides(module))
+
+
+def outer_padding(module: nn.Conv1d | nn.Conv2d) -> list[int] | None:
+    """What `F.pad` has to add in front of a convolution; None if its own zeros will do."""
+    sides = _both_sides(module)
+    if module.padding_mode == "zeros" and all(first == last for first, last in sides):
+        return None
+    return [size for pair in reversed(sides) for size in pair]
+
+
+def _both_sides(module: nn.Conv1d | nn.Conv2d) -> list[tuple[int, int]]:
+    if module.padding == "same":
+        pairs = zip(module.kernel_size, module.dilation, strict=True)
+        totals = [(size - 1) * dilation for size, dilation in pairs]
+        return [(total // 2, total - total // 2) for total in totals]
+    if module.padding == "valid":
+        return [(0, 0)] * len(module.kernel_size)
+    return [(int(size), int(size)) for size in module.padding]
 
 
 def resize_problems(
@@ -117,7 +122,7 @@ def resize_problems(
     align_corners: Any = None,
     recompute_scale_factor: Any = None,
     antialias: bool = False,
-) -> Iterable[str]:
+) -> Iterator[str]:
     """Why F.interpolate with these arguments does not repeat elements."""
     if mode not in ("nearest", "nearest-exact"):
         yield f"mode must be 'nearest', not {mode!r}"

@@ -161,7 +161,9 @@ def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
     if type(dim) is not int or dim == 0:
         raise NoFixedPointFormError(f"dim must be any but the batch, not {dim!r}")
     if not isinstance(tensors, (tuple, list)):
-        raise NoFixedPointFormError("needs a list of tensors")
+        raise NoFixedPointFormError(
+            "needs a list of tensors: unpack the parts first, a, b = x.chunk(2, 1)"
+        )
     return Cat(dim), tuple(tensors)
 
 

@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.nn.pick import Pick
 
-from .checks import resize_problems
+from .checks import outer_padding, resize_problems
 from .trace import NAME, unique_name
 
 Dims = list[Any]
@@ -105,7 +105,7 @@ def is_move(node: fx.Node) -> bool:
         return False
     if node.target is operator.getitem:
         return isinstance(node.args[0], fx.Node)
-    return node.target in _TARGETS
+    return node.target is tile or node.target in _TARGETS
 
 
 def moved(node: fx.Node) -> fx.Node:
@@ -122,7 +122,7 @@ def move_problems(node: fx.Node) -> Iterable[str]:
         yield from _index_problems(node)
         return
     try:
-        dims = _TARGETS[node.target](*node.args, **_positional(node))
+        dims = _TARGETS.get(node.target, _free)(*node.args, **_positional(node))
     except (TypeError, KeyError, IndexError, StopIteration) as error:
         yield f"is called in a way that has no fixed-point form ({error})"
         return
@@ -184,7 +184,7 @@ def _gives_parts(node: fx.Node) -> bool:
 
 
 def spell_moves(traced: fx.GraphModule) -> None:
-    """Spell, in place, what exporters have no word for: stacks, channel shuffles, lists as index."""
+    """Spell, in place, what exporters have no word for: stacks, shuffles, lists as index."""
     for node in list(traced.graph.nodes):
         spelling = _SPELLINGS.get(node.target) if node.op.startswith("call_") else None
         if node.op == "call_module":
@@ -243,6 +243,31 @@ def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
     node.args, node.kwargs = tuple(args), keywords
 
 
+def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
+    """A convolution that pads otherwise than by zeros, the same on both sides, behind a `F.pad`."""
+    layer = traced.get_submodule(str(node.target))
+    pads = None if layer.transposed else outer_padding(layer)
+    if pads is None or not node.args:
+        return
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    call = traced.graph.call_function(F.pad, (node.args[0], pads), {"mode": mode})
+    call.meta = {**node.meta, NAME: f"{node.meta[NAME]}.pad"}
+    node.args = (call, *node.args[1:])
+
+
+def _spell_tile(traced: fx.GraphModule, node: fx.Node) -> None:
+    """By a method that every exporter has a word for."""
+    keywords = _without(node.kwargs, "input")
+    x = moved(node)
+    node.op, node.target = "call_function", tile
+    node.args, node.kwargs = (x, *_dims(*node.args[1:], *keywords.values())), {}
+
+
+def tile(x: torch.Tensor, *dims: int) -> torch.Tensor:
+    """`x.tile(dims)`: the last dimensions so many times."""
+    return x.repeat(*[1] * (x.dim() - len(dims)), *dims)
+
+
 def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
     """A list, or a buffer of integers, as index of one dimension."""
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
@@ -298,6 +323,10 @@ _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     torch.index_select: _spell_select,
     "index_select": _spell_select,
     torch.stack: _spell_stack,
+    torch.tile: _spell_tile,
+    "tile": _spell_tile,
+    nn.Conv1d: _spell_padding,
+    nn.Conv2d: _spell_padding,
     nn.ChannelShuffle: _spell_shuffle,
     nn.Upsample: _spell_resize,
 }

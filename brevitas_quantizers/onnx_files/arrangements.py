@@ -259,7 +259,9 @@ def _repeated(node: Node, shape: Shape, repeats: list[int] | Shape) -> dict[str,
     if prod(shape[1:]) * prod(repeats) > MAX_ELEMENTS:
         raise node.refuse(f"its result must have at most {MAX_ELEMENTS} elements")
     pairs = enumerate(zip(shape[1:], repeats, strict=True), start=1)
-    return {node.output: [Picks(n, tuple(range(s)) * times) for n, (s, times) in pairs if times > 1]}
+    return {
+        node.output: [Picks(n, tuple(range(s)) * times) for n, (s, times) in pairs if times > 1]
+    }
 
 
 def _depth_to_space(

@@ -33,9 +33,21 @@ def settle_sizes(exported: onnx.ModelProto) -> None:
         if not _fold(exported, shapes):
             break
     for node in graph.node:
+        for entry in node.attribute:
+            if entry.name == "axis" and entry.i < 0 and node.input[0] in shapes:
+                entry.i += len(shapes[node.input[0]])
         if node.op_type in _FORMS and node.input[0] in shapes:
             _FORMS[node.op_type](node, graph, shapes)
+    _write_down(graph, shapes)
     drop_unread(graph)
+
+
+def _write_down(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    """Shapes that the exporter did not know, since it computed them."""
+    for value in (*graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, shapes.get(value.name, ()), strict=False):
+            dim.dim_value = size
 
 
 def _shapes(exported: onnx.ModelProto) -> dict[str, Shape]:
@@ -94,7 +106,7 @@ def _computed(
         if node.input[0] not in shapes:
             return None
         ends = {entry.name: entry.i for entry in node.attribute}
-        part = shapes[node.input[0]][ends.get("start", 0) : ends.get("end", None)]
+        part = shapes[node.input[0]][ends.get("start", 0) : ends.get("end")]
         return [np.array(part, dtype=np.int64)]
     names = [name for name in node.input if name]
     if not names or not all(name in known for name in names):
@@ -115,7 +127,9 @@ def _constant(graph: onnx.GraphProto, name: str) -> NDArray[np.generic] | None:
     return numpy_helper.to_array(found[0]) if found else None
 
 
-def _put(graph: onnx.GraphProto, node: onnx.NodeProto, role: str, values: NDArray[np.generic]) -> str:
+def _put(
+    graph: onnx.GraphProto, node: onnx.NodeProto, role: str, values: NDArray[np.generic]
+) -> str:
     name = f"{node.output[0]}:{role}"
     graph.initializer.append(numpy_helper.from_array(values, name))
     return name
@@ -124,14 +138,24 @@ def _put(graph: onnx.GraphProto, node: onnx.NodeProto, role: str, values: NDArra
 def _expand(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
     sizes, old = _constant(graph, node.input[1]), shapes[node.input[0]]
     if sizes is not None and len(sizes) == len(old) and sizes[0] in (1, old[0]):
-        sizes = np.where(np.arange(len(sizes)) == 0, 1, sizes)
+        # One where nothing is repeated: for any batch, and whatever the exporter has written.
+        sizes = np.where(np.array(old) == np.maximum(sizes, 1), 1, sizes)
         node.input[1] = _put(graph, node, "shape", sizes)
+        if (sizes == 1).all():  # a repetition begins so
+            for reader in graph.node:
+                for index, name in enumerate(reader.input):
+                    if name == node.output[0]:
+                        reader.input[index] = node.input[0]
 
 
 def _resize(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
     sizes = _constant(graph, node.input[3]) if len(node.input) > 3 else None
     old = shapes[node.input[0]]
-    if sizes is None or len(sizes) != len(old) or any(n % o for n, o in zip(sizes, old, strict=True)):
+    if (
+        sizes is None
+        or len(sizes) != len(old)
+        or any(n % o for n, o in zip(sizes, old, strict=True))
+    ):
         return
     scales = (sizes // np.array(old)).astype(np.float32)
     names = [node.input[0], "", _put(graph, node, "scales", scales)]
@@ -155,7 +179,9 @@ def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape
         stop = one[-1] + one.step
         columns.append((one.start, stop if stop >= 0 else -(1 << 62), place, one.step))
     names = [node.input[0]]
-    for role, column in zip(("starts", "ends", "axes", "steps"), zip(*columns, strict=True), strict=True):
+    for role, column in zip(
+        ("starts", "ends", "axes", "steps"), zip(*columns, strict=True), strict=True
+    ):
         names.append(_put(graph, node, role, np.array(column, dtype=np.int64)))
     del node.input[:]
     node.input.extend(names)

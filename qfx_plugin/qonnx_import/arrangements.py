@@ -35,7 +35,7 @@ def convert_arrangement(node: Node, state: Importer) -> None:
         else:
             tensor, order = view.tensor, view.order
         result = state.put_view(output, TensorView("", order))
-        names = [f"{result}:{n}" for n in range(1, len(steps))] + [result]
+        names = [f"{result}:{n}" for n in range(1, len(steps))] + [result] * bool(steps)
         for number, (step, target) in enumerate(zip(steps, names, strict=True)):
             sample = state.type_of(tensor).shape
             own = f"{label}:{number}" if target != result else label

@@ -52,6 +52,9 @@ def convert_arrangement(node: Node, net: NetworkBuilder) -> None:
     if node.op_type == "DepthToSpace" and node.text("mode", "DCR") == "CRD":
         net.function(node, node.output, F.pixel_shuffle, value, node.integer("blocksize", 0))
         return
+    if node.op_type in ("Expand", "Tile"):
+        value = calls.repeat(value, [step for step in steps if isinstance(step, Picks)])
+        steps = []
     for step in steps:
         value = calls.step(value, step)
     net.values[node.output] = value
@@ -75,6 +78,17 @@ class _Calls:
         if isinstance(step, Picks):
             return self.pick(value, step)
         return self.part(value, step) if isinstance(step, Part) else self.pad(value, step)
+
+    def repeat(self, value: ComputedTensor, picks: list[Picks]) -> ComputedTensor:
+        """Axes as often as they are picked, by the method that the exporter writes so."""
+        times = [1] * value.meta.ndim
+        for one in picks:
+            axis = self.axes[one.axis]
+            times[axis] = len(one.indices) // value.shape[axis]
+        if self.node.op_type == "Tile":
+            return self.method(value, "repeat", *times)
+        sizes = (-1 if count == 1 else count for count in times)
+        return self.method(value, "expand", *sizes)
 
     def split(self, value: ComputedTensor, parts: list[Part]) -> list[ComputedTensor]:
         """All parts by one call."""
@@ -150,7 +164,8 @@ class _Calls:
         """A method of a tensor."""
         with refusing(self.node):
             shape = getattr(value.meta, name)(*args)
-        return ComputedTensor(self.net.graph.call_method(name, (value.node, *args)), shape, value.order)
+        call = self.net.graph.call_method(name, (value.node, *args))
+        return ComputedTensor(call, shape, value.order)
 
     def item(self, call: fx.Node, index: Any) -> fx.Node:
         """`call[index]`."""
