@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, UnsupportedModelError, one_line
 from .graph import Graph
-from .ops import Identity, Input, Quantize, Reshape, Transpose
+from .ops import Arrangement, Identity, Input, Quantize
 from .ops.base import column
 
 FLOAT32_INTEGERS = 24
@@ -146,7 +146,7 @@ def _first_cast(graph: Graph, source: Input) -> tuple[Quantize, bool]:
         for op in graph.consumers(name):
             if isinstance(op, Quantize):
                 return op, same
-            if isinstance(op, Identity | Reshape | Transpose):
+            if isinstance(op, Identity | Arrangement):
                 ahead.append((op.output, same and isinstance(op, Identity)))
     raise DataError(f"input {source.output!r} is not quantized: use --inputs")
 

@@ -1,21 +1,25 @@
 """Operations of the intermediate model: small frozen dataclasses, one file per family."""
 
 from .activation import Clip, PRelu
-from .base import OPERATIONS, Elementwise, Op, View, operation
+from .arrangement import Arrangement, Selection, View
+from .base import OPERATIONS, Elementwise, Op, operation
+from .concat import Concat
 from .conv import Conv
 from .elementwise import Add, Binary, Identity, Multiply, Relu
-from .layout import Transpose, Upsample
+from .layout import Reshape, Transpose
 from .linear import Linear, Weighted
 from .lookup import Lookup
 from .pool import AveragePool, MaxPool, Pool, SumPool
 from .quantize import Quantize
-from .shape import Concat, Reshape
+from .selection import PAD_MODES, Gather, Pad, Slice, Upsample
 from .sources import Constant, Input
 from .window import Window
 
 __all__ = [
     "OPERATIONS",
+    "PAD_MODES",
     "Add",
+    "Arrangement",
     "AveragePool",
     "Binary",
     "Clip",
@@ -23,6 +27,7 @@ __all__ = [
     "Constant",
     "Conv",
     "Elementwise",
+    "Gather",
     "Identity",
     "Input",
     "Linear",
@@ -31,10 +36,13 @@ __all__ = [
     "Multiply",
     "Op",
     "PRelu",
+    "Pad",
     "Pool",
     "Quantize",
     "Relu",
     "Reshape",
+    "Selection",
+    "Slice",
     "SumPool",
     "Transpose",
     "Upsample",

@@ -107,15 +107,6 @@ class Elementwise(Op):
         return [getattr(self, one.name) for one in fields(self) if one.name not in shared]
 
 
-@dataclass(frozen=True)
-class View(Op):
-    """The same elements in another shape or order: nothing to compute."""
-
-    @abstractmethod
-    def seen(self, elements: NDArray[Any]) -> NDArray[Any]:
-        """An array of the operand's shape as the result shows it."""
-
-
 OPERATIONS: dict[str, type[Op]] = {}
 """Every operation by its name: the JSON form, the documents and the tests ask here."""
 
