@@ -1,4 +1,4 @@
-"""Tensors whose elements move, as streams: words in another order, through a memory of some of them.
+"""Tensors whose elements move, as streams: words in another order, through a memory.
 
 `qfx_reorder` keeps words from where they come in until they are needed no more. How many that are,
 and how long a sample takes, follows from the order alone. A beat of several channels is cut into
@@ -7,14 +7,11 @@ words where channels move together, so that a whole beat is a word where positio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ..errors import TargetError
 
 MODULE = "qfx_reorder"
 
@@ -94,7 +91,7 @@ class Reorder:
         }  # fmt: skip
 
     def _cycles(self, depth: int) -> int:
-        """Of the last of some samples, if nobody else makes either side wait: as the module does it."""
+        """Of the last of some samples, as the module does it if nobody makes it wait."""
         kept, places = self.kept.tolist(), self.places.tolist()
         at = lead = frames = clock = before = 0
         while frames < FRAMES:

@@ -8,7 +8,8 @@ from ...ir import Graph
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
 from .folding import SLOWEST, UnitFolding, is_foldable, natural_pace, smallest, unit_luts
-from .stages import Stage, cut
+from .stage import Stage
+from .stages import cut
 
 BRAM_BITS = 36 * 1024
 """Bits of a block RAM."""

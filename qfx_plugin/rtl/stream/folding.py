@@ -12,8 +12,8 @@ from ...ir import Conv
 from ...units.mvu import Mvu, fold, matrix_product
 from ...units.names import printable
 from ..graph.kernel import code_lanes
+from .stage import Stage
 from .stage_cycles import folded_cycles
-from .stages import Stage
 
 MOST_SIMD = 64
 """Inputs at once, at most: wider words make wide weight memories."""
