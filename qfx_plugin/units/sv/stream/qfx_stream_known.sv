@@ -1,16 +1,16 @@
 // A stream plus, or times, a constant tensor of as many beats, PE channels per beat.
 module qfx_stream_known #(
-    int PE = 1,
-    int BEATS = 4,  // of the tensor
-    bit MULTIPLY = 0,
-    FILE = "known.mem",
-    int LEFT_BITS = 8,
-    bit LEFT_SIGNED = 1,
-    int LEFT_SHIFT = 0,  // of sums only, as RIGHT_SHIFT
-    int RIGHT_BITS = 8,
-    bit RIGHT_SIGNED = 1,
-    int RIGHT_SHIFT = 0,
-    int OUT_BITS = 9
+    parameter int PE = 1,
+    parameter int BEATS = 4,  // of the tensor
+    parameter bit MULTIPLY = 0,
+    parameter FILE = "known.mem",
+    parameter int LEFT_BITS = 8,
+    parameter bit LEFT_SIGNED = 1,
+    parameter int LEFT_SHIFT = 0,  // of sums only, as RIGHT_SHIFT
+    parameter int RIGHT_BITS = 8,
+    parameter bit RIGHT_SIGNED = 1,
+    parameter int RIGHT_SHIFT = 0,
+    parameter int OUT_BITS = 9
 ) (
     input  logic clk,
     input  logic rst_n,
