@@ -87,8 +87,19 @@ class Reorder:
         """
         return {
             "W": bits, "IN": self.words, "OUT": len(self.source), "DEPTH": self.depth,
-            "PAD": pad, "FILE": f'"{file}"',
+            "BLOCK": int(self.in_block_ram(bits)), "PAD": pad,
+            "TABLE_STYLE": 1 if self.table_in_block_ram else 2,
+            "FILE": f'"{file}"',
         }  # fmt: skip
+
+    def in_block_ram(self, bits: int) -> bool:
+        """Whether words of so many bits are kept there: not 64 words, nor few bits."""
+        return self.depth > 64 and self.depth * bits > 2048
+
+    @property
+    def table_in_block_ram(self) -> bool:
+        """Whether the table is: as the weights of other units."""
+        return len(self.source) > 64 and len(self.source) * self.word_bits > 4096
 
     def _cycles(self, depth: int) -> int:
         """Of the last of some samples, as the module does it if nobody makes it wait."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...units.reorder import MODULE, Reorder
 from .elementwise import ElementwiseOp
 from .rtl import Instance, operation
-from .terms import lut_memory, memory_luts
+from .terms import block_rams, lut_memory, memory_luts, varying_bits
 from .unit import Cost, Foldings, divisors
 
 
@@ -57,11 +57,19 @@ class QFXGather(ElementwiseOp):
         return [{"PE": lanes} for lanes in divisors(channels) if self.order(lanes) is not None]
 
     def cost(self) -> Cost:
-        """The memory, the table, the counters."""
+        """The memory and the table, in LUTs or block RAM; the counters."""
         order, width = self._order(), self.get_outstream_width()
+        halves, memory = 0, lut_memory(width, order.depth)
         table = float(memory_luts(order.table, order.word_bits))
+        if order.in_block_ram(width):
+            halves, memory = block_rams(width, order.depth)[0], [0.0] * 3
+        if order.table_in_block_ram:
+            halves, table = (
+                halves + block_rams(varying_bits(order.table), len(order.source))[0],
+                0.0,
+            )
         counter = log2(order.words + order.depth)
-        return Cost([*lut_memory(width, order.depth), table, float(width), counter, 1.0])
+        return Cost([*memory, table, float(width), counter, 1.0], bram18=halves)
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """On integers, exactly."""

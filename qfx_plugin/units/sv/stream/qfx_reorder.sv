@@ -11,6 +11,8 @@ module qfx_reorder #(
     parameter int IN = 4,              // beats of a frame that come in
     parameter int OUT = 4,             // beats of a frame that go out
     parameter int DEPTH = 4,           // beats kept, a power of two, at least 2
+    parameter bit BLOCK = 0,           // whether they are kept in block RAM
+    parameter int TABLE_STYLE = 0,     // of the table; see qfx_rom
     parameter bit [W-1:0] PAD = '0,
     parameter FILE = "reorder.mem",    // words {pad, KEPT, PLACE} of 1, PW and PW bits
     localparam int PW = $clog2(IN + 1)
@@ -33,7 +35,7 @@ module qfx_reorder #(
   logic pad, last, push, pull, pads;
   logic signed [LW-1:0] lead;    // beats that have come in of the frame that goes out
   logic [AW-1:0] head;           // where the next beat goes
-  logic [W-1:0] memory[DEPTH];
+  logic [AW-1:0] tail;           // where the one that goes out lies
   logic [W-1:0] word;
 
   assign last      = at == OW'(OUT - 1);
@@ -42,6 +44,7 @@ module qfx_reorder #(
   qfx_rom #(
       .WIDTH(2 * PW + 1),
       .DEPTH(OUT),
+      .STYLE(TABLE_STYLE),
       .FILE(FILE)
   ) table_of_places (
       .clk,
@@ -68,10 +71,21 @@ module qfx_reorder #(
       if (!m_tvalid || m_tready) m_tvalid <= pull;
     end
 
-  always_ff @(posedge clk) begin
-    if (push) memory[head] <= s_tdata;
-    if (pull) word <= memory[AW'(head - AW'(lead) + AW'(place))];
-    if (pull) pads <= pad;
+  assign tail = head - AW'(lead) + AW'(place);
+  if (BLOCK) begin : g_block
+    (* ram_style = "block" *) logic [W-1:0] memory[DEPTH];
+    always_ff @(posedge clk) begin
+      if (push) memory[head] <= s_tdata;
+      if (pull) word <= memory[tail];
+    end
+  end else begin : g_luts
+    (* ram_style = "distributed" *) logic [W-1:0] memory[DEPTH];
+    always_ff @(posedge clk) begin
+      if (push) memory[head] <= s_tdata;
+      if (pull) word <= memory[tail];
+    end
   end
+
+  always_ff @(posedge clk) if (pull) pads <= pad;
   assign m_tdata = pads ? PAD : word;
 endmodule
