@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from .functional import is_reshape, is_size
+from .functional import is_size
 from .kinds import (
     GROW,
     KEEP_SIGN,
@@ -17,6 +17,7 @@ from .kinds import (
     function_name,
     gives_no_negative,
 )
+from .moves import is_move, moved
 from .trace import NAME, call, unique_name
 
 
@@ -53,7 +54,7 @@ def _may_stay_wide(traced: fx.GraphModule, node: fx.Node) -> bool:
         if user.op == "output" or is_size(user):
             continue
         module = call(traced, user)
-        if isinstance(module, PASS_ON) or is_reshape(user):
+        if isinstance(module, PASS_ON) or is_move(user):
             if not _may_stay_wide(traced, user):
                 return False
         elif not isinstance(module, TAKE_WIDE):
@@ -73,6 +74,8 @@ def is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
     if isinstance(module, TABLES):
         operand = is_non_negative(traced, node.all_input_nodes[0])
         return gives_no_negative(function_name(module), operand)
-    if isinstance(module, (*KEEP_SIGN, CastPoint)) or is_reshape(node):
+    if module is None and is_move(node):
+        return is_non_negative(traced, moved(node))
+    if isinstance(module, (*KEEP_SIGN, CastPoint)):
         return all(is_non_negative(traced, operand) for operand in node.all_input_nodes)
     return False

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
 
-from .kinds import NORMS, TABLES, WEIGHTED, function_name
+from .kinds import NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -27,8 +27,6 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield "its parameters are computed by a parametrization; remove that first"
     if module._forward_hooks or module._forward_pre_hooks:
         yield "has forward hooks, which the conversion would lose; remove them first"
-    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
-        yield from _conv_problems(module)
     if isinstance(module, NORMS) and module.running_mean is None:
         yield "must track running statistics"
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
@@ -41,8 +39,14 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield from bound_problems(module)
     if isinstance(module, TABLES) and not function_name(module):
         yield from _table_problems(module)
-    if isinstance(module, nn.Flatten) and module.start_dim != 1:
-        yield f"start_dim must be 1, not {module.start_dim}"
+    if isinstance(module, nn.Flatten) and module.start_dim == 0:
+        yield f"start_dim must be at least 1, not {module.start_dim}: it would join the batch"
+    if isinstance(module, nn.Unflatten) and module.dim == 0:
+        yield "dim must be at least 1, not 0: it would divide the batch"
+    if isinstance(module, RESIZES):
+        yield from resize_problems(module.size, module.scale_factor, module.mode)
+    if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
+        yield f"value must be 0, not {module.value!r}"
 
 
 def _table_problems(module: nn.Module) -> Iterator[str]:
@@ -86,22 +90,45 @@ def shared_parameters(root: nn.Module) -> Iterator[tuple[str, str]]:
                     yield name, other
 
 
-def _conv_problems(module: nn.Conv1d | nn.Conv2d) -> Iterator[str]:
-    if module.padding_mode != "zeros":
-        yield f"padding_mode must be 'zeros', not {module.padding_mode!r}"
-    if isinstance(module.padding, str) and explicit_padding(module) is None:
-        yield f"padding={module.padding!r} must be the same on both sides, but the kernel is even"
-
-
-def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
-    """Padding of each dimension in elements; None where the two sides differ."""
-    if not isinstance(module.padding, str):
-        return tuple(module.padding)
-    if module.padding == "valid":
+def explicit_padding(module: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    """Padding of each dimension in elements, as far as the layer itself adds it."""
+    if outer_padding(module) is not None:
         return (0,) * len(module.kernel_size)
-    pairs = zip(module.kernel_size, module.dilation, strict=True)
-    totals = [(size - 1) * dilation for size, dilation in pairs]
-    return None if any(total % 2 for total in totals) else tuple(total // 2 for total in totals)
+    return tuple(first for first, _ in _both_sides(module))
+
+
+def outer_padding(module: nn.Conv1d | nn.Conv2d) -> list[int] | None:
+    """What `F.pad` has to add in front of a convolution; None if its own zeros will do."""
+    sides = _both_sides(module)
+    if module.padding_mode == "zeros" and all(first == last for first, last in sides):
+        return None
+    return [size for pair in reversed(sides) for size in pair]
+
+
+def _both_sides(module: nn.Conv1d | nn.Conv2d) -> list[tuple[int, int]]:
+    if module.padding == "same":
+        pairs = zip(module.kernel_size, module.dilation, strict=True)
+        totals = [(size - 1) * dilation for size, dilation in pairs]
+        return [(total // 2, total - total // 2) for total in totals]
+    if module.padding == "valid":
+        return [(0, 0)] * len(module.kernel_size)
+    return [(int(size), int(size)) for size in module.padding]
+
+
+def resize_problems(
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: bool = False,
+) -> Iterator[str]:
+    """Why F.interpolate with these arguments does not repeat elements."""
+    if mode not in ("nearest", "nearest-exact"):
+        yield f"mode must be 'nearest', not {mode!r}"
+    factors = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor]
+    if any(isinstance(factor, (int, float)) and factor % 1 for factor in factors):
+        yield f"scale_factor must be a whole number, not {scale_factor!r}"
 
 
 def _max_pool_problems(module: nn.MaxPool1d | nn.MaxPool2d) -> Iterator[str]:

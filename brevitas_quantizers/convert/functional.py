@@ -158,11 +158,17 @@ def _mul(input: Any, other: Any) -> Form:
 
 def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
     dim = dim if axis is None else axis
-    if dim != 1:
-        raise NoFixedPointFormError(f"dim must be 1 (channels), not {dim!r}")
+    if type(dim) is not int or dim == 0:
+        raise NoFixedPointFormError(f"dim must be any but the batch, not {dim!r}")
     if not isinstance(tensors, (tuple, list)):
-        raise NoFixedPointFormError("needs a list of tensors")
-    return Cat(), tuple(tensors)
+        raise NoFixedPointFormError(
+            "needs a list of tensors: unpack the parts first, a, b = x.chunk(2, 1)"
+        )
+    return Cat(dim), tuple(tensors)
+
+
+def _hstack(tensors: Any) -> Form:
+    return _cat(tensors, 1)
 
 
 def _dropout(input: Any, p: float = 0.5, training: Any = True, inplace: bool = False) -> Form:
@@ -261,6 +267,8 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     torch.mul: _mul,
     torch.cat: _cat,
     torch.concat: _cat,
+    torch.concatenate: _cat,
+    torch.hstack: _hstack,
     torch.clamp: _clamp,
     torch.mean: _mean,
     torch.relu: _relu,
@@ -307,19 +315,10 @@ for _name, _build in _BUILT_IN.items():
         if hasattr(torch, _method):
             FUNCTIONS[getattr(torch, _method)] = _build
 
-RESHAPES = frozenset({torch.flatten, torch.reshape, torch.squeeze})
-RESHAPE_METHODS = frozenset({"contiguous", "flatten", "reshape", "squeeze", "view"})
 _SIZE_ARITHMETIC = frozenset(
     {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul}
     | {operator.floordiv, operator.getitem}
 )
-
-
-def is_reshape(node: fx.Node) -> bool:
-    """Whether the call only gives the same numbers another shape."""
-    if node.op == "call_method":
-        return node.target in RESHAPE_METHODS
-    return node.op == "call_function" and node.target in RESHAPES
 
 
 def is_size(node: fx.Node) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
+from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.tables import _QuantFunction
 
 
@@ -28,11 +29,19 @@ class Mul(nn.Module):
 
 
 class Cat(nn.Module):
-    """Concatenation of channels; stands for `torch.cat`."""
+    """Concatenation; stands for `torch.cat`.
+
+    Args:
+        dim: axis.
+    """
+
+    def __init__(self, dim: int = 1) -> None:
+        super().__init__()
+        self.dim = dim
 
     def forward(self, tensors: Sequence[Tensor]) -> Tensor:
-        """List of (batch, channels, ...) to (batch, sum of channels, ...)."""
-        return torch.cat(list(tensors), dim=1)
+        """List of (batch, ...) to (batch, ...)."""
+        return torch.cat(list(tensors), dim=self.dim)
 
 
 class Unary(nn.Module):
@@ -79,7 +88,14 @@ READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 MERGES = (Add, Mul, Cat)
-MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
+PADS: tuple[type[nn.Module], ...] = tuple(
+    getattr(nn, f"{kind}Pad{rank}d")
+    for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+    for rank in (1, 2, 3)
+)
+RESIZES = (nn.Upsample, nn.UpsamplingNearest2d)
+SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, Pick)
+MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 HANDLED: tuple[type[nn.Module], ...] = (

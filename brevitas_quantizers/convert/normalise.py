@@ -12,11 +12,11 @@ from .errors import Problems
 from .functional import (
     NoFixedPointFormError,
     form_of,
-    is_reshape,
     is_size,
     writes_in_place,
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
+from .moves import is_move, move_problems, moved, spell_moves
 from .trace import NAME
 
 
@@ -24,14 +24,19 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> None:
     """Replace functions by modules, in place; collect whatever has no fixed-point form."""
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
+    spell_moves(traced)
     called: set[str] = set()
     for node in list(traced.graph.nodes):
         if node.op == "call_module":
             _check_module(traced, node, problems)
             _separate_calls(traced, node, called)
         elif node.op in ("call_function", "call_method"):
-            if not is_reshape(node) and not is_size(node):
+            if is_size(node):
+                continue
+            if not is_move(node):
                 _replace_function(traced, node, problems)
+            for reason in move_problems(node) if is_move(node) else ():
+                problems.add(node.meta[NAME], reason, node)
         elif node.op == "get_attr" and node.users:
             user = next(iter(node.users))
             problems.add(str(node.target), "is used in forward without a layer of its own", user)
@@ -99,9 +104,15 @@ def _steps(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 def _check_in_place(node: fx.Node, problems: Problems) -> None:
     """A tensor overwritten here must not be read later: the float network reads the new values."""
-    operand = node.args[0]
-    while isinstance(operand, fx.Node):
-        if any(node < user and not is_size(user) for user in operand.users):
-            problems.add(node.meta[NAME], f"overwrites {operand.name!r}, which is read again", node)
-            return
-        operand = operand.args[0] if is_reshape(operand) else None
+    root = moved(node)
+    while is_move(root):
+        root = moved(root)
+    aliases = [root]
+    for alias in aliases:
+        for user in alias.users:
+            if user is not node and is_move(user) and not is_size(user):
+                aliases.append(user)
+            elif node < user and not is_size(user):
+                who = str(node.args[0])
+                problems.add(node.meta[NAME], f"overwrites {who!r}, which is read again", node)
+                return

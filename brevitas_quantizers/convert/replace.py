@@ -263,7 +263,8 @@ def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
 
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
-    tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
+    Cat: lambda module, options: QuantCat(module.dim),
+    (Add, Mul): lambda module, options: _JOINS[type(module)](),
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,

@@ -1,5 +1,16 @@
 """ONNX files of strangers: read within bounds, in order, every attribute understood or refused."""
 
+from .arrangements import (
+    ARRANGEMENTS,
+    NewSample,
+    Order,
+    Padding,
+    Part,
+    Picks,
+    Step,
+    in_order,
+    read_arrangement,
+)
 from .constants import RawConstants
 from .consumers import Consumers
 from .facts import (
@@ -40,6 +51,7 @@ from .register import Register
 from .sizes import fold_size
 
 __all__ = [
+    "ARRANGEMENTS",
     "Bounds",
     "CHANNELS_LAST_DOMAIN",
     "check_area",
@@ -48,22 +60,29 @@ __all__ = [
     "Convolution",
     "FileConstants",
     "fold_size",
+    "in_order",
     "Geometry",
     "HALVES",
     "MAX_RANK",
     "MOVES",
     "ModelSource",
     "move_constant",
+    "NewSample",
     "NewShape",
     "Node",
+    "Order",
     "ordered_nodes",
+    "Padding",
+    "Part",
     "Permutation",
+    "Picks",
     "Product",
     "QUANT_DOMAINS",
     "QuantizedConstant",
     "Quants",
     "QuantSpec",
     "RawConstants",
+    "read_arrangement",
     "read_concat",
     "read_flatten",
     "read_identity",
@@ -76,6 +95,7 @@ __all__ = [
     "Repetition",
     "SnappedScale",
     "STANDARD_DOMAINS",
+    "Step",
     "tensor_array",
     "UnitAxes",
 ]

@@ -72,6 +72,12 @@ class Geometry:
                 f"kernel_shape must have 1 or 2 spatial dimensions, not {len(kernel)}"
             )
         found = cls._read(node, kernel, bool(node.integer("ceil_mode", 0)))
+        sides = ((pad, size) for pair, size in zip(found.pads, kernel, strict=True) for pad in pair)
+        if any(pad >= size for pad, size in sides):
+            raise node.refuse(
+                f"its geometry is impossible: pads must be shorter than the window of "
+                f"{list(kernel)}, not {list(node.integers('pads'))}"
+            )
         if set(found.dilations) != {1}:
             raise node.refuse(
                 f"its geometry is impossible: dilations of a pool must be 1, not "
@@ -107,12 +113,8 @@ class Geometry:
             )
         pairs = tuple(zip(pads[:rank], pads[rank:], strict=True))
         found = cls(kernel, strides, dilations, pairs, ceil)
-        if any(not 0 <= pad < size for pair, size in zip(pairs, found.extent, strict=True)
-               for pad in pair):  # fmt: skip
-            raise node.refuse(
-                f"its geometry is impossible: pads must be shorter than the window of "
-                f"{list(found.extent)}, not {list(pads)}"
-            )
+        if min(pads) < 0 or max(pads) > MAX_SIZE:
+            raise node.refuse(f"its geometry is impossible: pads {list(pads)}")
         return found
 
     @property

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from brevitas_quantizers.autograd import exact_exp2
 from brevitas_quantizers.fixed_point import ExportError, FixedPointFormat
 from brevitas_quantizers.injectors.accumulator import AccumulatorBoundQuantizer
+from brevitas_quantizers.onnx_files import ARRANGEMENTS
 from brevitas_quantizers.prepare import named_quantizers
 
 _SUMS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_MOVES = ("Flatten", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Transpose")
+_MOVES = ("Flatten", "Identity", "MaxPool", "Relu", "Reshape", "Transpose", *ARRANGEMENTS)
 
 
 def check_accumulators(twin: nn.Module, graph: onnx.GraphProto) -> None:

@@ -20,6 +20,13 @@ _ROLES = {
     "ReduceSum": ("", "axes"),
     "ReduceMean": ("", "axes"),
     "Clip": ("", "min", "max"),
+    "Expand": ("", "shape"),
+    "Gather": ("", "indices"),
+    "Pad": ("", "pads", "value"),
+    "Resize": ("", "region", "scales"),
+    "Slice": ("", "starts", "ends", "axes", "steps"),
+    "Split": ("", "split"),
+    "Tile": ("", "repeats"),
 }
 _KEPT_PROPERTIES = ("functions", "training_info", "metadata_props")
 

@@ -21,7 +21,7 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
     QfxWarning,
 )
-from brevitas_quantizers.onnx_files import MOVES, Reader
+from brevitas_quantizers.onnx_files import ARRANGEMENTS, MOVES, Reader
 from brevitas_quantizers.prepare import report_drift
 
 from .accumulators import check_accumulators
@@ -44,6 +44,7 @@ from .metadata import (
 from .pads import fold_pads
 from .qcdq import to_qcdq
 from .reader_checks import check_model
+from .settle import settle_sizes
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -114,6 +115,7 @@ def export_qonnx(
         mark_layers(twin)
         exported = _run_exporter(twin, call, results, dynamo)
     _repeat_shared_initializers(exported)
+    settle_sizes(exported)
     fold_pads(exported)
     merge_equal_nodes(exported.graph, ("Quant", MARK))
     marks = take_marks_out(exported.graph)
@@ -205,7 +207,7 @@ def _check_inputs_quantized(exported: onnx.ModelProto) -> None:
         for node in graph.node:
             if name not in node.input:
                 continue
-            if node.op_type in MOVES:
+            if node.op_type in {*MOVES, *ARRANGEMENTS}:
                 pending.extend(node.output)
             elif not _is_quantizing(graph, node):
                 raise ExportError(

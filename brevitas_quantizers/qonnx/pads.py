@@ -18,10 +18,12 @@ _NEUTRAL = {"AveragePool": 0.0, "Conv": 0.0, "MaxPool": -inf}
 
 
 def fold_pads(exported: onnx.ModelProto) -> None:
-    """Take every Pad out of the exporter's graph, in place.
+    """Take each Pad that windows behind it can have as their own out of the graph, in place.
+
+    Another one stays, if it adds zeros or repeats what is there.
 
     Raises:
-        ExportError: a window behind it cannot have it as its own padding, or none stands there.
+        ExportError: it adds something else.
     """
     graph = exported.graph
     outputs = {value.name for value in graph.output}
@@ -29,10 +31,12 @@ def fold_pads(exported: onnx.ModelProto) -> None:
         readers = [node for node in graph.node if pad.output[0] in node.input]
         pads = None if pad.output[0] in outputs else _spatial_pads(exported, pad, readers)
         if pads is None:
-            raise ExportError(
-                f"padding of {pad.input[0]!r} must stand directly in front of a convolution or a "
-                "pool and add zeros there, or -inf in front of a maximum, behind batch and channels"
-            )
+            if _adds(exported, pad):
+                raise ExportError(
+                    f"padding of {pad.input[0]!r} must add zeros, or -inf directly in front of a "
+                    "maximum, behind batch and channels"
+                )
+            continue
         for node in readers:
             node.input[0] = pad.input[0]
             own = _integers(node, "pads") or [0] * len(pads)
@@ -41,6 +45,14 @@ def fold_pads(exported: onnx.ModelProto) -> None:
                 _set(node, "count_include_pad", 1)
         graph.node.remove(pad)
         drop_unread(graph)
+
+
+def _adds(exported: onnx.ModelProto, pad: onnx.NodeProto) -> bool:
+    """Whether a Pad adds any other number than zero."""
+    mode = next((entry.s.decode() for entry in pad.attribute if entry.name == "mode"), "constant")
+    name = pad.input[2] if len(pad.input) > 2 else ""
+    value = _constant(exported, name) if name else np.zeros(())
+    return mode == "constant" and (value is None or bool(np.any(value != 0)))
 
 
 def _spatial_pads(

@@ -88,15 +88,10 @@ def convert_concat(node: Node, state: Importer) -> None:
             for name, v in zip(names, views, strict=True)
         ]
     order = views[0].order
-    rank = len(order) + 1
-    place = order[read_concat(node, rank) - 1]
-    tensors = tuple(view.tensor for view in views)
-    if place:  # the graph joins along its first axis: that one comes to the front
-        first = (place, *(other for other in range(rank - 1) if other != place))
-        tensors = tuple(state.moved(tensor, first) for tensor in tensors)
-        order = tuple(first.index(other) for other in order)
+    axis = order[read_concat(node, len(order) + 1) - 1]
     output = state.put_view(node.output, TensorView("", order))
-    state.emit(Concat(state.node_name(node), tensors, output))
+    tensors = tuple(view.tensor for view in views)
+    state.emit(Concat(state.node_name(node), tensors, output, axis))
 
 
 def _reshape(node: Node, state: Importer, x: str, shape: tuple[int, ...]) -> None:

@@ -33,7 +33,8 @@ class Pool(Op):
         rank = len(self.window.kernel)
         if len(operand.shape) != rank + 1:
             raise self.refuse(f"input must have {rank + 1} dimensions, not {list(operand.shape)}")
-        if not self.window.is_sane or max(self.window.dilations) > 1:
+        sane = self.window.is_sane and self.window.pads_within
+        if not sane or max(self.window.dilations) > 1:
             raise self.refuse(f"its geometry is impossible: {self.window}")
         check_size(
             self, (operand.shape[0], *self.window.padded_size(operand.shape[1:])), "padded input"

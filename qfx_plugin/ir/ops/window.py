@@ -61,10 +61,14 @@ class Window:
 
     @property
     def is_sane(self) -> bool:
-        """Whether sizes and steps are positive and padding is shorter than the window."""
+        """Whether sizes and steps are positive, and paddings not negative."""
         positive = min(*self.kernel, *self.strides, *self.dilations) >= 1
-        pads = zip(self.pads, self.extent, strict=True)
-        return positive and all(min(pad) >= 0 and max(pad) < size for pad, size in pads)
+        return positive and min(map(min, self.pads)) >= 0
+
+    @property
+    def pads_within(self) -> bool:
+        """Whether no window lies in padding alone: each is shorter than the window."""
+        return all(max(pad) < size for pad, size in zip(self.pads, self.extent, strict=True))
 
     def positions(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Number of windows in each dimension of an input of size `spatial`."""

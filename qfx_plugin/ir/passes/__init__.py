@@ -16,6 +16,7 @@ from .fold_constants import fold_constants
 from .hoist_elementwise import hoist_elementwise
 from .merge_biases import merge_biases
 from .merge_halves import merge_halves
+from .share_pads import share_pads
 from .split_biases import split_biases
 from .spread_groups import spread_groups
 from .turn_inputs import turn_inputs
@@ -29,6 +30,7 @@ __all__ = [
     "hoist_elementwise",
     "merge_biases",
     "merge_halves",
+    "share_pads",
     "split_biases",
     "spread_groups",
     "turn_inputs",

@@ -1,0 +1,190 @@
+"""Sizes that an exporter computes in the graph, as the constants that they are.
+
+The example input fixes all shapes. What moves elements says so with constants then, for any batch,
+and in one form whatever the exporter: an Expand leaves the batch alone, a Resize has scales, and a
+Slice has ends within its operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from brevitas_quantizers.onnx_files import STANDARD_DOMAINS
+
+from .patterns import drop_unread
+
+_MOST_ROUNDS = 100
+_INTEGERS = "iub"
+
+Shape = tuple[int, ...]
+
+
+def settle_sizes(exported: onnx.ModelProto) -> None:
+    """Change the exporter's graph in place."""
+    graph = exported.graph
+    for _ in range(_MOST_ROUNDS):
+        shapes = _shapes(exported)
+        if not _fold(exported, shapes):
+            break
+    for node in graph.node:
+        for entry in node.attribute:
+            if entry.name == "axis" and entry.i < 0 and node.input[0] in shapes:
+                entry.i += len(shapes[node.input[0]])
+        if node.op_type in _FORMS and node.input[0] in shapes:
+            _FORMS[node.op_type](node, graph, shapes)
+    _write_down(graph, shapes)
+    drop_unread(graph)
+
+
+def _write_down(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    """Shapes that the exporter did not know, since it computed them."""
+    for value in (*graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, shapes.get(value.name, ()), strict=False):
+            dim.dim_value = size
+
+
+def _shapes(exported: onnx.ModelProto) -> dict[str, Shape]:
+    """Of every tensor of which ONNX infers it; casts and marks keep that of their operand."""
+    plain = onnx.ModelProto.FromString(exported.SerializeToString())
+    for node in plain.graph.node:
+        if node.domain not in STANDARD_DOMAINS:
+            kept = (node.input[0], node.output[0])
+            node.Clear()
+            node.op_type = "Identity"
+            node.input.append(kept[0])
+            node.output.append(kept[1])
+    del plain.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(plain, data_prop=True).graph
+    found = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            found[value.name] = tuple(dim.dim_value for dim in dims)
+    return found
+
+
+def _fold(exported: onnx.ModelProto, shapes: dict[str, Shape]) -> bool:
+    """Compute what depends on integers alone, and shapes; whether there was anything."""
+    graph = exported.graph
+    known = dict(_integers(graph))
+    for node in list(graph.node):
+        values = _computed(exported, node, known, shapes)
+        if values is None:
+            continue
+        for name, value in zip(node.output, values, strict=True):
+            if value.dtype.kind in _INTEGERS:
+                known[name] = value
+            graph.initializer.append(numpy_helper.from_array(value, name))
+        graph.node.remove(node)
+        if node.op_type != "Constant":
+            return True  # shapes behind it may be known now
+    return False
+
+
+def _integers(graph: onnx.GraphProto) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    for tensor in graph.initializer:
+        if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+            yield tensor.name, numpy_helper.to_array(tensor)
+
+
+def _computed(
+    exported: onnx.ModelProto,
+    node: onnx.NodeProto,
+    known: dict[str, NDArray[np.generic]],
+    shapes: dict[str, Shape],
+) -> list[NDArray[np.generic]] | None:
+    if node.domain not in STANDARD_DOMAINS or any(entry.HasField("g") for entry in node.attribute):
+        return None
+    if node.op_type == "Shape":
+        if node.input[0] not in shapes:
+            return None
+        ends = {entry.name: entry.i for entry in node.attribute}
+        part = shapes[node.input[0]][ends.get("start", 0) : ends.get("end")]
+        return [np.array(part, dtype=np.int64)]
+    names = [name for name in node.input if name]
+    if not names or not all(name in known for name in names):
+        return None
+    inputs = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names)]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
+    part_graph = onnx.helper.make_graph([node], "sizes", inputs, outputs)
+    model = onnx.helper.make_model(part_graph, opset_imports=exported.opset_import)
+    found = ReferenceEvaluator(model).run(None, {name: known[name] for name in names})
+    return [np.asarray(value) for value in found]
+
+
+# One form -----------------------------------------------------------------------------------------
+
+
+def _constant(graph: onnx.GraphProto, name: str) -> NDArray[np.generic] | None:
+    found = [tensor for tensor in graph.initializer if tensor.name == name]
+    return numpy_helper.to_array(found[0]) if found else None
+
+
+def _put(
+    graph: onnx.GraphProto, node: onnx.NodeProto, role: str, values: NDArray[np.generic]
+) -> str:
+    name = f"{node.output[0]}:{role}"
+    graph.initializer.append(numpy_helper.from_array(values, name))
+    return name
+
+
+def _expand(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    sizes, old = _constant(graph, node.input[1]), shapes[node.input[0]]
+    if sizes is not None and len(sizes) == len(old) and sizes[0] in (1, old[0]):
+        # One where nothing is repeated: for any batch, and whatever the exporter has written.
+        sizes = np.where(np.array(old) == np.maximum(sizes, 1), 1, sizes)
+        node.input[1] = _put(graph, node, "shape", sizes)
+        if (sizes == 1).all():  # a repetition begins so
+            for reader in graph.node:
+                for index, name in enumerate(reader.input):
+                    if name == node.output[0]:
+                        reader.input[index] = node.input[0]
+
+
+def _resize(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    sizes = _constant(graph, node.input[3]) if len(node.input) > 3 else None
+    old = shapes[node.input[0]]
+    if (
+        sizes is None
+        or len(sizes) != len(old)
+        or any(n % o for n, o in zip(sizes, old, strict=True))
+    ):
+        return
+    scales = (sizes // np.array(old)).astype(np.float32)
+    names = [node.input[0], "", _put(graph, node, "scales", scales)]
+    del node.input[:]
+    node.input.extend(names)
+
+
+def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    found = [_constant(graph, name) for name in node.input[1:]]
+    if len(found) < 2 or any(values is None for values in found):
+        return
+    starts, ends, *rest = (np.asarray(values) for values in found if values is not None)
+    axes = rest[0] if rest else np.arange(len(starts))
+    steps = rest[1] if len(rest) > 1 else np.ones_like(starts)
+    shape, columns = shapes[node.input[0]], []
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        place = int(axis) % len(shape)
+        one = range(*slice(int(start), int(end), int(step)).indices(shape[place]))
+        if place == 0 or not one:
+            return
+        stop = one[-1] + one.step
+        columns.append((one.start, stop if stop >= 0 else -(1 << 62), place, one.step))
+    names = [node.input[0]]
+    for role, column in zip(
+        ("starts", "ends", "axes", "steps"), zip(*columns, strict=True), strict=True
+    ):
+        names.append(_put(graph, node, role, np.array(column, dtype=np.int64)))
+    del node.input[:]
+    node.input.extend(names)
+
+
+_FORMS = {"Expand": _expand, "Resize": _resize, "Slice": _slice}
