@@ -21,7 +21,7 @@ DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 
 def unit(kind: str, name: str, folder: Path, outputs: int = 1, **attributes: Any) -> Any:
     """A unit with generated Verilog."""
-    inputs = ["a", "b"] if kind in ("QFXAdd", "QFXConcat") else ["a"]
+    inputs = ["a", "b"] if kind in ("QFXAdd", "QFXMultiply", "QFXConcat") else ["a"]
     node = helper.make_node(
         f"{kind}_rtl", inputs, [f"o{i}" for i in range(outputs)], name=name, domain=DOMAIN,
         backend="fpgadataflow", code_gen_dir_ipgen=str(folder), **attributes,
@@ -229,6 +229,7 @@ def _small(place: Any) -> Iterator[Callable[[], Any]]:
             "QFXAdd", *place(), NumChannels=16, PE=pe, numInputVectors=[1, 4, 4], shifts=shifts,
             inputDataType=f"INT{left}", rhsDataType=f"UINT{right}", outputDataType=f"INT{out}",
         )  # fmt: skip
+    yield from _moving(place)
     for pe, left, right in ((1, 8, 8), (4, 7, 5), (8, 4, 4)):
         yield lambda pe=pe, left=left, right=right: unit(
             "QFXConcat", *place(), NumChannels=48, PE=pe, numInputVectors=[1, 4, 4],
@@ -248,6 +249,41 @@ def _small(place: Any) -> Iterator[Callable[[], Any]]:
         sums = {**kinds, "outputDataType": f"UINT{bits + 6}", "numInputVectors": [1, 8, 8]}
         sums["NumChannels"] = 16 * pe if pe < 4 else 16
         yield lambda sums=sums: unit("QFXGlobalSum", *place(), **sums)
+
+
+def _moving(place: Any) -> Iterator[Callable[[], Any]]:
+    """Orders of an image of 8 x 8 pixels, and products with and without a constant."""
+    image = np.arange(8 * 8 * 16).reshape(8, 8, 16)
+    orders = (
+        (image[2:6, 1:7], 16), (image.repeat(2, 0).repeat(2, 1), 4), (image.transpose(1, 0, 2), 8),
+        (np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=-1), 2), (image[:, :, 4:8], 1),
+        (image.transpose(2, 0, 1), 1), (image[::-1], 4), (image.transpose(1, 0, 2), 1),
+    )  # fmt: skip
+    for order, pe in orders:
+        for bits in (3, 8):
+            yield lambda order=order, pe=pe, bits=bits: unit(
+                "QFXGather", *place(), NumChannels=order.shape[-1], PE=pe, InChannels=16,
+                numInputVectors=[1, *order.shape[:-1]], inVectors=[1, 8, 8],
+                places=numpy_helper.from_array(order.reshape(-1), "places"),
+                inputDataType=f"UINT{bits}", outputDataType=f"UINT{bits}",
+            )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for pe, left, right in ((1, 8, 8), (4, 4, 4), (2, 8, 7), (8, 3, 4), (1, 2, 8), (4, 3, 3)):
+        kinds = {"NumChannels": 16, "PE": pe, "numInputVectors": [1, 4, 4], "shifts": [1, 0]}
+        kinds |= {"inputDataType": f"INT{left}", "outputDataType": f"INT{left + right}"}
+        yield lambda kinds=kinds, right=right: unit(
+            "QFXMultiply", *place(), rhsDataType=f"UINT{right}", **kinds
+        )
+        known = numpy_helper.from_array(rng.integers(0, 1 << right, 256), "known")
+        for function in ("Add", "Multiply"):
+            yield lambda kinds=kinds, right=right, known=known, function=function: unit(
+                "QFXKnown",
+                *place(),
+                known=known,
+                knownDataType=f"UINT{right}",
+                Function=function,
+                **kinds,
+            )
 
 
 def main() -> None:

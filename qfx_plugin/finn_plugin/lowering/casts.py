@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from ...errors import TargetError
 from ...ir import Elementwise, FixedType, Graph, Op, Quantize, RealType
@@ -79,13 +80,6 @@ class Casts:
             constant_type = self.fixed(other.output)
             constant = other.run([], [], constant_type)
         kind, value = self.fixed(source), self.value(op, source)
-        if self.fixed(op.output).shape != kind.shape or (
-            constant is not None and np.prod(constant.shape[2:]) != 1
-        ):
-            raise TargetError(
-                f"{op.label}: FINN's constants have one entry for the tensor or one per channel: "
-                "use target 'hls4ml' or 'rtl' (style 'unrolled')"
-            )
         link = Link(op, kind, self.fixed(op.output), constant, constant_type)
         return replace(value, pending=(*value.pending, link))
 
@@ -253,19 +247,47 @@ class Casts:
         return replace(value, tensor=tensor, order=order)
 
     def image(self, op: Op, value: StreamedTensor) -> StreamedTensor:
-        """The stream as that of the image, or vector, that the network has there.
+        """The stream as that of the image, or vector, that the network has there."""
+        shape = value.kind.shape
+        if not np.array_equal(value.elements, elements(shape)):
+            places = np.arange(prod(shape)).reshape(shape)
+            moved = self.gather(op, value, places, value.kind, self.fresh(f"{op.output}:moved"))
+            return replace(moved, pending=value.pending)
+        return self.shaped(op, value, layers.stream_shape(shape), None)
 
-        Raises:
-            TargetError: the elements would have to be moved.
+    def gather(
+        self, op: Op, value: StreamedTensor, places: NDArray[np.int64], kind: FixedType,
+        name: str, pad: int = 0,
+    ) -> StreamedTensor:  # fmt: skip
+        """Elements of a tensor, but for what is pending, channels last.
+
+        Args:
+            op: who needs them.
+            value: the tensor.
+            places: (*shape) the element of the network's tensor, -1 for `pad`.
+            kind: of the result.
+            name: of the result.
+            pad: a code.
         """
-        shape = layers.stream_shape(op, value.kind.shape)
-        if not np.array_equal(value.elements, elements(value.kind.shape)):
-            raise TargetError(
-                f"{op.label}: FINN streams images channels last, and a Reshape or Transpose in "
-                f"front moves the elements of its input {list(value.kind.shape)}: flatten images "
-                "only in front of Linear layers"
-            )
-        return self.shaped(op, value, shape, None)
+        source = value.tensor
+        wanted = places.reshape(-1)[elements(places.shape)]
+        stream = np.where(wanted < 0, -1, np.argsort(value.elements)[wanted])
+        shape = layers.stream_shape(places.shape)
+        low, high = (min(source.low, pad), max(source.high, pad)) if (wanted < 0).any() else (
+            source.low, source.high
+        )  # fmt: skip
+        tensor = FinnTensor(name, shape, low, high)
+        attributes = {
+            **layers.hardware(tensor, tensor),
+            "InChannels": source.shape[-1],
+            "inVectors": [1, *source.shape[:-1]],
+            "places": numpy_helper.from_array(stream, "places"),
+            "pad": pad,
+        }
+        self.plan.add(
+            "QFXGather", (source.name,), tensor, node=op.name, domain=HARDWARE, **attributes
+        )
+        return StreamedTensor(tensor, kind)
 
     def settled(self, name: str, points: NDArray[np.int64] | None = None) -> StreamedTensor:
         """A value with nothing pending, if asked on finer binary points."""

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TargetError
-from ...ir import AveragePool, Conv, FixedType, Linear, MaxPool, Op, SumPool, Weight, Window
+from ...ir import AveragePool, Conv, FixedType, Linear, SumPool, Weight, Window
 from ...ir.passes.spread_groups import spread
 from .plan import FinnTensor, datatype
 
 
-def stream_shape(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(channels, height, width) as (height, width, channels); one dimension gets a width of 1."""
-    if len(shape) == 1:
-        return shape
-    if len(shape) == 2:
-        return (shape[1], 1, shape[0])
-    if len(shape) == 3:
-        return (shape[1], shape[2], shape[0])
-    raise TargetError(f"{op.label}: FINN streams vectors and images, not shape {list(shape)}")
+def stream_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, height, width) as (height, width, channels); one dimension gets a width of 1.
+
+    Further axes count as rows.
+    """
+    if len(shape) < 3:
+        return (shape[1], 1, shape[0]) if len(shape) == 2 else shape
+    *rows, columns = shape[1:]
+    return (prod(rows), columns, shape[0])
 
 
 def hardware(source: FinnTensor, result: FinnTensor) -> dict[str, Any]:
@@ -125,31 +126,41 @@ def window(win: Window, source: FinnTensor, depthwise: bool) -> dict[str, Any]:
     }
 
 
-def max_pool(op: MaxPool, source: FinnTensor) -> dict[str, Any]:
-    """Attributes of `MaxPoolNHWC`.
-
-    Raises:
-        TargetError: a geometry that FINN has not.
-    """
-    win = two_dimensional(op.window)
-    kernel, strides, pads = win.kernel, win.strides, win.pads
-    if any(k < s for k, s in zip(kernel, strides, strict=True)):
-        raise TargetError(
-            f"{op.label}: FINN pools windows at least as large as their step, not {list(kernel)} "
-            f"with steps {list(strides)}: take the larger steps in the convolution in front"
-        )
-    if any(before != after for before, after in pads):
-        raise TargetError(f"{op.label}: FINN pads both sides of a pool alike, not {list(pads)}")
-    if win.padded and source.low < 0:
-        raise TargetError(
-            f"{op.label}: FINN pads a pool of signed numbers with their minimum, which its padding "
-            "unit has not: move a ReLU in front, or pad in the convolution"
-        )
+def max_pool(win: Window) -> dict[str, Any]:
+    """Attributes of `MaxPoolNHWC`."""
+    pads = win.pads
     return {
-        "kernel_shape": list(kernel),
-        "strides": list(strides),
+        "kernel_shape": list(win.kernel),
+        "strides": list(win.strides),
         "pads": [pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
     }
+
+
+def pools(win: Window, source: FinnTensor) -> bool:
+    """Whether FINN has a pool of this window; it pads with zeros, both sides alike."""
+    steps = zip(win.kernel, win.strides, strict=True)
+    alike = all(before == after for before, after in win.pads)
+    close = all(size >= step for size, step in steps) and set(win.dilations) == {1}
+    return close and alike and not (win.padded and source.low < 0)
+
+
+def spread_windows(win: Window, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """All windows of an image side by side: (channels, *positions times kernel) elements of it.
+
+    Args:
+        win: the window.
+        shape: (channels, *spatial) of the image; its padding is -1.
+    """
+    image = np.arange(prod(shape)).reshape(shape)
+    for axis, size in enumerate(shape[1:]):
+        before, step, kernel = win.pads[axis][0], win.strides[axis], win.kernel[axis]
+        count = win.positions(shape[1:])[axis]
+        at = np.arange(count)[:, np.newaxis] * step + np.arange(kernel) * win.dilations[axis]
+        at = at.reshape(-1) - before
+        outside = (at < 0) | (at >= size)
+        image = image.take(np.where(outside, 0, at), axis=axis + 1)
+        image[(slice(None),) * (axis + 1) + (outside,)] = -1
+    return image
 
 
 @dataclass(frozen=True)

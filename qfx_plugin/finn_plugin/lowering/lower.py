@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from ...config import checked_keywords
 from ...errors import TargetError
 from ...ir import (
-    Add,
     AveragePool,
-    Concat,
     Constant,
     Conv,
     Elementwise,
@@ -27,13 +25,11 @@ from ...ir import (
     Input,
     Linear,
     MaxPool,
-    Multiply,
     Op,
     Quantize,
     SumPool,
-    Transpose,
-    View,
     Weighted,
+    Window,
 )
 from ...ir.handlers import Handlers
 from ...ir.passes import (
@@ -49,8 +45,8 @@ from ..contract import Contract, FinnInput
 from . import chain as chains
 from . import layers
 from .casts import MAX_THRESHOLD_BITS, Casts, StreamedTensor
-from .orders import moved, stream_orders
-from .plan import GENERAL, HARDWARE, FinnPlan, FinnTensor, datatype, type_range
+from .orders import stream_orders
+from .plan import GENERAL, FinnPlan, FinnTensor, datatype, type_range
 
 handles: Handlers[Callable[[Any, Any], None]] = Handlers(
     "the FINN target", instead="use target 'hls4ml' or 'rtl' (style 'unrolled')"
@@ -133,7 +129,7 @@ class _Lowering(Casts):
                 "the codes of one: use one Quant for the input"
             )
         kind = self.fixed(op.output)
-        shape = layers.stream_shape(op, kind.shape)
+        shape = layers.stream_shape(kind.shape)
         tensor = self.ranged(op.output, shape, kind)
         value = StreamedTensor(tensor, kind, self.orders[op.output])
         self.plan.tensors[tensor.name] = tensor
@@ -155,18 +151,6 @@ class _Lowering(Casts):
         chains.slopes.of(op)
         self.values[op.output] = self.extended(op)
 
-    @handles(Add, Multiply)
-    def binary(self, op: Add | Multiply) -> None:
-        if self.graph.constant_operand(op) is not None:
-            self.values[op.output] = self.extended(op)
-        elif isinstance(op, Add):
-            self.add(op)
-        else:
-            raise TargetError(
-                f"{op.label}: the FINN target multiplies tensors by constants only: use "
-                "target 'hls4ml' or 'rtl' for products of two"
-            )
-
     # Layers.
 
     @handles(Linear)
@@ -184,7 +168,7 @@ class _Lowering(Casts):
     def convolved(self, op: Conv, value: StreamedTensor, lack: NDArray[np.int64]) -> None:
         """A convolution whose input channels are shifted left first, by `lack`."""
         op = layers.trimmed(op, value.kind.shape)
-        shape = layers.stream_shape(op, self.fixed(op.output).shape)
+        shape = layers.stream_shape(self.fixed(op.output).shape)
         matrix, depthwise = layers.conv_matrix(op, lack)
         columns = value.tensor
         if not layers.is_pointwise(op.window):
@@ -209,53 +193,27 @@ class _Lowering(Casts):
         self.plan.datatypes[name] = datatype(*span, signed=True)
         if window is not None:
             self.plan.depthwise[name] = layers.two_dimensional(window).kernel
-        shape = layers.stream_shape(op, kind.shape)
+        shape = layers.stream_shape(kind.shape)
         tensor = self.ranged(op.output, shape, kind)
         self.plan.add("MatMul", (source.name, name), tensor, node=op.name)
         self.values[op.output] = StreamedTensor(tensor, kind, self.orders[op.output])
 
-    def add(self, op: Add) -> None:
-        left, right = op.inputs
-        kind = self.fixed(op.output).channels()
-        if self.fixed(left).shape != self.fixed(right).shape:
-            raise TargetError(f"{op.label}: FINN adds tensors of equal shape only")
-        sides, shifts = [], []
-        for name in op.inputs:
-            value = self.settled(name)
-            lack = kind.frac_bits - value.points
-            if len(set(lack.tolist())) > 1:
-                value, lack = self.settled(name, kind.frac_bits), lack * 0
-            sides.append(value)
-            shifts.append(int(lack[0]))
-        if not np.array_equal(sides[0].elements, sides[1].elements):
-            raise TargetError(
-                f"{op.label}: FINN streams its two operands in different order, {op.inputs[0]!r} "
-                f"and {op.inputs[1]!r}: add them before they are reshaped"
-            )
-        sides[1] = self.shaped(op, sides[1], sides[0].tensor.shape, sides[0].order)
-        source = sides[0].tensor
-        tensor = self.ranged(op.output, source.shape, kind)
-        self.plan.add(
-            "QFXAdd",
-            tuple(side.tensor.name for side in sides),
-            tensor,
-            node=op.name,
-            domain=HARDWARE,
-            shifts=shifts,
-            rhsDataType=sides[1].tensor.datatype,
-            **layers.hardware(source, tensor),
-        )
-        self.values[op.output] = StreamedTensor(tensor, kind, sides[0].order)
-
     @handles(MaxPool)
     def max_pool(self, op: MaxPool) -> None:
-        value = self.value(op, op.inputs[0])
-        below = op.window.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
+        value, win = self.value(op, op.inputs[0]), op.window
+        below = win.padded and value.tensor.low < 0  # a ReLU that is pending may mend it
         if value.pending and (below or not self.rises(value)):
             value = self.settled(op.inputs[0])
         value = self.image(op, value)
-        shape = layers.stream_shape(op, self.fixed(op.output).shape)
-        attributes = layers.max_pool(op, value.tensor)
+        if not layers.pools(layers.two_dimensional(win), value.tensor):
+            places, pad = layers.spread_windows(win, value.kind.shape), value.tensor.low
+            kind = replace(value.kind, shape=places.shape)
+            name = self.fresh(f"{op.output}:windows")
+            pending, value = value.pending, self.gather(op, value, places, kind, name, pad)
+            value = replace(value, pending=pending)
+            win = replace(Window.plain(*win.kernel), strides=win.kernel)
+        shape = layers.stream_shape(self.fixed(op.output).shape)
+        attributes = layers.max_pool(layers.two_dimensional(win))
         tensor = replace(value.tensor, name=self.fresh(f"{op.output}:pooled"), shape=shape)
         if not value.pending:
             tensor = replace(tensor, name=op.output)
@@ -282,7 +240,7 @@ class _Lowering(Casts):
     def sum_pool(self, op: SumPool | AveragePool) -> None:
         value = self.image(op, self.settled(op.inputs[0]))
         kind = self.fixed(op.output)
-        tensor = self.ranged(op.output, layers.stream_shape(op, kind.shape), kind)
+        tensor = self.ranged(op.output, layers.stream_shape(kind.shape), kind)
         node = layers.sum_pool(op, value.tensor)
         inputs: tuple[str, ...] = (value.tensor.name,)
         if node is None or (node.kind != "ReduceSum" and tensor.low >= 0 > value.tensor.low):
@@ -300,39 +258,3 @@ class _Lowering(Casts):
             node.attributes["obits"] = max(last.bit_length() + (first < 0), node.least_bits)
         self.plan.add(node.kind, inputs, tensor, node=op.name, domain=domain, **node.attributes)
         self.values[op.output] = StreamedTensor(tensor, kind)
-
-    @handles(Concat)
-    def concat(self, op: Concat) -> None:
-        kind, values = self.fixed(op.output), [self.settled(name) for name in op.inputs]
-        if len(kind.shape) == 1:
-            sides = [self.flat(op, value) for value in values]
-        else:
-            sides = [self.image(op, value) for value in values]
-        shape = (*sides[0].tensor.shape[:-1], sum(side.tensor.shape[-1] for side in sides))
-        tensor = self.ranged(op.output, shape, kind)
-        names = tuple(side.tensor.name for side in sides)
-        self.plan.add("Concat", names, tensor, node=op.name, axis=-1)
-        self.values[op.output] = StreamedTensor(tensor, kind, self.orders[op.output])
-
-    @handles(View)
-    def move(self, op: View) -> None:
-        """Nothing to compute: the stream stays as it is, and means another tensor."""
-        (name,) = op.inputs
-        if name in self.floats:
-            if isinstance(op, Transpose):
-                raise TargetError(
-                    f"{op.label}: moves the axes of an input in front of its Quant: put the Quant "
-                    "first, or give it one binary point and no other reader beside it"
-                )
-            self.floats[op.output] = self.floats[name]
-            return
-        points = self.fixed(name).frac_bits.max() if self.mixes_points(op) else None
-        whole = None if points is None else np.full(self.fixed(name).shape[0], points)
-        value = self.settled(name, whole)
-        order = moved(op, value.kind.shape, value.order)
-        self.values[op.output] = StreamedTensor(value.tensor, self.fixed(op.output), order)
-
-    def mixes_points(self, op: View) -> bool:
-        """Whether channels with different binary points end in one channel."""
-        source, result = self.fixed(op.inputs[0]), self.fixed(op.output)
-        return not source.uniform and result.frac_bits.size < source.frac_bits.size

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import Concat, Constant, Elementwise, FixedType, Graph, Linear, Op, View
+from ...ir import Arrangement, Concat, Constant, Elementwise, FixedType, Graph, Linear, Op, View
 
 Order: TypeAlias = NDArray[np.int64] | None
 """Which element of the network's tensor each element of the stream is; None: channels last."""
@@ -39,7 +39,7 @@ def stream_orders(graph: Graph) -> dict[str, Order]:
 
 def _shown(op: View, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Which element of its operand each element of a view is."""
-    return op.seen(np.arange(prod(shape)).reshape(shape)).reshape(-1)
+    return op.source(shape).reshape(-1)
 
 
 class _Orders:
@@ -83,8 +83,8 @@ class _Orders:
         elif isinstance(op, Elementwise) and sources:
             if found:
                 self.known[op.output] = self.known[found[0]]
-        elif len(self.shapes[op.output]) > 1 and sources:
-            self.known[op.output] = None
+        elif sources and (len(self.shapes[op.output]) > 1 or isinstance(op, Arrangement)):
+            self.known[op.output] = None  # what picks elements puts them where they belong
         elif isinstance(op, Concat) and len(found) == len(sources):
             parts = [elements(self.shapes[name], self.known[name]) for name in sources]
             starts = np.cumsum([0, *map(len, parts)])

@@ -64,8 +64,8 @@ class QFXConcat(ElementwiseOp):
             "PE": pe,
             "STREAMS": len(kinds),
             "IN_WIDTH": sum(self.get_instream_width(index) for index in indices),
-            "FOLDS": packed([n // pe for n in self.get_nodeattr("ChannelsPerStream")], 16),
-            "BITS": packed([kind.bitwidth() for kind in kinds], 8),
+            "FOLDS": packed([n // pe for n in self.get_nodeattr("ChannelsPerStream")], 32),
+            "BITS": packed([kind.bitwidth() for kind in kinds], 32),
             "SIGNED": f"{len(kinds)}'d{signs}",
             "OUT_BITS": self.get_output_datatype().bitwidth(),
         }

@@ -5,7 +5,17 @@ from __future__ import annotations
 import finn.custom_op.fpgadataflow as finn_base
 import finn.custom_op.fpgadataflow.rtl as finn_rtl
 
-from . import add, concat, duplicate, mvu, pool, requant, vvu  # noqa: F401  they announce themselves
+from . import (  # noqa: F401  they announce themselves
+    add,
+    concat,
+    duplicate,
+    gather,
+    multiply,
+    mvu,
+    pool,
+    requant,
+    vvu,
+)
 from .rtl import OPERATIONS, rtl_form
 
 

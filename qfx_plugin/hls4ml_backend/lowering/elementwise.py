@@ -14,7 +14,7 @@ from ...ir import Add, Clip, Constant, Multiply, Op, PRelu, Relu
 from . import layers
 from .constants import elementwise_attributes
 from .plan import enclosing_format, exact, reaching
-from .state import Lowering, handles, refuse
+from .state import Lowering, PlannedTensor, handles
 
 
 @handles(Relu)
@@ -75,26 +75,28 @@ def lower_multiply(op: Multiply, state: Lowering) -> None:
 
 
 def _emit_constant(op: Op, source: str, kind: str, constant: Constant, state: Lowering) -> None:
-    _check_shape(op, source, state)
+    value = _repeated(op, op.inputs.index(source), state)
     values = (layers.weight_values(constant.weight),)
     formats = (layers.weight_format(constant.weight),)
-    _emit_elementwise(op, kind, values, formats, state, source=source)
+    _emit_elementwise(op, kind, values, formats, state, value=value)
 
 
 def _emit_affine(
     op: Op, add: Add, source: str, constants: tuple[Constant, Constant], state: Lowering
 ) -> None:
-    _check_shape(op, source, state)
+    value = _repeated(op, op.inputs.index(source), state)
     values = tuple(layers.weight_values(constant.weight) for constant in constants)
     formats = tuple(layers.weight_format(constant.weight) for constant in constants)
-    _emit_elementwise(op, "affine", values, formats, state, source=source, last=add)
+    _emit_elementwise(op, "affine", values, formats, state, value=value, last=add)
 
 
-def _check_shape(op: Op, source: str, state: Lowering) -> None:
-    """A constant may not make the tensor larger."""
-    before, after = state.types[source].shape, state.types[op.output].shape
-    if before != after:
-        raise refuse(op, f"its constant must fit {list(before)}, not enlarge it to {list(after)}")
+def _repeated(op: Op, index: int, state: Lowering) -> PlannedTensor:
+    """An operand, repeated where it is smaller than the result."""
+    value, shape = state.operand(op, index), state.types[op.output].shape
+    if value.order.shape == shape:
+        return value
+    wide = np.broadcast_to(value.order, shape)
+    return state.gather(f"{op.name}_wide", op.name, value, wide)
 
 
 def _emit_elementwise(
@@ -104,16 +106,14 @@ def _emit_elementwise(
     formats: tuple[FixedPointFormat, ...],
     state: Lowering,
     *,
-    source: str | None = None,
+    value: PlannedTensor | None = None,
     last: Op | None = None,
     wide: FixedPointFormat | None = None,
 ) -> None:
     """A `QFXElementwise` layer for `op` up to `last`, and the cast behind it."""
     last = last or op
     result, quantize = state.result_of(last)
-    value = state.values.get(source) if source is not None else state.operand(op)
-    if value is None:
-        value = state.operand(op, op.inputs.index(source))
+    value = value or state.operand(op)
     accumulator = reaching(wide or state.formats[last.output], result)
     names = ("first", "second")
     types = {"wide": exact(accumulator)}
@@ -140,13 +140,10 @@ def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
         first, second = left.layer, state.laid_out(op, right, left.layer.shape)
     elif _repeats(right.order, left.order):
         first, second = (state.image(op, index) for index in positions)
+        left = state.operand(op, positions[0])
     else:
-        shapes = " and ".join(str(list(value.order.shape)) for value in (left, right))
-        raise refuse(
-            op,
-            "takes tensors of the same shape and layout, or one that repeats in every pixel, not "
-            f"{shapes}",
-        )
+        left, right = (_plain(op, index, state) for index in positions)
+        first, second = left.layer, right.layer
     result, quantize = state.result_of(op)
     wide = reaching(state.formats[op.output], result)
     state.emit(
@@ -159,6 +156,15 @@ def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
         inputs=(first, second),
         like=replace(left, layer=first),
     )
+
+
+def _plain(op: Op, index: int, state: Lowering) -> PlannedTensor:
+    """An operand in the shape of the result, channels last."""
+    value = _repeated(op, index, state)
+    shape = value.order.shape
+    if not np.array_equal(value.order, layers.standard_order(shape)):
+        value = state.gather(value.view or op.name, op.name, value, value.order)
+    return replace(value, layer=state.laid_out(op, value, layers.channels_last(shape)))
 
 
 def _repeats(order: np.ndarray, image: np.ndarray) -> bool:

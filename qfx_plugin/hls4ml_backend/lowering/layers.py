@@ -165,10 +165,11 @@ def with_zero_row(window: Window, kernel: NDArray[Any]) -> tuple[Window, NDArray
 
 
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(features,) as it is; (channels, width) as (1, width, channels); images likewise."""
-    if len(shape) == 2:
-        return (1, shape[1], shape[0])
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+    """(features,) as it is; (channels, width) as (1, width, channels); further axes are rows."""
+    if len(shape) < 2:
+        return shape
+    *rows, columns = shape[1:]
+    return (prod(rows), columns, shape[0])
 
 
 def standard_order(shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir import Binary, Constant, Elementwise, Input, Transpose
+from ...ir import Binary, Concat, Constant, Elementwise, Input, Transpose
 from . import layers
 from .state import Lowering, handles, refuse
 
@@ -34,5 +34,7 @@ def _axes(tensor: str, state: Lowering) -> tuple[int, ...] | None:
 def lower_constant(op: Constant, state: Lowering) -> None:
     """Constants become part of the layers that read them; see `elementwise.py`."""
     for user in state.graph.consumers(op.output):
-        if not isinstance(user, Binary):
-            raise refuse(op, f"hls4ml has constants only in sums and products, not in {user.label}")
+        if not isinstance(user, Binary | Concat):
+            raise refuse(
+                op, "hls4ml has constants only in sums, products and Concat, not in " + user.label
+            )

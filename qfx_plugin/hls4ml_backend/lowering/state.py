@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ MAX_READERS = 7
 class PlannedTensor:
     """A tensor of ours inside hls4ml.
 
-    Reshape and Transpose only change `order`. The layer keeps its own shape, which in a stream is
+    A view only changes `order`. The layer keeps its own shape, which in a stream is
     how many elements come at once, so that element-wise operations run on it as it is. A reader
     that needs another shape asks for it: see `Lowering.laid_out`.
 
@@ -98,19 +98,37 @@ class Lowering:
                 f"with {MAX_OUTPUT_BITS}: quantize the output"
             )
         if self.streams:
-            self._check_readers()
+            self._share_streams()
         (source,) = self.graph.inputs
         place, _ = self.floats[source.output]
         return Plan(tuple(self.layers), place, self.values[output].order, self.host_cast)
 
-    def _check_readers(self) -> None:
-        readers = Counter(source for layer in self.layers for source in layer.inputs)
-        for layer in self.layers:
-            if readers[layer.name] > MAX_READERS:
-                raise TargetError(
-                    f"layer {layer.node!r}: {readers[layer.name]} layers read its stream, of which "
-                    f"hls4ml makes {MAX_READERS} copies at most: use io_type='io_parallel'"
-                )
+    def _share_streams(self) -> None:
+        """Copies of streams that more layers read than hls4ml can make copies for."""
+        number = 0
+        while number < len(self.layers):
+            layer = self.layers[number]
+            count = sum(one.inputs.count(layer.name) for one in self.layers)
+            if count > MAX_READERS:
+                whole = layers.standard_order((layer.shape[-1], *layer.shape[:-1]))
+                value = PlannedTensor(layer, whole)
+                copy = self.gather(f"{layer.name}_copy", layer.node, value, whole).layer
+                copy = replace(self.layers.pop(), shape=layer.shape, attributes={
+                    **copy.attributes, "target_shape": list(layer.shape)
+                })  # fmt: skip
+                self._read_instead(layer, copy)
+                self.layers.insert(number + 1, copy)
+            number += 1
+
+    def _read_instead(self, layer: PlannedLayer, copy: PlannedLayer) -> None:
+        """All readers of `layer` but the first ones read `copy`; one reader more is the copy."""
+        kept = MAX_READERS - 1
+        for number, reader in enumerate(self.layers):
+            inputs = []
+            for name in reader.inputs:
+                kept -= name == layer.name
+                inputs.append(copy.name if name == layer.name and kept < 0 else name)
+            self.layers[number] = replace(reader, inputs=tuple(inputs))
 
     def emit(
         self,
@@ -234,19 +252,46 @@ class Lowering:
         return value
 
     def image(self, op: Op, index: int = 0) -> PlannedLayer:
-        """The operand as a layer of its own shape, channels last.
-
-        Raises:
-            TargetError: its elements lie in another order.
-        """
-        value = self.operand(op, index)
+        """The operand as a layer of its own shape, channels last."""
+        name, value = op.inputs[index], self.operand(op, index)
         if not np.array_equal(value.order, layers.standard_order(value.order.shape)):
-            raise refuse(
-                op, f"tensor {op.inputs[index]!r} is not laid out channels last, but as "
-                f"{value.view!r} has made it: hls4ml keeps channels last, so that only "
-                "element-wise layers, another view or a Linear can read it"
-            )  # fmt: skip
+            view = value.view or op.name
+            value = self.values[name] = self.gather(view, view, value, value.order)
         return self.laid_out(op, value, layers.channels_last(value.order.shape))
+
+    def gather(
+        self, name: str, node: str, value: PlannedTensor, order: NDArray[np.int64], *,
+        known: NDArray[np.float64] | None = None, result: FixedPointCast | None = None,
+    ) -> PlannedTensor:  # fmt: skip
+        """A layer whose result is channels last, of elements of a tensor and of constants.
+
+        Args:
+            name: of the layer.
+            node: of our graph.
+            value: the tensor.
+            order: (*sample shape) where in its buffer each element lies, -1 - n for the n-th
+                constant.
+            known: the constants; by default a zero.
+            result: type that holds them all, too; by default the tensor's.
+        """
+        shape, source = layers.channels_last(order.shape), value.layer
+        places = np.moveaxis(order, 0, -1).reshape(-1)
+        beat = source.shape[-1]
+        beats = np.where(places < 0, -1, places // beat).reshape(-1, shape[-1])
+        needed = np.maximum.accumulate(beats.max(axis=1)) + 1
+        first = np.where(beats < 0, needed.max(), beats).min(axis=1)
+        kept = np.minimum.accumulate(first[::-1])[::-1]
+        attributes = {
+            "n_in": prod(source.shape), "n_out": places.size, "beat": beat,
+            "depth": max(1, int((needed - kept).max())), "target_shape": list(shape),
+            "places": places, "needed": needed, "known": np.zeros(1) if known is None else known,
+        }  # fmt: skip
+        layer = PlannedLayer(
+            self.name(name), node, "QFXGather", (source.name,), shape,
+            {"result": result or source.result}, attributes,
+        )  # fmt: skip
+        self.layers.append(layer)
+        return PlannedTensor(layer, layers.standard_order(order.shape))
 
     def vector(self, op: Op, index: int = 0) -> PlannedLayer:
         """The operand as a layer of one dimension, for a reader that takes words of any size."""

@@ -248,9 +248,9 @@ def _wire(
             other_sign = graph.signed[lane]
             move = shifts[lane] + int(point)
             if inward and graph.widths[lane]:
-                lines.append(_assign((*other, other_sign), own, -move))
+                lines.append(assign_lane((*other, other_sign), own, -move))
             elif not inward:
-                lines.append(_assign(own, (*other, other_sign), move))
+                lines.append(assign_lane(own, (*other, other_sign), move))
             low += width
             graph_low += graph.widths[lane]
             lane += 1
@@ -261,7 +261,7 @@ def _columns(lanes: Lanes) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     return lanes.widths, lanes.signed
 
 
-def _assign(
+def assign_lane(
     target: tuple[str, int, int, bool], source: tuple[str, int, int, bool], shift: int
 ) -> str:
     """`target = source << shift`, sign extended; a lane is (vector, low bit, width, sign)."""

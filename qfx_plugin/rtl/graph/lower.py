@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...errors import TargetError
 from ...ir import (
     Add,
+    Arrangement,
     AveragePool,
     Clip,
     Concat,
@@ -34,8 +35,6 @@ from ...ir import (
     Quantize,
     Relu,
     SumPool,
-    Upsample,
-    View,
     Weight,
     Weighted,
     Window,
@@ -227,14 +226,6 @@ def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) ->
     return symbols[0]
 
 
-@handles(Upsample)
-def _upsample(op: Upsample, operands: Sequence[Symbols], effort: int) -> Symbols:
-    (x,) = operands
-    for axis, factor in enumerate(op.factors, start=1):
-        x = np.repeat(x, factor, axis=axis)
-    return x
-
-
 @handles(Add)
 def _add(op: Add, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pairwise(lambda a, b: a + b, operands)
@@ -253,7 +244,7 @@ def _relu(op: Relu, operands: Sequence[Symbols], effort: int) -> Symbols:
 
 @handles(Concat)
 def _concat(op: Concat, operands: Sequence[Symbols], effort: int) -> Symbols:
-    return np.concatenate(list(operands), axis=0)
+    return np.concatenate(list(operands), axis=op.axis)
 
 
 @handles(Identity)
@@ -261,9 +252,10 @@ def _identity(op: Identity, operands: Sequence[Symbols], effort: int) -> Symbols
     return operands[0]
 
 
-@handles(View)
-def _view(op: View, operands: Sequence[Symbols], effort: int) -> Symbols:
-    return op.seen(operands[0])
+@handles(Arrangement)
+def _arrange(op: Arrangement, operands: Sequence[Symbols], effort: int) -> Symbols:
+    """Wires."""
+    return op.seen(operands[0], adder_graph.constant(0.0))
 
 
 def _pairwise(combine: Callable[[Symbol, Symbol], Symbol], operands: Sequence[Symbols]) -> Symbols:

@@ -13,15 +13,16 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from ...boards import Board
 from ...errors import OptionError
-from ...ir import Graph
+from ...ir import Constant, Graph
 from ...ir.passes import apply
+from ...simulation.lanes import Lanes
 from ...synthesis.estimate import ULTRA96
 from ...units.mvu import Mvu
 from ...units.names import verilog_name
@@ -30,16 +31,21 @@ from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
 from .folding import UnitFolding, choose_folding, folded_cost
-from .stages import PASSES, Stage, cut
+from .stage import Stage
+from .stages import PASSES, cut
 from .wiring import (
     Stream,
     connect_buffer,
+    connect_constant,
     connect_flow,
     connect_fork,
     connect_join,
+    connect_turns,
     connect_unit,
     connect_window,
+    constant_words,
     module,
+    moves_file,
     remap_lanes,
     side_bits,
 )
@@ -82,7 +88,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
         _add_stage(design, stage, stage_name, foldings.get(number), options.adder_graph)
-    design.files[f"{name}.sv"] = _top(name, source, sink, stages, design.units, foldings)
+    design.files[f"{name}.sv"] = _top(name, source, sink, stages, design, foldings)
     used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
     files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files
     interval = max(int(row["cycles"]) for row in design.rows)
@@ -97,8 +103,11 @@ def _add_stage(
     types = stage.types()
     if folding is None:
         kernel = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
-        body = connect_window(stage) + connect_flow(stage, kernel)
+        body = connect_window(stage, name) + connect_flow(stage, kernel)
         row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
+        if stage.moves is not None:
+            design.files[moves_file(name)] = stage.moves.words.order.table
+            row["memory_bits"] = stage.moves.memory_bits
     else:
         unit = folding.unit(stage, f"{name}_unit")
         rest, cost = stage.ops[1:], folded_cost(unit)
@@ -108,7 +117,9 @@ def _add_stage(
             kernel = _kernel(
                 stage, rest, stage.ops[0].output, types, f"{name}_kernel", graph_options
             )
-        body = connect_window(stage) + connect_unit(stage, unit, types[stage.ops[0].output], kernel)
+        body = connect_window(stage, name) + connect_unit(
+            stage, unit, types[stage.ops[0].output], kernel
+        )
         row = {
             "style": "folded",
             "cycles": folding.cycles(stage),
@@ -135,8 +146,8 @@ def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
     inputs: tuple[PortTensor, ...] = (PortTensor(source, types[source], "x"),)
-    if stage.side is not None:
-        inputs += (PortTensor(stage.side[0], stage.side[1], "side"),)
+    for number, (side, kind) in enumerate(stage.sides):
+        inputs += (PortTensor(side, kind, f"side{number}"),)
     outputs = (PortTensor(stage.output, types[stage.output], "y"),)
     return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
 
@@ -153,12 +164,15 @@ def _top(
     source: PortTensor,
     sink: PortTensor,
     stages: Sequence[Stage],
-    units: Sequence[str],
+    design: _Design,
     foldings: Collection[int],
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
     links = _Links(stages, Stream(source.port, source.beat_lanes.bits), source)
-    for number, (stage, unit) in enumerate(zip(stages, units, strict=True)):
+    for number, (stage, unit) in enumerate(zip(stages, design.units, strict=True)):
+        for constant in stage.known:
+            file = f"{unit}_constant{len(design.files)}.mem"
+            design.files[file] = links.know(constant, file)
         stream = links.into(stage, number)
         if number and number in foldings and stage.window is not None:
             stream = links.buffered(stream, number, stage.image[1])
@@ -180,7 +194,7 @@ def _top(
         f"  assign {stream.name}_tready = {sink.port}_tready;",
     ]
     return module(
-        name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(units)} stages",
+        name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(stages)} stages",
         ports=(source.port, sink.port),
     )  # fmt: skip
 
@@ -204,13 +218,28 @@ class _Links:
         self.lines += connect_fork(stream, branches, beats + 2)
         self._ready[tensor] = branches
 
+    def know(self, constant: Constant, file: str) -> str:
+        """Offer a constant to its only reader; the text of its memory."""
+        lanes = code_lanes(constant.result())
+        beat = Lanes(*(part[:: prod(constant.weight.codes.shape[1:])] for part in
+                       (lanes.widths, lanes.signed)))  # fmt: skip
+        stream = Stream(f"known{len(self.lines)}", beat.bits)
+        self.lines += connect_constant(constant, stream, file)
+        self._ready[constant.output] = [*self._ready.get(constant.output, ()), stream]
+        return constant_words(constant, beat)
+
     def into(self, stage: Stage, number: int) -> Stream:
         """The stream that a stage reads."""
         streams = [self._ready[name].pop(0) for name in stage.sources]
         if len(streams) == 1:
             return streams[0]
         both = Stream(f"join{number}", sum(stream.bits for stream in streams))
-        self.lines += connect_join(streams[0], streams[1], both)
+        if stage.turns is None:
+            self.lines += connect_join(streams, both)
+        else:
+            both = replace(both, bits=code_lanes(stage.pixel).bits)
+            known = [constant.output for constant in stage.known]
+            self.lines += connect_turns(stage.turns, stage.pixel, streams, both, known)
         return both
 
     def buffered(self, stream: Stream, number: int, row: int) -> Stream:

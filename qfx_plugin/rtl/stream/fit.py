@@ -12,7 +12,8 @@ from ...ir.passes import apply
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
 from .folding import SLOWEST, UnitFolding, folded_cost, is_foldable, natural_pace, smallest
-from .stages import PASSES, Stage, cut
+from .stage import Stage
+from .stages import PASSES, cut
 
 BRAM_BITS = 36 * 1024
 """Bits of a block RAM."""

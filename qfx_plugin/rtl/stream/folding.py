@@ -15,8 +15,8 @@ from ...units.product import UnitCost, memory_style, unit_cost
 from ..graph.guess import layer_luts
 from ..graph.kernel import code_lanes
 from ..options import Fold
+from .stage import Stage
 from .stage_cycles import folded_cycles
-from .stages import Stage
 
 MOST_SIMD = 64
 """Inputs at once, at most: wider words make wide weight memories."""

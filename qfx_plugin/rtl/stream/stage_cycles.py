@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from .stages import Stage
+from .stage import Stage
 
 IMAGES = 4
 """Images after which the pace of a stage is its lasting one."""

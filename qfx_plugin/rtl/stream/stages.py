@@ -1,8 +1,11 @@
 """A network cut into stages: a sliding window, or none, and what follows it point by point.
 
 Between stages a stream carries one position in each beat, all channels side by side. Tensors get
-three axes here: (channels, rows, columns); a vector is one position. Where two branches meet, a
-stage takes a beat of each at once.
+three axes here: (channels, rows, columns); a vector is one position, further axes are rows. Where
+branches meet, a stage takes a beat of each at once, or all rows of one and then those of the next.
+
+Operations that only move elements cost nothing where they are: each tensor knows how it shows its
+stream, and whoever needs it just so has it brought there, by wires or through a memory.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import TargetError
 from ...ir import (
+    Arrangement,
     Binary,
     Concat,
     Constant,
@@ -30,7 +35,7 @@ from ...ir import (
     MaxPool,
     Op,
     Pool,
-    Reshape,
+    TensorType,
     Transpose,
     Weight,
     Window,
@@ -44,6 +49,8 @@ from ...ir.passes import (
     turn_inputs,
 )
 from ..ports import hardware_ops, hardware_ports
+from .moves import Moves, Wires, two
+from .stage import Stage, Turns
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
     "style 'streaming'", instead="use style 'unrolled'"
@@ -57,96 +64,14 @@ PASSES = (
     turn_inputs,
     absorb_layouts,
 )
-"""Streams cannot turn images: what files that keep channels last turn goes into weights, and to the
-host."""
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One stage of a streaming network.
-
-    Attributes:
-        ops: operations on one window, each with its operands' names; the first reads `source`.
-        constants: the constants they read.
-        source: name of the tensor that comes in.
-        pixel: type of one position of it, (channels, 1, 1).
-        image: (rows, columns) that come in.
-        window: which positions the stage sees at once, or None for one position at a time.
-        lowest_pad: whether padding is the lowest code (maximum) instead of 0.
-        side: name of a second tensor that comes in, of the same image, and type of one position.
-    """
-
-    ops: tuple[Op, ...]
-    constants: tuple[Constant, ...]
-    source: str
-    pixel: FixedType
-    image: tuple[int, int]
-    window: Window | None
-    lowest_pad: bool = False
-    side: tuple[str, FixedType] | None = None
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the tensors that come in."""
-        return (self.source,) if self.side is None else (self.source, self.side[0])
-
-    @property
-    def label(self) -> str:
-        """How messages call the stage: its first operation."""
-        return self.ops[0].label
-
-    @property
-    def layer(self) -> str:
-        """Name of the node that the stage begins with."""
-        return self.ops[0].name
-
-    @property
-    def output(self) -> str:
-        """Name of the tensor that goes out."""
-        return self.ops[-1].output
-
-    @property
-    def patch(self) -> FixedType:
-        """Type of what the operations see: (channels, window rows, window columns)."""
-        if self.window is None:
-            return self.pixel
-        low, high = self.pixel.low, self.pixel.high
-        if self.window.padded and not self.lowest_pad:
-            low, high = np.minimum(low, 0), np.maximum(high, 0)
-        shape = (self.pixel.shape[0], *self.window.kernel)
-        return FixedType(shape, self.pixel.frac_bits, low, high)
-
-    @property
-    def positions(self) -> tuple[int, int]:
-        """(rows, columns) that go out."""
-        if self.window is None:
-            return self.image
-        rows, columns = self.window.positions(self.image)
-        return rows, columns
-
-    @property
-    def steps(self) -> int:
-        """Cycles of the sliding window for one image, or positions without one."""
-        if self.window is None:
-            return prod(self.image)
-        pads = zip(self.image, self.window.pads, strict=True)
-        return prod(size + sum(pad) for size, pad in pads)
-
-    def types(self) -> dict[str, Any]:
-        """Types of all tensors inside the stage."""
-        types: dict[str, Any] = {self.source: self.patch}
-        if self.side is not None:
-            types[self.side[0]] = self.side[1]
-        for op in (*self.constants, *self.ops):
-            types[op.output] = op.result(*(types[name] for name in op.inputs))
-        return types
+"""What files that keep channels last turn goes into weights, and to the host, where it is free."""
 
 
 def cut(graph: Graph) -> list[Stage]:
     """The stages of a network behind `PASSES`.
 
     Raises:
-        TargetError: the network is no chain, or an operation has no streaming form; names it.
+        TargetError: an operation has no streaming form; names it.
     """
     inputs, outputs = hardware_ports(graph)
     if len(inputs) != 1 or len(outputs) != 1:
@@ -156,8 +81,7 @@ def cut(graph: Graph) -> list[Stage]:
         )
     ops = hardware_ops(graph)
     constants = {op.output: op for op in ops if isinstance(op, Constant)}
-    reads = _reads(ops)
-    cutter = _Cutter(inputs[0].name, inputs[0].kind, reads)
+    cutter = _Cutter(inputs[0].name, inputs[0].kind, graph.types(), _reads(ops))
     for op in ops:
         if not isinstance(op, Constant):
             moving = tuple(dict.fromkeys(name for name in op.inputs if name not in constants))
@@ -167,23 +91,18 @@ def cut(graph: Graph) -> list[Stage]:
 
 
 def _reads(ops: Sequence[Op]) -> Counter[str]:
-    """How many operations read each tensor; a Reshape is another name for the same tensor.
+    """How many operations read each tensor, or what shows it otherwise.
 
     All of them lead to the one output, which therefore nothing reads.
     """
-    root: dict[str, str] = {}
     reads: Counter[str] = Counter()
-    for op in ops:
-        if isinstance(op, Reshape):
-            root[op.output] = root.get(op.inputs[0], op.inputs[0])
-        else:
-            reads.update({root.get(name, name) for name in op.inputs})
-    for name, other in root.items():
-        reads[name] = reads[other]
+    for op in reversed(ops):
+        for name in dict.fromkeys(op.inputs):
+            reads[name] += reads[op.output] if isinstance(op, Arrangement) else 1
     return reads
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Place:
     """Where a tensor of the network is.
 
@@ -192,26 +111,37 @@ class _Place:
         name: what that stage calls it.
         pixel: type of one position.
         image: (rows, columns).
-        flat: whether the network sees a vector where the stream still carries an image.
+        shown: (*shape) for each element of the tensor, the stream's; see `Moves`.
+        view: name of the operation that shows it otherwise, if one does.
+        root: the tensor that the stage gives: all its readers have to be content with it.
     """
 
     stage: int
     name: str
     pixel: FixedType
     image: tuple[int, int]
-    flat: bool = False
+    shown: NDArray[np.int64]
+    view: str = ""
+    root: str = ""
+
+    @property
+    def moves(self) -> Moves:
+        """How the tensor shows the stream."""
+        return Moves(self.pixel, prod(self.image), self.shown)
 
 
 class _Cutter:
     """Goes through the operations and collects stages; always at one tensor, its `at`."""
 
-    def __init__(self, tensor: str, kind: FixedType, reads: Counter[str]) -> None:
+    def __init__(
+        self, tensor: str, kind: FixedType, types: dict[str, TensorType], reads: Counter[str]
+    ) -> None:
         self.stages: list[Stage] = []
+        self._types = types
         self._reads = reads
-        channels, *spatial = kind.shape
-        pixel = FixedType((channels, 1, 1), kind.frac_bits, kind.low, kind.high)
+        pixel = FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
         self.tensor = tensor
-        self.at = _Place(-1, tensor, pixel, _two(spatial))
+        self.at = _Place(-1, tensor, pixel, two(kind.shape[1:]), _whole(kind.shape), root=tensor)
         self._places = {tensor: self.at}
 
     def enter(self, tensor: str) -> None:
@@ -220,113 +150,186 @@ class _Cutter:
 
     def add(self, op: Op, moving: Sequence[str], constants: list[Constant]) -> None:
         """Put one operation into the stage that gives its operand, or begin a new one."""
-        if len(moving) == 2 and isinstance(op, Binary | Concat) and len(op.inputs) == 2:
-            self._join(op, moving[0], moving[1])
-        elif len(moving) == 1:
+        varied = any(prod(constant.weight.codes.shape[1:]) > 1 for constant in constants)
+        if isinstance(op, Concat):
+            self._in_turn(op, constants) if op.axis else self._join(op, moving, constants)
+        elif isinstance(op, Binary) and (len(moving) == 2 or varied):
+            self._join(op, moving, constants)
+        else:
             self.enter(moving[0])
             handles.of(op)(self, op, constants)
-        else:
-            raise TargetError(
-                f"{op.label}: style 'streaming' joins two tensors by Add, Multiply or Concat, and "
-                f"this node reads {', '.join(moving)}; use style 'unrolled'"
-            )
         self.tensor = op.output
+        if not isinstance(op, Arrangement):
+            self.at = replace(self.at, root=op.output)
         self._places[op.output] = self.at
 
-    def _join(self, op: Op, first: str, second: str) -> None:
-        """A stage with two streams in, beat by beat."""
-        places = []
-        for number, tensor in enumerate((first, second)):
-            self.enter(tensor)
-            if self.at.flat:
-                self._gather(f"{op.output}:{number}")
-            places.append(self.at)
-        self.at, side = places
-        channels = [place.pixel.shape[0] for place in places]
-        alike = channels[0] == channels[1] or isinstance(op, Concat)
-        if self.at.image != side.image or not alike:
-            raise TargetError(
-                f"{op.label}: style 'streaming' joins tensors of one shape, not {first} of "
-                f"{_shape(self.at)} and {second} of {_shape(side)}; use style 'unrolled'"
-            )
-        names = {first: self.at.name, second: side.name}
-        ordered = tuple(names[name] for name in op.inputs)
-        stage = Stage(
-            (replace(op, inputs=ordered),), (), self.at.name, self.at.pixel, self.at.image, None,
-            side=(side.name, side.pixel),
-        )  # fmt: skip
-        self._append(stage)
-
     def finish(self) -> list[Stage]:
-        """All stages; a network that ends as a vector sends one beat."""
-        if self.at.flat:
-            self._gather(self.tensor)
+        """All stages; the last one gives the output just so."""
+        self._settle()
         if not self.stages:
             self._begin(Identity("pass", (self.tensor,), f"{self.tensor}:out"), None)
         return self.stages
 
-    @handles(Reshape)
-    def _reshape(self, op: Reshape, constants: list[Constant]) -> None:
-        if len(op.shape) == 1 and not self.at.flat:
-            self.at = replace(self.at, flat=prod(self.at.image) > 1)
-        elif op.shape[0] != self.at.pixel.shape[0] or _two(op.shape[1:]) != self.at.image:
-            raise TargetError(
-                f"{op.label}: style 'streaming' flattens images and nothing else, not to "
-                f"{list(op.shape)}; use style 'unrolled'"
-            )
+    # Elements that move.
 
-    def _gather(self, output: str) -> None:
-        """One window over the whole image, whose elements become the channels."""
-        window = Window.plain(*self.at.image)
-        size = (prod(self.at.image) * self.at.pixel.shape[0], 1, 1)
-        self.at = replace(self.at, flat=False)
-        self._begin(Reshape("flatten", (self.at.name,), f"{output}:flat", size), window)
+    @handles(Arrangement)
+    def _show(self, op: Arrangement, constants: list[Constant]) -> None:
+        self.at = replace(self.at, shown=op.seen(self.at.shown), view=op.name)
+
+    def _settle(self) -> None:
+        """Bring the stream to where it shows the tensor just so, for all that read it so."""
+        before = self.at.name
+        self._bring(self.at.view, f"{self.tensor}:moved")
+        if self.at.name != before:
+            self.at = replace(self.at, root=self.tensor)
+        self._places[self.tensor] = self.at
+
+    def _bring(self, name: str, output: str) -> None:
+        """By another meaning of its beats, by wires, or through a memory."""
+        place, moves = self.at, self.at.moves
+        if not moves.is_plain:
+            wires, whole = moves.wires, place.shown.reshape(-1)
+            if wires is not None:
+                self._extend(Wires(name, (place.name,), output, wires))
+            elif moves.places.shape[1] == 1:
+                window = Window.plain(*place.image)
+                self._begin(Wires(name, (place.name,), output, whole), window)
+            else:
+                same = Identity(name, (place.name,), output)
+                self._append(Stage(
+                    (same,), (), place.name, place.pixel, place.image, None, moves=moves
+                ))  # fmt: skip
+        self.at = replace(self.at, image=moves.image, shown=_whole(place.shown.shape))
+
+    def _spread(self, op: Op, spatial: tuple[int, ...]) -> None:
+        """Repeat the positions that an operand has not, as broadcasting does."""
+        shown = self.at.shown
+        if shown.shape[1:] != spatial:
+            wide = np.broadcast_to(shown, (shown.shape[0], *spatial))
+            self.at = replace(self.at, shown=wide)
+            self._bring(op.name, f"{op.output}:{self.at.name}")
+
+    # Branches that meet.
+
+    def _join(self, op: Op, moving: Sequence[str], constants: list[Constant]) -> None:
+        """A stage with several streams in, beat by beat."""
+        spatial = self._types[op.output].shape[1:]
+        alike = isinstance(op, Binary) and not constants and self._seen_alike(moving)
+        places, names = [], {}
+        for tensor in moving:
+            self.enter(tensor)
+            if not alike:
+                self._settle()
+                self._spread(op, spatial)
+            places.append(self.at)
+            names[tensor] = self.at.name
+        known = [_beats(constant, spatial) for constant in constants if _varies(constant)]
+        fixed = [_of_channels(constant) for constant in constants if not _varies(constant)]
+        streams = {place.name: place.pixel for place in places}
+        streams |= {constant.output: _pixel(constant.result()) for constant in known}
+        (source, pixel), *sides = streams.items()
+        self.at = places[0]
+        self._append(
+            Stage(
+                (replace(op, inputs=tuple(names.get(name, name) for name in op.inputs)),),
+                tuple(fixed), source, pixel, self.at.image, None,
+                sides=tuple(sides), known=tuple(known),
+            ),
+            self.at.shown if alike else None,
+        )  # fmt: skip
+        if not alike:
+            self._say_shape(op)
+
+    def _seen_alike(self, moving: Sequence[str]) -> bool:
+        """Whether tensors show their streams alike: then the streams can meet as they are."""
+        first, *others = (self._places[tensor] for tensor in moving)
+        return first.moves.is_permutation and all(
+            other.image == first.image and np.array_equal(other.shown, first.shown)
+            for other in others
+        )
+
+    def _in_turn(self, op: Concat, constants: list[Constant]) -> None:
+        """A stage with several streams in: rows or columns of one, then of the next."""
+        known, streams, beats = [], [], []
+        for name in op.inputs:
+            constant = next((one for one in constants if one.output == name), None)
+            if constant is None:
+                self.enter(name)
+                self._settle()
+                streams.append((self.at.name, self.at.pixel))
+            else:
+                constant = _beats(constant, constant.weight.codes.shape[1:])
+                known.append(constant)
+                streams.append((constant.output, _pixel(constant.result())))
+            beats.append(prod(self._types[name].shape[op.axis :]))
+        shape = self._types[op.output].shape
+        source, pixel = f"{op.output}:in_turn", _enclosing([kind for _, kind in streams])
+        turns = Turns(tuple(streams), tuple(beats))
+        same = Identity(op.name, (source,), op.output)
+        self._append(Stage(
+            (same,), (), source, pixel, two(shape[1:]), None, turns=turns, known=tuple(known)
+        ))  # fmt: skip
+        self._say_shape(op)
+
+    def _say_shape(self, op: Op) -> None:
+        """The stream shows the result just so."""
+        self.at = replace(self.at, shown=_whole(self._types[op.output].shape), view="")
+
+    # Layers.
 
     @handles(Conv)
     def _conv(self, op: Conv, constants: list[Constant]) -> None:
+        self._settle()
         window = op.window.two_dimensional()
         weight = _reshaped(op.weight, (*op.weight.codes.shape[:2], *window.kernel))
         self._begin(replace(op, weight=weight, window=_plain(window)), window)
+        self._say_shape(op)
 
     @handles(Pool)
     def _pool(self, op: Pool, constants: list[Constant]) -> None:
+        self._settle()
         window = op.window.two_dimensional()
         self._begin(replace(op, window=_plain(window)), window)
+        self._say_shape(op)
 
     @handles(Linear)
     def _linear(self, op: Linear, constants: list[Constant]) -> None:
-        """A convolution whose kernel is the whole image."""
-        self.at = replace(self.at, flat=False)
-        image = self.at.image
-        channels = self.at.pixel.shape[0]
+        """A convolution whose kernel is the whole image, in whatever order it is seen."""
+        if not self.at.moves.is_permutation:
+            self._settle()
+        image, channels = self.at.image, self.at.pixel.shape[0]
         window = Window.plain(*image)
-        weight = _reshaped(op.weight, (op.outputs, channels, *image))
+        codes = op.weight.codes[:, np.argsort(self.at.shown, axis=None)]
+        weight = replace(op.weight, codes=codes.reshape(op.outputs, channels, *image))
         layer = Conv(op.name, op.inputs, op.output, weight, op.bias, window)
         self._begin(layer, window if prod(image) > 1 else None)
+        self._say_shape(op)
 
     @handles(Elementwise)
     def _pointwise(self, op: Elementwise, constants: list[Constant]) -> None:
-        if self.at.flat and (constants or op.differs_by_channel):
-            self._gather(op.output)
-        spread = [replace(c, weight=_channels(op, c.weight)) for c in constants]
-        if self.at.stage < 0 or self._reads[self.tensor] > 1:
-            self._begin(op, None, spread)
+        by_place = op.differs_by_channel or any(one.weight.codes.size > 1 for one in constants)
+        if by_place or not self.at.moves.is_permutation:
+            self._settle()
+        self._extend(op, [_of_channels(constant) for constant in constants])
+        if by_place:
+            self._say_shape(op)
+
+    def _extend(self, op: Op, constants: Sequence[Constant] = ()) -> None:
+        """Behind the stage that gives the operand, if nobody else reads that; else a new one."""
+        if self.at.stage < 0 or self._reads[self.at.root] > 1:
+            self._begin(op, None, constants)
             return
-        last = self.stages[self.at.stage]
-        names = {c.output for c in spread}
+        last, shown = self.stages[self.at.stage], self.at.shown
+        names = {constant.output for constant in constants}
         inputs = tuple(name if name in names else last.output for name in op.inputs)
-        self._replace(
-            self.at.stage,
-            replace(
-                last,
-                ops=(*last.ops, replace(op, inputs=inputs)),
-                constants=(*last.constants, *spread),
-            ),
+        self.stages[self.at.stage] = replace(
+            last,
+            ops=(*last.ops, replace(op, inputs=inputs)),
+            constants=(*last.constants, *constants),
         )
+        self._follow(self.at.stage, shown)
 
     def _begin(self, op: Op, window: Window | None, constants: Sequence[Constant] = ()) -> None:
-        if self.at.flat and window is not None:
-            raise TargetError(f"{op.label}: needs an image, not a vector; use style 'unrolled'")
         trivial = window is not None and window.area == 1 and _is_plain(window)
         names = {constant.output for constant in constants}
         inputs = tuple(name if name in names else self.at.name for name in op.inputs)
@@ -341,30 +344,36 @@ class _Cutter:
         )
         self._append(stage)
 
-    def _append(self, stage: Stage) -> None:
+    def _append(self, stage: Stage, shown: NDArray[np.int64] | None = None) -> None:
         self.stages.append(stage)
-        self._follow(len(self.stages) - 1)
+        self._follow(len(self.stages) - 1, self.at.shown if shown is None else shown)
 
-    def _replace(self, number: int, stage: Stage) -> None:
-        self.stages[number] = stage
-        self._follow(number)
-
-    def _follow(self, number: int) -> None:
-        """Go to what a stage gives; a vector that is still an image stays one."""
+    def _follow(self, number: int, shown: NDArray[np.int64]) -> None:
+        """Go to what a stage gives."""
         stage = self.stages[number]
         kind = stage.types()[stage.output]
-        pixel = FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
-        self.at = _Place(number, stage.output, pixel, stage.positions, self.at.flat)
+        self.at = replace(
+            self.at, stage=number, name=stage.output, pixel=_pixel(kind), image=stage.positions,
+            shown=shown,
+        )  # fmt: skip
 
 
-def _shape(place: _Place) -> str:
-    return " x ".join(map(str, (place.pixel.shape[0], *place.image)))
+def _whole(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """A tensor that is its stream."""
+    return np.arange(prod(shape)).reshape(shape)
 
 
-def _two(spatial: Sequence[int]) -> tuple[int, int]:
-    """(rows, columns) of zero, one or two spatial axes."""
-    rows, columns = (1, 1, *spatial)[-2:]
-    return rows, columns
+def _pixel(kind: FixedType) -> FixedType:
+    """Type of one position."""
+    return FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
+
+
+def _enclosing(pixels: Sequence[FixedType]) -> FixedType:
+    """A type that holds all of them, channel by channel."""
+    pixels = [pixel.channels() for pixel in pixels]
+    bits = np.maximum.reduce([pixel.frac_bits for pixel in pixels])
+    lows, highs = zip(*(pixel.aligned(bits) for pixel in pixels), strict=True)
+    return FixedType(pixels[0].shape, bits, np.minimum.reduce(lows), np.maximum.reduce(highs))
 
 
 def _plain(window: Window) -> Window:
@@ -380,12 +389,20 @@ def _reshaped(weight: Weight, shape: tuple[int, ...]) -> Weight:
     return replace(weight, codes=weight.codes.reshape(shape))
 
 
-def _channels(op: Op, weight: Weight) -> Weight:
-    """A constant that is the same at all positions, as (channels, 1, 1)."""
-    codes = weight.codes
-    if prod(codes.shape[1:]) != 1:
-        raise TargetError(
-            f"{op.label}: style 'streaming' needs constants per channel, not of shape "
-            f"{list(codes.shape)}; use style 'unrolled'"
-        )
-    return _reshaped(weight, (codes.shape[0], 1, 1))
+def _varies(constant: Constant) -> bool:
+    """Whether it has more than one position, and so is a stream."""
+    return prod(constant.weight.codes.shape[1:]) > 1
+
+
+def _of_channels(constant: Constant) -> Constant:
+    """A constant of one position, as (channels, 1, 1)."""
+    codes = constant.weight.codes
+    return replace(constant, weight=_reshaped(constant.weight, (codes.shape[0], 1, 1)))
+
+
+def _beats(constant: Constant, spatial: tuple[int, ...]) -> Constant:
+    """A constant at every position, as (channels, rows, columns)."""
+    codes = constant.weight.codes
+    wide = np.broadcast_to(codes, (codes.shape[0], *spatial))
+    shaped = wide.reshape(codes.shape[0], *two(spatial))
+    return replace(constant, weight=replace(constant.weight, codes=shaped))

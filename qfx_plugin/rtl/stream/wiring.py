@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ...ir import FixedType
+from ...ir import Constant, FixedType
 from ...simulation.lanes import Lanes
 from ...units.mvu import Mvu
 from ...units.names import printable
-from ..graph.kernel import Kernel, code_lanes
-from .stages import Stage
+from ...units.sources import packed
+from ..graph.kernel import Kernel, assign_lane, code_lanes
+from .moves import Moves, lane_points, lane_starts
+from .stage import Stage, Turns
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,19 @@ def module(
 
 
 def side_bits(stage: Stage) -> int:
-    """Bits of the second tensor that comes into a stage, above those of the first."""
-    return 0 if stage.side is None else code_lanes(stage.side[1]).bits
+    """Bits of the further tensors that come into a stage, above those of the first."""
+    return sum(code_lanes(kind).bits for _, kind in stage.sides)
 
 
-def connect_window(stage: Stage) -> list[str]:
+def moves_file(name: str) -> str:
+    """Name of the table of a stage whose positions move."""
+    return f"{name}_order.mem"
+
+
+def connect_window(stage: Stage, name: str) -> list[str]:
     """The sliding window of a stage, as stream `w`; the input itself if it needs none."""
+    if stage.moves is not None:
+        return _connect_moves(stage.moves, moves_file(name))
     bits = code_lanes(stage.pixel).bits
     taps = 1 if stage.window is None else stage.window.area
     stream = Stream("w", bits * taps + side_bits(stage))
@@ -124,10 +133,12 @@ def connect_flow(stage: Stage, kernel: Kernel) -> list[str]:
     lanes = kernel.inputs[0].lanes
     out = kernel.outputs[0].lanes.bits
     lines = [f"  logic [{lanes.bits - 1}:0] x;", f"  logic [{out - 1}:0] y;"]
-    if stage.side is not None:
-        high = lanes.bits + side_bits(stage) - 1
-        lines += [f"  logic [{high - lanes.bits}:0] side;"]
-        lines += [f"  assign side = w_tdata[{high}:{lanes.bits}];"]
+    low = lanes.bits
+    for number, (_, kind) in enumerate(stage.sides):
+        high = low + code_lanes(kind).bits - 1
+        lines += [f"  logic [{high - low}:0] side{number};"]
+        lines += [f"  assign side{number} = w_tdata[{high}:{low}];"]
+        low = high + 1
     return [*lines, *_taps_to_elements(stage, lanes), *_run(kernel, "w")]
 
 
@@ -202,15 +213,128 @@ def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[s
     return lines
 
 
-def connect_join(first: Stream, second: Stream, both: Stream) -> list[str]:
-    """Two streams to one: a beat of each at once, the first in the lower bits."""
-    return [
-        *both.declaration(),
-        f"  assign {both.name}_tdata = {{{second.name}_tdata, {first.name}_tdata}};",
-        f"  assign {both.name}_tvalid = {first.name}_tvalid && {second.name}_tvalid;",
-        f"  assign {first.name}_tready = {both.name}_tready && {second.name}_tvalid;",
-        f"  assign {second.name}_tready = {both.name}_tready && {first.name}_tvalid;",
+def connect_join(streams: Sequence[Stream], both: Stream) -> list[str]:
+    """Several streams to one: a beat of each at once, the first in the lowest bits."""
+    data = ", ".join(f"{stream.name}_tdata" for stream in reversed(streams))
+    valid = " && ".join(f"{stream.name}_tvalid" for stream in streams)
+    lines = both.declaration()
+    lines += [
+        f"  assign {both.name}_tdata = {{{data}}};",
+        f"  assign {both.name}_tvalid = {valid};",
     ]
+    for stream in streams:
+        others = [f"{other.name}_tvalid" for other in streams if other is not stream]
+        ready = " && ".join((f"{both.name}_tready", *others))
+        lines.append(f"  assign {stream.name}_tready = {ready};")
+    return lines
+
+
+def connect_turns(
+    turns: Turns, pixel: FixedType, streams: Sequence[Stream], both: Stream, known: Collection[str]
+) -> list[str]:
+    """Several streams to one: so many beats of the first, then those of the next.
+
+    A constant in front waits for the tensor behind it: a sample that does not come has no beats.
+    """
+    names = [name for name, _ in turns.streams]
+    first = next(number for number, name in enumerate(names) if name not in known)
+    to, points = code_lanes(pixel), lane_points(pixel)
+    count, bits = len(streams), to.bits
+    lines = [
+        *both.declaration(),
+        f"  logic [{count * bits - 1}:0] {both.name}_wide;",
+        f"  logic [{count - 1}:0] {both.name}_valid, {both.name}_ready;",
+    ]
+    for number, (stream, (_, kind)) in enumerate(zip(streams, turns.streams, strict=True)):
+        wide = f"{both.name}_wide{number}"
+        waits = f" && {streams[first].name}_tvalid" if number < first else ""
+        shifts = [to - frm for to, frm in zip(points, lane_points(kind), strict=True)]
+        lines += [
+            f"  logic [{bits - 1}:0] {wide};",
+            *remap_lanes(wide, to, f"{stream.name}_tdata", code_lanes(kind), shifts),
+            f"  assign {both.name}_wide[{(number + 1) * bits - 1}:{number * bits}] = {wide};",
+            f"  assign {both.name}_valid[{number}] = {stream.name}_tvalid{waits};",
+            f"  assign {stream.name}_tready = {both.name}_ready[{number}]{waits};",
+        ]
+    return [
+        *lines,
+        f"  qfx_stream_concat #(.STREAMS({count}), .IN_WIDTH({count * bits}), .OUT_BITS({bits}),",
+        f"      .FOLDS({packed(turns.beats, 32)}), .BITS({packed([bits] * count, 32)})",
+        f"  ) {both.name}_turns (.clk, .rst_n(!rst), .in_data({both.name}_wide),",
+        f"      .in_valid({both.name}_valid), .in_ready({both.name}_ready),",
+        f"      .out_data({both.name}_tdata), .out_valid({both.name}_tvalid),",
+        f"      .out_ready({both.name}_tready));",
+    ]
+
+
+def connect_constant(constant: Constant, stream: Stream, file: str) -> list[str]:
+    """A constant's beats, over and over, as a stream."""
+    beats = prod(constant.weight.codes.shape[1:])
+    return [
+        *stream.declaration(),
+        f'  qfx_constant #(.W({stream.bits}), .BEATS({beats}), .FILE("{file}"))',
+        f"      {stream.name}_beats (.clk, .rst, {stream.connection('m')}",
+        "  );",
+    ]
+
+
+def constant_words(constant: Constant, lanes: Lanes) -> str:
+    """The beats of a constant for `$readmemh`."""
+    codes = constant.weight.codes.reshape(constant.weight.codes.shape[0], -1)
+    return "".join(f"{_word(column, lanes):x}\n" for column in codes.T.tolist())
+
+
+def _word(codes: Sequence[int], lanes: Lanes) -> int:
+    """Codes side by side, the first lowest."""
+    places = zip(codes, lanes.widths, lane_starts(lanes), strict=True)
+    return sum((code & ((1 << width) - 1)) << start for code, width, start in places)
+
+
+def _connect_moves(moves: Moves, file: str) -> list[str]:
+    """Words of each beat through a memory, in another order, as stream `w`."""
+    words, lanes, points = moves.words, code_lanes(moves.word), lane_points(moves.word)
+    starts, bits, order = lane_starts(lanes), code_lanes(moves.word).bits, moves.words.order
+    outside = code_lanes(moves.result)
+    cut, moved, given, w = (
+        Stream("cut", bits * len(words.taken)), Stream("taken", bits), Stream("moved", bits),
+        Stream("w", outside.bits),
+    )  # fmt: skip
+    packed_ = Stream("beat", bits * len(words.given))
+    lines = [line for one in (cut, moved, given, packed_, w) for line in one.declaration()]
+    lines += ["  assign cut_tvalid = s_tvalid;", "  assign s_tready = cut_tready;"]
+    source, frm = code_lanes(moves.pixel), lane_points(moves.pixel)
+    begins = lane_starts(source)
+    for word, channels in enumerate(words.taken.tolist()):
+        for lane, channel in enumerate(channels):
+            target = "cut_tdata", word * bits + starts[lane], lanes.widths[lane], False
+            read = "s_tdata", begins[channel], source.widths[channel], source.signed[channel]
+            lines.append(assign_lane(target, read, points[lane] - frm[channel]))
+    lines += _instance("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
+    values = ", ".join(f".{key}({value})" for key, value in order.parameters(bits, file).items())
+    lines += [
+        f"  qfx_reorder #({values}) order (",
+        f"      .clk, .rst, {moved.connection('s')}, {given.connection('m')}",
+        "  );",
+    ]
+    lines += _instance("qfx_pack", "pack", bits, len(words.given), given, packed_)
+    lines += ["  assign w_tvalid = beat_tvalid;", "  assign beat_tready = w_tready;"]
+    places = {
+        int(channel): (word * bits, lane)
+        for word, channels in enumerate(words.given)
+        for lane, channel in enumerate(channels)
+    }
+    wanted = lane_points(moves.result)
+    for channel, (start, width) in enumerate(
+        zip(lane_starts(outside), outside.widths, strict=True)
+    ):
+        target = "w_tdata", start, width, False
+        if channel not in places:
+            lines.append(f"  assign w_tdata[{start + width - 1}:{start}] = {width}'d0;")
+            continue
+        low, lane = places[channel]
+        read = "beat_tdata", low + starts[lane], lanes.widths[lane], lanes.signed[lane]
+        lines.append(assign_lane(target, read, wanted[channel] - points[lane]))
+    return lines
 
 
 def remap_lanes(
@@ -256,6 +380,13 @@ def _run(kernel: Kernel, stream: str) -> list[str]:
 
 
 def _instance(kind: str, name: str, width: int, count: int, frm: Stream, to: Stream) -> list[str]:
+    """A unit between words and beats; of beats that are a word, nothing."""
+    if count == 1:
+        return [
+            f"  assign {to.name}_tdata = {frm.name}_tdata;",
+            f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
+            f"  assign {frm.name}_tready = {to.name}_tready;",
+        ]
     return [
         f"  {kind} #(.W({width}), .N({count})) {name} (.clk, .rst, {frm.connection('s')},",
         f"      {to.connection('m')});",
@@ -271,7 +402,7 @@ def _tap_lanes(stage: Stage) -> Lanes:
 
 def _taps_to_elements(stage: Stage, lanes: Lanes) -> list[str]:
     """Stream `w` has channels side by side for each tap, the adder graph taps for each channel."""
-    pixel = code_lanes(stage.pixel)
+    pixel = code_lanes(stage.pixel if stage.window is not None else stage.patch)
     taps = prod(stage.patch.shape[1:])
     lines = []
     low = 0

@@ -1,11 +1,12 @@
-// Joins the channels of several streams, PE channels per beat: for each pixel all beats of the first
-// stream, then all of the next one. Elements are widened to the type of the result.
+// Several streams in turn, PE channels per beat: so many beats of the first one, then so many of the
+// next one. Channels are joined by the beats of a pixel, rows by those of an image. Elements are
+// widened to the type of the result.
 module qfx_stream_concat #(
     int PE = 1,
     int STREAMS = 2,
     int IN_WIDTH = 16,                        // bits of one beat of all streams side by side
-    bit [STREAMS*16-1:0] FOLDS = {STREAMS{16'd1}},  // beats per pixel of each stream, first lowest
-    bit [STREAMS*8-1:0] BITS = {STREAMS{8'd8}},     // bits of an element of each stream
+    bit [STREAMS*32-1:0] FOLDS = {STREAMS{32'd1}},  // beats of each stream in turn, first lowest
+    bit [STREAMS*32-1:0] BITS = {STREAMS{32'd8}},   // bits of an element of each stream
     bit [STREAMS-1:0] SIGNED = '0,
     int OUT_BITS = 8
 ) (
@@ -20,7 +21,7 @@ module qfx_stream_concat #(
 );
     function automatic int first_bit(int stream);
         int sum = 0;
-        for (int s = 0; s < stream; s++) sum += PE * int'(BITS[8*s+:8]);
+        for (int s = 0; s < stream; s++) sum += PE * int'(BITS[32*s+:32]);
         return sum;
     endfunction
 
@@ -28,14 +29,14 @@ module qfx_stream_concat #(
 
     logic [STREAMS-1:0][PE*OUT_BITS-1:0] wide;
     logic [TURN_BITS-1:0] turn;
-    logic [15:0] beat;
+    logic [31:0] beat;
     logic free, take, last;
     assign free = !out_valid || out_ready;
     assign take = free && in_valid[turn];
-    assign last = beat == FOLDS[16*turn+:16] - 1'b1;
+    assign last = beat == FOLDS[32*turn+:32] - 1'b1;
 
     for (genvar stream = 0; stream < STREAMS; stream++) begin : g_stream
-        localparam int WIDTH = int'(BITS[8*stream+:8]);
+        localparam int WIDTH = int'(BITS[32*stream+:32]);
         localparam int FIRST = first_bit(stream);
         assign in_ready[stream] = free && turn == TURN_BITS'(stream);
         for (genvar lane = 0; lane < PE; lane++) begin : g_lane
