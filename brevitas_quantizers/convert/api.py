@@ -17,9 +17,11 @@ from .cast_points import insert_cast_points
 from .errors import Problems
 from .fold import fold_batchnorm as fold
 from .normalise import normalise
+from .placing import LoadFloat, Placement
 from .replace import find_sites, replace_modules
 from .rules import Rules
 from .trace import guard_constants, trace
+from .tracer import unwrapped
 
 
 def quantize(
@@ -31,6 +33,7 @@ def quantize(
     last_layer: Mapping[str, Any] | None = None,
     overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
     fold_batchnorm: bool = False,
+    example: Any = None,
     example_inputs: Any = None,
     **options: Any,
 ) -> fx.GraphModule:
@@ -51,10 +54,12 @@ def quantize(
             type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
             them over `first_layer` and `last_layer`.
         fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
-        example_inputs: what forward is called with, where that is more than its required
-            arguments: a tensor, a tuple by position or a mapping by name. Tensors stay inputs of
-            the network; other values (a flag) are what it is converted for. An argument that is
-            not given takes its default.
+        example: what forward is called with: a tensor, a tuple by position or a mapping by name.
+            It decides what forward asks of shapes (`x.size(1)`, `if x.dim() == 3:`); sizes of the
+            batch stay open. Tensors are inputs of the network, those with a default too; other
+            values (a flag) are what it is converted for. An argument that is not given takes its
+            default.
+        example_inputs: another name of `example`.
         options: further `QuantizerOptions` for all quantizers (`rounding="AP_TRN"`), or with the
             prefix `weight_`, `bias_`, `act_` or `input_` for some (`weight_bit_width=4`). The same
             names, and `quant` itself, are valid in the dictionaries above.
@@ -72,11 +77,13 @@ def quantize(
         last_layer or {},
         overrides or {},
     )
-    traced = trace(model, example_inputs)
-    _warn_of_unused(model, traced)
+    model = unwrapped(model)
+    traced = trace(model, example if example_inputs is None else example_inputs)
+    unused = set(model.state_dict()) - set(traced.state_dict())
     problems = Problems(type(model).__name__)
-    normalise(traced, problems)
+    placement = normalise(traced, problems)
     problems.raise_if_any()
+    _warn_of_unused(model, unused - set(traced.state_dict()))
     if fold_batchnorm:
         fold(traced)
     insert_cast_points(traced)
@@ -85,15 +92,14 @@ def quantize(
     with _double_if(next(model.parameters(), None)):
         replace_modules(traced, rules, sites)
     tie_accumulators(traced)
-    return _finish(model, traced)
+    return _finish(model, traced, placement)
 
 
-def _warn_of_unused(model: nn.Module, traced: fx.GraphModule) -> None:
-    unused = sorted(set(model.state_dict()) - set(traced.state_dict()))
+def _warn_of_unused(model: nn.Module, unused: set[str]) -> None:
     if unused:
         warnings.warn(
-            f"quantize: {', '.join(unused)} of {type(model).__name__} are not used in forward and "
-            "left out",
+            f"quantize: {', '.join(sorted(unused))} of {type(model).__name__} are not used in "
+            "forward and left out",
             stacklevel=3,
         )
 
@@ -110,11 +116,13 @@ def _double_if(parameter: torch.Tensor | None) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _finish(model: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:
+def _finish(model: nn.Module, traced: fx.GraphModule, placement: Placement) -> fx.GraphModule:
     """Mode, device and float type of the original; the graph holds what it calls, nothing else."""
     guard_constants(traced)
     result = fx.GraphModule(traced, traced.graph, class_name=type(model).__name__)
     parameter: torch.Tensor | None = next(model.parameters(), None)
     if parameter is not None:
         result.to(device=parameter.device, dtype=parameter.dtype)
+    if placement.loads:
+        result.register_load_state_dict_pre_hook(LoadFloat(placement.loads))
     return result.train(model.training)

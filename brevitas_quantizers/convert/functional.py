@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.fx.proxy import assert_fn
 
 from .checks import table_of
 from .kinds import Add, Cat, Mul, Unary
+from .tracer import IS_SIZE
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -316,19 +318,47 @@ for _name, _build in _BUILT_IN.items():
             FUNCTIONS[getattr(torch, _method)] = _build
 
 _SIZE_ARITHMETIC = frozenset(
-    {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul}
-    | {operator.floordiv, operator.getitem}
+    {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.mod}
+    | {operator.floordiv, operator.truediv, operator.getitem, int, min, max}
 )
+_SIZES = frozenset({"shape", "ndim", "dtype", "device", "is_cuda"})
+_SAME = frozenset(
+    {"clone", "contiguous", "detach", "float", "double", "half", "bfloat16", "cpu", "cuda"}
+    | {"to", "type", "type_as", "requires_grad_"}
+)
+_DROPPED = frozenset({assert_fn, torch._assert})
+
+
+def same_as(node: fx.Node) -> fx.Node | None:
+    """The operand whose numbers a call gives on as they are: copies, moves between devices."""
+    if node.op == "call_method" and node.target in _SAME:
+        kinds = (*node.args[1:], *node.kwargs.values())
+        plain = all(kind.is_floating_point for kind in kinds if isinstance(kind, torch.dtype))
+        return _only_operand(node) if plain else None
+    if node.op == "call_function" and node.target in (torch.clone, torch.detach, torch.Tensor.to):
+        return _only_operand(node)
+    if node.op == "call_function" and node.target in (operator.add, operator.mul):
+        neutral = 0 if node.target is operator.add else 1  # where sum() and prod() begin
+        if type(node.args[0]) is int and node.args[0] == neutral:
+            return _only_operand(node, 1)
+    return None
+
+
+def _only_operand(node: fx.Node, index: int = 0) -> fx.Node | None:
+    operand = node.args[index] if len(node.args) > index else None
+    return operand if isinstance(operand, fx.Node) else None
 
 
 def is_size(node: fx.Node) -> bool:
-    """Whether the call computes a size, not a tensor."""
+    """Whether the call computes no tensor: a size, a type, or a check of them."""
+    if node.meta.get(IS_SIZE) or node.target in _DROPPED:
+        return True
     if node.op == "call_method":
         return node.target in ("size", "dim")
     if node.op != "call_function":
         return False
     if node.target is getattr:
-        return node.args[1] in ("shape", "ndim")
+        return node.args[1] in _SIZES
     return node.target in _SIZE_ARITHMETIC and _all_sizes(node.args)
 
 

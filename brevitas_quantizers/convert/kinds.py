@@ -60,6 +60,39 @@ class Unary(nn.Module):
         return EXACT[self.function][1](x)
 
 
+class TensorScale(nn.Module):
+    """Product with a constant tensor of the network; stands for `x * self.gamma`.
+
+    Args:
+        shape: of the constant.
+        value: of each of its elements.
+    """
+
+    def __init__(self, shape: tuple[int, ...], value: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full(shape, value), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape that broadcasts with the constant."""
+        return x * self.weight
+
+
+class TensorShift(nn.Module):
+    """Sum with a constant tensor of the network; stands for `x + self.position`.
+
+    Args:
+        shape: of the constant.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape that broadcasts with the constant."""
+        return x + self.bias
+
+
 class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
@@ -88,6 +121,7 @@ READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 MERGES = (Add, Mul, Cat)
+CONSTANTS = (TensorScale, TensorShift)
 PADS: tuple[type[nn.Module], ...] = tuple(
     getattr(nn, f"{kind}Pad{rank}d")
     for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
@@ -96,18 +130,23 @@ PADS: tuple[type[nn.Module], ...] = tuple(
 RESIZES = (nn.Upsample, nn.UpsamplingNearest2d)
 SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, Pick)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+DROPOUTS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),
+    *CONSTANTS,
     CastPoint,
 )
 
+SAME_SHAPE = (*NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-TAKE_WIDE = RAMPS + SLOPES + NORMS + TABLES + READY
+TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, TensorShift)
 """May stand directly behind an accumulator."""
-GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES
+GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES + CONSTANTS
 """Their results need more bits than their operands."""
 NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
 KEEP_SIGN = PASS_ON + POOLS + MERGES

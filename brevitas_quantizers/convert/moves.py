@@ -58,7 +58,6 @@ def _repeat_interleave(x: Any, repeats: Any, dim: Any = None, **keywords: Any) -
 _BY_NAME: dict[str, Callable[..., Dims]] = {
     "broadcast_to": _sizes,
     "chunk": lambda x, chunks, dim=0: [dim],
-    "contiguous": _free,
     "expand": _sizes,
     "expand_as": lambda x, other: [],
     "flatten": _flatten,
@@ -88,7 +87,7 @@ _BY_NAME: dict[str, Callable[..., Dims]] = {
     "view_as": lambda x, other: [],
 }
 """By the name that a function of torch and a method of a tensor share: dimensions that it moves."""
-_METHODS_ONLY = ("contiguous", "expand", "expand_as", "repeat", "reshape_as", "view", "view_as")
+_METHODS_ONLY = ("expand", "expand_as", "repeat", "reshape_as", "view", "view_as")
 _TARGETS: dict[Any, Callable[..., Dims]] = (
     dict(_BY_NAME)
     | {getattr(torch, name): rule for name, rule in _BY_NAME.items() if name not in _METHODS_ONLY}

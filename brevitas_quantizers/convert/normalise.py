@@ -8,40 +8,81 @@ from collections.abc import Iterator
 from torch import fx, nn
 
 from .checks import module_problems, shared_parameters, table_of
+from .constants import Expression, constant_expressions
 from .errors import Problems
 from .functional import (
     NoFixedPointFormError,
     form_of,
     is_size,
+    same_as,
     writes_in_place,
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
+from .parametric import SOURCES, parametric_form
+from .placing import Placement
 from .trace import NAME
+from .tracer import SHAPE
 
 
-def normalise(traced: fx.GraphModule, problems: Problems) -> None:
-    """Replace functions by modules, in place; collect whatever has no fixed-point form."""
+def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
+    """Replace functions by modules, in place; collect whatever has no fixed-point form.
+
+    Returns:
+        The layers made of parameters and buffers that forward used itself.
+    """
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
     spell_moves(traced)
+    _drop_unused(traced)
+    constants, placement = constant_expressions(traced), Placement()
+    inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     called: set[str] = set()
     for node in list(traced.graph.nodes):
         if node.op == "call_module":
             _check_module(traced, node, problems)
             _separate_calls(traced, node, called)
-        elif node.op in ("call_function", "call_method"):
-            if is_size(node):
-                continue
-            if not is_move(node):
-                _replace_function(traced, node, problems)
-            for reason in move_problems(node) if is_move(node) else ():
-                problems.add(node.meta[NAME], reason, node)
-        elif node.op == "get_attr" and node.users:
-            user = next(iter(node.users))
-            problems.add(str(node.target), "is used in forward without a layer of its own", user)
+        elif node.op in ("call_function", "call_method") and node not in inner:
+            if is_move(node):
+                for reason in move_problems(node):
+                    problems.add(node.meta[NAME], reason, node)
+            elif not (is_size(node) or same_as(node) is not None):
+                _replace_function(traced, node, problems, constants, placement)
+        elif node.op == "output":
+            for operand in node.all_input_nodes:
+                if operand in constants:
+                    problems.add(f"{constants[operand]!r}", "is a result of the network as it is")
+    for node in list(traced.graph.nodes):
+        _drop_same(traced, node)
+    _drop_unused(traced)
     traced.graph.lint()
     traced.recompile()
+    return placement
+
+
+def _is_constant(node: fx.Node, constants: dict[fx.Node, Expression]) -> bool:
+    """Whether it is a constant, or a step on the way to one."""
+    if node in constants:
+        return True
+    operands = node.all_input_nodes
+    if node.op not in ("call_function", "call_method") or not operands:
+        return node.op == "get_attr"
+    return all(_is_constant(operand, constants) for operand in operands)
+
+
+def _drop_same(traced: fx.GraphModule, node: fx.Node) -> None:
+    operand = same_as(node)
+    if operand is not None:
+        node.replace_all_uses_with(operand)
+        traced.graph.erase_node(node)
+
+
+def _drop_unused(traced: fx.GraphModule) -> None:
+    """Take out what computes nothing that is used, asserts among it."""
+    for node in reversed(traced.graph.nodes):
+        functional = node.op in ("call_function", "call_method", "get_attr")
+        if functional and not node.users and not writes_in_place(node):
+            traced.graph.erase_node(node)
 
 
 def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> None:
@@ -72,10 +113,18 @@ def _separate_calls(traced: fx.GraphModule, node: fx.Node, called: set[str]) -> 
     called.add(name)
 
 
-def _replace_function(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> None:
+def _replace_function(
+    traced: fx.GraphModule,
+    node: fx.Node,
+    problems: Problems,
+    constants: dict[fx.Node, Expression],
+    placement: Placement,
+) -> None:
     name = node.meta[NAME]
+    shape = next((n.meta.get(SHAPE) for n in node.all_input_nodes if n not in constants), None)
     try:
-        module, operands = form_of(node)
+        form = parametric_form(node, constants, None if shape is None else len(shape))
+        module, operands = form or form_of(node)
     except NoFixedPointFormError as refusal:
         problems.add(name, str(refusal), node)
         return
@@ -85,8 +134,17 @@ def _replace_function(traced: fx.GraphModule, node: fx.Node, problems: Problems)
         _check_in_place(node, problems)
     with traced.graph.inserting_before(node):
         for step, part in _steps(module, name):
-            traced.add_submodule(step, part)
             arguments = (list(operands),) if isinstance(part, Cat) else operands
+            sources = getattr(part, SOURCES, {})
+            if sources:
+                step = placement.place(traced, part, step)
+                other = placement.shared(step, sources)
+                if other is not None:
+                    problems.add(
+                        other, "is used by two layers; each needs a tensor of its own", node
+                    )
+            else:
+                traced.add_submodule(step, part)
             call = traced.graph.call_module(step, arguments)
             call.meta = {**node.meta, NAME: step}
             operands = (call,)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import brevitas.nn as qnn
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import OptionError, QfxError
 from brevitas_quantizers.injectors import QuantizerOptions
@@ -23,12 +23,16 @@ from brevitas_quantizers.nn import (
     QuantLeakyReLU,
     QuantMul,
     QuantPReLU,
+    QuantScale,
+    QuantShift,
 )
 from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
 from .cast_points import is_non_negative
 from .checks import explicit_padding
+from .constants import exact_width
 from .kinds import (
+    CONSTANTS,
     NEEDS_NOT_NEGATIVE,
     NORMS,
     PASS_ON,
@@ -42,6 +46,8 @@ from .kinds import (
     CastPoint,
     Cat,
     Mul,
+    TensorScale,
+    TensorShift,
     Unary,
     function_name,
     gives_no_negative,
@@ -94,11 +100,13 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("act", "input")
     if isinstance(module, RAMPS):
         return ("act",)
+    if isinstance(module, TensorShift):
+        return ("bias",)
     if isinstance(module, WEIGHTED):
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
-    return ("weight",) if isinstance(module, SLOPES + POOLS) else ()
+    return ("weight",) if isinstance(module, (*SLOPES, *POOLS, TensorScale)) else ()
 
 
 def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
@@ -127,6 +135,8 @@ def replace_modules(traced: fx.GraphModule, rules: Rules, sites: dict[str, Site]
             twin = _twin(module, _Options(rules, site))
         except QfxError as error:
             raise type(error)(f"{name}: {error}") from None
+        for leaf, child in list(module.named_children()):  # of one that forward looked into
+            twin.add_module(leaf, child)
         parent, _, leaf = name.rpartition(".")
         setattr(traced.get_submodule(parent), leaf, twin)
 
@@ -144,6 +154,14 @@ class _Options:
     def weight(self) -> dict[str, Any]:
         """`weight_quant` and its options."""
         return self._prefixed("weight")
+
+    def constant(self, role: str, values: Tensor) -> dict[str, Any]:
+        """`<role>_quant` and its options; no more bits than constants need that do not train."""
+        given = self._prefixed(role)
+        width, signed = exact_width(values)
+        if not values.requires_grad and width < given.get(f"{role}_bit_width", 8):
+            given |= {f"{role}_bit_width": width, f"{role}_signed": signed}
+        return given
 
     def activation(self, role: str = "act", signed: bool | None = None) -> dict[str, Any]:
         """`act_quant` and its options; `signed` unless the rules say something else."""
@@ -261,6 +279,13 @@ def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
     return QuantAvgPool2d(*window, **options.weight())
 
 
+def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module:
+    kind, slot = (QuantScale, "weight") if isinstance(module, TensorScale) else (QuantShift, "bias")
+    values = module.get_parameter(slot)
+    given = options.constant(slot, values)
+    return _keep_parameters(module, kind(tuple(values.shape), **given))
+
+
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
     Cat: lambda module, options: QuantCat(module.dim),
@@ -273,6 +298,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     TABLES: _table,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
+    CONSTANTS: _constant,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: lambda module, options: QuantGlobalAvgPool2d(**options.weight()),
 }

@@ -9,77 +9,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves
 
 from brevitas_quantizers.fixed_point import ConversionError, DataError
 from brevitas_quantizers.fixed_point.errors import one_line
 
 from .errors import raise_site
+from .example import holds_tensor
 from .kinds import HANDLED, base_type
+from .tracer import CONSTANT, Tracer
 
 NAME = "qfx_name"
-CONSTANT = "qfx_constant"
 _PLAIN_NAMES = {operator.iadd: "add", operator.imul: "mul"}
-_QUANTIZED_HOMES = ("brevitas.", "brevitas_quantizers.")
 
 
-class _Proxy(fx.Proxy):
-    """Records `+=` and `*=` as what they are: torch.fx alone would record `+` and `*`."""
-
-    def __iadd__(self, other: Any) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
-
-    def __imul__(self, other: Any) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
-
-
-class _Tracer(fx.Tracer):
-    """Stops at modules that have a conversion, and at those of others that it cannot look into."""
-
-    record_stack_traces = True
-
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._constants = constants
-
-    def create_args_for_root(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
-        """Placeholders for inputs, and values for arguments that are none."""
-        function, arguments = super().create_args_for_root(*args, **kwargs)
-        for index, argument in enumerate(arguments):
-            if isinstance(argument, fx.Proxy) and str(argument.node.target) in self._constants:
-                constant = self._constants[str(argument.node.target)]
-                argument.node.meta[CONSTANT] = arguments[index] = constant
-                if argument.node.args:  # may be left out, and then is what it was traced with
-                    argument.node.args = (constant,)
-        return function, arguments
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether `m` becomes one call instead of the calls inside its forward."""
-        return (
-            base_type(m) is not None
-            or type(m).__module__.startswith(_QUANTIZED_HOMES)
-            or super().is_leaf_module(m, module_qualified_name)
-        )
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        """What forward is given in place of tensors."""
-        return _Proxy(node, self)
-
-
-def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
+def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:
     """Trace a copy of `model` in evaluation mode.
 
     Args:
         model: the float network.
-        example_inputs: as of `quantize`.
+        example: as of `quantize`.
 
     Returns:
         The graph; `node.meta[NAME]` is the qualified name of each call: the module's own, or for
         functions that of the module around them with the function's name behind it.
 
     Raises:
-        ConversionError: torch.fx cannot follow forward, as where it decides by data or by shapes,
-            or `model` is a single layer.
+        ConversionError: torch.fx cannot follow forward, as where it decides by data, or by shapes
+            without an example, or `model` is a single layer.
     """
     who = type(model).__name__
     if base_type(model) is not None:
@@ -88,48 +44,47 @@ def trace(model: nn.Module, example_inputs: Any = None) -> fx.GraphModule:
             "nn.Sequential"
         )
     root = copy.deepcopy(model).eval()
-    constants = _constants(model, example_inputs)
+    constants, examples = _arguments(model, example)
     try:
-        graph = _Tracer(constants).trace(root)
+        graph = Tracer(constants, examples).trace(root)
     except Exception as error:  # whatever a user's forward() raises when it is given proxies
         site = raise_site(error.__traceback__)
         cause = one_line(error)
+        way_out = (
+            "" if examples else "; where shapes decide, give quantize(..., example=x) one batch"
+        )
         raise ConversionError(
             f"{who}: torch.fx cannot follow forward{f' at {site}' if site else ''}: {cause}; it "
-            "must run the same operations for every input, and decide by shapes before, in "
-            "__init__ or by an argument with a default"
+            f"must run the same operations for every input{way_out}"
         ) from error
     traced = fx.GraphModule(root, graph, class_name=who)
     _name_calls(traced)
     return traced
 
 
-def _constants(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
-    """Arguments of forward that are no inputs: defaults, and what is given but holds no tensor."""
+def _arguments(model: nn.Module, example: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of forward: those that are no inputs (defaults, flags), and examples of inputs."""
     positional, named = (), {}
-    if isinstance(example_inputs, Mapping):
-        named = dict(example_inputs)
-    elif example_inputs is not None:
-        single = isinstance(example_inputs, Tensor)
-        positional = (example_inputs,) if single else tuple(example_inputs)
+    if isinstance(example, Mapping):
+        named = dict(example)
+    elif example is not None:
+        positional = (example,) if isinstance(example, Tensor) else tuple(example)
     signature = inspect.signature(model.forward)
     try:
         given = signature.bind_partial(*positional, **named).arguments
     except TypeError as error:
         raise ConversionError(
-            f"{type(model).__name__}: example_inputs must fit forward{signature}: {error}"
+            f"{type(model).__name__}: example must fit forward{signature}: {error}"
         ) from None
-    constants = {}
+    constants, examples = {}, {}
     for name, parameter in signature.parameters.items():
         value = given.get(name, parameter.default)
         variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if not variadic and value is not parameter.empty and not _holds_tensor(value):
+        if holds_tensor(value):
+            examples[name] = value
+        elif not variadic and value is not parameter.empty:
             constants[name] = value
-    return constants
-
-
-def _holds_tensor(value: Any) -> bool:
-    return any(isinstance(leaf, Tensor) for leaf in tree_leaves(value))
+    return constants, examples
 
 
 def guard_constants(traced: fx.GraphModule) -> None:
@@ -152,7 +107,7 @@ def require_constant(value: Any, name: str, constant: Any) -> None:
         kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
         raise DataError(
             f"forward: {name} must be {constant!r}, as when the network was quantized, not {kind}; "
-            f"give quantize(..., example_inputs={{{name!r}: ...}}) what it is called with"
+            f"give quantize(..., example={{{name!r}: ...}}) what it is called with"
         )
 
 

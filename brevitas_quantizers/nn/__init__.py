@@ -6,6 +6,7 @@ from .elementwise import QuantAdd, QuantCat, QuantMul
 from .function import QuantFunction
 from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
+from .scale_shift import QuantScale, QuantShift
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "QuantPReLU",
     "QuantRPReLU",
     "QuantFunction",
+    "QuantScale",
+    "QuantShift",
     "QuantSigmoid",
     "QuantSoftmax",
     "QuantTanh",

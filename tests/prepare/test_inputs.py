@@ -111,7 +111,7 @@ def test_optional_arguments_take_their_defaults_and_keep_the_call(tmp_path):
             twin(U, torch.ones(16, 4))
         assert str(caught.value) == (
             "forward: mask must be None, as when the network was quantized, not a tensor of shape "
-            "(16, 4); give quantize(..., example_inputs={'mask': ...}) what it is called with"
+            "(16, 4); give quantize(..., example={'mask': ...}) what it is called with"
         )
         with pytest.raises(DataError, match="negate must be False, as when .* not True"):
             twin(U, negate=True)
@@ -131,7 +131,7 @@ def test_examples_make_inputs_of_optional_arguments(given):
 def test_examples_set_flags():
     torch.manual_seed(0)
     plain = Masked()
-    model = quantize(plain, bit_width=12, example_inputs={"negate": True, "scale": (2, 2)})
+    model = quantize(plain, bit_width=12, example={"negate": True, "scale": (2, 2)})
     x = U.clone()
     calibrate(model, [x])
     y = model(x, negate=True, scale=(2, 2))
@@ -139,8 +139,8 @@ def test_examples_set_flags():
     torch.testing.assert_close(y, plain(x, negate=True, scale=(2, 2)), rtol=0.05, atol=0.05)
     with pytest.raises(DataError, match="negate must be True"):
         model(x, negate=False)
-    with pytest.raises(ConversionError, match="example_inputs must fit forward"):
-        quantize(plain, example_inputs={"mosk": U})
+    with pytest.raises(ConversionError, match="example must fit forward"):
+        quantize(plain, example={"mosk": U})
 
 
 def test_a_loss_inside_forward_does_not_hinder():

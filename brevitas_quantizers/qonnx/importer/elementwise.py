@@ -18,6 +18,8 @@ from brevitas_quantizers.nn import (
     QuantMul,
     QuantPReLU,
     QuantRPReLU,
+    QuantScale,
+    QuantShift,
 )
 from brevitas_quantizers.onnx_files import (
     Bounds,
@@ -27,7 +29,6 @@ from brevitas_quantizers.onnx_files import (
     read_leaky_slope,
 )
 
-from ..scale_shift import QuantScale, QuantShift
 from .builder import NetworkBuilder, converts, refusing
 from .casts import (
     activation,

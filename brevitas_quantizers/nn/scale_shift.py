@@ -1,8 +1,4 @@
-"""A product with, or a sum with, a quantized constant of any shape: what files of others hold.
-
-Our own layers that do this, batch norm and `ChannelShift`, know what their constants stand for. A
-`Mul` or `Add` of an unknown file only has values; these layers train them.
-"""
+"""A product with, or a sum with, a quantized constant of any shape."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.slots import Slot
-from brevitas_quantizers.nn.base import QuantLayer, QuantType, in_files
+
+from .base import QuantLayer, QuantType, in_files
 
 
 @in_files()

@@ -1,0 +1,248 @@
+"""Functions that are given parameters or buffers, as the layers that hold these."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from .constants import Expression
+from .functional import Form, NoFixedPointFormError
+from .kinds import TensorScale, TensorShift
+
+SOURCES = "qfx_sources"
+"""Attribute of a module made here: by its parameter or buffer, the expression that gives it."""
+
+
+def parametric_form(
+    node: fx.Node, constants: dict[fx.Node, Expression], rank: int | None
+) -> Form | None:
+    """Module and operands of a call that reads constants; None for any other.
+
+    Args:
+        node: the call.
+        constants: what does not depend on the network's input.
+        rank: of the first operand that does, if it is known.
+
+    Raises:
+        NoFixedPointFormError: there is none.
+    """
+    if not any(operand in constants for operand in node.all_input_nodes):
+        return None
+    args, kwargs = fx.map_arg(
+        (node.args, dict(node.kwargs)), lambda operand: constants.get(operand, operand)
+    )
+    name = node.target if isinstance(node.target, str) else node.target.__name__  # type: ignore[union-attr]
+    builder = FORMS.get(_plain(name) if node.target not in _BY_TARGET else _BY_TARGET[node.target])
+    if builder is None:
+        found = next(constants[n] for n in node.all_input_nodes if n in constants)
+        raise NoFixedPointFormError(
+            f"has no fixed-point form with {found!r}; sums, products and layers take one"
+        )
+    try:
+        module, operands = builder(*args, **kwargs)
+    except TypeError as error:
+        raise NoFixedPointFormError(
+            f"is called in a way that has no fixed-point form ({error})"
+        ) from error
+    if isinstance(module, nn.BatchNorm1d) and rank is not None and rank > 3:
+        module.__class__ = nn.BatchNorm2d
+    return module, operands
+
+
+def _plain(name: str) -> str:
+    """`add_` and `__iadd__` as `add`."""
+    return name.strip("_")
+
+
+def _hold(module: nn.Module, **expressions: Expression | None) -> nn.Module:
+    """`module` with the values of expressions as its parameters and buffers."""
+    for name, expression in expressions.items():
+        if expression is None:
+            continue
+        _require(name, expression)
+        value = expression.value.detach().clone()
+        if name in module._buffers:
+            module._buffers[name] = value
+        else:
+            setattr(module, name, nn.Parameter(value, requires_grad=expression.trains))
+    setattr(module, SOURCES, {n: e for n, e in expressions.items() if e is not None})
+    return module
+
+
+def _require(name: str, expression: Any) -> None:
+    if not isinstance(expression, Expression):
+        raise NoFixedPointFormError(
+            f"its {name} must be a parameter of the network, not computed from its input"
+        )
+    if not expression.value.is_floating_point():
+        expression.value = expression.value.to(torch.get_default_dtype())
+
+
+def _given(name: str, expression: Any) -> Tensor:
+    _require(name, expression)
+    value: Tensor = expression.value
+    return value
+
+
+def _linear(input: Any, weight: Any, bias: Any = None) -> Form:
+    shape = _given("weight", weight).shape
+    if len(shape) != 2:
+        raise NoFixedPointFormError(f"weight must have two axes, not shape {tuple(shape)}")
+    return _hold(nn.Linear(shape[1], shape[0], bias is not None), weight=weight, bias=bias), (
+        input,
+    )
+
+
+def _matmul(input: Any, other: Any) -> Form:
+    if isinstance(input, Expression):
+        raise NoFixedPointFormError(
+            f"multiplies {input!r} from the left: write F.linear(x.transpose(-1, -2), "
+            "A).transpose(-1, -2)"
+        )
+    if _given("weight", other).ndim != 2:
+        raise NoFixedPointFormError(
+            f"a constant factor must have two axes, not shape {tuple(other.value.shape)}"
+        )
+    return _linear(input, other.then(torch.t))
+
+
+def _conv(kind: type[nn.Conv1d | nn.Conv2d]) -> Callable[..., Form]:
+    def build(
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Form:
+        outputs, inputs, *kernel = _given("weight", weight).shape
+        layer = kind(
+            inputs * groups,
+            outputs,
+            tuple(kernel),
+            *(_of_rank(value, len(kernel)) for value in (stride, padding, dilation)),
+            groups,
+            bias is not None,
+        )
+        return _hold(layer, weight=weight, bias=bias), (input,)
+
+    return build
+
+
+def _of_rank(value: Any, rank: int) -> Any:
+    """`[2]` as torch takes it where a kernel has two axes."""
+    if isinstance(value, (tuple, list)):
+        return tuple(value) * (rank if len(value) == 1 else 1)
+    return value
+
+
+def _batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: Any = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Form:
+    if training is not False or running_mean is None or running_var is None:
+        raise NoFixedPointFormError("must use running statistics in evaluation")
+    layer = nn.BatchNorm1d(
+        len(_given("running_mean", running_mean)), eps, momentum or 0.1, affine=weight is not None
+    )
+    _hold(layer, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
+    return layer, (input,)
+
+
+def _torch_batch_norm(
+    input: Any, weight: Any, bias: Any, mean: Any, var: Any, training: Any, momentum: Any, eps: Any,
+    cudnn_enabled: Any = True,
+) -> Form:  # fmt: skip
+    return _batch_norm(input, mean, var, weight, bias, training, momentum, eps)
+
+
+def _prelu(input: Any, weight: Any) -> Form:
+    return _hold(nn.PReLU(_given("weight", weight).numel()), weight=weight), (input,)
+
+
+def _refused(way_out: str) -> Callable[..., Form]:
+    def build(*args: Any, **kwargs: Any) -> Form:
+        raise NoFixedPointFormError(f"has no fixed-point form; {way_out}")
+
+    return build
+
+
+def _shift(x: Any, constant: Expression) -> Form:
+    layer = TensorShift(tuple(_given("bias", constant).shape))
+    return _hold(layer, bias=constant), (x,)
+
+
+def _scale(x: Any, constant: Expression) -> Form:
+    layer = TensorScale(tuple(_given("weight", constant).shape))
+    return _hold(layer, weight=constant), (x,)
+
+
+def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
+    if isinstance(input, Expression):
+        if alpha not in (1, -1):
+            raise NoFixedPointFormError(f"alpha must be 1 or -1, not {alpha!r}")
+        shifted, _ = _shift(other, input)
+        minus = TensorScale((), -1.0)
+        return (shifted if alpha == 1 else nn.Sequential(minus, shifted)), (other,)
+    return _shift(input, other if alpha == 1 else other.then(operator.mul, alpha))
+
+
+def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Form:
+    return _add(input, other, alpha=-alpha)
+
+
+def _mul(input: Any, other: Any) -> Form:
+    return _scale(other, input) if isinstance(input, Expression) else _scale(input, other)
+
+
+def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
+    if rounding_mode is not None or isinstance(input, Expression):
+        raise NoFixedPointFormError(
+            "must divide a tensor of the network by a constant, without rounding_mode; multiply "
+            "by torch.reciprocal(x) instead"
+        )
+    if not bool(other.value.all()):
+        raise NoFixedPointFormError(f"divides by {other!r}, which has a zero in it")
+    return _scale(input, other.then(torch.reciprocal))
+
+
+_NORM = "use BatchNorm, whose statistics are constants once trained"
+FORMS: dict[str | None, Callable[..., Form]] = {
+    "add": _add,
+    "iadd": _add,
+    "sub": _sub,
+    "isub": _sub,
+    "subtract": _sub,
+    "mul": _mul,
+    "imul": _mul,
+    "multiply": _mul,
+    "div": _div,
+    "divide": _div,
+    "truediv": _div,
+    "itruediv": _div,
+    "true_divide": _div,
+    "linear": _linear,
+    "matmul": _matmul,
+    "mm": _matmul,
+    "conv1d": _conv(nn.Conv1d),
+    "conv2d": _conv(nn.Conv2d),
+    "batch_norm": _batch_norm,
+    "torch.batch_norm": _torch_batch_norm,
+    "prelu": _prelu,
+    "layer_norm": _refused(_NORM),
+    "group_norm": _refused(_NORM),
+    "instance_norm": _refused(_NORM),
+}
+"""By the name of a function, method or operator that reads a constant."""
+_BY_TARGET: dict[Any, str] = {torch.batch_norm: "torch.batch_norm"}
