@@ -54,8 +54,8 @@ class Measurement:
 
     Attributes:
         figures: of all runs, added.
-        clock_mhz: clock that the logic is built for; times in seconds that are made from cycles
-            hold for it.
+        clock_mhz: clock of the logic as the board gives it, else as it is built for; times in
+            seconds that are made from cycles hold for it.
         watts: mean power of each rail in W while it ran; empty if the board does not measure it.
         power_note: why `watts` is empty.
     """

@@ -22,7 +22,7 @@ from ..errors import DataError, ModelFileError
 
 METADATA_KEY = "qfx_contract"
 VERSION = 1
-_WHOLE = re.compile(r"(?P<unsigned>U)?INT(?P<width>\d+)")
+_WHOLE = re.compile(r"(U)?INT(\d+)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class FinnStream:
         flat = stream.reshape(len(stream), prod(self.shape))[:, np.argsort(self._elements())]
         return flat.reshape(len(stream), *self.shape)
 
+    def has_type(self, kind: str) -> bool:
+        """Whether FINN's type, such as `DataType['UINT4']`, may be that of the codes."""
+        return True
+
     def _elements(self) -> NDArray[np.int64]:
         if self.order:
             return np.array(self.order)
@@ -77,6 +81,12 @@ class FinnInput(FinnStream):
     signed: bool
     rounding: str
     overflow: str
+
+    def has_type(self, kind: str) -> bool:
+        """Whether FINN's type, such as `DataType['UINT4']`, is that of the codes."""
+        found = _WHOLE.search(kind)  # one that is no INT has another name for its width
+        own = "" if self.signed else "U", str(self.width)
+        return found is None or found.groups(default="") == own
 
     def encode(self, values: ArrayLike) -> NDArray[np.int64]:
         """(batch, *source_shape) values to (batch, *stream_shape) codes."""
@@ -133,14 +143,11 @@ class Contract:
                     "of different builds"
                 )
             for port, kind, size in zip(ports, types, sizes, strict=True):
-                found = _WHOLE.search(str(kind))
-                told = (found["unsigned"] is None, int(found["width"])) if found else None
-                own = (port.signed, port.width) if isinstance(port, FinnInput) else told
-                if prod(size[1:]) != prod(port.stream_shape) or told not in (None, own):
+                wanted = prod(port.stream_shape)
+                if prod(size[1:]) != wanted or not port.has_type(str(kind)):
                     raise DataError(
                         f"settings.json is of another network: stream {port.name!r} must be "
-                        f"{prod(port.stream_shape)} codes of contract.json's type, not "
-                        f"{prod(size[1:])} of {kind}"
+                        f"{wanted} codes of contract.json's type, not {prod(size[1:])} of {kind}"
                     )
 
     def to_json(self) -> str:

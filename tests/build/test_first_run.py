@@ -125,14 +125,23 @@ def test_what_is_no_report(name, text, message, built, tmp_path, capsys):
     assert main(["build", "-o", str(built), "--report-from", str(folder)]) == 2
 
 
-def test_reports_of_another_network(built, tmp_path):
-    (built / "shell").mkdir()
+@pytest.mark.parametrize("place", ["shell", "handover/driver"])
+def test_reports_of_another_network(place, built, tmp_path):
+    """The second place is that of target finn."""
+    (built / place).mkdir(parents=True)
     own, other = description(), replace(description(), network_id="f" * 32)
-    (built / "shell" / "accelerator.json").write_text(own.to_json())
+    (built / place / "accelerator.json").write_text(own.to_json())
     (tmp_path / "sent").mkdir()
-    (tmp_path / "sent" / "accelerator.json").write_text(other.to_json())
+    (tmp_path / "sent" / "board.json").write_text(json.dumps(BOARD))
+    given = tmp_path / "sent" / "accelerator.json"
+    given.write_text(other.to_json())
     with pytest.raises(DataError, match="sent: is of another network: accelerator.json has the id"):
         report_from(built, tmp_path / "sent")
+    given.write_text("{}")
+    with pytest.raises(DataError, match="accelerator.json: is not what a build writes: KeyError"):
+        report_from(built, tmp_path / "sent")
+    given.write_text(own.to_json())
+    assert report_from(built, tmp_path / "sent")["board"] == "ultra96-v2"
     with pytest.raises(DataError, match="nowhere: there is no such folder"):
         report_from(built, tmp_path / "nowhere")
 
