@@ -341,6 +341,7 @@ class HardwareBudget:
             weight = layer.weight.detach()
             prices = layer.over_inputs(weight.new_zeros(layer.inputs))
             layer.quantizer.make_room(torch.ones_like(weight), prices)
+            layer.quantizer.hold(None)
             bias = layer.bias_quantizer
             if bias is not None and not bias.is_fixed_by_user:
                 take_over(layer.module.bias_quant, bias_shape(layer))

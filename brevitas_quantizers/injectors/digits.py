@@ -75,10 +75,16 @@ class DigitsQuantizer(KHotQuantizer):
     @torch.no_grad()
     def hold(self, values: Tensor | None) -> None:
         """Take these values for those of the weights in training, or decide anew each time."""
-        if values is None or self.held is None:
-            self.held = values
+        if values is None:
+            self.held = None
+        elif self.held is None:
+            self.held = values.clone()
         else:
             self.held.copy_(values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy decides by itself: the budget does not know it."""
+        return self.__dict__ | {"held": None}
 
     def count(self, x: Tensor) -> Tensor:
         """Digits of each weight, in the shape of `x`."""
@@ -138,6 +144,7 @@ class DigitsQuantizer(KHotQuantizer):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
+        self.held = None
         for name in ("curvature", "price"):  # their shapes follow what was measured
             if (value := state_dict.get(prefix + name)) is not None:
                 setattr(self, name, getattr(self, name).new_empty(value.shape))

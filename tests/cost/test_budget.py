@@ -22,6 +22,7 @@ from brevitas_quantizers import (
     quantize,
     train_to_budget,
 )
+from brevitas_quantizers.cost import budget as budget_module
 from brevitas_quantizers.fixed_point import CalibrationError, DataError, OptionError, RoundingMode
 from brevitas_quantizers.prepare import named_quantizers
 from qfx_plugin import interpret, load_qonnx
@@ -115,7 +116,9 @@ def test_freezing_changes_no_value_and_truncates():
     assert budget.price == price and not budget.due
 
 
-def test_a_resumed_training_is_the_same_training():
+@pytest.mark.parametrize("held_from", [budget_module.HELD_FROM, 1])
+def test_a_resumed_training_is_the_same_training(held_from, monkeypatch):
+    monkeypatch.setattr(budget_module, "HELD_FROM", held_from)
     x, y = data()
     model = mlp()
     budget = HardwareBudget(model, lut=250, steps=40)
@@ -140,6 +143,28 @@ def test_a_resumed_training_is_the_same_training():
     final.model.load_state_dict(model.state_dict())
     final.load_state_dict(budget.state_dict())
     assert final.frozen and torch.equal(final.model.eval()(x), model(x))
+
+
+def test_large_layers_keep_their_codes_between_measurements(monkeypatch):
+    monkeypatch.setattr(budget_module, "HELD_FROM", 1)
+    model = mlp()
+    budget = HardwareBudget(model, lut=250, steps=40)
+    layer = model.get_submodule("0")
+    optimizer, (x, y) = train(model, budget, 25), data()  # the next measurement is at 28
+    kept = layer.weight_quant(layer.weight).value.clone()
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for network in (model, twin):
+            network.get_submodule("0").weight.mul_(1.5)
+    fresh = twin.get_submodule("0")
+    assert not torch.equal(fresh.weight_quant(fresh.weight).value, kept)  # a copy has no budget
+    assert torch.equal(layer.weight_quant(layer.weight).value, kept)
+    assert torch.equal(model.eval()(x), twin.eval()(x))  # what is exported is always decided anew
+    continue_training(model, budget, optimizer, 4, None, x, y)
+    assert not torch.equal(layer.weight_quant(layer.weight).value, kept)
+    budget.freeze()
+    assert layer.weight_quant.quantizer.held is None
+    assert torch.equal(model.train()(x), model.eval()(x))
 
 
 def test_observing_leaves_gradients_and_random_numbers_alone():
@@ -178,8 +203,10 @@ def test_observing_after_the_backward_pass_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("held_from", [budget_module.HELD_FROM, 1])
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo
-def test_compiled_steps_between_measurements_give_the_same_network():
+def test_compiled_steps_between_measurements_give_the_same_network(held_from, monkeypatch):
+    monkeypatch.setattr(budget_module, "HELD_FROM", held_from)
     x, _ = data()
     results = []
     for compiles in (False, True):

@@ -66,6 +66,18 @@ def test_codes_have_the_least_loss_and_price(torch_seed):
     assert 0 < int((counts == 0).sum()) < 500 and set(counts.tolist()) >= {0, 1, 2}
 
 
+@pytest.mark.parametrize("price", [0.0, 0.05, 5.0, 500.0])
+def test_many_weights_have_the_codes_that_each_has_alone(price, torch_seed):
+    t = table(8, True, 3)
+    r, weight = 20 * torch.randn(40, 200), torch.rand(40, 200)
+    r[0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    prices = torch.full((1, 200), price)
+    prices[:, ::7] = NO_DIGIT
+    together = best_codes(r, t, weight, prices)
+    rows = [best_codes(r[i : i + 1], t, weight[i : i + 1], prices) for i in range(len(r))]
+    assert torch.equal(together, torch.cat(rows)) and not together[:, ::7].any()
+
+
 def test_no_digit_is_no_digit_and_curvature_may_be_zero():
     t = table(8, True, 3)
     r = torch.tensor([100.0, -128.0, 0.0])
