@@ -40,7 +40,9 @@ from ...ir.passes import (
     absorb_layouts,
     drop_identities,
     fold_constants,
+    fold_halves,
     hoist_elementwise,
+    silence_dead,
     turn_inputs,
 )
 from ..ports import hardware_ops, hardware_ports
@@ -56,9 +58,11 @@ PASSES = (
     partial(hoist_elementwise, over=Transpose),
     turn_inputs,
     absorb_layouts,
+    silence_dead,
+    fold_halves,
 )
 """Streams cannot turn images: what files that keep channels last turn goes into weights, and to the
-host."""
+host. Between stages nobody sees that a neuron is not read, so that its weights go here."""
 
 
 @dataclass(frozen=True, eq=False)
