@@ -156,6 +156,27 @@ def cost_step() -> Iterator[str]:
     )
 
 
+def cost_streaming() -> Iterator[str]:
+    """Convolutions with a graph for each layer: budgets beside a uniform word length."""
+    points = json.loads((RESULTS / "cost_streaming.json").read_text(encoding="utf-8"))["points"]
+    head = ("network", "recipe", "epochs", "seeds", "test data right", "LUT")
+    return table(
+        head,
+        [
+            (
+                point["network"],
+                point["recipe"],
+                str(point["epochs"]),
+                str(point["seeds"]),
+                f"{point['accuracy']:.1f} %",
+                f"{point['lut']:,}",
+            )
+            for point in points
+            if not point["validation"]
+        ],
+    )
+
+
 def _peer_points() -> list[Row]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in _rows("cost_peer"):
@@ -245,6 +266,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_front,
         cost_peer,
         cost_step,
+        cost_streaming,
         costs,
     )
 }

@@ -94,6 +94,10 @@ _TARGETS: dict[Any, Callable[..., Dims]] = (
     | dict.fromkeys((F.pad, F.interpolate, F.pixel_shuffle, F.pixel_unshuffle), _free)
     | dict.fromkeys((torch.pixel_shuffle, torch.pixel_unshuffle, F.channel_shuffle), _free)
 )
+_SAME_ORDER = frozenset(
+    {"flatten", "reshape", "squeeze", "unsqueeze", "view"}
+    | {torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze}
+)
 _IN_PARTS = frozenset({"chunk", "split", "split_with_sizes", "unbind"})
 _PAD_MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -105,6 +109,11 @@ def is_move(node: fx.Node) -> bool:
     if node.target is operator.getitem:
         return isinstance(node.args[0], fx.Node)
     return node.target is tile or node.target in _TARGETS
+
+
+def is_reshape(node: fx.Node) -> bool:
+    """Whether the call shows all numbers in the same order, in another shape."""
+    return is_move(node) and node.target in _SAME_ORDER
 
 
 def moved(node: fx.Node) -> fx.Node:

@@ -43,10 +43,12 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
             _check_module(traced, node, problems)
             _separate_calls(traced, node, called)
         elif node.op in ("call_function", "call_method") and node not in inner:
+            if is_size(node) or same_as(node) is not None:
+                continue
             if is_move(node):
                 for reason in move_problems(node):
                     problems.add(node.meta[NAME], reason, node)
-            elif not (is_size(node) or same_as(node) is not None):
+            else:
                 _replace_function(traced, node, problems, constants, placement)
         elif node.op == "output":
             for operand in node.all_input_nodes:

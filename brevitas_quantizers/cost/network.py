@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import fx, nn
 
-from brevitas_quantizers.convert.functional import is_reshape
+from brevitas_quantizers.convert.functional import same_as
 from brevitas_quantizers.convert.kinds import PASS_ON
+from brevitas_quantizers.convert.moves import is_reshape
 from brevitas_quantizers.convert.trace import trace
 from brevitas_quantizers.injectors import FixedPointQuantizer
 from brevitas_quantizers.injectors.proxies import QFXActProxy
@@ -173,7 +174,9 @@ class _Reader:
         return self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def _moves(self, node: fx.Node) -> bool:
-        return isinstance(self._module(node), _MOVERS) or is_reshape(node)
+        return (
+            isinstance(self._module(node), _MOVERS) or is_reshape(node) or same_as(node) is not None
+        )
 
     def _moved_from(self, node: fx.Node) -> fx.Node:
         while self._moves(node):

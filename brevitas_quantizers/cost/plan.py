@@ -206,9 +206,9 @@ class FoldedPlan:
             readers = [self._options(unit, weights) for unit in self._readers(cast)]
             groups.append(Group(widths, loss[: len(widths)], costs, readers))
         for unit in self._readers(None):
-            widths = range(input_width(unit.layer), input_width(unit.layer) + 1)
             none = np.zeros((1, len(RESOURCES)))
-            groups.append(Group(widths, np.zeros(1), none, [self._options(unit, weights)]))
+            options = [self._options(unit, weights)]
+            groups.append(Group(list(unit.costs), np.zeros(1), none, options))
         return groups
 
     def _readers(self, cast: Activation | None) -> list[_Unit]:
@@ -268,6 +268,8 @@ class FoldedPlan:
             least = select(self._groups({}, {}), self.limits)
             if least.excess(self.limits) <= 1:
                 return f"; cycles={cycles} would fit"
+            if all(unit.row.get("pe", 1) * unit.row.get("simd", 1) == 1 for unit in self.units):
+                break
             cycles *= 2
         return ""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import CalibrationError, OptionError
 
 from .budget import HardwareBudget
-from .report import STREAMING
+from .report import UNROLLED
 
 WARMUP, HOLD, FREEZE = 0.1, 0.6, 0.85
 """Shares of the steps: the price begins, the budget is met, price and formats freeze."""
@@ -75,8 +75,8 @@ def train_to_budget(
         lr: first learning rate.
         distillation: share of the teacher in the loss.
         exact: count LUTs with alkaid three times on the way, and correct the estimate; by default
-            where it is installed and the network begins with a linear layer or streams. An adder
-            graph with all positions of large convolutions takes long to build.
+            where it is installed and the network begins with a linear layer, streams or is folded.
+            An adder graph with all positions of large convolutions takes long to build.
         progress: instead of the bar on a terminal.
 
     Returns:
@@ -209,14 +209,13 @@ class _Run:
         """LUTs in the end."""
         if self.exact:
             return self.budget.rescale(self.example)
-        return self.budget.hardware_cost().lut
+        return self.budget.cost
 
 
 def _can_count(budget: HardwareBudget) -> bool:
     from importlib.util import find_spec
 
-    cost = budget.hardware_cost()
-    counts_quickly = cost.has_example or budget.style == STREAMING
+    counts_quickly = budget.style != UNROLLED or budget.hardware_cost().has_example
     return counts_quickly and all(find_spec(name) for name in ("alkaid", "qfx_plugin"))
 
 

@@ -12,22 +12,23 @@ from typing import Any
 from ..boards import Board
 from ..config import check_name
 from ..errors import OptionError, TargetError
-from ..ir import Graph, Weighted
+from ..ir import FixedType, Graph, Weighted
 from ..ir.inputs import random_inputs
-from ..ir.passes import apply
+from ..ir.passes import apply, fold_halves
 from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
 from .bench import write_bench
 from .graph.alkaid_adapter import version as compiler_version
-from .graph.kernel import build_kernel
+from .graph.guess import layer_luts
+from .graph.kernel import build_kernel, code_lanes
 from .network import RtlNetwork
 from .options import RtlOptions
 from .ports import hardware_ops, hardware_ports
 from .stream.fit import fit_report
 
 UNROLLED_TERMS = 6_000
-"""Above so many products in one sample, style "auto" streams. At 8 bits a product takes about ten
-LUTs of an adder graph, so that this many about fill an xczu3eg."""
+"""Up to so many products in one sample, style "auto" unrolls whatever they cost. At 8 bits a
+product takes about ten LUTs of an adder graph, so that this many about fill an xczu3eg."""
 
 
 def compile_rtl(
@@ -92,11 +93,17 @@ def build_network(
 
 
 def _automatic_style(graph: Graph, options: RtlOptions, board: Board) -> str:
-    """Unrolled if that is small for the device, or small at all and no streaming form exists."""
+    """Unrolled if few products, or what they are guessed to cost, are small for the device.
+
+    And if they are few at all and no streaming form exists.
+    """
     if options.folds:
         return "streaming"
     count, most = products(graph), ULTRA96.resources.lut
     if count <= UNROLLED_TERMS * min(board.resources.lut, most) // most:
+        return "unrolled"
+    room = min(board.resources.plannable_lut, ULTRA96.resources.plannable_lut)
+    if count > UNROLLED_TERMS and unrolled_luts(graph) <= room:
         return "unrolled"
     return "unrolled" if count <= UNROLLED_TERMS and not _streams(graph) else "streaming"
 
@@ -115,8 +122,9 @@ def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:
     """The whole network as one adder graph."""
     inputs, outputs = hardware_ports(graph)
     name = top_name(graph, options)
+    lowered = apply(graph, fold_halves)
     kernel = build_kernel(
-        hardware_ops(graph), graph.types(), inputs, outputs, name, options.adder_graph
+        hardware_ops(lowered), lowered.types(), inputs, outputs, name, options.adder_graph
     )
     facts = {
         "adders": kernel.adders,
@@ -142,6 +150,18 @@ def products(graph: Graph) -> int:
         for op in graph.ops
         if isinstance(op, Weighted)
     )
+
+
+def unrolled_luts(graph: Graph) -> float:
+    """LUTs of all layers as adder graphs, every position of its own, guessed from their weights."""
+    types = graph.types()
+    total = 0.0
+    for op in graph.ops:
+        operand = types[op.inputs[0]] if isinstance(op, Weighted) else None
+        if isinstance(op, Weighted) and isinstance(operand, FixedType):
+            places = prod(types[op.output].shape[1:])
+            total += places * layer_luts(op.weight, max(code_lanes(operand).widths))
+    return total
 
 
 def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -> dict[str, Any]:

@@ -236,3 +236,35 @@ def test_elementwise_operations_move_in_front_of_views():
     assert kinds(made) == ["Input", "Quantize", "PRelu", "Reshape", "Quantize"]
     joined = (*ops[:3], Concat("two", ("f", "f"), "y"))
     assert changed(*joined, by=passes.hoist_elementwise) == list(joined)
+
+
+def test_neurons_that_nothing_reads_are_silent_through_layers():
+    """Behind the last layer's zero column the second neuron, and what only it reads."""
+    first, middle = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[7, 0], [6, 8]])
+    made = changed(
+        *VECTOR,
+        Linear("fc1", ("q",), "a", weight(first, 0), weight([1, 1], 0)),
+        Linear("fc2", ("a",), "b", weight(middle, 0), None),
+        Relu("relu", ("b",), "r"),
+        Linear("fc3", ("r",), "y", weight([[5, 0]], 0), None),
+        by=passes.silence_dead,
+    )
+    one, two = (op for op in made if op.name in ("fc1", "fc2"))
+    assert two.weight.codes.tolist() == [[7, 0], [0, 0]]
+    assert one.weight.codes.tolist() == [[1, 2, 3], [0, 0, 0]]
+    assert one.bias.codes.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_half_an_lsb_goes_into_the_bias(relu):
+    layer = Linear("fc", ("q",), "a", weight(np.ones((2, 3)), 3), None)
+    between = [Relu("relu", ("a",), "r")] if relu else []
+    read = "r" if relu else "a"
+    cast = Quantize("cast", (read,), "y", 6, 2, rounding=RoundingMode.AP_RND)
+    made = changed(*VECTOR, layer, *between, cast, by=passes.fold_halves)
+    (bias,) = {code for op in made if op.name == "fc" for code in op.bias.codes.tolist()}
+    assert bias.bit_count() == 1 and made[-1].rounding is RoundingMode.AP_TRN
+    other = Relu("other", (read,), "o")
+    kept = changed(*VECTOR, layer, *between, cast, other, by=passes.fold_halves,
+                   outputs=("y", "o"))  # fmt: skip
+    assert kept[-2].rounding is RoundingMode.AP_RND

@@ -13,10 +13,12 @@ from .absorb_layouts import absorb_layouts
 from .drop_dead import drop_dead
 from .drop_identities import drop_identities
 from .fold_constants import fold_constants
+from .fold_halves import fold_halves
 from .hoist_elementwise import hoist_elementwise
 from .merge_biases import merge_biases
 from .merge_halves import merge_halves
 from .share_pads import share_pads
+from .silence_dead import silence_dead
 from .split_biases import split_biases
 from .spread_groups import spread_groups
 from .turn_inputs import turn_inputs
@@ -27,10 +29,12 @@ __all__ = [
     "drop_dead",
     "drop_identities",
     "fold_constants",
+    "fold_halves",
     "hoist_elementwise",
     "merge_biases",
     "merge_halves",
     "share_pads",
+    "silence_dead",
     "split_biases",
     "spread_groups",
     "turn_inputs",

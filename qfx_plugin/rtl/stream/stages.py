@@ -45,7 +45,9 @@ from ...ir.passes import (
     absorb_layouts,
     drop_identities,
     fold_constants,
+    fold_halves,
     hoist_elementwise,
+    silence_dead,
     turn_inputs,
 )
 from ..ports import hardware_ops, hardware_ports
@@ -63,8 +65,11 @@ PASSES = (
     partial(hoist_elementwise, over=Transpose),
     turn_inputs,
     absorb_layouts,
+    silence_dead,
+    fold_halves,
 )
-"""What files that keep channels last turn goes into weights, and to the host, where it is free."""
+"""What files that keep channels last turn goes into weights, and to the host, where it is free.
+Between stages nobody sees that a neuron is not read, so that its weights go here."""
 
 
 def cut(graph: Graph) -> list[Stage]:
