@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from brevitas_quantizers.nn.base import DROPOUTS
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
 from brevitas_quantizers.nn.tables import _QuantFunction
 
@@ -114,10 +115,6 @@ POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 MERGES = (Add, Mul, Cat)
 CONSTANTS = (TensorScale, TensorShift)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
-DROPOUTS = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),
