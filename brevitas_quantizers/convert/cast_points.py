@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from .functional import is_size
+from .functional import is_result, is_size
 from .kinds import (
     GROW,
     KEEP_SIGN,
@@ -51,7 +51,7 @@ def _insert(traced: fx.GraphModule, node: fx.Node, cast: CastPoint) -> None:
 
 def _may_stay_wide(traced: fx.GraphModule, node: fx.Node) -> bool:
     for user in node.users:
-        if user.op == "output" or is_size(user):
+        if is_result(user) or is_size(user):
             continue
         module = call(traced, user)
         if isinstance(module, PASS_ON) or is_move(user):

@@ -64,6 +64,28 @@ def table_of(function: Callable[..., Any], written: str) -> str:
     return f"; a layer QuantFunction({written}) in its place has one: a table of float64 values"
 
 
+def advice(name: str) -> str:
+    """What to do instead of a function or layer of `name`, which has no fixed-point form."""
+    plain = name.lower().replace("_", "").rstrip("0123456789d")
+    for words, text in _ADVICE.items():
+        if any(plain.startswith(word) for word in words):
+            return f"; {text}"
+    return "; docs/convert.md lists what has one"
+
+
+NORM_ADVICE = "use BatchNorm, whose statistics are constants once trained"
+_ADVICE = {
+    ("layernorm", "groupnorm", "instancenorm", "localresponsenorm", "rmsnorm"): NORM_ADVICE,
+    ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
+    "same",
+    ("multihead", "scaleddotproduct", "transformer"): "attention multiplies tensors and "
+    "normalises by data: compute it outside of the network",
+    ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
+    ("matmul", "bmm", "einsum", "baddbmm", "mm"): "only a constant of the network can be a factor "
+    "of a matrix product, as in F.linear",
+}
+
+
 def _is_of_one_number(function: Callable[..., Any]) -> bool:
     """Whether each element of the result is a function of that of the operand, and not it."""
     if isinstance(function, nn.Module) and next(function.parameters(), None) is not None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
-from .checks import table_of
+from .checks import advice, table_of
 from .kinds import Add, Cat, Mul, Unary
 from .tracer import IS_SIZE
 
@@ -51,16 +51,16 @@ def form_of(node: fx.Node) -> Form:
 
 
 def _way_out(node: fx.Node) -> str:
-    """A table, where the call is a function of torch of one number."""
+    """A table, where the call is a function of torch of one number; else what to do instead."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     plain = [value for value in node.kwargs.values() if value not in (None, False)]
-    if len(node.args) + len(plain) != 1:
-        return ""
-    for home, prefix in ((torch, "torch"), (F, "F")):
-        function = getattr(home, name.removesuffix("_"), None)
-        if callable(function):
-            return table_of(function, f"{prefix}.{name.removesuffix('_')}")
-    return ""
+    functions = [
+        (getattr(home, name.removesuffix("_"), None), f"{prefix}.{name.removesuffix('_')}")
+        for home, prefix in ((torch, "torch"), (F, "F"))
+        if len(node.args) + len(plain) == 1
+    ]
+    tables = [table_of(function, written) for function, written in functions if callable(function)]
+    return next(iter(tables), "") or advice(name)
 
 
 def writes_in_place(node: fx.Node) -> bool:
@@ -173,11 +173,18 @@ def _hstack(tensors: Any) -> Form:
     return _cat(tensors, 1)
 
 
-def _dropout(input: Any, p: float = 0.5, training: Any = True, inplace: bool = False) -> Form:
-    _constants(p=p)
-    if training is not False:
-        raise NoFixedPointFormError("must be off in evaluation: pass training=self.training")
-    return nn.Dropout(p), (input,)
+def _dropout(kind: type[nn.Module], p: float, training: bool) -> Callable[..., Form]:
+    def build(input: Any, p: float = p, training: Any = training, inplace: bool = False) -> Form:
+        _constants(p=p)
+        if training is not False:
+            raise NoFixedPointFormError("must be off in evaluation: pass training=self.training")
+        return kind(p), (input,)
+
+    return build
+
+
+def _torch_dropout(input: Any, p: Any, train: Any) -> Form:
+    return _dropout(nn.Dropout, p, train)(input)
 
 
 def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
@@ -286,7 +293,13 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.max_pool2d: _MAX_POOL2D,
     F.avg_pool2d: _avg_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
-    F.dropout: _dropout,
+    F.dropout: _dropout(nn.Dropout, 0.5, True),
+    F.dropout1d: _dropout(nn.Dropout1d, 0.5, True),
+    F.dropout2d: _dropout(nn.Dropout2d, 0.5, True),
+    F.dropout3d: _dropout(nn.Dropout3d, 0.5, True),
+    F.alpha_dropout: _dropout(nn.AlphaDropout, 0.5, False),
+    F.feature_alpha_dropout: _dropout(nn.FeatureAlphaDropout, 0.5, False),
+    torch.dropout: _torch_dropout,
     F.elu: _elu,
     F.elu_: _elu_,
     F.gelu: _gelu,
@@ -319,7 +332,7 @@ for _name, _build in _BUILT_IN.items():
 
 _SIZE_ARITHMETIC = frozenset(
     {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.mod}
-    | {operator.floordiv, operator.truediv, operator.getitem, int, min, max}
+    | {operator.floordiv, operator.truediv, operator.getitem, min, max}
 )
 _SIZES = frozenset({"shape", "ndim", "dtype", "device", "is_cuda"})
 _SAME = frozenset(
@@ -347,6 +360,11 @@ def same_as(node: fx.Node) -> fx.Node | None:
 def _only_operand(node: fx.Node, index: int = 0) -> fx.Node | None:
     operand = node.args[index] if len(node.args) > index else None
     return operand if isinstance(operand, fx.Node) else None
+
+
+def is_result(node: fx.Node) -> bool:
+    """Whether it only hands tensors out: the output, or a named tuple or data class in it."""
+    return node.op == "output" or (node.op == "call_function" and isinstance(node.target, type))
 
 
 def is_size(node: fx.Node) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from brevitas_quantizers.nn.base import DROPOUTS
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
 from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.tables import _QuantFunction
@@ -130,10 +131,6 @@ PADS: tuple[type[nn.Module], ...] = tuple(
 RESIZES = (nn.Upsample, nn.UpsamplingNearest2d)
 SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, Pick)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
-DROPOUTS = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 
 from torch import fx, nn
 
-from .checks import module_problems, shared_parameters, table_of
+from .checks import advice, module_problems, shared_parameters, table_of
 from .constants import Expression, constant_expressions
 from .errors import Problems
 from .functional import (
     NoFixedPointFormError,
     form_of,
+    is_result,
     is_size,
     same_as,
     writes_in_place,
@@ -23,6 +25,9 @@ from .parametric import SOURCES, parametric_form
 from .placing import Placement
 from .trace import NAME
 from .tracer import SHAPE
+
+_IMAGE_AXES = 4
+_IMAGE_LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
 def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
@@ -39,21 +44,21 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     called: set[str] = set()
     for node in list(traced.graph.nodes):
-        if node.op == "call_module":
+        if is_result(node):
+            for operand in node.all_input_nodes:
+                if operand in constants:
+                    problems.add(f"{constants[operand]!r}", "is a result of the network as it is")
+        elif node.op == "call_module":
             _check_module(traced, node, problems)
             _separate_calls(traced, node, called)
-        elif node.op in ("call_function", "call_method") and node not in inner:
-            if is_size(node) or same_as(node) is not None:
-                continue
+        elif node.op in ("call_function", "call_method") and not (
+            node in inner or is_size(node) or same_as(node) is not None
+        ):
             if is_move(node):
                 for reason in move_problems(node):
                     problems.add(node.meta[NAME], reason, node)
             else:
                 _replace_function(traced, node, problems, constants, placement)
-        elif node.op == "output":
-            for operand in node.all_input_nodes:
-                if operand in constants:
-                    problems.add(f"{constants[operand]!r}", "is a result of the network as it is")
     for node in list(traced.graph.nodes):
         _drop_same(traced, node)
     _drop_unused(traced)
@@ -93,7 +98,8 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> 
     if base_type(module) is None:
         quantized = kind.__module__.startswith(("brevitas", "qfx_plugin"))
         reason = "is quantized already" if quantized else "has no fixed-point form"
-        way_out = "" if quantized else table_of(module, f"nn.{module!r}")
+        way_out = table_of(module, f"nn.{module!r}") or advice(kind.__name__)
+        way_out = "" if quantized else way_out
         problems.add(str(node.target), f"{kind.__name__} {reason}{way_out}", node)
         return
     for reason in module_problems(module):
@@ -123,9 +129,8 @@ def _replace_function(
     placement: Placement,
 ) -> None:
     name = node.meta[NAME]
-    shape = next((n.meta.get(SHAPE) for n in node.all_input_nodes if n not in constants), None)
     try:
-        form = parametric_form(node, constants, None if shape is None else len(shape))
+        form = parametric_form(node, constants, partial(_is_image, traced, node))
         module, operands = form or form_of(node)
     except NoFixedPointFormError as refusal:
         problems.add(name, str(refusal), node)
@@ -152,6 +157,22 @@ def _replace_function(
             operands = (call,)
     node.replace_all_uses_with(call)
     traced.graph.erase_node(node)
+
+
+def _is_image(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether the first operand of `node` has two axes behind its channels, as far as is known."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if stack and isinstance(stack[-1][1], type) and issubclass(stack[-1][1], nn.BatchNorm2d):
+        return True
+    operand: fx.Node | None = node.all_input_nodes[0]
+    while operand is not None:
+        if SHAPE in operand.meta:
+            return len(operand.meta[SHAPE]) == _IMAGE_AXES
+        module = traced.get_submodule(str(operand.target)) if operand.op == "call_module" else None
+        if isinstance(module, (*_IMAGE_LAYERS, nn.Linear, nn.Conv1d, nn.BatchNorm1d)):
+            return isinstance(module, _IMAGE_LAYERS)
+        operand = next(iter(operand.all_input_nodes), None)
+    return False
 
 
 def _steps(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:

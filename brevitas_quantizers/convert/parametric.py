@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from .checks import NORM_ADVICE
 from .constants import Expression
 from .functional import Form, NoFixedPointFormError
 from .kinds import TensorScale, TensorShift
@@ -18,14 +19,14 @@ SOURCES = "qfx_sources"
 
 
 def parametric_form(
-    node: fx.Node, constants: dict[fx.Node, Expression], rank: int | None
+    node: fx.Node, constants: dict[fx.Node, Expression], is_image: Callable[[], bool]
 ) -> Form | None:
     """Module and operands of a call that reads constants; None for any other.
 
     Args:
         node: the call.
         constants: what does not depend on the network's input.
-        rank: of the first operand that does, if it is known.
+        is_image: asks whether the operand that does has two axes behind its channels.
 
     Raises:
         NoFixedPointFormError: there is none.
@@ -48,7 +49,7 @@ def parametric_form(
         raise NoFixedPointFormError(
             f"is called in a way that has no fixed-point form ({error})"
         ) from error
-    if isinstance(module, nn.BatchNorm1d) and rank is not None and rank > 3:
+    if isinstance(module, nn.BatchNorm1d) and is_image():
         module.__class__ = nn.BatchNorm2d
     return module, operands
 
@@ -217,7 +218,6 @@ def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
     return _scale(input, other.then(torch.reciprocal))
 
 
-_NORM = "use BatchNorm, whose statistics are constants once trained"
 FORMS: dict[str | None, Callable[..., Form]] = {
     "add": _add,
     "iadd": _add,
@@ -240,9 +240,9 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "batch_norm": _batch_norm,
     "torch.batch_norm": _torch_batch_norm,
     "prelu": _prelu,
-    "layer_norm": _refused(_NORM),
-    "group_norm": _refused(_NORM),
-    "instance_norm": _refused(_NORM),
+    "layer_norm": _refused(NORM_ADVICE),
+    "group_norm": _refused(NORM_ADVICE),
+    "instance_norm": _refused(NORM_ADVICE),
 }
 """By the name of a function, method or operator that reads a constant."""
 _BY_TARGET: dict[Any, str] = {torch.batch_norm: "torch.batch_norm"}

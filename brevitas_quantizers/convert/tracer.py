@@ -45,6 +45,10 @@ def unwrapped(module: nn.Module) -> nn.Module:
 class _Shape(tuple[Any, ...]):
     """A `torch.Size` that may hold proxies."""
 
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return _Shape(found) if isinstance(index, slice) else found
+
     def numel(self) -> Any:
         """The product of all."""
         product: Any = 1

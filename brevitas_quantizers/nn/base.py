@@ -29,6 +29,12 @@ _EMPTY = {
 }
 
 
+DROPOUTS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
+"""Layers that do nothing in evaluation."""
+
 LAYERS_OF_FILES: dict[type[nn.Module], tuple[str, ...]] = {}
 """Layers that come back from a file as what they were; see `in_files`."""
 

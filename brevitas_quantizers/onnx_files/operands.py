@@ -60,7 +60,7 @@ class QuantizedConstant:
     @property
     def executed(self) -> NDArray[np.float64]:
         """Values that every reader of QONNX computes with."""
-        return np.ldexp(self.codes.astype(np.float64), -self.frac_bits)
+        return np.asarray(np.ldexp(self.codes.astype(np.float64), -self.frac_bits))
 
     def transpose(self, order: tuple[int, ...] | None) -> QuantizedConstant:
         """Axes in another order, reversed by default."""

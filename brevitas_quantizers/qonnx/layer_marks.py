@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d
-from brevitas_quantizers.nn.base import plain
+from brevitas_quantizers.nn.base import DROPOUTS, plain
 
 MARK = "QfxMark"
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 POOL_TYPES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 _MARK_OP = f"{DOMAIN_STRING}::{MARK}"
 

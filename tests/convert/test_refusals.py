@@ -15,6 +15,7 @@ from brevitas_quantizers import QFXFixedPoint, quantize
 from brevitas_quantizers.fixed_point import ConversionError
 
 HERE = "test_refusals.py"
+LISTED = "; docs/convert.md lists what has one"
 TABLE = "; a layer QuantFunction({}) in its place has one: a table of float64 values"
 
 
@@ -136,7 +137,7 @@ CALLS = {
     "add: its operands must be tensors of the network, not 1.0": lambda y: y + 1.0,
     "cat: dim must be 1 (channels), not 0": lambda y: torch.cat([y, y]),
     "dropout: must be off in evaluation: pass training=self.training": lambda y: F.dropout(y),
-    "max_pool2d_with_indices: has no fixed-point form": lambda y: F.max_pool2d(
+    f"max_pool2d_with_indices: has no fixed-point form{LISTED}": lambda y: F.max_pool2d(
         y, 2, return_indices=True
     ),
     "max_pool2d: dilation must be 1, not 2": lambda y: F.max_pool2d(y, 2, dilation=2),
@@ -154,9 +155,9 @@ CALLS = {
     "adaptive_avg_pool2d: output_size must be 1, not 2": lambda y: F.adaptive_avg_pool2d(y, 2),
     "mean: dim must be (2, 3), the spatial dimensions, not 1": lambda y: y.mean(1),
     "clamp: needs two numbers as bounds, not 0 and None": lambda y: y.clamp(0),
-    "logsumexp: has no fixed-point form": lambda y: y.logsumexp(1),
-    "linear_1: has no fixed-point form": lambda y: F.linear(y, y),
-    "getitem: has no fixed-point form": lambda y: y[:, 0],
+    f"logsumexp: has no fixed-point form{LISTED}": lambda y: y.logsumexp(1),
+    f"linear_1: has no fixed-point form{LISTED}": lambda y: F.linear(y, y),
+    f"getitem: has no fixed-point form{LISTED}": lambda y: y[:, 0],
 }
 
 
@@ -191,7 +192,7 @@ LAYERS = {
     ),
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
-    "ConvTranspose2d has no fixed-point form": lambda: nn.ConvTranspose2d(3, 4, 3),
+    f"ConvTranspose2d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose2d(3, 4, 3),
 }
 
 
@@ -243,3 +244,64 @@ def test_overwriting_what_is_read_again():
     assert refused(Overwritten()).splitlines()[1:] == [
         f"  relu: overwrites 'linear', which is read again ({line_of('self.relu(y)', Overwritten)})"
     ]
+
+
+class Tower(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block() for _ in range(depth))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm, self.act = nn.Linear(4, 4), nn.LayerNorm(4), nn.Mish()
+
+    def forward(self, x):
+        return torch.special.i0(self.act(self.norm(self.linear(x)))).softmax(1)
+
+
+def test_one_line_for_each_kind_with_counts_and_examples():
+    text = refused(Tower(40)).splitlines()
+    line = line_of("torch.special", Block)
+    assert text[0] == ("Tower: 160 operation(s) of 4 kinds cannot be converted to fixed point:")
+    assert text[1] == (
+        "  blocks.0.norm: LayerNorm has no fixed-point form; use BatchNorm, whose statistics are "
+        f"constants once trained ({line}); so are blocks.1.norm, blocks.2.norm and 37 more"
+    )
+    assert text[2].startswith(
+        "  blocks.0.act: Mish has no fixed-point form; a layer QuantFunction("
+    )
+    assert text[2].endswith("; so are blocks.1.act, blocks.2.act and 37 more")
+    assert len(text) == 5
+    assert "  blocks.0.softmax: has no fixed-point form; leave it out at the end" in text[4]
+
+
+def test_numbers_that_differ_are_one_kind():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveMaxPool2d(2), nn.AdaptiveMaxPool2d(3))
+    lines = refused(network).splitlines()
+    assert len(lines) == 3 - 1
+
+
+ADVICE = {
+    nn.GroupNorm: ((2, 4), "use BatchNorm"),
+    nn.InstanceNorm2d: ((4,), "use BatchNorm"),
+    nn.RMSNorm: ((4,), "use BatchNorm"),
+    nn.LogSoftmax: ((1,), "leave it out at the end of the network"),
+    nn.MultiheadAttention: ((4, 2), "attention multiplies tensors"),
+    nn.LSTM: ((4, 4), "unroll it in forward"),
+    nn.GRU: ((4, 4), "unroll it in forward"),
+}
+
+
+@pytest.mark.parametrize("kind", ADVICE)
+def test_each_refusal_has_a_remedy(kind):
+    arguments, advice = ADVICE[kind]
+    text = refused(nn.Sequential(nn.Linear(4, 4), kind(*arguments)))
+    assert f"1: {kind.__name__} has no fixed-point form; " in text
+    assert advice in text

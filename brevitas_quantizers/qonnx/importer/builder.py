@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxError
 from brevitas_quantizers.fixed_point.errors import one_line
+from brevitas_quantizers.nn.base import DROPOUTS
 from brevitas_quantizers.onnx_files import (
     Consumers,
     FileConstants,
@@ -321,7 +322,7 @@ def _ranks(nodes: list[Node]) -> dict[int, int]:
 
 def _dropouts(metadata: Metadata) -> dict[tuple[str, int], list[tuple[str, nn.Module]]]:
     """Dropouts by the operands in front of which they stand."""
-    kinds = {kind.__name__: kind for kind in (nn.Dropout, nn.Dropout1d, nn.Dropout2d)}
+    kinds = {kind.__name__: kind for kind in DROPOUTS}
     found: dict[tuple[str, int], list[tuple[str, nn.Module]]] = {}
     for item in metadata.dropouts:
         kind, p = kinds.get(str(item.get("type"))), item.get("p")
