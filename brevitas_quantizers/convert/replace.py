@@ -29,6 +29,7 @@ from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 from .cast_points import is_non_negative
 from .checks import explicit_padding
 from .kinds import (
+    MEANS,
     NEEDS_NOT_NEGATIVE,
     NORMS,
     PASS_ON,
@@ -57,7 +58,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, PASS_ON + READY):
+        if module is None or isinstance(module, PASS_ON + READY + MEANS):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is
