@@ -79,7 +79,8 @@ class CastPoint(nn.Module):
         return x
 
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 SLOPES = (nn.PReLU, nn.LeakyReLU)

@@ -38,6 +38,7 @@ from .kinds import (
     READY,
     SLOPES,
     TABLES,
+    TRANSPOSED,
     WEIGHTED,
     Add,
     CastPoint,
@@ -201,6 +202,24 @@ def _conv(module: nn.Conv1d | nn.Conv2d, options: _Options) -> nn.Module:
     return _keep_parameters(module, twin)
 
 
+def _transposed(module: nn.ConvTranspose1d | nn.ConvTranspose2d, options: _Options) -> nn.Module:
+    one = isinstance(module, nn.ConvTranspose1d)
+    kind = qnn.QuantConvTranspose1d if one else qnn.QuantConvTranspose2d
+    twin = kind(
+        module.in_channels,
+        module.out_channels,
+        module.kernel_size,
+        stride=module.stride,
+        padding=module.padding,
+        output_padding=module.output_padding,
+        groups=module.groups,
+        bias=module.bias is not None,
+        dilation=module.dilation,
+        **options.parameters(),
+    )
+    return _keep_parameters(module, twin)
+
+
 def _keep_parameters(module: nn.Module, twin: nn.Module) -> nn.Module:
     """The very parameters of `module`; each quantizer starts from the new values."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -268,6 +287,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     (Add, Mul): lambda module, options: _JOINS[type(module)](),
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,
+    TRANSPOSED: _transposed,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
     nn.ReLU: _relu,
     nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass
