@@ -8,8 +8,10 @@ from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .scale_shift import QuantScale, QuantShift
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
+from .upsample import BilinearUpsample
 
 __all__ = [
+    "BilinearUpsample",
     "ChannelShift",
     "FunctionTable",
     "QuantAdd",
