@@ -17,6 +17,7 @@ from ...ir.passes import (
     fold_constants,
     merge_biases,
     merge_halves,
+    share_pads,
     spread_groups,
 )
 from .plan import Plan
@@ -30,6 +31,7 @@ PASSES = (
     drop_dead,
     merge_biases,
     merge_halves,
+    share_pads,
     spread_groups,
     drop_dead,
 )

@@ -46,6 +46,7 @@ from ...ir.passes import (
     drop_identities,
     fold_constants,
     hoist_elementwise,
+    share_pads,
     turn_inputs,
 )
 from ..ports import hardware_ops, hardware_ports
@@ -63,6 +64,7 @@ PASSES = (
     partial(hoist_elementwise, over=Transpose),
     turn_inputs,
     absorb_layouts,
+    share_pads,
 )
 """What files that keep channels last turn goes into weights, and to the host, where it is free."""
 
