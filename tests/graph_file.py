@@ -20,6 +20,7 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Gather,
     Graph,
     Identity,
     Input,
@@ -28,10 +29,12 @@ from qfx_plugin.ir import (
     MaxPool,
     Multiply,
     Op,
+    Pad,
     PRelu,
     Quantize,
     Relu,
     Reshape,
+    Slice,
     SumPool,
     Transpose,
     Upsample,
@@ -155,6 +158,32 @@ def _reshape(op: Reshape, b: QonnxBuilder, types: Any) -> None:
     b.node("Reshape", [op.inputs[0], name], op.output)
 
 
+def _slice(op: Slice, b: QonnxBuilder, types: Any) -> None:
+    rows = zip(op.starts, op.sizes, op.steps, strict=True)
+    ends = [start + size * step for start, size, step in rows]
+    ends = [end if end >= 0 else -(1 << 40) for end in ends]
+    axes = range(1, len(ends) + 1)
+    parts = {"starts": op.starts, "ends": ends, "axes": axes, "steps": op.steps}
+    _with_integers(op, b, "Slice", parts)
+
+
+def _pad(op: Pad, b: QonnxBuilder, types: Any) -> None:
+    first, last = zip(*op.pads, strict=True)
+    _with_integers(op, b, "Pad", {"pads": [0, *first, 0, *last]}, mode=op.mode)
+
+
+def _gather(op: Gather, b: QonnxBuilder, types: Any) -> None:
+    _with_integers(op, b, "Gather", {"indices": op.indices}, axis=op.axis + 1)
+
+
+def _with_integers(op: Op, b: QonnxBuilder, kind: str, parts: Any, **attributes: Any) -> None:
+    names = []
+    for role, values in parts.items():
+        names.append(f"{op.output}_{role}")
+        b.initializers[names[-1]] = np.array(values, dtype=np.int64)
+    b.node(kind, [op.inputs[0], *names], op.output, **attributes)
+
+
 def _upsample(op: Upsample, b: QonnxBuilder, types: Any) -> None:
     scales = [
         b.constant(f"{op.output}_region", []),
@@ -179,9 +208,10 @@ _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Add: _same("Add"),
     AveragePool: _pool,
     Clip: _clip,
-    Concat: _same("Concat", axis=1),
+    Concat: lambda op, b, types: b.node("Concat", op.inputs, op.output, axis=op.axis + 1),
     Constant: _constant,
     Conv: _conv,
+    Gather: _gather,
     Identity: _same("Identity"),
     Input: lambda op, b, types: None,
     Linear: _linear,
@@ -189,9 +219,11 @@ _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Multiply: _same("Mul"),
     Lookup: _lookup,
     PRelu: _prelu,
+    Pad: _pad,
     Quantize: _quantize,
     Relu: _same("Relu"),
     Reshape: _reshape,
+    Slice: _slice,
     SumPool: _sum_pool,
     Transpose: _transpose,
     Upsample: _upsample,

@@ -56,6 +56,7 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Gather,
     Graph,
     Identity,
     Input,
@@ -64,10 +65,12 @@ from qfx_plugin.ir import (
     MaxPool,
     Multiply,
     Op,
+    Pad,
     PRelu,
     Quantize,
     Relu,
     Reshape,
+    Slice,
     SumPool,
     Transpose,
     Upsample,
@@ -330,6 +333,23 @@ OPERATIONS = (
         "Upsample",
         (CONV, ACT, Upsample("up", ("act",), "up", (2, 2))),
     ),
+    Row("Slice", (CONV, ACT, Slice("part", ("act",), "part", (0, 1, 0), (2, 3, 2), (1, 1, 2)))),
+    Row(
+        "Slice of channels",
+        (CONV, ACT, Slice("part", ("act",), "part", (1, 0, 0), (1, 4, 4), (1, 1, 1))),
+    ),
+    Row(
+        "Slice, backwards",
+        (CONV, ACT, Slice("part", ("act",), "part", (1, 0, 3), (2, 4, 4), (-1, 1, -1))),
+    ),
+    Row("Pad", (CONV, ACT, Pad("pad", ("act",), "pad", ((0, 0), (1, 0), (2, 1))))),
+    Row(
+        "Pad, reflect",
+        (CONV, ACT, Pad("pad", ("act",), "pad", ((0, 0), (1, 2), (2, 1)), "reflect")),
+    ),
+    Row("Pad, edge", (CONV, ACT, Pad("pad", ("act",), "pad", ((0, 0), (1, 0), (0, 1)), "edge"))),
+    Row("Gather", (CONV, ACT, Gather("pick", ("act",), "pick", 0, (1, 0, 1, 1)))),
+    Row("Concat along a side", (CONV, ACT, Concat("cat", ("act", "q"), "cat", 2))),
 )  # fmt: skip
 
 

@@ -14,8 +14,9 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
+from brevitas_quantizers.nn.upsample import is_power_of_two
 
-from .kinds import NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
+from .kinds import LINEAR, NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -44,7 +45,8 @@ def module_problems(module: nn.Module) -> Iterator[str]:
     if isinstance(module, nn.Unflatten) and module.dim == 0:
         yield "dim must be at least 1, not 0: it would divide the batch"
     if isinstance(module, RESIZES):
-        yield from resize_problems(module.size, module.scale_factor, module.mode)
+        corners = module.align_corners
+        yield from resize_problems(module.size, module.scale_factor, module.mode, corners)
     if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
         yield f"value must be 0, not {module.value!r}"
 
@@ -123,12 +125,18 @@ def resize_problems(
     recompute_scale_factor: Any = None,
     antialias: bool = False,
 ) -> Iterator[str]:
-    """Why F.interpolate with these arguments does not repeat elements."""
-    if mode not in ("nearest", "nearest-exact"):
-        yield f"mode must be 'nearest', not {mode!r}"
+    """Why F.interpolate with these arguments is not exact."""
+    if mode not in ("nearest", "nearest-exact", *LINEAR):
+        yield f"mode must be 'nearest' or 'bilinear', not {mode!r}"
+        return
+    if align_corners:
+        yield "align_corners must be False: other weights are no short binary fractions"
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor]
-    if any(isinstance(factor, (int, float)) and factor % 1 for factor in factors):
+    numbers = [factor for factor in factors if isinstance(factor, (int, float))]
+    if any(factor % 1 for factor in numbers):
         yield f"scale_factor must be a whole number, not {scale_factor!r}"
+    elif mode in LINEAR and not all(map(is_power_of_two, numbers)):
+        yield f"scale_factor must be a power of two where mode is {mode!r}, not {scale_factor!r}"
 
 
 def _max_pool_problems(module: nn.MaxPool1d | nn.MaxPool2d) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .kinds import NORMS, WEIGHTED
+from .kinds import NORMS, TRANSPOSED, WEIGHTED
 from .trace import call
 
 
@@ -45,8 +45,13 @@ def _fold(layer: Any, norm: nn.Module) -> None:
     weight = layer.weight
     if layer.bias is not None:
         offset = offset + layer.bias.double() * scale
-    per_output = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    weight.copy_(weight.double() * per_output)
+    kernel = [1] * (weight.ndim - 2)
+    if isinstance(layer, TRANSPOSED):  # (inputs, outputs of a group, ...)
+        by_group = weight.double().reshape(layer.groups, -1, *weight.shape[1:])
+        scaled = by_group * scale.reshape(layer.groups, 1, -1, *kernel)
+    else:
+        scaled = weight.double() * scale.reshape(-1, 1, *kernel)
+    weight.copy_(scaled.reshape(weight.shape))
     if layer.bias is None:
         layer.bias = nn.Parameter(offset.to(weight.dtype), requires_grad=weight.requires_grad)
     else:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
 from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.tables import _QuantFunction
+from brevitas_quantizers.nn.upsample import BilinearUpsample
 
 
 class Add(nn.Module):
@@ -78,7 +79,8 @@ class CastPoint(nn.Module):
         return x
 
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 SLOPES = (nn.PReLU, nn.LeakyReLU)
@@ -87,6 +89,8 @@ TABLES: tuple[type[nn.Module], ...] = (Unary, *LAYERS)
 READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+MEANS = (BilinearUpsample,)
+"""Means that are exact without a quantized constant."""
 MERGES = (Add, Mul, Cat)
 PADS: tuple[type[nn.Module], ...] = tuple(
     getattr(nn, f"{kind}Pad{rank}d")
@@ -94,12 +98,26 @@ PADS: tuple[type[nn.Module], ...] = tuple(
     for rank in (1, 2, 3)
 )
 RESIZES = (nn.Upsample, nn.UpsamplingNearest2d)
+LINEAR = ("linear", "bilinear")
+"""Modes of resizing whose results need more bits."""
 SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, Pick)
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 HANDLED: tuple[type[nn.Module], ...] = (
-    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),
+    *(
+        WEIGHTED
+        + NORMS
+        + RAMPS
+        + SLOPES
+        + TABLES
+        + READY
+        + POOLS
+        + MERGES
+        + MOVERS
+        + DROPOUTS
+        + MEANS
+    ),
     CastPoint,
 )
 
@@ -107,10 +125,10 @@ PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
 TAKE_WIDE = RAMPS + SLOPES + NORMS + TABLES + READY
 """May stand directly behind an accumulator."""
-GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES
+GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES
 """Their results need more bits than their operands."""
 NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
-KEEP_SIGN = PASS_ON + POOLS + MERGES
+KEEP_SIGN = PASS_ON + POOLS + MEANS + MERGES
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from brevitas_quantizers.nn.pick import Pick
+from brevitas_quantizers.nn.upsample import BilinearUpsample
 
 from .checks import outer_padding, resize_problems
+from .kinds import LINEAR
 from .trace import NAME, unique_name
 
 Dims = list[Any]
@@ -131,7 +133,12 @@ def move_problems(node: fx.Node) -> Iterable[str]:
     if node.target is F.pad:
         yield from _pad_problems(*node.args, **node.kwargs)
     if node.target is F.interpolate:
-        yield from resize_problems(*node.args[1:], **_without(node.kwargs, "input"))
+        given = _without(node.kwargs, "input")
+        problems = list(resize_problems(*node.args[1:], **given))
+        mode = [*node.args[3:4], given.get("mode")][0]
+        if mode in LINEAR and not problems:
+            problems.append("its size must be a constant where it is bilinear: give scale_factor")
+        yield from problems
 
 
 def _positional(node: fx.Node) -> dict[str, Any]:
@@ -230,17 +237,25 @@ def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
-    """By whole factors, the exact nearest neighbour is the nearest one."""
+    """Bilinear as a layer; by whole factors, the exact nearest neighbour is the nearest one."""
     if node.op == "call_module":
         layer = traced.get_submodule(str(node.target))
-        layer.mode = "nearest" if layer.mode == "nearest-exact" else layer.mode
-        return
-    args, keywords = list(node.args), dict(node.kwargs)
-    if len(args) > 3 and args[3] == "nearest-exact":
-        args[3] = "nearest"
-    if keywords.get("mode") == "nearest-exact":
-        keywords["mode"] = "nearest"
-    node.args, node.kwargs = tuple(args), keywords
+        given = {"size": layer.size, "scale_factor": layer.scale_factor, "mode": layer.mode}
+        given["align_corners"] = layer.align_corners
+    else:
+        names = ("size", "scale_factor", "mode", "align_corners")
+        given = dict(zip(names, node.args[1:], strict=False)) | _without(node.kwargs, "input")
+    mode = given.pop("mode", "nearest")
+    size = given.get("size")
+    sizes = size if isinstance(size, (tuple, list)) else [size]
+    computed = any(isinstance(side, fx.Node) for side in sizes)
+    if mode in LINEAR and not computed and not list(resize_problems(mode=mode, **given)):
+        layer = BilinearUpsample(size, given.get("scale_factor"))
+        _replace(traced, node, _layer(traced, node, moved(node), layer))
+    elif mode == "nearest-exact" and node.op == "call_module":
+        layer.mode = "nearest"
+    elif mode == "nearest-exact":
+        node.args, node.kwargs = (moved(node),), given | {"mode": "nearest"}
 
 
 def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -308,8 +323,13 @@ def _indices(traced: fx.GraphModule, item: Any) -> list[int] | None:
 
 
 def _pick(traced: fx.GraphModule, node: fx.Node, x: Any, dim: int, indices: list[int]) -> fx.Node:
+    return _layer(traced, node, x, Pick(dim, indices))
+
+
+def _layer(traced: fx.GraphModule, node: fx.Node, x: Any, layer: nn.Module) -> fx.Node:
+    """A call of a new layer, by the name of `node`, which it replaces."""
     name = unique_name(traced, node.meta[NAME])
-    traced.add_submodule(name, Pick(dim, indices))
+    traced.add_submodule(name, layer)
     call = traced.graph.call_module(name, (x,))
     call.meta = {**node.meta, NAME: name}
     return call

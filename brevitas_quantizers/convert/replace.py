@@ -29,6 +29,7 @@ from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 from .cast_points import is_non_negative
 from .checks import explicit_padding
 from .kinds import (
+    MEANS,
     NEEDS_NOT_NEGATIVE,
     NORMS,
     PASS_ON,
@@ -37,6 +38,7 @@ from .kinds import (
     READY,
     SLOPES,
     TABLES,
+    TRANSPOSED,
     WEIGHTED,
     Add,
     CastPoint,
@@ -57,7 +59,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, PASS_ON + READY):
+        if module is None or isinstance(module, PASS_ON + READY + MEANS):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is
@@ -200,6 +202,24 @@ def _conv(module: nn.Conv1d | nn.Conv2d, options: _Options) -> nn.Module:
     return _keep_parameters(module, twin)
 
 
+def _transposed(module: nn.ConvTranspose1d | nn.ConvTranspose2d, options: _Options) -> nn.Module:
+    one = isinstance(module, nn.ConvTranspose1d)
+    kind = qnn.QuantConvTranspose1d if one else qnn.QuantConvTranspose2d
+    twin = kind(
+        module.in_channels,
+        module.out_channels,
+        module.kernel_size,
+        stride=module.stride,
+        padding=module.padding,
+        output_padding=module.output_padding,
+        groups=module.groups,
+        bias=module.bias is not None,
+        dilation=module.dilation,
+        **options.parameters(),
+    )
+    return _keep_parameters(module, twin)
+
+
 def _keep_parameters(module: nn.Module, twin: nn.Module) -> nn.Module:
     """The very parameters of `module`; each quantizer starts from the new values."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -267,6 +287,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     (Add, Mul): lambda module, options: _JOINS[type(module)](),
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,
+    TRANSPOSED: _transposed,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
     nn.ReLU: _relu,
     nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass

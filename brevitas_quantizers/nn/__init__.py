@@ -7,8 +7,10 @@ from .function import QuantFunction
 from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
+from .upsample import BilinearUpsample
 
 __all__ = [
+    "BilinearUpsample",
     "ChannelShift",
     "FunctionTable",
     "QuantAdd",

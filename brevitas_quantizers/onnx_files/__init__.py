@@ -18,6 +18,7 @@ from .facts import (
     Convolution,
     Geometry,
     Product,
+    TransposedConvolution,
     check_area,
     check_slope,
     read_leaky_slope,
@@ -97,5 +98,6 @@ __all__ = [
     "STANDARD_DOMAINS",
     "Step",
     "tensor_array",
+    "TransposedConvolution",
     "UnitAxes",
 ]

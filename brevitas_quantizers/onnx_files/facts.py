@@ -199,6 +199,70 @@ class Convolution:
 
 
 @dataclass(frozen=True)
+class TransposedConvolution:
+    """A ConvTranspose.
+
+    Attributes:
+        window: its geometry; pads are what is taken away of the result.
+        weight: shape of the weight: input channels, output channels of a group, kernel.
+        groups: of channels that do not see each other.
+        extra: more elements behind each dimension of the result.
+    """
+
+    window: Geometry
+    weight: tuple[int, ...]
+    groups: int
+    extra: tuple[int, ...]
+
+    @classmethod
+    def read(cls, node: Node, weight: tuple[int, ...]) -> TransposedConvolution:
+        """Of a ConvTranspose with a weight of this shape.
+
+        Raises:
+            UnsupportedModelError: the attributes make no window, or not that of the weight.
+        """
+        node.operands(2, 3)
+        window, groups = Geometry.of_conv(node, weight), node.integer("group", 1)
+        extra = node.integers("output_padding", (0,) * len(window.kernel))
+        if node.integers("output_shape"):
+            raise node.refuse("must have pads, not output_shape")
+        node.check_all_read()
+        steps = zip(window.strides, window.dilations, strict=True)
+        fits = len(extra) == len(window.kernel) and min(extra) >= 0
+        if not fits or any(one >= max(pair) for one, pair in zip(extra, steps, strict=True)):
+            raise node.refuse(f"output_padding {list(extra)} must be smaller than the strides")
+        return cls(window, weight, groups, extra)
+
+    @property
+    def is_shuffle(self) -> bool:
+        """Whether each input pixel becomes pixels of its own: nothing overlaps."""
+        window = self.window
+        whole = window.kernel == window.strides and set(window.dilations) == {1}
+        return whole and not window.padded and not any(self.extra)
+
+    def check_image(self, node: Node, shape: tuple[int, ...]) -> None:
+        """Refuse an image (channels, ...) that does not fit.
+
+        Raises:
+            UnsupportedModelError: the channels or the spatial dimensions do not.
+        """
+        channels, rank = self.weight[0], len(self.window.kernel)
+        if self.groups < 1 or channels % self.groups or shape[:1] != (channels,):
+            raise node.refuse(
+                f"weight {list(self.weight)} with {self.groups} groups needs {channels} input "
+                f"channels, not {shape[0] if shape else 0}"
+            )
+        if len(shape) != rank + 1 or min(self.spatial(shape[1:])) < 1:
+            raise node.refuse(f"its window leaves nothing of an image of {list(shape[1:])}")
+
+    def spatial(self, sides: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of the result."""
+        window = self.window
+        facts = zip(sides, window.strides, window.extent, window.pads, self.extra, strict=True)
+        return tuple((n - 1) * step + size - sum(p) + more for n, step, size, p, more in facts)
+
+
+@dataclass(frozen=True)
 class Product:
     """A Gemm with alpha = beta = 1, or a MatMul, by a constant matrix.
 

@@ -76,6 +76,12 @@ class QuantizedConstant:
         values, codes = self.values.reshape(shape), self.codes.reshape(shape)
         return replace(self, values=values, codes=codes, frac_bits=bits)
 
+    def reversed(self, axes: tuple[int, ...]) -> QuantizedConstant:
+        """These axes the other way round."""
+        parts = (np.flip(part, axes) for part in (self.values, self.codes, self.frac_bits))
+        values, codes, bits = parts
+        return replace(self, values=values, codes=codes, frac_bits=bits)
+
     def vector(self, node: Node, size: int, role: str) -> QuantizedConstant:
         """`size` values in a row, from (size,), (1, size), (1, size, 1, 1) or a single value.
 

@@ -90,7 +90,7 @@ def convert_conv(node: Node, state: Importer) -> None:
         axes = len(constant.shape)
         constant = constant.transpose((0, axes - 1, *range(1, axes - 1)))
     conv = Convolution.read(node, constant.shape)
-    weight, bias = weight_of(constant, node), _bias(node, state, b, constant.shape[0])
+    weight, bias = weight_of(constant, node), read_bias(node, state, b, constant.shape[0])
     operand, output = _image(node, state, x)
     conv.check_image(node, state.type_of(operand).shape)
     name = state.node_name(node)
@@ -114,7 +114,7 @@ def convert_gemm(node: Node, state: Importer) -> None:
     constant = state.constants.weight(node, w)
     transposed = Product.read(node, constant.shape).transposed
     weight = weight_of(constant if transposed else constant.transpose(None), node)
-    bias = _bias(node, state, b, weight.codes.shape[0])
+    bias = read_bias(node, state, b, weight.codes.shape[0])
     operand = state.tensor(node, x)
     state.emit(Linear(state.node_name(node), (operand,), node.output, weight, bias))
 
@@ -186,7 +186,7 @@ def convert_reduce(node: Node, state: Importer) -> None:
         state.emit(Reshape(f"{name}:squeeze", (reduced,), node.output, shape[:1]))
 
 
-def _bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None:
+def read_bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None:
     """One bias code per output channel."""
     if not name:
         return None

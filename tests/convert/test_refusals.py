@@ -135,7 +135,7 @@ class Call(nn.Module):
 CALLS = {
     "add: alpha must be 1, not 2": lambda y: torch.add(y, y, alpha=2),
     "add: its operands must be tensors of the network, not 1.0": lambda y: y + 1.0,
-    "cat: dim must be 1 (channels), not 0": lambda y: torch.cat([y, y]),
+    "cat: dim must be any but the batch, not 0": lambda y: torch.cat([y, y]),
     "dropout: must be off in evaluation: pass training=self.training": lambda y: F.dropout(y),
     "max_pool2d_with_indices: has no fixed-point form": lambda y: F.max_pool2d(
         y, 2, return_indices=True
@@ -173,17 +173,19 @@ def hooked() -> nn.Module:
 
 
 LAYERS = {
-    "Conv2d: padding_mode must be 'zeros', not 'circular'": lambda: nn.Conv2d(
-        3, 4, 3, padding=1, padding_mode="circular"
+    "Upsample: mode must be 'nearest' or 'bilinear', not 'bicubic'": lambda: nn.Upsample(
+        scale_factor=2, mode="bicubic"
     ),
-    "Conv2d: padding='same' must be the same on both sides, but the kernel is even": lambda: (
-        nn.Conv2d(3, 4, 2, padding="same")
+    "Upsample: scale_factor must be a whole number, not 1.5": lambda: nn.Upsample(scale_factor=1.5),
+    "ConstantPad2d: value must be 0, not 1.0": lambda: nn.ConstantPad2d(1, 1.0),
+    "Unflatten: dim must be at least 1, not 0: it would divide the batch": lambda: nn.Unflatten(
+        0, (2, 2)
     ),
     "BatchNorm2d: must track running statistics": lambda: nn.BatchNorm2d(
         4, track_running_stats=False
     ),
     "MaxPool2d: return_indices must be False": lambda: nn.MaxPool2d(2, return_indices=True),
-    "Flatten: start_dim must be 1, not 0": lambda: nn.Flatten(0),
+    "Flatten: start_dim must be at least 1, not 0: it would join the batch": lambda: nn.Flatten(0),
     "LazyLinear: its parameters are not initialised yet; run one batch first": lambda: (
         nn.LazyLinear(3)
     ),
@@ -198,7 +200,6 @@ LAYERS = {
 
 @pytest.mark.parametrize("text", LAYERS)
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_refused_layers(text):
     assert refused(nn.Sequential(LAYERS[text]())).splitlines()[1:] == [f"  0: {text}"]
 

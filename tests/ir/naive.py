@@ -142,7 +142,52 @@ def concat(op: ir.Concat, *parts: Exact) -> Exact:
     """Side by side; a constant once for each sample."""
     samples = max(map(len, parts))
     wide = [np.broadcast_to(part, (samples, *part.shape[1:])) for part in parts]
-    return np.concatenate(wide, axis=1)
+    return np.concatenate(wide, axis=op.axis + 1)
+
+
+def placed(x: Exact, sides: list[int], find: Callable[[int, int], int | None]) -> Exact:
+    """Each element of the result by the one of `x` that `find(axis, index)` says; None: a zero."""
+    out = np.full((len(x), *sides), Fraction(0), dtype=object)
+    for place in np.ndindex(*sides):
+        source = [find(axis, at) for axis, at in enumerate(place)]
+        if None not in source:
+            out[:, *place] = x[:, *source]
+    return out
+
+
+def slice_(op: ir.Slice, x: Exact) -> Exact:
+    """Index by index, from the start on."""
+    return placed(x, list(op.sizes), lambda axis, at: op.starts[axis] + at * op.steps[axis])
+
+
+def pad(op: ir.Pad, x: Exact) -> Exact:
+    """By where an index lies: within, or what its mode says of the outside."""
+
+    def find(axis: int, at: int) -> int | None:
+        size, at = x.shape[axis + 1], at - op.pads[axis][0]
+        if 0 <= at < size:
+            return at
+        outside = {
+            "constant": None,
+            "edge": 0 if at < 0 else size - 1,
+            "reflect": -at if at < 0 else 2 * (size - 1) - at,
+            "wrap": at % size,
+        }
+        return outside[op.mode]
+
+    return placed(x, [n + sum(p) for n, p in zip(x.shape[1:], op.pads, strict=True)], find)
+
+
+def gather(op: ir.Gather, x: Exact) -> Exact:
+    """The indices that are listed."""
+    sides = list(x.shape[1:])
+    sides[op.axis] = len(op.indices)
+
+    def find(axis: int, at: int) -> int | None:
+        index = op.indices[at] if axis == op.axis else at
+        return None if index < 0 else index
+
+    return placed(x, sides, find)
 
 
 def upsample(op: ir.Upsample, x: Exact) -> Exact:
@@ -162,15 +207,18 @@ OPERATIONS: dict[type[Op], Callable[..., Exact]] = {
     ir.Concat: concat,
     ir.Constant: lambda op: of_weight(op.weight)[np.newaxis],
     ir.Conv: conv,
+    ir.Gather: gather,
     ir.Identity: lambda op, x: x,
     ir.Linear: linear,
     ir.Lookup: lookup,
     ir.MaxPool: lambda op, x: pool(op, x, lambda part: part.max(axis=0)),
     ir.Multiply: lambda op, a, b: a * b,
     ir.PRelu: prelu,
+    ir.Pad: pad,
     ir.Quantize: quantize,
     ir.Relu: lambda op, x: np.maximum(x, Fraction(0)),
     ir.Reshape: lambda op, x: x.reshape(len(x), *op.shape),
+    ir.Slice: slice_,
     ir.SumPool: lambda op, x: pool(op, x, lambda part: part.sum(axis=0)),
     ir.Transpose: lambda op, x: x.transpose(0, *(axis + 1 for axis in op.order)),
     ir.Upsample: upsample,

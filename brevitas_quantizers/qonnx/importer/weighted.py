@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from brevitas_quantizers.nn import QuantAvgPool2d
-from brevitas_quantizers.onnx_files import Convolution, Geometry, Node, Product, QuantizedConstant
+from brevitas_quantizers.onnx_files import (
+    Convolution,
+    Geometry,
+    Node,
+    Product,
+    QuantizedConstant,
+    TransposedConvolution,
+)
 
 from .builder import NetworkBuilder, converts
 from .casts import layer_call
@@ -18,6 +25,7 @@ from .padding import pad, pad_inside
 from .values import ComputedTensor, meta
 
 _CONVOLUTIONS = {1: (qnn.QuantConv1d, F.conv1d), 2: (qnn.QuantConv2d, F.conv2d)}
+_TRANSPOSED = {1: qnn.QuantConvTranspose1d, 2: qnn.QuantConvTranspose2d}
 
 
 @converts("Conv", channels_last=True, sums=True)
@@ -63,6 +71,42 @@ def convert_conv(node: Node, net: NetworkBuilder) -> None:
         )
 
     layer_call(node, net, name, build, shape, constants)
+
+
+@converts("ConvTranspose", sums=True)
+def convert_transposed(node: Node, net: NetworkBuilder) -> None:
+    """ConvTranspose, 1-D or 2-D."""
+    _, weight_name, bias_name = node.operands(2, 3)
+    weight = net.constants.weight(node, weight_name)
+    conv = TransposedConvolution.read(node, weight.shape)
+    window, groups = conv.window, conv.groups
+    if not window.symmetric:
+        raise node.refuse(f"pads must be the same on both sides, not {list(node.integers('pads'))}")
+    inputs, outputs, *kernel = weight.shape
+    constants = {"weight": weight}
+    if bias_name:
+        bias = net.constants.weight(node, bias_name, "bias")
+        constants["bias"] = bias.vector(node, outputs * groups, "bias")
+
+    def build(**keywords: Any) -> Any:
+        return _TRANSPOSED[len(kernel)](
+            inputs,
+            outputs * groups,
+            tuple(kernel),
+            stride=window.strides,
+            padding=window.before,
+            output_padding=conv.extra,
+            groups=groups,
+            bias=bool(bias_name),
+            dilation=window.dilations,
+            **keywords,
+        )
+
+    def shape(x: ComputedTensor) -> Tensor:
+        conv.check_image(node, x.shape[1:])
+        return meta((x.shape[0], outputs * groups, *conv.spatial(x.shape[2:])))
+
+    layer_call(node, net, net.layer_name(weight, node), build, shape, constants)
 
 
 def _average(

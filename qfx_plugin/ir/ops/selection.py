@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from brevitas_quantizers.fixed_point.limits import MAX_ELEMENTS
-
 from ..types import Codes
 from .arrangement import ZERO, Selection
 from .base import check_size, operation
@@ -66,9 +64,9 @@ class Pad(Selection):
                 f"of {list(shape)}"
             )
         pairs = list(zip(shape, self.pads, strict=True))
-        most = {"reflect": -1, "wrap": 0}.get(self.mode, MAX_ELEMENTS)
+        beside = {"reflect": 1, "wrap": 0}.get(self.mode)
         for size, pad in pairs:
-            if max(pad) > size + most:
+            if beside is not None and max(pad) > size - beside:
                 raise self.refuse(f"mode {self.mode!r} has no {max(pad)} elements beside {size}")
         check_size(self, tuple(size + sum(pad) for size, pad in pairs))
         return tuple(self._padded(np.arange(size), pad) for size, pad in pairs)
