@@ -44,16 +44,19 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Gather,
     Graph,
     Input,
     Linear,
     MaxPool,
     Multiply,
     Op,
+    Pad,
     PRelu,
     Quantize,
     Relu,
     Reshape,
+    Slice,
     SumPool,
     Transpose,
     Upsample,
@@ -331,6 +334,42 @@ class RandomNetwork:
             ))  # fmt: skip
         elif len(self.sides) == 2 and prod(self.sides) <= 36 and self.has("upsampling", 8):
             self.append(Upsample, factors=self.choose((2, 1), (1, 2), (2, 2), (1, 3)))
+        elif self.has("picked elements", 6):
+            self.pick_elements()
+        elif self.has("turned image", 8):
+            self.append(Transpose, order=tuple(map(int, self.rng.permutation(len(self.shape)))))
+        elif self.has("joined rows", 8):
+            first = self.last
+            self.quantize(signed=True)
+            self.append(Concat, first, self.last, axis=self.draw((1, len(self.shape))))
+
+    def pick_elements(self) -> None:
+        """Some of the elements, or zeros or others of them around."""
+        shape = self.shape
+        kind = self.choose(Slice, Pad, Gather)
+        if kind is Slice:
+            ends = [sorted(self.rng.integers(0, size, 2)) for size in shape]
+            flipped = [self.one_in(4) for _ in shape]
+            pairs = list(zip(ends, flipped, strict=True))
+            self.append(
+                Slice,
+                starts=tuple(int(pair[flip]) for pair, flip in pairs),
+                sizes=tuple(int(pair[1] - pair[0]) + 1 for pair, _ in pairs),
+                steps=tuple(-1 if flip else 1 for _, flip in pairs),
+            )
+        elif kind is Pad:
+            mode = self.choose("constant", "edge", "wrap")
+            most = [1, *[2] * len(shape[1:])]  # of channels, and of each side
+            pads = tuple((0, min(self.draw((0, side + 1)), size)) for side, size in
+                         zip(most, shape, strict=True))  # fmt: skip
+            if self.one_in(2):
+                pads = tuple(pair[::-1] for pair in pads)
+            self.append(Pad, pads=pads, mode=mode)
+        else:
+            axis = self.draw((0, len(shape)))
+            count = self.draw((1, shape[axis] + 2))
+            indices = self.rng.integers(-1, shape[axis], count)
+            self.append(Gather, axis=axis, indices=tuple(map(int, indices)))
 
     def scale_and_shift(self) -> None:
         """A batch norm: one factor and one offset per channel, or one of the two."""

@@ -31,6 +31,9 @@ TRAITS = {
     "reshaped image": "an image that becomes one with other sides",
     "transposed activation": "element-wise operations between Transpose and its inverse",
     "upsampling": "pixels repeated",
+    "picked elements": "a part of a tensor, zeros or others of its elements around it",
+    "turned image": "axes in another order for good",
+    "joined rows": "concatenations along another axis than the channels",
 }
 
 
@@ -106,10 +109,6 @@ HLS4ML = Target(
 )
 RTL = Target("RTL", sizes=SMALL)
 """An adder graph has a form of everything."""
-RTL_STREAMING = Target(
-    "RTL, streaming",
-    frozenset({"transposed activation", "upsampling", "reshaped image"}),
-    sizes=SMALL,
-)
-FINN = Target("FINN", frozenset({"upsampling"}), widths=(2, 17), weight_widths=(2, 9), sizes=SMALL)
+RTL_STREAMING = Target("RTL, streaming", sizes=SMALL)
+FINN = Target("FINN", widths=(2, 17), weight_widths=(2, 9), sizes=SMALL)
 TARGETS = (ANY, FILE, HLS4ML, RTL, RTL_STREAMING, FINN)

@@ -38,6 +38,7 @@ from ...ir.passes import (
     drop_identities,
     fold_constants,
     hoist_elementwise,
+    share_pads,
     split_biases,
     spread_groups,
 )
@@ -57,6 +58,7 @@ PASSES = (
     drop_identities,
     fold_constants,
     split_biases,
+    share_pads,
     drop_dead,
     hoist_elementwise,
     spread_groups,

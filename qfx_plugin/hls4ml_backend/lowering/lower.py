@@ -17,6 +17,7 @@ from ...ir.passes import (
     fold_constants,
     merge_biases,
     merge_halves,
+    share_pads,
     silence_dead,
     spread_groups,
 )
@@ -32,6 +33,7 @@ PASSES = (
     merge_biases,
     merge_halves,
     silence_dead,
+    share_pads,
     spread_groups,
     drop_dead,
 )

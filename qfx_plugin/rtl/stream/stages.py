@@ -47,6 +47,7 @@ from ...ir.passes import (
     fold_constants,
     fold_halves,
     hoist_elementwise,
+    share_pads,
     silence_dead,
     turn_inputs,
 )
@@ -67,6 +68,7 @@ PASSES = (
     absorb_layouts,
     silence_dead,
     fold_halves,
+    share_pads,
 )
 """What files that keep channels last turn goes into weights, and to the host, where it is free.
 Between stages nobody sees that a neuron is not read, so that its weights go here."""
