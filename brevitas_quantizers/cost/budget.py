@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.digits import NO_DIGIT
+from brevitas_quantizers.autograd.digits import NO_DIGIT, digit_values
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import DigitsQuantizer
 from brevitas_quantizers.nn.base import plain
@@ -430,12 +430,14 @@ class HardwareBudget:
 
     def _all_digits(self) -> Digits:
         """Digits by price, with today's formats."""
-        found = []
+        most = max(layer.quantizer.options.k for layer in self.layers)
+        losses, shares = [], []
         for layer in self.layers:
             bits = self._bits_of_digit(layer)
-            values, each = layer.quantizer.digit_values(layer.weight, self.price * bits)
-            found.append((values, bits, each))
-        return Digits(found)
+            found, each = layer.quantizer.losses(layer.weight, self.price * bits)
+            losses.append(torch.cat([found / bits, *[found[-1:] / bits] * (most + 1 - len(found))]))
+            shares.append((found.shape[1], bits * each))
+        return Digits(digit_values(torch.cat(losses, 1)), shares)
 
     def _decide_format(self, cast: Activation, digits: dict[str, Tensor]) -> None:
         errors, quantizer = self._measurements.errors[cast.name], cast.quantizer

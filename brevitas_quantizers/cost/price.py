@@ -23,19 +23,21 @@ class Digits:
     """All digits of a network, by the price at which each is given up.
 
     Args:
-        layers: of each, the loss that its digits save, the bits of adder of one of them, and how
-            many each of them stands for.
+        values: (digits, weights) prices at which the digits of weights are given up.
+        layers: how many of the weights are of each layer, and the bits of adder that one of their
+            digits stands for.
     """
 
-    def __init__(self, layers: Sequence[tuple[Tensor, float, int]]) -> None:
-        self._layers = [(values.cpu().numpy(), bits, each) for values, bits, each in layers]
+    def __init__(self, values: Tensor, layers: Sequence[tuple[int, float]]) -> None:
+        parts = values.split([count for count, _ in layers], dim=1)
+        self._layers = [
+            (part.contiguous().cpu().numpy(), bits)
+            for part, (_, bits) in zip(parts, layers, strict=True)
+        ]
 
     def bits_at(self, price: float) -> float:
         """Bits of adder of the digits that are worth a price."""
-        return sum(
-            bits * each * float(np.count_nonzero(values > price * bits))
-            for values, bits, each in self._layers
-        )
+        return sum(bits * float(np.count_nonzero(v > price)) for v, bits in self._layers)
 
     def price_of(self, bits: float) -> float:
         """The price at which the digits cost no more than `bits`."""

@@ -22,7 +22,7 @@ from .network import Activation
 _MEMORY = 0.98
 FORMAT_MEMORY = _MEMORY**2
 """Of the errors of formats, which are measured half as often."""
-_SAMPLES = 4096  # of all channels in one batch, for the errors of formats
+_SAMPLES = 2048  # of all channels in one batch, for the errors of formats
 _LEAST_SAMPLES = 8  # of a channel
 MIN_BITS = 2
 """Shortest word: one bit is bipolar in QONNX."""

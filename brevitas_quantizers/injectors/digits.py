@@ -12,7 +12,6 @@ from brevitas_quantizers.autograd import digits_cast, exact_exp2
 from brevitas_quantizers.autograd.digits import (
     best_codes,
     digit_table,
-    digit_values,
     losses_by_digits,
     worth_more,
 )
@@ -100,22 +99,23 @@ class DigitsQuantizer(KHotQuantizer):
         return codes * exact_exp2(-torch.round(self.binary_point.detach())), digits
 
     @torch.no_grad()
-    def digit_values(self, x: Tensor, price: float) -> tuple[Tensor, int]:
-        """At which prices the digits of `x` are given up; see `autograd.digits.digit_values`.
+    def losses(self, x: Tensor, price: float) -> tuple[Tensor, int]:
+        """Expected losses of weights with at most 0, 1, ... digits.
 
         Args:
             x: weights.
-            price: those that lose much less than this are left out.
+            price: of many weights, those that lose much less than this are left out.
 
         Returns:
-            Of enough of all weights (digits, weights), and how many each of them stands for.
+            Of enough of all weights (digits + 1, weights), and how many each of them stands for.
         """
         r, weight = self._in_lsb(x)
-        weight = weight.expand_as(r)
-        worth = worth_more(weight * r.square(), price / _FAR)
-        each = max(1, len(worth) // _ENOUGH)
-        r, weight = (part.reshape(-1)[worth[::each]] for part in (r, weight))
-        return digit_values(losses_by_digits(r, self._nearest, weight)), each
+        r, weight, each = r.flatten(), weight.expand_as(r).flatten(), 1
+        if len(r) > _ENOUGH:
+            worth = worth_more(weight * r.square(), price / _FAR)
+            each = max(1, len(worth) // _ENOUGH)
+            r, weight = r[worth[::each]], weight[worth[::each]]
+        return losses_by_digits(r, self._nearest, weight), each
 
     def _in_lsb(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`x`, and half the curvature, by the code."""
