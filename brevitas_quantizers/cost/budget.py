@@ -31,7 +31,7 @@ from .model import (
     live_digits,
 )
 from .network import Activation, read_network
-from .plan import FoldedPlan, finest_bias
+from .plan import FoldedPlan, fit_biases, give_up_signs
 from .price import Digits, PriceControl
 from .report import STREAMING, HardwareCost, example_of, report_of
 from .tasks import SampledLoss, task_of
@@ -255,7 +255,7 @@ class HardwareBudget:
             return
         if self._folded is not None and self._measurements.errors:
             self._folded.confirm(self._measurements.errors)
-            self._fit_biases()
+            fit_biases(self.layers)
         self.frozen = True
         self._measurements.stop()
         for layer in self.layers:
@@ -389,31 +389,13 @@ class HardwareBudget:
         if self.steps_done < self._control.warmup:
             for cast in self.casts:
                 self._take_first_format(cast)
-        elif self._has_no_price_yet and self._give_up_signs():
+        elif self._has_no_price_yet and give_up_signs(self.casts, self._measurements.errors):
             return
         elif self._has_no_price_yet or self.steps_done % REFOLD_EVERY == 0:
             self._control.start = 1.0
             share = self._control.share(self.steps_done)
             self._folded.decide(self._measurements.errors, share)
-        self._fit_biases()
-
-    def _give_up_signs(self) -> bool:
-        """Of inputs that were never negative; their errors are measured anew then."""
-        errors = self._measurements.errors
-        found = [
-            cast
-            for cast in self.casts
-            if cast.is_input and cast.quantizer.signed and errors[cast.name].lowest >= 0
-        ]
-        for cast in found:
-            quantizer: Any = cast.quantizer
-            quantizer.set_unsigned()
-            del errors[cast.name]
-        return bool(found)
-
-    def _fit_biases(self) -> None:
-        for layer in self.layers:
-            fit_bias(layer, finest_bias(layer))
+        fit_biases(self.layers)
 
     @property
     def _positions(self) -> Mapping[str, int]:

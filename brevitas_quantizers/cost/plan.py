@@ -17,6 +17,7 @@ from brevitas_quantizers.qonnx import export_qonnx
 
 from .deployment import cast_luts, folded_costs, folded_stages, unit_choices
 from .folded import FoldedCost, folded_cost_of, layer_of_node
+from .formats import fit_bias
 from .layers import Layer
 from .model import GROWTH_BITS, LUT_PER_BIT, input_width
 from .network import Activation, Network
@@ -323,9 +324,25 @@ def _exported(model: nn.Module, example: Tensor) -> Any:
     return export_qonnx(twin.eval(), (example[:1],), latents=False)
 
 
-def finest_bias(layer: Layer) -> Tensor | None:
-    """Binary points of a layer's products: a finer bias would widen its weights."""
-    if layer.source is None or layer.source.quantizer.binary_point.ndim:
-        return None
-    points = torch.round(layer.quantizer.binary_point.detach()).flatten()
-    return points + torch.round(layer.source.quantizer.binary_point.detach())
+def give_up_signs(casts: Sequence[Activation], errors: dict[str, FormatErrors]) -> bool:
+    """Of inputs that were never negative, whose errors are measured anew then; whether any was."""
+    found = [
+        cast
+        for cast in casts
+        if cast.is_input and cast.quantizer.signed and errors[cast.name].lowest >= 0
+    ]
+    for cast in found:
+        quantizer: Any = cast.quantizer
+        quantizer.set_unsigned()
+        del errors[cast.name]
+    return bool(found)
+
+
+def fit_biases(layers: Sequence[Layer]) -> None:
+    """Put biases on grids no finer than the products: finer ones would widen the weights."""
+    for layer in layers:
+        finest = None
+        if layer.source is not None and not layer.source.quantizer.binary_point.ndim:
+            points = torch.round(layer.quantizer.binary_point.detach()).flatten()
+            finest = points + torch.round(layer.source.quantizer.binary_point.detach())
+        fit_bias(layer, finest)

@@ -167,7 +167,7 @@ def test_a_users_weights_keep_their_format():
 def test_the_search_finds_what_trying_everything_finds(rng):
     """Small problems: within a few percent of the best, and never outside the limits."""
     worse = []
-    for _ in range(8):
+    for _ in range(16):
         groups = [_random_group(rng) for _ in range(2)]
         limits = np.array([rng.uniform(10, 30), rng.integers(1, 4), np.inf])
         best = min(
@@ -179,7 +179,7 @@ def test_the_search_finds_what_trying_everything_finds(rng):
         assert fits == (best is not None)
         if fits:
             worse.append(found.loss / best)
-    assert len(worse) > 2 and np.mean(worse) < 1.05
+    assert len(worse) > 1 and np.mean(worse) < 1.05
 
 
 def _random_group(rng: np.random.Generator) -> Group:
