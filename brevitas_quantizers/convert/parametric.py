@@ -33,10 +33,10 @@ def parametric_form(
     """
     if not any(operand in constants for operand in node.all_input_nodes):
         return None
-    args, kwargs = fx.map_arg(
-        (node.args, dict(node.kwargs)), lambda operand: constants.get(operand, operand)
-    )
-    name = node.target if isinstance(node.target, str) else node.target.__name__  # type: ignore[union-attr]
+    read: Any = lambda operand: constants.get(operand, operand)  # noqa: E731
+    args: Any = fx.map_arg(node.args, read)
+    kwargs: Any = fx.map_arg(dict(node.kwargs), read)
+    name = node.target if isinstance(node.target, str) else node.target.__name__
     builder = FORMS.get(_plain(name) if node.target not in _BY_TARGET else _BY_TARGET[node.target])
     if builder is None:
         found = next(constants[n] for n in node.all_input_nodes if n in constants)
@@ -50,7 +50,7 @@ def parametric_form(
             f"is called in a way that has no fixed-point form ({error})"
         ) from error
     if isinstance(module, nn.BatchNorm1d) and is_image():
-        module.__class__ = nn.BatchNorm2d
+        module.__class__ = nn.BatchNorm2d  # type: ignore[assignment] # the same but for its check
     return module, operands
 
 
@@ -111,7 +111,7 @@ def _matmul(input: Any, other: Any) -> Form:
     return _linear(input, other.then(torch.t))
 
 
-def _conv(kind: type[nn.Conv1d | nn.Conv2d]) -> Callable[..., Form]:
+def _conv(kind: Any) -> Callable[..., Form]:
     def build(
         input: Any,
         weight: Any,

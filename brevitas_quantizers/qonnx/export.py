@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,7 @@ from torch import nn
 
 from brevitas_quantizers.fixed_point import (
     ExportError,
-    ModelImportError,
     QfxError,
-    QfxWarning,
 )
 from brevitas_quantizers.onnx_files import ARRANGEMENTS, MOVES, Reader
 from brevitas_quantizers.prepare import report_drift
@@ -29,7 +26,6 @@ from .calls import Flat, ModelCall, ModelResults
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
 from .handlers import QFX_HANDLERS
-from .importer import import_qonnx
 from .layer_marks import MARK, mark_layers, take_marks_out
 from .metadata import (
     METADATA_KEY,
@@ -43,6 +39,7 @@ from .metadata import (
 )
 from .pads import fold_pads
 from .qcdq import to_qcdq
+from .read_again import calling_modules, read_again, without_overflows
 from .reader_checks import check_model
 from .settle import settle_sizes
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
@@ -121,18 +118,23 @@ def export_qonnx(
     marks = take_marks_out(exported.graph)
     _check_inputs_quantized(exported)
     _name_parameters(exported, metadata["shared"])
+    callers = calling_modules(exported.graph)
     canonicalise(exported, results.names)
+    places = dict(zip([node.name for node in exported.graph.node], callers, strict=True))
     check_accumulators(twin, exported.graph)
     if results.structure is not None:
         metadata["outputs"] = results.structure
     metadata |= describe_places(twin, marks, exported.graph)
-    exported = _REWRITINGS.get(reader, lambda model: model)(exported)
     if reader is Reader.STOCK_FINN:
         metadata["target"] = reader.value  # what its Quant nodes mean depends on the reader
     properties = {METADATA_KEY: dumps(metadata)} | ({STATE_KEY: state} if state else {})
     onnx.helper.set_model_props(exported, properties)
+    if reader is Reader.QCDQ:  # what it rewrites; standard operators say less
+        read_again(model, without_overflows(exported), places)
+    exported = _REWRITINGS.get(reader, lambda model: model)(exported)
+    onnx.helper.set_model_props(exported, properties)
     if reader is not Reader.QCDQ:
-        _read_again(model, exported)
+        read_again(model, exported, places)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         onnx.save(exported, os.fspath(path))
@@ -163,16 +165,6 @@ def _run(twin: nn.Module, call: ModelCall) -> ModelResults:
     with _as_export_error(f"{type(twin).__name__} does not run on args of shape {call.shapes}"):
         args, kwargs = call.arguments
         return ModelResults(twin(*args, **kwargs))
-
-
-def _read_again(model: nn.Module, exported: onnx.ModelProto) -> None:
-    """A file that our own reader refuses is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", QfxWarning)
-            import_qonnx(exported)
-    except ModelImportError as error:
-        raise ExportError(f"{type(model).__name__} has no exact form in QONNX: {error}") from None
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from brevitas_quantizers.injectors import DerivedConstants, DigitsQuantizer
 from brevitas_quantizers.injectors.options import QuantizerOptions
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
-from brevitas_quantizers.nn.base import LAYERS_OF_FILES
+from brevitas_quantizers.nn.base import DROPOUTS, LAYERS_OF_FILES
 from brevitas_quantizers.nn.batchnorm import _QuantBatchNorm
 from brevitas_quantizers.prepare import named_quantizers
 
-from .layer_marks import DROPOUTS, POOL_TYPES, LayerMark
+from .layer_marks import POOL_TYPES, LayerMark
 from .state import encode
 from .twin import aliases
 
