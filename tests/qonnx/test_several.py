@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from brevitas_quantizers import HardwareBudget, calibrate, export_qonnx, quantize, train_to_budget
+from brevitas_quantizers import (
+    HardwareBudget,
+    QFXDigits,
+    calibrate,
+    export_qonnx,
+    quantize,
+    train_to_budget,
+)
 from brevitas_quantizers.cost.train import inputs_and_targets
 from brevitas_quantizers.fixed_point import DataError, ExportError
 from qfx_plugin import verify_agreement
@@ -85,7 +92,7 @@ class Scores(Two):
 @pytest.mark.parametrize("kind", ["nested", "row", "labelled", "dict and label"])
 def test_training_to_a_budget(kind):
     torch.manual_seed(0)
-    model = calibrate(quantize(Scores()), [(LEFT, RIGHT)])
+    model = calibrate(quantize(Scores(), weight_quant=QFXDigits), [(LEFT, RIGHT)])
     args, targets = inputs_and_targets(model, BATCHES[kind])
     assert args[0] is LEFT and args[1] is RIGHT and targets is Y
     history = train_to_budget(

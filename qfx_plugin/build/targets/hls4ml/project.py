@@ -34,11 +34,11 @@ def convert(context: StepContext) -> Facts:
     layout = {
         "project": model.config["ProjectName"],
         "io_type": model.config["IOType"],
-        "input_index": np.asarray(plan.input_index).reshape(-1).tolist(),
-        "output_index": np.asarray(plan.output_index).reshape(-1).tolist(),
-        "output_shape": list(np.asarray(plan.output_index).shape),
-        "input_type": str(plan.input.precision["result"]),
-        "output_type": str(plan.output.precision["result"]),
+        "input_index": np.asarray(plan.inputs[0].index).reshape(-1).tolist(),
+        "output_index": np.asarray(plan.outputs[0].index).reshape(-1).tolist(),
+        "output_shape": list(np.asarray(plan.outputs[0].index).shape),
+        "input_type": str(plan.inputs[0].layer.precision["result"]),
+        "output_type": str(plan.outputs[0].layer.precision["result"]),
     }
     config = _config(context)
     (context.folder / "config.txt").write_text(f"{_table(config)}\n", encoding="utf-8")
