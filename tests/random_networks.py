@@ -38,22 +38,26 @@ from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from qfx_plugin.ir import (
+    PAD_MODES,
     Add,
     AveragePool,
     Clip,
     Concat,
     Constant,
     Conv,
+    Gather,
     Graph,
     Input,
     Linear,
     MaxPool,
     Multiply,
     Op,
+    Pad,
     PRelu,
     Quantize,
     Relu,
     Reshape,
+    Slice,
     SumPool,
     Transpose,
     Upsample,
@@ -331,6 +335,26 @@ class RandomNetwork:
             ))  # fmt: skip
         elif len(self.sides) == 2 and prod(self.sides) <= 36 and self.has("upsampling", 8):
             self.append(Upsample, factors=self.choose((2, 1), (1, 2), (2, 2), (1, 3)))
+        elif self.has("part of a tensor", 8):
+            rows = [self.part(size) for size in self.shape]
+            starts, sizes, steps = (tuple(column) for column in zip(*rows, strict=True))
+            self.append(Slice, starts=starts, sizes=sizes, steps=steps)
+        elif prod(self.sides) <= 36 and self.has("padding in front", 8):
+            mode = self.choose("constant", *PAD_MODES)
+            pads = [(self.draw((0, min(3, n))), self.draw((0, min(3, n)))) for n in self.sides]
+            self.append(Pad, pads=((0, 0), *pads), mode=mode)
+        elif prod(self.sides) <= 36 and self.has("chosen indices", 8):
+            axis = self.draw((0, len(self.shape)))
+            count = self.draw((1, self.shape[axis] + 2))
+            chosen = self.rng.integers(-self.one_in(3), self.shape[axis], count)
+            self.append(Gather, axis=axis, indices=tuple(int(one) for one in chosen))
+
+    def part(self, size: int) -> tuple[int, int, int]:
+        """Start, size and step along an axis: all of it, most of the time."""
+        if size < 3 or not self.one_in(3):
+            return (0, size, 1) if self.rng.integers(4) else (size - 1, size, -1)
+        start, step = self.draw((0, size - 1)), self.choose(1, 1, 2)
+        return start, (size - start + step - 1) // step, step
 
     def scale_and_shift(self) -> None:
         """A batch norm: one factor and one offset per channel, or one of the two."""
@@ -358,7 +382,10 @@ class RandomNetwork:
         """The tensor with itself, or with a cast of itself."""
         first = self.last
         self.quantize(signed=True)
-        self.append(self.choose(Add, Multiply, Concat), first, self.last)
+        if self.sides and prod(self.sides) <= 36 and self.has("joined along a side", 4):
+            self.append(Concat, first, self.last, axis=self.draw((1, len(self.shape))))
+        else:
+            self.append(self.choose(Add, Multiply, Concat), first, self.last)
         self.quantize(signed=True)
 
     def shared(self, layer: Any) -> None:

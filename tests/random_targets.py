@@ -31,6 +31,10 @@ TRAITS = {
     "reshaped image": "an image that becomes one with other sides",
     "transposed activation": "element-wise operations between Transpose and its inverse",
     "upsampling": "pixels repeated",
+    "part of a tensor": "a slice, with steps, forwards and backwards",
+    "padding in front": "zeros, or what is there, around an image",
+    "chosen indices": "indices of one axis in any order, or zeros between them",
+    "joined along a side": "a concatenation along another axis than the channels",
 }
 
 

@@ -157,7 +157,7 @@ CALLS = {
     "clamp: needs two numbers as bounds, not 0 and None": lambda y: y.clamp(0),
     "logsumexp: has no fixed-point form": lambda y: y.logsumexp(1),
     "linear_1: has no fixed-point form": lambda y: F.linear(y, y),
-    "getitem: has no fixed-point form": lambda y: y[:, 0],
+    "getitem: index must begin with a colon, for the batch, not 0": lambda y: y[0],
 }
 
 
@@ -194,7 +194,7 @@ LAYERS = {
     ),
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
-    "ConvTranspose2d has no fixed-point form": lambda: nn.ConvTranspose2d(3, 4, 3),
+    "ConvTranspose3d has no fixed-point form": lambda: nn.ConvTranspose3d(3, 4, 3),
 }
 
 
