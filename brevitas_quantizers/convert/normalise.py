@@ -194,6 +194,6 @@ def _check_in_place(node: fx.Node, problems: Problems) -> None:
             if user is not node and is_move(user) and not is_size(user):
                 aliases.append(user)
             elif node < user and not is_size(user):
-                who = str(node.args[0])
-                problems.add(node.meta[NAME], f"overwrites {who!r}, which is read again", node)
+                text = f"overwrites {alias.name!r}, which is read again"
+                problems.add(node.meta[NAME], text, node)
                 return

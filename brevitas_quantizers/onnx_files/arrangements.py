@@ -223,6 +223,11 @@ def _pad(
             raise node.refuse(f"pads {list(flat)} leave nothing of shape {list(shape)}")
         steps.append(Part(starts, sizes, (1,) * rank))
         pads = tuple((max(0, first), max(0, last)) for first, last in pads)
+    whole = (
+        max(0, first) + size + max(0, last) for size, (first, last) in zip(shape, pads, strict=True)
+    )
+    if prod(whole) > MAX_ELEMENTS:
+        raise node.refuse(f"its result must have at most {MAX_ELEMENTS} elements")
     if max(map(max, pads)) > 0:
         steps.append(Padding(pads, mode))
     return {node.output: steps}

@@ -78,9 +78,8 @@ class QuantizedConstant:
 
     def reversed(self, axes: tuple[int, ...]) -> QuantizedConstant:
         """These axes the other way round."""
-        parts = (np.flip(part, axes) for part in (self.values, self.codes, self.frac_bits))
-        values, codes, bits = parts
-        return replace(self, values=values, codes=codes, frac_bits=bits)
+        values, codes = np.flip(self.values, axes), np.flip(self.codes, axes)
+        return replace(self, values=values, codes=codes, frac_bits=np.flip(self.frac_bits, axes))
 
     def vector(self, node: Node, size: int, role: str) -> QuantizedConstant:
         """`size` values in a row, from (size,), (1, size), (1, size, 1, 1) or a single value.

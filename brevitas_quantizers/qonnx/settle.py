@@ -21,6 +21,7 @@ from .patterns import drop_unread
 
 _MOST_ROUNDS = 100
 _INTEGERS = "iub"
+_SCALES = ":scales"
 
 Shape = tuple[int, ...]
 
@@ -38,8 +39,23 @@ def settle_sizes(exported: onnx.ModelProto) -> None:
                 entry.i += len(shapes[node.input[0]])
         if node.op_type in _FORMS and node.input[0] in shapes:
             _FORMS[node.op_type](node, graph, shapes)
+    _share(graph)
     _write_down(graph, shapes)
     drop_unread(graph)
+
+
+def _share(graph: onnx.GraphProto) -> None:
+    """One constant for all equal sizes, so that equal nodes are seen to be equal."""
+    first: dict[tuple[object, ...], str] = {}
+    same = {}
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name.endswith(_SCALES):
+            values = numpy_helper.to_array(tensor)
+            key = (tensor.data_type, values.shape, values.tobytes())
+            same[tensor.name] = first.setdefault(key, tensor.name)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = same.get(name, name)
 
 
 def _write_down(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
@@ -158,7 +174,7 @@ def _resize(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shap
     ):
         return
     scales = (sizes // np.array(old)).astype(np.float32)
-    names = [node.input[0], "", _put(graph, node, "scales", scales)]
+    names = [node.input[0], "", _put(graph, node, _SCALES[1:], scales)]
     del node.input[:]
     node.input.extend(names)
 

@@ -27,6 +27,7 @@ from ..ir import (
     Quantize,
     Reshape,
     SumPool,
+    Transpose,
     Weight,
     Window,
 )
@@ -131,12 +132,29 @@ def convert_matmul(node: Node, state: Importer) -> None:
         state.emit(Linear(name, (state.tensor(node, x),), node.output, weight, None))
         return
     if rank > 3:
-        raise node.refuse(f"its samples must have 1 to 3 dimensions, not {rank}")
+        _at_many_points(node, state, name, weight)
+        return
     operand = state.channels_first(node, x)  # features last: a convolution of one point
-    kernel = (1,) * (rank - 1)
-    weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
     output = state.put_view(node.output, TensorView("", channels_last(rank)))
-    state.emit(Conv(name, (operand,), output, weight, None, Window.plain(*kernel)))
+    state.emit(_of_points(name, operand, output, weight, rank - 1))
+
+
+def _of_points(name: str, source: str, output: str, weight: Weight, rank: int) -> Conv:
+    kernel = (1,) * rank
+    weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
+    return Conv(name, (source,), output, weight, None, Window.plain(*kernel))
+
+
+def _at_many_points(node: Node, state: Importer, name: str, weight: Weight) -> None:
+    """Features behind more axes than a convolution has: in a row, and back again."""
+    tensor, out = state.tensor(node, node.inputs[0]), node.output
+    *points, features = state.type_of(tensor).shape
+    row = (prod(points), features)
+    state.emit(Reshape(f"{name}:row", (tensor,), f"{out}:row", row))
+    state.emit(Transpose(f"{name}:first", (f"{out}:row",), f"{out}:first", (1, 0)))
+    state.emit(_of_points(name, f"{out}:first", f"{out}:sums", weight, 1))
+    state.emit(Transpose(f"{name}:last", (f"{out}:sums",), f"{out}:last", (1, 0)))
+    state.emit(Reshape(f"{name}:back", (f"{out}:last",), out, (*points, weight.codes.shape[0])))
 
 
 @converts("MaxPool", channels_last=True)

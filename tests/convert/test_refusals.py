@@ -157,7 +157,7 @@ CALLS = {
     "clamp: needs two numbers as bounds, not 0 and None": lambda y: y.clamp(0),
     f"logsumexp: has no fixed-point form{LISTED}": lambda y: y.logsumexp(1),
     f"linear_1: has no fixed-point form{LISTED}": lambda y: F.linear(y, y),
-    f"getitem: has no fixed-point form{LISTED}": lambda y: y[:, 0],
+    "getitem: index must begin with a colon, for the batch, not 0": lambda y: y[0],
 }
 
 
@@ -194,7 +194,7 @@ LAYERS = {
     ),
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
-    f"ConvTranspose2d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose2d(3, 4, 3),
+    f"ConvTranspose3d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose3d(3, 4, 3),
 }
 
 

@@ -11,9 +11,12 @@ EXACT = frozenset(
     {"Add", "Clip", "Concat", "Conv", "Dropout", "Flatten", "Gemm", "Identity", "MatMul"}
     | {"MaxPool", "Mul", "PRelu", "ReduceSum", "Relu", "Reshape", "Squeeze", "Transpose"}
     | {"Unsqueeze"}
+    | {"ConvTranspose", "DepthToSpace", "Expand", "Pad", "Resize", "Slice", "Split", "Tile"}
 )
 MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 SHAPES = dict.fromkeys(["ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"], {1})
+SHAPES |= {"Expand": {1}, "Pad": {1, 2, 3}, "Resize": {1, 2, 3}, "Slice": {1, 2, 3, 4}}
+SHAPES |= {"Split": {1}, "Tile": {1}}
 TABLE = {"Div": {1}, "Cast": set(), "Sub": {1}, "Gather": {0}}
 """Steps of a table, and which of their operands are its constants."""
 BOUND_BITS = 16
@@ -81,8 +84,13 @@ def table_problems(
     if node.op_type == "Sub" and constants[node.input[1]].dtype != np.int64:
         return [f"Sub of {constants[node.input[1]].dtype}"]
     users = [other for other in graph.node if node.output[0] in other.input]
-    if node.op_type == "Gather" and not all(
-        user.op_type == "Quant" or adds_half(user, list(graph.node), constants) for user in users
+    if (
+        node.op_type == "Gather"
+        and node.input[0] in constants
+        and not all(
+            user.op_type == "Quant" or adds_half(user, list(graph.node), constants)
+            for user in users
+        )
     ):
         return [f"Gather is read by {users[0].op_type}"]
     return []
@@ -97,6 +105,8 @@ def node_problems(node: onnx.NodeProto, fixed: set[str], shapes: dict[str, list[
     elif node.op_type not in EXACT and node.op_type not in TABLE:
         return [f"{node.op_type} is not exact"]
     skipped = SHAPES.get(node.op_type, set()) | TABLE.get(node.op_type, set())
+    if node.op_type == "Gather" and node.input[0] in fixed:
+        skipped = {1}  # of a tensor, by constant indices
     return [
         f"{node.op_type} reads {name}, which is float"
         for index, name in enumerate(node.input)

@@ -145,19 +145,17 @@ class _Calls:
         if padding.mode != "constant" and not (3 <= rank <= 5 and not any(map(any, pads[:2]))):
             for axis, pair in enumerate(pads):
                 if any(pair):
+                    mode: Any = padding.mode
                     with refusing(self.node):
-                        places: Any = np.pad(
-                            np.arange(value.shape[axis]), pair, padding.mode  # type: ignore[arg-type]
-                        )  # fmt: skip
+                        places = np.pad(np.arange(value.shape[axis]), pair, mode)
                     value = self.pick(value, Picks(axis, tuple(places.tolist())))
             return value
         first = 2 if padding.mode != "constant" else [any(pair) for pair in pads].index(True)
         flat = [size for pair in reversed(pads[first:]) for size in pair]
-        mode = _PAD_MODES.get(padding.mode)
-        options = {} if mode is None else {"mode": mode}
+        mode = _PAD_MODES.get(padding.mode, "constant")
         with refusing(self.node):
-            shape = F.pad(value.meta, flat, **options)
-        call = self.net.graph.call_function(F.pad, (value.node, flat), dict(options))
+            shape = F.pad(value.meta, flat, mode)
+        call = self.net.graph.call_function(F.pad, (value.node, flat, mode))
         return ComputedTensor(call, shape, value.order)
 
     def method(self, value: ComputedTensor, name: str, *args: Any) -> ComputedTensor:
