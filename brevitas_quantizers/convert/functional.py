@@ -339,6 +339,12 @@ _SAME = frozenset(
     {"clone", "contiguous", "detach", "float", "double", "half", "bfloat16", "cpu", "cuda"}
     | {"to", "type", "type_as", "requires_grad_"}
 )
+_NEUTRAL: dict[Any, int] = {
+    operator.add: 0,
+    operator.iadd: 0,
+    operator.mul: 1,
+    operator.imul: 1,
+}
 _DROPPED = frozenset({assert_fn, torch._assert})
 
 
@@ -350,10 +356,11 @@ def same_as(node: fx.Node) -> fx.Node | None:
         return _only_operand(node) if plain else None
     if node.op == "call_function" and node.target in (torch.clone, torch.detach, torch.Tensor.to):
         return _only_operand(node)
-    if node.op == "call_function" and node.target in (operator.add, operator.mul):
-        neutral = 0 if node.target is operator.add else 1  # where sum() and prod() begin
-        if type(node.args[0]) is int and node.args[0] == neutral:
-            return _only_operand(node, 1)
+    if node.op == "call_function" and node.target in _NEUTRAL:
+        neutral = _NEUTRAL[node.target]  # where sum() and prod() begin, and parts that are left out
+        for index, other in enumerate(node.args[:2]):
+            if type(other) is int and other == neutral:
+                return _only_operand(node, 1 - index)
     return None
 
 

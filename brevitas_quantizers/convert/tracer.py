@@ -86,7 +86,7 @@ class _Proxy(fx.Proxy):
         values = self.tracer.shapes.of(self.node)
         if values is None:
             return super().__iter__()
-        return iter([operator.getitem(self, index) for index in range(len(values[0]))])  # type: ignore[call-overload] # proxies take items
+        return iter([operator.getitem(self, index) for index in range(len(values[0]))])
 
     def __index__(self) -> int:
         return operator.index(self._number())
