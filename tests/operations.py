@@ -379,6 +379,9 @@ LAYERS = (
     Row("QuantConv2d", layer=lambda: qnn.QuantConv2d(2, 2, 3, **FIXED)),
     Row("QuantConv2d, K-hot", layer=lambda: qnn.QuantConv2d(2, 2, 3, **KHOT)),
     Row("QuantConv2d, depthwise", layer=lambda: qnn.QuantConv2d(2, 2, 3, groups=2, **FIXED)),
+    Row("QuantConvTranspose2d", layer=lambda: qnn.QuantConvTranspose2d(
+        2, 2, 3, stride=2, padding=2, **FIXED
+    )),
     Row("QuantLinear", layer=lambda: nn.Sequential(
         nn.Flatten(), qnn.QuantLinear(32, 3, True, **FIXED)
     )),

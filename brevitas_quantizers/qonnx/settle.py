@@ -165,18 +165,14 @@ def _expand(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shap
 
 
 def _resize(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
-    sizes = _constant(graph, node.input[3]) if len(node.input) > 3 else None
-    old = shapes[node.input[0]]
-    if (
-        sizes is None
-        or len(sizes) != len(old)
-        or any(n % o for n, o in zip(sizes, old, strict=True))
-    ):
-        return
-    scales = (sizes // np.array(old)).astype(np.float32)
-    names = [node.input[0], "", _put(graph, node, _SCALES[1:], scales)]
-    del node.input[:]
-    node.input.extend(names)
+    *_, scales, sizes = (*(_constant(graph, name) for name in node.input), None, None, None)[1:4]
+    old = np.array(shapes[node.input[0]])
+    if sizes is not None and len(sizes) == len(old) and not (sizes % old).any():
+        scales = sizes // old
+    if scales is not None:
+        names = [node.input[0], "", _put(graph, node, _SCALES[1:], scales.astype(np.float32))]
+        del node.input[:]
+        node.input.extend(names)
 
 
 def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
