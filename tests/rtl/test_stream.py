@@ -226,12 +226,6 @@ def test_zeros_of_the_padding_lie_outside_of_the_range_of_the_pixels(rng):
 
 IMAGE = source((2, 4, 4), 5, 3)
 CANNOT_STREAM = {
-    "MaxPool 'pool': needs an image, not a vector": graph(
-        *IMAGE,
-        Reshape("flat", ("q",), "f", (32,)),
-        Reshape("line", ("f",), "l", (2, 4, 4)),
-        MaxPool("pool", ("l",), "y", Window.plain(2, 2)),
-    ),
     "network 'hand': style 'streaming' needs one quantized input and one output, not 2": graph(
         *IMAGE,
         Input("x2", (), "x2", (2, 4, 4)),
