@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
+from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
 from brevitas_quantizers.nn.tables import _QuantFunction
 
 
@@ -17,6 +19,14 @@ class Add(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(batch, ...) and (batch, ...) to their sum."""
         return x + y
+
+
+class Sub(nn.Module):
+    """Element-wise difference of two tensors; stands for `-` and `torch.sub`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to their difference."""
+        return x - y
 
 
 class Mul(nn.Module):
@@ -77,30 +87,56 @@ TABLES: tuple[type[nn.Module], ...] = (Unary, *LAYERS)
 """Functions of one number, which cast operand and result themselves."""
 READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
-POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-MERGES = (Add, Mul, Cat)
+POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
+MERGES = (Add, Sub, Mul, Cat)
+NUMBERS = (Scale, Shift)
+"""Sums and products with numbers, which are rounded to few bits and do not train."""
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
 HANDLED: tuple[type[nn.Module], ...] = (
-    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + MOVERS + DROPOUTS),
+    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + NUMBERS + MOVERS),
+    *(ADAPTIVE_MAXIMA + DROPOUTS),
+    Reduction,
     CastPoint,
 )
 
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-TAKE_WIDE = RAMPS + SLOPES + NORMS + TABLES + READY
-"""May stand directly behind an accumulator."""
-GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES
-"""Their results need more bits than their operands."""
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift)
+_GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES + NUMBERS
 NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
-KEEP_SIGN = PASS_ON + POOLS + MERGES
+KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduction, Add, Mul, Cat)
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
 )
 NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
 """Functions without a value below zero."""
+
+
+def grows(module: nn.Module | None) -> bool:
+    """Whether the result needs more bits than the operands."""
+    if isinstance(module, Reduction):
+        return module.kind in ("sum", "mean")
+    return isinstance(module, _GROW)
+
+
+def takes_wide(module: nn.Module | None) -> bool:
+    """Whether `module` may stand directly behind an accumulator."""
+    if isinstance(module, Scale):  # by a power of two, no bits are added
+        return abs(math.frexp(module.value)[0]) == 0.5
+    return isinstance(module, _TAKE_WIDE)
+
+
+def keeps_sign(module: nn.Module | None) -> bool:
+    """Whether the result is not negative where no operand is."""
+    if isinstance(module, Scale):
+        return module.value >= 0
+    if isinstance(module, Shift):
+        return module.value >= 0
+    return isinstance(module, (*KEEP_SIGN, CastPoint))
 
 
 def function_name(module: nn.Module) -> str:

@@ -8,11 +8,15 @@ from typing import Any
 
 import brevitas.nn as qnn
 from torch import fx, nn
+from torch.nn.modules.utils import _ntuple
 
 from brevitas_quantizers.fixed_point import OptionError, QfxError
 from brevitas_quantizers.injectors import QuantizerOptions
 from brevitas_quantizers.nn import (
+    QuantAdaptiveAvgPool1d,
+    QuantAdaptiveAvgPool2d,
     QuantAdd,
+    QuantAvgPool1d,
     QuantAvgPool2d,
     QuantBatchNorm1d,
     QuantBatchNorm2d,
@@ -23,14 +27,25 @@ from brevitas_quantizers.nn import (
     QuantLeakyReLU,
     QuantMul,
     QuantPReLU,
+    QuantSub,
 )
+from brevitas_quantizers.nn.numbers import (
+    Reduction,
+    Scale,
+    Shift,
+    rounded_factor,
+    rounded_offset,
+)
+from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
 from .cast_points import is_non_negative
 from .checks import explicit_padding
 from .kinds import (
+    ADAPTIVE_MAXIMA,
     NEEDS_NOT_NEGATIVE,
     NORMS,
+    NUMBERS,
     PASS_ON,
     POOLS,
     RAMPS,
@@ -42,6 +57,7 @@ from .kinds import (
     CastPoint,
     Cat,
     Mul,
+    Sub,
     Unary,
     function_name,
     gives_no_negative,
@@ -49,7 +65,9 @@ from .kinds import (
 from .rules import Rules, Site
 from .trace import NAME, call
 
-_JOINS: dict[type, type[nn.Module]] = {Add: QuantAdd, Mul: QuantMul, Cat: QuantCat}
+_JOINS: dict[type, type[nn.Module]] = {
+    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Cat: QuantCat,
+}  # fmt: skip
 
 
 def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
@@ -98,7 +116,8 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
-    return ("weight",) if isinstance(module, SLOPES + POOLS) else ()
+    has_number = isinstance(module, Reduction) and module.kind == "mean"
+    return ("weight",) if has_number or isinstance(module, SLOPES + POOLS + NUMBERS) else ()
 
 
 def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
@@ -144,6 +163,12 @@ class _Options:
     def weight(self) -> dict[str, Any]:
         """`weight_quant` and its options."""
         return self._prefixed("weight")
+
+    def bits(self) -> int:
+        """Of a number that stands for a weight."""
+        width = self.weight().get("weight_bit_width", QuantizerOptions.bit_width)
+        assert isinstance(width, int)
+        return width
 
     def activation(self, role: str = "act", signed: bool | None = None) -> dict[str, Any]:
         """`act_quant` and its options; `signed` unless the rules say something else."""
@@ -256,14 +281,48 @@ def _cast(module: CastPoint, options: _Options) -> nn.Module:
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
 
-def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
+def _number(module: Scale | Shift, options: _Options) -> nn.Module:
+    """The same with a number of few bits, which needs no quantizer."""
+    bits = options.bits()
+    if isinstance(module, Scale):
+        return Scale(rounded_factor(module.value, bits))
+    return Shift(rounded_offset(module.value, bits))
+
+
+def _reduction(module: Reduction, options: _Options) -> nn.Module:
+    return Reduction(module.kind, module.dims, module.keepdim, options.bits())
+
+
+def _avg_pool(module: nn.AvgPool1d | nn.AvgPool2d, options: _Options) -> nn.Module:
     window = (module.kernel_size, module.stride, module.padding)
-    return QuantAvgPool2d(*window, **options.weight())
+    counts = {
+        "ceil_mode": module.ceil_mode,
+        "count_include_pad": module.count_include_pad,
+        "divisor_override": getattr(module, "divisor_override", None),
+    }
+    kind = QuantAvgPool1d if isinstance(module, nn.AvgPool1d) else QuantAvgPool2d
+    return kind(*window, **counts, **options.weight())
+
+
+def _adaptive_mean(
+    module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, options: _Options
+) -> nn.Module:
+    one = isinstance(module, nn.AdaptiveAvgPool1d)
+    if not one and module.output_size in (1, (1, 1), [1, 1]):
+        return QuantGlobalAvgPool2d(**options.weight())
+    kind = QuantAdaptiveAvgPool1d if one else QuantAdaptiveAvgPool2d
+    return kind(module.output_size, **options.weight())
+
+
+def _adaptive_maximum(module: nn.Module, options: _Options) -> nn.Module:
+    rank = 1 if isinstance(module, nn.AdaptiveMaxPool1d) else 2
+    return AdaptiveMaxPool(_ntuple(rank)(module.output_size))
 
 
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
     tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
+    NUMBERS: _number,
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
@@ -272,6 +331,8 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     TABLES: _table,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
-    nn.AvgPool2d: _avg_pool,
-    nn.AdaptiveAvgPool2d: lambda module, options: QuantGlobalAvgPool2d(**options.weight()),
+    (nn.AvgPool1d, nn.AvgPool2d): _avg_pool,
+    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d): _adaptive_mean,
+    ADAPTIVE_MAXIMA: _adaptive_maximum,
+    Reduction: _reduction,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -19,18 +19,28 @@ from .kinds import HANDLED, base_type
 
 NAME = "qfx_name"
 CONSTANT = "qfx_constant"
-_PLAIN_NAMES = {operator.iadd: "add", operator.imul: "mul"}
+_PLAIN_NAMES = {
+    operator.iadd: "add",
+    operator.imul: "mul",
+    operator.isub: "sub",
+    operator.itruediv: "truediv",
+}
 _QUANTIZED_HOMES = ("brevitas.", "brevitas_quantizers.")
 
 
 class _Proxy(fx.Proxy):
-    """Records `+=` and `*=` as what they are: torch.fx alone would record `+` and `*`."""
+    """Records `+=` and its kin as what they are: torch.fx alone would record `+`."""
 
-    def __iadd__(self, other: Any) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
 
-    def __imul__(self, other: Any) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+def _in_place(function: Callable[..., Any]) -> Callable[[fx.Proxy, Any], fx.Proxy]:
+    def record(self: fx.Proxy, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return record
+
+
+for _function in _PLAIN_NAMES:
+    setattr(_Proxy, f"__{_function.__name__}__", _in_place(_function))
 
 
 class _Tracer(fx.Tracer):

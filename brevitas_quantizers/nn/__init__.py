@@ -2,16 +2,27 @@
 
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
-from .elementwise import QuantAdd, QuantCat, QuantMul
+from .elementwise import QuantAdd, QuantCat, QuantMul, QuantSub
 from .function import QuantFunction
-from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
+from .pool import (
+    QuantAdaptiveAvgPool1d,
+    QuantAdaptiveAvgPool2d,
+    QuantAvgPool1d,
+    QuantAvgPool2d,
+    QuantGlobalAvgPool2d,
+    QuantMaxPool1d,
+    QuantMaxPool2d,
+)
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
 
 __all__ = [
     "ChannelShift",
     "FunctionTable",
+    "QuantAdaptiveAvgPool1d",
+    "QuantAdaptiveAvgPool2d",
     "QuantAdd",
+    "QuantAvgPool1d",
     "QuantAvgPool2d",
     "QuantBatchNorm1d",
     "QuantBatchNorm2d",
@@ -20,6 +31,7 @@ __all__ = [
     "QuantHardtanh",
     "QuantLayer",
     "QuantLeakyReLU",
+    "QuantMaxPool1d",
     "QuantMaxPool2d",
     "QuantMul",
     "QuantPReLU",
@@ -27,6 +39,7 @@ __all__ = [
     "QuantFunction",
     "QuantSigmoid",
     "QuantSoftmax",
+    "QuantSub",
     "QuantTanh",
     "softmax_codes",
 ]

@@ -1,4 +1,4 @@
-"""Layers with several operands: addition, multiplication, concatenation."""
+"""Layers with several operands: sum, difference, product, concatenation."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ class QuantAdd(_QuantJoin):
     ) -> Tensor | QuantTensor:
         """`left + right`, shapes that broadcast."""
         return self.deliver(self.receive(left) + self.receive(right))
+
+
+@in_files()
+class QuantSub(_QuantJoin):
+    """Difference of two tensors, exact before the output quantizer; see `QuantAdd`."""
+
+    def forward(
+        self, left: Tensor | QuantTensor, right: Tensor | QuantTensor
+    ) -> Tensor | QuantTensor:
+        """`left - right`, shapes that broadcast."""
+        return self.deliver(self.receive(left) - self.receive(right))
 
 
 @in_files()

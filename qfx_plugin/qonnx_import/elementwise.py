@@ -1,4 +1,4 @@
-"""Nodes that compute element by element: Relu, PRelu, Clip, Add, Mul."""
+"""Nodes that compute element by element: Relu, PRelu, Clip, sums, differences, products."""
 
 from __future__ import annotations
 
@@ -35,14 +35,41 @@ def convert_leaky_relu(node: Node, state: Importer) -> None:
 
 @converts("Add")
 def convert_add(node: Node, state: Importer) -> None:
-    """Add of two tensors, or of a tensor and a quantized constant."""
+    """Add of two tensors, or of a tensor and a constant."""
     operands, output = _operands(node, state)
     state.emit(Add(state.node_name(node), operands, output))
 
 
+@converts("Sub")
+def convert_sub(node: Node, state: Importer) -> None:
+    """Sub as the sum with what is subtracted times -1; a constant is negated as it is read."""
+    (left, right), output = _operands(node, state)
+    name = state.node_name(node)
+    if node.inputs[1] not in state.constants:
+        right = state.negated(right, name)
+    state.emit(Add(name, (left, right), output))
+
+
+@converts("Neg")
+def convert_neg(node: Node, state: Importer) -> None:
+    """Neg as a product with -1."""
+    (x,) = node.operands(1)
+    node.check_all_read()
+    view = state.view(node, x)
+    output = state.put_view(node.output, view)
+    state.negated(view.tensor, state.node_name(node), output)
+
+
 @converts("Mul")
 def convert_mul(node: Node, state: Importer) -> None:
-    """Mul of two tensors, or of a tensor and a quantized constant."""
+    """Mul of two tensors, or of a tensor and a constant."""
+    operands, output = _operands(node, state)
+    state.emit(Multiply(state.node_name(node), operands, output))
+
+
+@converts("Div")
+def convert_div(node: Node, state: Importer) -> None:
+    """Div by powers of two: a product with their reciprocals."""
     operands, output = _operands(node, state)
     state.emit(Multiply(state.node_name(node), operands, output))
 

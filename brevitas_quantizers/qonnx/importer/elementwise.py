@@ -1,12 +1,15 @@
-"""Nodes that compute element by element: Relu, PRelu, Clip, Add, Mul."""
+"""Nodes that compute element by element: Relu, PRelu, Clip, sums, differences, products."""
 
 from __future__ import annotations
 
+import math
 import operator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -18,10 +21,13 @@ from brevitas_quantizers.nn import (
     QuantMul,
     QuantPReLU,
     QuantRPReLU,
+    QuantSub,
 )
+from brevitas_quantizers.nn.numbers import Scale, Shift
 from brevitas_quantizers.onnx_files import (
     Bounds,
     Node,
+    PlainNumbers,
     QuantizedConstant,
     check_slope,
     read_leaky_slope,
@@ -116,11 +122,15 @@ def _clip_layer(
 ) -> bool:
     """Clip and cast as one layer, if that is what they were."""
     kind = net.metadata.type(cast.layer)
-    if low is None or high is None or (kind, cast.role) not in _CLIPS:
+    if (kind, cast.role) not in _CLIPS:
         return False
+    ends = {
+        "min_val": -math.inf if low is None else low,
+        "max_val": math.inf if high is None else high,
+    }
 
     def build(**keywords: Any) -> Any:
-        return _CLIPS[kind, cast.role](min_val=low, max_val=high, **keywords)
+        return _CLIPS[kind, cast.role](**ends, **keywords)
 
     if cast.role == "act":
         activation(node, net, cast, value, build)
@@ -170,14 +180,37 @@ def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
     return qnn.QuantEltwiseAdd(**{"input_quant": None, "output_quant": None, **keywords})
 
 
+@converts("Sub")
+def convert_sub(node: Node, net: NetworkBuilder) -> None:
+    """Difference of two tensors, or of a tensor and a constant."""
+    _binary(node, net, operator.sub, {"QuantSub": QuantSub})
+
+
+@converts("Neg")
+def convert_neg(node: Node, net: NetworkBuilder) -> None:
+    """A tensor times -1."""
+    node.operands(1)
+    node.check_all_read()
+    value = net.operand(node, 0)
+    net.emit(node.output, net.graph.call_function(operator.neg, (value.node,)), value.meta, value)
+
+
 @converts("Mul")
 def convert_mul(node: Node, net: NetworkBuilder) -> None:
     """Product of two tensors, or of a tensor and a constant."""
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
+@converts("Div")
+def convert_div(node: Node, net: NetworkBuilder) -> None:
+    """Quotient of a tensor and a power of two."""
+    _binary(node, net, operator.truediv, {})
+
+
 def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:
     names, fixed = net.constants.pair(node)
+    if fixed is not None and _with_number(node, net, function, names[fixed], fixed):
+        return
     if fixed is not None:
         _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
         return
@@ -199,6 +232,34 @@ def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
 
 
+def _with_number(node: Node, net: NetworkBuilder, function: Any, name: str, index: int) -> bool:
+    """Compute with numbers that need no Quant, if that is what `node` reads."""
+    plain = PlainNumbers.read(node, net.constants, name)
+    if plain is None:
+        return False
+    value = net.operand(node, 1 - index)
+    values = net.constants.array(node, name, "operand")
+    if plain.codes.size == 1:
+        number = float(values.reshape(-1)[0])
+        operands = (value.node, number) if index else (number, value.node)
+        net.emit(node.output, net.graph.call_function(function, operands), value.meta, value)
+        return True
+    value = net.plain(value)
+    with refusing(node):
+        shape = value.meta + meta(plain.codes.shape)
+    source, numbers = value.node, torch.from_numpy(np.array(values, np.float32))
+    if function is operator.sub and index == 0:
+        source = net.graph.call_function(operator.neg, (source,))
+    elif function is operator.sub:
+        numbers = -numbers
+    elif function is operator.truediv:
+        numbers = 1 / numbers
+    kind = Scale if function in (operator.mul, operator.truediv) else Shift
+    path = net.layers.place(node.name.replace("/", "_").replace(".", "_"), kind(numbers))
+    net.emit(node.output, net.graph.call_module(path, (source,)), shape)
+    return True
+
+
 def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant) -> None:
     name = net.layer_name(constant, node)
     kind = net.metadata.type(name)
@@ -209,6 +270,8 @@ def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant)
         return
     index = 1 - node.inputs.index(_name_of(node, net))
     value = net.operand(node, index)
+    if node.op_type == "Sub":  # c - x is -x + c, and x - c is -(-x + c)
+        value = replace(value, node=net.graph.call_function(operator.neg, (value.node,)))
     rank = value.meta.ndim
     if kind == "ChannelShift" and constant.shape[:1] == (constant.size,):
         spatial = len(constant.shape) - 1
@@ -228,7 +291,10 @@ def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant)
     with refusing(node):
         shape = value.meta + meta(constant.shape)
         path = net.layers.get(name, build, {slot: constant})
-    net.emit(node.output, net.graph.call_module(path, (value.node,)), shape, value)
+    result = net.graph.call_module(path, (value.node,))
+    if node.op_type == "Sub" and index == 0:
+        result = net.graph.call_function(operator.neg, (result,))
+    net.emit(node.output, result, shape, value)
 
 
 def _name_of(node: Node, net: NetworkBuilder) -> str:
