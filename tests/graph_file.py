@@ -20,6 +20,7 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Extreme,
     Graph,
     Identity,
     Input,
@@ -171,6 +172,10 @@ def _same(kind: str, **attributes: Any) -> Callable[[Op, QonnxBuilder, Any], Non
     return write
 
 
+def _extreme(op: Extreme, b: QonnxBuilder, types: Any) -> None:
+    b.node("Max" if op.largest else "Min", op.inputs, op.output)
+
+
 def _transpose(op: Transpose, b: QonnxBuilder, types: Any) -> None:
     b.node("Transpose", op.inputs, op.output, perm=[0, *(axis + 1 for axis in op.order)])
 
@@ -182,6 +187,7 @@ _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Concat: _same("Concat", axis=1),
     Constant: _constant,
     Conv: _conv,
+    Extreme: _extreme,
     Identity: _same("Identity"),
     Input: lambda op, b, types: None,
     Linear: _linear,

@@ -18,7 +18,7 @@ from torch import fx, nn
 from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
 
 from .checks import table_of
-from .kinds import Add, Cat, Mul, Sub, Unary
+from .kinds import Add, Cat, Maximum, Minimum, Mul, Sub, Unary
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -105,6 +105,13 @@ def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
     if (low, high) == (0, math.inf):
         return nn.ReLU(), (input,)
     return nn.Hardtanh(low, high), (input,)
+
+
+def _extreme(kind: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, other: Any) -> Form:
+        return kind(), (input, other)
+
+    return build
 
 
 def _clamp_min(input: Any, min: Any) -> Form:
@@ -363,7 +370,13 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "clip": _clamp,
     "div": _div,
     "divide": _div,
+    "fmax": _extreme(Maximum),
+    "fmin": _extreme(Minimum),
+    "max": _extreme(Maximum),
+    "maximum": _extreme(Maximum),
     "mean": _reduce("mean"),
+    "min": _extreme(Minimum),
+    "minimum": _extreme(Minimum),
     "mul": _mul,
     "multiply": _mul,
     "neg": _neg,

@@ -37,6 +37,22 @@ class Mul(nn.Module):
         return x * y
 
 
+class Maximum(nn.Module):
+    """The larger of two tensors; stands for `torch.maximum`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to the larger elements."""
+        return torch.maximum(x, y)
+
+
+class Minimum(nn.Module):
+    """The lesser of two tensors; stands for `torch.minimum`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to the lesser elements."""
+        return torch.minimum(x, y)
+
+
 class Cat(nn.Module):
     """Concatenation of channels; stands for `torch.cat`."""
 
@@ -89,7 +105,7 @@ READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
-MERGES = (Add, Sub, Mul, Cat)
+MERGES = (Add, Sub, Mul, Maximum, Minimum, Cat)
 NUMBERS = (Scale, Shift)
 """Sums and products with numbers, which are rounded to few bits and do not train."""
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
@@ -107,7 +123,7 @@ PASS_ON = MOVERS + DROPOUTS
 _TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift)
 _GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES + NUMBERS
 NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
-KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduction, Add, Mul, Cat)
+KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduction, Add, Mul, Maximum, Minimum, Cat)
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}

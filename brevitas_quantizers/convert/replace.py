@@ -25,6 +25,8 @@ from brevitas_quantizers.nn import (
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMaximum,
+    QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantSub,
@@ -56,6 +58,8 @@ from .kinds import (
     Add,
     CastPoint,
     Cat,
+    Maximum,
+    Minimum,
     Mul,
     Sub,
     Unary,
@@ -66,7 +70,8 @@ from .rules import Rules, Site
 from .trace import NAME, call
 
 _JOINS: dict[type, type[nn.Module]] = {
-    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Cat: QuantCat,
+    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Cat: QuantCat, Maximum: QuantMaximum,
+    Minimum: QuantMinimum,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
-from .elementwise import QuantAdd, QuantCat, QuantMul, QuantSub
+from .elementwise import QuantAdd, QuantCat, QuantMaximum, QuantMinimum, QuantMul, QuantSub
 from .function import QuantFunction
 from .pool import (
     QuantAdaptiveAvgPool1d,
@@ -33,6 +33,8 @@ __all__ = [
     "QuantLeakyReLU",
     "QuantMaxPool1d",
     "QuantMaxPool2d",
+    "QuantMaximum",
+    "QuantMinimum",
     "QuantMul",
     "QuantPReLU",
     "QuantRPReLU",

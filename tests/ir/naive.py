@@ -162,6 +162,7 @@ OPERATIONS: dict[type[Op], Callable[..., Exact]] = {
     ir.Concat: concat,
     ir.Constant: lambda op: of_weight(op.weight)[np.newaxis],
     ir.Conv: conv,
+    ir.Extreme: lambda op, a, b: (np.maximum if op.largest else np.minimum)(a, b),
     ir.Identity: lambda op, x: x,
     ir.Linear: linear,
     ir.Lookup: lookup,

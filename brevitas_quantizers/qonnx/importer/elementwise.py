@@ -18,6 +18,8 @@ from brevitas_quantizers.nn import (
     QuantAdd,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMaximum,
+    QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantRPReLU,
@@ -205,6 +207,46 @@ def convert_mul(node: Node, net: NetworkBuilder) -> None:
 def convert_div(node: Node, net: NetworkBuilder) -> None:
     """Quotient of a tensor and a power of two."""
     _binary(node, net, operator.truediv, {})
+
+
+@converts("Max", "Min")
+def convert_extreme(node: Node, net: NetworkBuilder) -> None:
+    """The larger or lesser of two tensors, or of a tensor and a number."""
+    names = node.operands(1, max(1, len(node.inputs)))
+    largest = node.op_type == "Max"
+    fixed = [index for index, name in enumerate(names) if name in net.constants]
+    function = torch.maximum if largest else torch.minimum
+    if len(names) == 2 and not fixed:
+        kinds = {"QuantMaximum": QuantMaximum} if largest else {"QuantMinimum": QuantMinimum}
+        _binary(node, net, function, kinds)
+        return
+    node.check_all_read()
+    moving = [index for index in range(len(names)) if index not in fixed]
+    if not moving:
+        raise node.refuse("at least one operand must be computed from the network's input")
+    value = net.plain(net.operand(node, moving[0]))
+    for index in moving[1:]:
+        other = net.plain(net.operand(node, index))
+        with refusing(node):
+            shape = function(value.meta, other.meta)
+        call = net.graph.call_function(function, (value.node, other.node))
+        value = ComputedTensor(call, shape)
+    for index in fixed:
+        number = _one_number(node, net, names[index])
+        bound = {"min" if largest else "max": number}
+        value = replace(value, node=net.graph.call_function(torch.clamp, (value.node,), bound))
+    net.emit(node.output, value.node, value.meta)
+
+
+def _one_number(node: Node, net: NetworkBuilder, name: str) -> float:
+    plain = PlainNumbers.read(node, net.constants, name)
+    if plain is None:
+        values = net.constants.weight(node, name, "operand").executed
+    else:
+        values = net.constants.array(node, name, "operand")
+    if values.size != 1:
+        raise node.refuse(f"its constant {name!r} must be one number, not {values.size}")
+    return float(values.reshape(-1)[0])
 
 
 def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:

@@ -19,10 +19,12 @@ from ...errors import TargetError
 from ...ir import (
     Add,
     AveragePool,
+    Binary,
     Concat,
     Constant,
     Conv,
     Elementwise,
+    Extreme,
     Graph,
     Input,
     Linear,
@@ -155,12 +157,12 @@ class _Lowering(Casts):
         chains.slopes.of(op)
         self.values[op.output] = self.extended(op)
 
-    @handles(Add, Multiply)
-    def binary(self, op: Add | Multiply) -> None:
+    @handles(Add, Extreme, Multiply)
+    def binary(self, op: Binary) -> None:
         if self.graph.constant_operand(op) is not None:
             self.values[op.output] = self.extended(op)
-        elif isinstance(op, Add):
-            self.add(op)
+        elif isinstance(op, Add | Extreme):
+            self.join(op)
         else:
             raise TargetError(
                 f"{op.label}: the FINN target multiplies tensors by constants only: use "
@@ -214,11 +216,11 @@ class _Lowering(Casts):
         self.plan.add("MatMul", (source.name, name), tensor, node=op.name)
         self.values[op.output] = StreamedTensor(tensor, kind, self.orders[op.output])
 
-    def add(self, op: Add) -> None:
+    def join(self, op: Add | Extreme) -> None:
         left, right = op.inputs
         kind = self.fixed(op.output).channels()
         if self.fixed(left).shape != self.fixed(right).shape:
-            raise TargetError(f"{op.label}: FINN adds tensors of equal shape only")
+            raise TargetError(f"{op.label}: FINN joins tensors of equal shape only")
         sides, shifts = [], []
         for name in op.inputs:
             value = self.settled(name)
@@ -242,6 +244,7 @@ class _Lowering(Casts):
             node=op.name,
             domain=HARDWARE,
             shifts=shifts,
+            **_function(op),
             rhsDataType=sides[1].tensor.datatype,
             **layers.hardware(source, tensor),
         )
@@ -336,3 +339,10 @@ class _Lowering(Casts):
         """Whether channels with different binary points end in one channel."""
         source, result = self.fixed(op.inputs[0]), self.fixed(op.output)
         return not source.uniform and result.frac_bits.size < source.frac_bits.size
+
+
+def _function(op: Add | Extreme) -> dict[str, str]:
+    """What a `QFXAdd` computes, where it is no sum."""
+    if isinstance(op, Extreme):
+        return {"Function": "Maximum" if op.largest else "Minimum"}
+    return {}

@@ -3,7 +3,7 @@
 from .activation import Clip, PRelu
 from .base import OPERATIONS, Elementwise, Op, View, operation
 from .conv import Conv
-from .elementwise import Add, Binary, Identity, Multiply, Relu
+from .elementwise import Add, Binary, Extreme, Identity, Multiply, Relu
 from .layout import Transpose, Upsample
 from .linear import Linear, Weighted
 from .lookup import Lookup
@@ -23,6 +23,7 @@ __all__ = [
     "Constant",
     "Conv",
     "Elementwise",
+    "Extreme",
     "Identity",
     "Input",
     "Linear",

@@ -23,6 +23,7 @@ from ...ir import (
     Concat,
     Constant,
     Conv,
+    Extreme,
     FixedType,
     Identity,
     Linear,
@@ -238,6 +239,19 @@ def _upsample(op: Upsample, operands: Sequence[Symbols], effort: int) -> Symbols
 @handles(Add)
 def _add(op: Add, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pairwise(lambda a, b: a + b, operands)
+
+
+@handles(Extreme)
+def _extreme(op: Extreme, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pairwise(_larger if op.largest else _lesser, operands)
+
+
+def _larger(a: Symbol, b: Symbol) -> Symbol:
+    return b.max_of(a.low) if is_constant(a) else a.max_of(b.low if is_constant(b) else b)
+
+
+def _lesser(a: Symbol, b: Symbol) -> Symbol:
+    return b.min_of(a.low) if is_constant(a) else a.min_of(b.low if is_constant(b) else b)
 
 
 @handles(Multiply)

@@ -227,8 +227,8 @@ class _Cutter:
             handles.of(op)(self, op, constants)
         else:
             raise TargetError(
-                f"{op.label}: style 'streaming' joins two tensors by Add, Multiply or Concat, and "
-                f"this node reads {', '.join(moving)}; use style 'unrolled'"
+                f"{op.label}: style 'streaming' joins two tensors by Add, Multiply, Extreme or "
+                f"Concat, and this node reads {', '.join(moving)}; use style 'unrolled'"
             )
         self.tensor = op.output
         self._places[op.output] = self.at
