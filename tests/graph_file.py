@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qfx_plugin.ir import (
     Add,
+    ArgMax,
     AveragePool,
     Clip,
     Concat,
@@ -172,6 +173,11 @@ def _same(kind: str, **attributes: Any) -> Callable[[Op, QonnxBuilder, Any], Non
     return write
 
 
+def _argmax(op: ArgMax, b: QonnxBuilder, types: Any) -> None:
+    number = b.node("ArgMax", op.inputs, f"{op.output}_number", axis=1, keepdims=1)
+    b.node("Cast", [number], op.output, to=TensorProto.FLOAT)
+
+
 def _extreme(op: Extreme, b: QonnxBuilder, types: Any) -> None:
     b.node("Max" if op.largest else "Min", op.inputs, op.output)
 
@@ -182,6 +188,7 @@ def _transpose(op: Transpose, b: QonnxBuilder, types: Any) -> None:
 
 _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Add: _same("Add"),
+    ArgMax: _argmax,
     AveragePool: _pool,
     Clip: _clip,
     Concat: _same("Concat", axis=1),

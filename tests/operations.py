@@ -58,6 +58,7 @@ from qfx_plugin import load_qonnx
 from qfx_plugin.build.flow import TARGETS
 from qfx_plugin.ir import (
     Add,
+    ArgMax,
     AveragePool,
     Clip,
     Concat,
@@ -297,6 +298,11 @@ OPERATIONS = (
     Row("Add of a tensor to itself", (CONV, ACT, Add("add", ("act", "act"), "add"))),
     Row("Extreme, larger", (CONV, ACT, Extreme("max", ("act", "q"), "max", True))),
     Row("Extreme, lesser", (CONV, ACT, Extreme("min", ("act", "q"), "min", False))),
+    Row(
+        "ArgMax",
+        (CONV, ACT, ArgMax("argmax", ("act",), "argmax")),
+        refused={FINN: "use target 'hls4ml' or 'rtl', or take the largest on the host"},
+    ),
     Row(
         "Multiply of two tensors",
         (CONV, ACT, Multiply("mul", ("act", "q"), "mul")),

@@ -18,7 +18,7 @@ from torch import fx, nn
 from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
 
 from .checks import table_of
-from .kinds import Add, Cat, Maximum, Minimum, Mul, Sub, Unary
+from .kinds import Add, ArgMax, Cat, Maximum, Minimum, Mul, Sub, Unary
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -110,6 +110,19 @@ def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
 def _extreme(kind: type[nn.Module]) -> Callable[..., Form]:
     def build(input: Any, other: Any) -> Form:
         return kind(), (input, other)
+
+    return build
+
+
+def _argmax(least: bool) -> Callable[..., Form]:
+    def build(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Form:
+        dim = dim if axis is None else axis
+        _constants(dim=dim, keepdim=keepdim)
+        if dim in (None, 0) or not isinstance(dim, int):
+            raise NoFixedPointFormError(
+                f"dim must be a dimension of a sample, not the batch, and not {dim!r}"
+            )
+        return ArgMax(dim, keepdim, least), (input,)
 
     return build
 
@@ -363,6 +376,8 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "absolute": _unary("abs"),
     "add": _add,
     "amax": _reduce("amax"),
+    "argmax": _argmax(least=False),
+    "argmin": _argmax(least=True),
     "amin": _reduce("amin"),
     "clamp": _clamp,
     "clamp_max": _clamp_max,

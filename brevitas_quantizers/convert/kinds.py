@@ -77,6 +77,24 @@ class Unary(nn.Module):
         return EXACT[self.function][1](x)
 
 
+class ArgMax(nn.Module):
+    """Which element along a dimension is the largest; stands for `torch.argmax`.
+
+    Args:
+        dim: the dimension, not the batch.
+        keepdim: whether it stays, of size 1.
+        least: whether the least is looked for: `torch.argmin`.
+    """
+
+    def __init__(self, dim: int, keepdim: bool = False, least: bool = False) -> None:
+        super().__init__()
+        self.dim, self.keepdim, self.least = dim, keepdim, least
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, ...) float to int64, without `dim` unless it is kept."""
+        return (torch.argmin if self.least else torch.argmax)(x, self.dim, self.keepdim)
+
+
 class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
@@ -115,14 +133,15 @@ HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + NUMBERS + MOVERS),
     *(ADAPTIVE_MAXIMA + DROPOUTS),
     Reduction,
+    ArgMax,
     CastPoint,
 )
 
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift)
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift, ArgMax)
 _GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES + NUMBERS
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, ArgMax)
 KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduction, Add, Mul, Maximum, Minimum, Cat)
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(

@@ -17,6 +17,7 @@ from .functional import (
     writes_in_place,
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
+from .several import separate_extremes
 from .trace import NAME
 
 
@@ -24,6 +25,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> None:
     """Replace functions by modules, in place; collect whatever has no fixed-point form."""
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
+    separate_extremes(traced)
     called: set[str] = set()
     for node in list(traced.graph.nodes):
         if node.op == "call_module":

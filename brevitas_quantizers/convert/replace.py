@@ -56,6 +56,7 @@ from .kinds import (
     TABLES,
     WEIGHTED,
     Add,
+    ArgMax,
     CastPoint,
     Cat,
     Maximum,
@@ -80,7 +81,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, PASS_ON + READY):
+        if module is None or isinstance(module, (*PASS_ON, *READY, ArgMax)):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is

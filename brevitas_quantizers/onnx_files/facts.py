@@ -402,7 +402,6 @@ _ADVICE = {
     "fixed point",
     "Softmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "LogSoftmax": "stop in front of it with outputs=[...]; the largest logit is the same",
-    "ArgMax": "stop in front of it with outputs=[...]",
     "Pad": "make it the padding of the Conv or the pool behind it",
 }
 

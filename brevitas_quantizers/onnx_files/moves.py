@@ -260,6 +260,25 @@ class Reduction:
         return tuple(size for place, size in sizes if place not in self.places)
 
 
+def read_argmax(node: Node, rank: int) -> tuple[int, int, bool]:
+    """Axis of an ArgMax or ArgMin as in the file and in a sample; whether it stays, of size 1.
+
+    Args:
+        node: of the file.
+        rank: dimensions of the operand.
+
+    Raises:
+        UnsupportedModelError: the axis is the batch, or the last of equal elements is asked for.
+    """
+    node.operands(1)
+    axis, keeps = node.integer("axis", 0), bool(node.integer("keepdims", 1))
+    node.require("select_last_index", 0)
+    node.check_all_read()
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise node.refuse(f"axis must be 1 to {rank - 1}, behind the batch, not {axis}")
+    return axis, axis % rank - 1, keeps
+
+
 _REPEATING = (
     ("asymmetric", "floor"),
     ("half_pixel", "round_prefer_floor"),

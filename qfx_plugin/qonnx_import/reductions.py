@@ -45,8 +45,6 @@ def convert_reduce(node: Node, state: Importer) -> None:
     if node.op_type == "ReduceMin":
         source, output = state.negated(source, f"{name}:turned"), f"{node.output}:turned"
     result = reduction.shape(shape)
-    if not result:
-        raise node.refuse("leaves no dimension behind the batch: use keepdim=True")
     kept = tuple(1 if place in places else size for place, size in enumerate(shape))
     reduced = output if result == kept else f"{output}:reduced"
     _reduced(kind, name, source, reduced, shape, places, state)

@@ -18,9 +18,9 @@ from brevitas_quantizers.nn import (
     QuantMaxPool1d,
     QuantMaxPool2d,
 )
-from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area
+from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area, read_argmax
 
-from .builder import NetworkBuilder, converts, refusing
+from .builder import FLOATS, NetworkBuilder, converts, refusing
 from .casts import call_with_cast, layer_call
 from .padding import flat_pads
 from .values import ComputedTensor
@@ -134,6 +134,26 @@ def convert_reduce(node: Node, net: NetworkBuilder) -> None:
     elif name == "sum" and spatial and _scaled_sum(node, net):
         return
     net.method(node, node.output, name, net.plain(net.operand(node, 0)), reduction.axes, keep)
+
+
+@converts("ArgMax", "ArgMin")
+def convert_argmax(node: Node, net: NetworkBuilder) -> None:
+    """Which of the elements along an axis is the largest or the least."""
+    value = net.plain(net.operand(node, 0))
+    axis, _, keeps = read_argmax(node, value.meta.ndim)
+    name = "argmax" if node.op_type == "ArgMax" else "argmin"
+    net.method(node, node.output, name, value, axis, keeps)
+
+
+@converts("Cast")
+def convert_cast(node: Node, net: NetworkBuilder) -> None:
+    """Cast to a float type, which holds every number as it is."""
+    value, kind = net.operand(node, 0), node.integer("to", 0)
+    node.integer("saturate", 1)  # of float8 only
+    node.check_all_read()
+    if kind not in FLOATS:
+        raise node.refuse(f"must cast to a float type, not {kind}, unless a Gather reads it")
+    net.emit(node.output, net.graph.call_method("float", (value.node,)), value.meta, value)
 
 
 def _scaled_sum(node: Node, net: NetworkBuilder) -> bool:

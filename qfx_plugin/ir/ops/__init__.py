@@ -1,6 +1,7 @@
 """Operations of the intermediate model: small frozen dataclasses, one file per family."""
 
 from .activation import Clip, PRelu
+from .argmax import ArgMax
 from .base import OPERATIONS, Elementwise, Op, View, operation
 from .conv import Conv
 from .elementwise import Add, Binary, Extreme, Identity, Multiply, Relu
@@ -16,6 +17,7 @@ from .window import Window
 __all__ = [
     "OPERATIONS",
     "Add",
+    "ArgMax",
     "AveragePool",
     "Binary",
     "Clip",

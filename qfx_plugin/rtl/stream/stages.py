@@ -18,6 +18,7 @@ import numpy as np
 
 from ...errors import TargetError
 from ...ir import (
+    ArgMax,
     Binary,
     Concat,
     Constant,
@@ -267,7 +268,7 @@ class _Cutter:
 
     @handles(Reshape)
     def _reshape(self, op: Reshape, constants: list[Constant]) -> None:
-        if len(op.shape) == 1 and not self.at.flat:
+        if len(op.shape) <= 1 and not self.at.flat:
             self.at = replace(self.at, flat=prod(self.at.image) > 1)
         elif op.shape[0] != self.at.pixel.shape[0] or _two(op.shape[1:]) != self.at.image:
             raise TargetError(
@@ -292,6 +293,13 @@ class _Cutter:
     def _pool(self, op: Pool, constants: list[Constant]) -> None:
         window = op.window.two_dimensional()
         self._begin(replace(op, window=_plain(window)), window)
+
+    @handles(ArgMax)
+    def _argmax(self, op: ArgMax, constants: list[Constant]) -> None:
+        """All channels of a position are in one beat."""
+        if self.at.flat:
+            self._gather(op.output)
+        self._begin(op, None)
 
     @handles(Linear)
     def _linear(self, op: Linear, constants: list[Constant]) -> None:

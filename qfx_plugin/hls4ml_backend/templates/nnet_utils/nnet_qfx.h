@@ -154,8 +154,8 @@ template <class CONFIG_T> struct qfx_multiply {
 template <class CONFIG_T> struct qfx_maximum {
     template <class x_T, class y_T> static typename CONFIG_T::wide_t apply(x_T x, y_T y) {
         #pragma HLS INLINE
-        typename CONFIG_T::wide_t left = x, right = y;
-        return left < right ? right : left;
+        typename CONFIG_T::wide_t left = x, right = y; // the one that is chosen fits
+        return x < y ? right : left;
     }
 };
 
@@ -163,7 +163,7 @@ template <class CONFIG_T> struct qfx_minimum {
     template <class x_T, class y_T> static typename CONFIG_T::wide_t apply(x_T x, y_T y) {
         #pragma HLS INLINE
         typename CONFIG_T::wide_t left = x, right = y;
-        return right < left ? right : left;
+        return y < x ? right : left;
     }
 };
 
