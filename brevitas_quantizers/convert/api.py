@@ -19,6 +19,7 @@ from .fold import fold_batchnorm as fold
 from .normalise import normalise
 from .replace import find_sites, replace_modules
 from .rules import Rules
+from .tails import drop_tails
 from .trace import guard_constants, trace
 
 
@@ -31,6 +32,7 @@ def quantize(
     last_layer: Mapping[str, Any] | None = None,
     overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
     fold_batchnorm: bool = False,
+    drop_tail: bool = False,
     example_inputs: Any = None,
     **options: Any,
 ) -> fx.GraphModule:
@@ -51,6 +53,8 @@ def quantize(
             type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
             them over `first_layer` and `last_layer`.
         fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
+        drop_tail: leave a softmax, log_softmax, sigmoid or logsigmoid at the end of the network to
+            the host: its results are then the numbers in front of it, in the same order.
         example_inputs: what forward is called with, where that is more than its required
             arguments: a tensor, a tuple by position or a mapping by name. Tensors stay inputs of
             the network; other values (a flag) are what it is converted for. An argument that is
@@ -74,6 +78,8 @@ def quantize(
     )
     traced = trace(model, example_inputs)
     _warn_of_unused(model, traced)
+    if drop_tail:
+        drop_tails(traced)
     problems = Problems(type(model).__name__)
     normalise(traced, problems)
     problems.raise_if_any()

@@ -291,9 +291,8 @@ def _avg_pool1d(
     count_include_pad: bool = True,
 ) -> Form:
     _constants(kernel_size=kernel_size, stride=stride, padding=padding)
-    return nn.AvgPool1d(kernel_size, stride or None, padding, ceil_mode, count_include_pad), (
-        input,
-    )
+    size = stride or kernel_size
+    return nn.AvgPool1d(kernel_size, size, padding, ceil_mode, count_include_pad), (input,)
 
 
 def _avg_pool2d(

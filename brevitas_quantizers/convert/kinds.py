@@ -161,16 +161,16 @@ def grows(module: nn.Module | None) -> bool:
 def takes_wide(module: nn.Module | None) -> bool:
     """Whether `module` may stand directly behind an accumulator."""
     if isinstance(module, Scale):  # by a power of two, no bits are added
-        return abs(math.frexp(module.value)[0]) == 0.5
+        return abs(math.frexp(float(module.value))[0]) == 0.5
     return isinstance(module, _TAKE_WIDE)
 
 
 def keeps_sign(module: nn.Module | None) -> bool:
     """Whether the result is not negative where no operand is."""
     if isinstance(module, Scale):
-        return module.value >= 0
+        return float(module.value) >= 0
     if isinstance(module, Shift):
-        return module.value >= 0
+        return float(module.value) >= 0
     return isinstance(module, (*KEEP_SIGN, CastPoint))
 
 

@@ -18,6 +18,7 @@ from .functional import (
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .several import separate_extremes
+from .tails import WAY_OUT, tails
 from .trace import NAME
 
 
@@ -26,14 +27,15 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> None:
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
     separate_extremes(traced)
+    ends = dict.fromkeys(tails(traced), WAY_OUT)
     called: set[str] = set()
     for node in list(traced.graph.nodes):
         if node.op == "call_module":
-            _check_module(traced, node, problems)
+            _check_module(traced, node, problems, ends.get(node, ""))
             _separate_calls(traced, node, called)
         elif node.op in ("call_function", "call_method"):
             if not is_reshape(node) and not is_size(node):
-                _replace_function(traced, node, problems)
+                _replace_function(traced, node, problems, ends.get(node, ""))
         elif node.op == "get_attr" and node.users:
             user = next(iter(node.users))
             problems.add(str(node.target), "is used in forward without a layer of its own", user)
@@ -41,13 +43,13 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> None:
     traced.recompile()
 
 
-def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> None:
+def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems, instead: str) -> None:
     module = traced.get_submodule(str(node.target))
     kind = type(module)
     if base_type(module) is None:
         quantized = kind.__module__.startswith(("brevitas", "qfx_plugin"))
         reason = "is quantized already" if quantized else "has no fixed-point form"
-        way_out = "" if quantized else table_of(module, f"nn.{module!r}")
+        way_out = "" if quantized else table_of(module, f"nn.{module!r}") or instead
         problems.add(str(node.target), f"{kind.__name__} {reason}{way_out}", node)
         return
     for reason in module_problems(module):
@@ -69,12 +71,14 @@ def _separate_calls(traced: fx.GraphModule, node: fx.Node, called: set[str]) -> 
     called.add(name)
 
 
-def _replace_function(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> None:
+def _replace_function(
+    traced: fx.GraphModule, node: fx.Node, problems: Problems, instead: str
+) -> None:
     name = node.meta[NAME]
     try:
         module, operands = form_of(node)
     except NoFixedPointFormError as refusal:
-        problems.add(name, str(refusal), node)
+        problems.add(name, f"{refusal}{instead}", node)
         return
     for reason in module_problems(module):
         problems.add(name, reason, node)

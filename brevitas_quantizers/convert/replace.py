@@ -291,8 +291,8 @@ def _number(module: Scale | Shift, options: _Options) -> nn.Module:
     """The same with a number of few bits, which needs no quantizer."""
     bits = options.bits()
     if isinstance(module, Scale):
-        return Scale(rounded_factor(module.value, bits))
-    return Shift(rounded_offset(module.value, bits))
+        return Scale(rounded_factor(float(module.value), bits))
+    return Shift(rounded_offset(float(module.value), bits))
 
 
 def _reduction(module: Reduction, options: _Options) -> nn.Module:
@@ -300,14 +300,16 @@ def _reduction(module: Reduction, options: _Options) -> nn.Module:
 
 
 def _avg_pool(module: nn.AvgPool1d | nn.AvgPool2d, options: _Options) -> nn.Module:
-    window = (module.kernel_size, module.stride, module.padding)
-    counts = {
+    window: dict[str, Any] = {
+        "kernel_size": module.kernel_size,
+        "stride": module.stride,
+        "padding": module.padding,
         "ceil_mode": module.ceil_mode,
         "count_include_pad": module.count_include_pad,
         "divisor_override": getattr(module, "divisor_override", None),
     }
     kind = QuantAvgPool1d if isinstance(module, nn.AvgPool1d) else QuantAvgPool2d
-    return kind(*window, **counts, **options.weight())
+    return kind(**window, **options.weight())
 
 
 def _adaptive_mean(

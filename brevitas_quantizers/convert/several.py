@@ -26,7 +26,8 @@ def separate_extremes(traced: fx.GraphModule) -> None:
 
 def _methods(node: fx.Node) -> tuple[str, str] | None:
     """The methods that give the values and the indices of a call along one dimension."""
-    name: Any = node.target if node.op == "call_method" else _FUNCTIONS.get(node.target)
+    target: Any = node.target
+    name = str(target) if node.op == "call_method" else _FUNCTIONS.get(target, "")
     found = _METHODS.get(name) if node.op in ("call_method", "call_function") else None
     return found if found is not None and isinstance(_argument(node, 1, "dim", None), int) else None
 

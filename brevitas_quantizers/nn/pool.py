@@ -83,6 +83,7 @@ class _QuantMean(DerivedConstants, QuantLayer, nn.Module):
     """A mean over windows; `weight` is the reciprocal of the area, (1, 1, 1, 1)."""
 
     rank: ClassVar[int] = 2
+    weight: Tensor
     slots = (Slot.WEIGHT, Slot.INPUT, Slot.OUTPUT)
     output_channel_dim = 0
 
@@ -174,8 +175,8 @@ class _QuantWindowMean(_QuantMean):
 
     def _pooled(self, x: Tensor) -> Tensor:
         windows = [
-            Windows(int(size), *window, self.ceil_mode)
-            for size, *window in zip(
+            Windows(int(size), kernel, stride, padding, self.ceil_mode)
+            for size, kernel, stride, padding in zip(
                 x.shape[2:], self.kernel_size, self.stride, self.padding, strict=True
             )
         ]
@@ -199,13 +200,16 @@ class _QuantWindowMean(_QuantMean):
             return pool(x, self.kernel_size, self.stride, padding)
         if self._stored:
             return self._as_convolution(x, padding)
-        window = [self.kernel_size, self.stride, padding]
+        window: Any = [self.kernel_size, self.stride, padding]
         if self.rank == 1:  # torch's own for one dimension cannot leave the division out
-            window = [(1, window[0][0]), (1, window[1][0]), (0, window[2][0])]
-            return F.avg_pool2d(x.unsqueeze(2), *window, divisor_override=1).squeeze(
-                2
-            ) * self.quantized("weight")
-        return F.avg_pool2d(x, *window, divisor_override=1) * self.quantized("weight")
+            one = [(neutral, *part) for neutral, part in zip((1, 1, 0), window, strict=True)]
+            return self._sums(x.unsqueeze(2), one).squeeze(2) * self.quantized("weight")
+        return self._sums(x, window) * self.quantized("weight")
+
+    @staticmethod
+    def _sums(x: Tensor, window: Any) -> Tensor:
+        kernel, stride, padding = window
+        return F.avg_pool2d(x, kernel, stride, padding, divisor_override=1)
 
     def _as_convolution(self, x: Tensor, padding: tuple[int, ...]) -> Tensor:
         """The same sums, each term times the reciprocal: ONNX has no pool that only adds."""

@@ -254,6 +254,5 @@ class QuantHardtanh(QuantLayer, nn.Hardtanh):
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         """Any shape to the same."""
-        ends = {"min": self.min_val, "max": self.max_val}
-        bounds = {name: end for name, end in ends.items() if math.isfinite(end)}
-        return self.deliver(torch.clamp(self.receive(input), **bounds))
+        low, high = (e if math.isfinite(e) else None for e in (self.min_val, self.max_val))
+        return self.deliver(torch.clamp(self.receive(input), low, high))

@@ -68,7 +68,7 @@ def mark_layers(twin: nn.Module) -> None:
             module.forward = partial(_marked, name)  # type: ignore[method-assign] # of a copy
         elif isinstance(module, _QuantMean):
             forward = partial(_then, type(module).forward, module, name)
-            module.forward = forward  # type: ignore[method-assign] # of a copy
+            module.forward = forward
 
 
 def _marked(name: str, input: Tensor) -> Tensor:

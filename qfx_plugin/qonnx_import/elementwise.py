@@ -131,9 +131,9 @@ def convert_extreme(node: Node, state: Importer) -> None:
         state.emit(Extreme(_part(name, output, result), (last, other), result, largest))
         last = result
     for number, result in zip(numbers, results[len(tensors) - 1 :], strict=True):
-        bound = _one_number(node, state, number)
-        ends = (bound[0], None) if largest else (None, bound[0])
-        state.emit(Clip(_part(name, output, result), (last,), result, *ends, bound[1]))
+        code, bits = _one_number(node, state, number)
+        low, high = (code, None) if largest else (None, code)
+        state.emit(Clip(_part(name, output, result), (last,), result, low, high, bits))
         last = result
 
 

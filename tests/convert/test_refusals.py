@@ -134,7 +134,6 @@ class Call(nn.Module):
 
 CALLS = {
     "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
-    "add: its operands must be tensors of the network, not 'a'": lambda y: torch.add(y, "a"),
     "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
     "truediv: divides by zero": lambda y: y / 0,
     "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "

@@ -12,6 +12,7 @@ import brevitas.nn as qnn
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from brevitas_quantizers.nn import (
     ChannelShift,
@@ -233,13 +234,14 @@ def convert_extreme(node: Node, net: NetworkBuilder) -> None:
         value = ComputedTensor(call, shape)
     for index in fixed:
         number = _one_number(node, net, names[index])
-        bound = {"min" if largest else "max": number}
+        bound: dict[str, Any] = {"min" if largest else "max": number}
         value = replace(value, node=net.graph.call_function(torch.clamp, (value.node,), bound))
     net.emit(node.output, value.node, value.meta)
 
 
 def _one_number(node: Node, net: NetworkBuilder, name: str) -> float:
     plain = PlainNumbers.read(node, net.constants, name)
+    values: NDArray[Any]
     if plain is None:
         values = net.constants.weight(node, name, "operand").executed
     else:

@@ -32,8 +32,8 @@ class ArgMax(Op):
         """Aligned codes, compared."""
         operand = self.fixed(types[0])
         codes = align(operands[0], operand, self._finest(operand))
-        return np.argmax(codes, axis=1, keepdims=True).astype(np.int64)
+        return np.asarray(np.argmax(codes, axis=1, keepdims=True), np.int64)
 
     @staticmethod
     def _finest(operand: FixedType) -> NDArray[np.int64]:
-        return operand.frac_bits.max(keepdims=True)
+        return np.asarray(operand.frac_bits.max(keepdims=True))

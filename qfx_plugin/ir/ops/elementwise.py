@@ -99,7 +99,7 @@ class Add(Binary):
     ) -> NDArray[Any]:
         """Aligned codes, added."""
         left, right = self.aligned(operands, types, result)
-        return left + right
+        return np.asarray(left + right)
 
 
 @operation
