@@ -234,7 +234,7 @@ def layers(model: nn.Module) -> list[tuple[str, Any]]:
     """The linear layers."""
     return [
         (name, module) for name, module in model.named_modules() if hasattr(module, "in_features")
-    ]  # noqa: E501
+    ]
 
 
 def luts(model: nn.Module, effort: int = 2) -> int:

@@ -6,6 +6,7 @@ reads; `NoFixedPointFormError` says why there is none.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -15,8 +16,10 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
+from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
+
 from .checks import advice, table_of
-from .kinds import Add, Cat, Mul, Unary
+from .kinds import Add, ArgMax, Cat, Maximum, Minimum, Mul, Sub, Unary
 from .tracer import IS_SIZE
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
@@ -65,7 +68,7 @@ def _way_out(node: fx.Node) -> str:
 
 def writes_in_place(node: fx.Node) -> bool:
     """Whether a function or method call overwrites its first operand."""
-    if node.target in (operator.iadd, operator.imul) or node.kwargs.get("inplace", False):
+    if node.target in _IN_PLACE or node.kwargs.get("inplace", False):
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return name.endswith("_") and not name.endswith("__")
@@ -95,9 +98,43 @@ def _hardtanh(
 
 def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
     _constants(min=min, max=max)
-    if not all(isinstance(edge, (int, float)) for edge in (min, max)):
-        raise NoFixedPointFormError(f"needs two numbers as bounds, not {min!r} and {max!r}")
-    return nn.Hardtanh(min, max), (input,)
+    for edge in (min, max):
+        if edge is not None and not _is_number(edge):
+            raise NoFixedPointFormError(f"needs numbers as bounds, not {min!r} and {max!r}")
+    if min is None and max is None:
+        raise NoFixedPointFormError("needs a bound")
+    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
+    if (low, high) == (0, math.inf):
+        return nn.ReLU(), (input,)
+    return nn.Hardtanh(low, high), (input,)
+
+
+def _extreme(kind: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, other: Any) -> Form:
+        return kind(), (input, other)
+
+    return build
+
+
+def _argmax(least: bool) -> Callable[..., Form]:
+    def build(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Form:
+        dim = dim if axis is None else axis
+        _constants(dim=dim, keepdim=keepdim)
+        if dim in (None, 0) or not isinstance(dim, int):
+            raise NoFixedPointFormError(
+                f"dim must be a dimension of a sample, not the batch, and not {dim!r}"
+            )
+        return ArgMax(dim, keepdim, least), (input,)
+
+    return build
+
+
+def _clamp_min(input: Any, min: Any) -> Form:
+    return _clamp(input, min)
+
+
+def _clamp_max(input: Any, max: Any) -> Form:
+    return _clamp(input, None, max)
 
 
 def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Form:
@@ -148,14 +185,70 @@ def _pow(input: Any, exponent: Any) -> Form:
     return Unary(function), (input,)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise NoFixedPointFormError(f"{what} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _shifted(x: Any, offset: float) -> Form:
+    return Shift(_number(offset, "what is added")), (x,)
+
+
+def _scaled(x: Any, factor: float) -> Form:
+    return Scale(_number(factor, "what is multiplied by")), (x,)
+
+
 def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
-    if alpha != 1:
-        raise NoFixedPointFormError(f"alpha must be 1, not {alpha!r}")
-    return Add(), (input, other)
+    _constants(alpha=alpha)
+    if _is_number(other):
+        return _shifted(input, alpha * other)
+    if alpha not in (1, -1):
+        raise NoFixedPointFormError(f"alpha must be 1 or -1, not {alpha!r}: multiply first")
+    if _is_number(input) and alpha == 1:
+        return _shifted(other, input)
+    if _is_number(input):
+        return nn.Sequential(Scale(alpha), Shift(_number(input, "what is added"))), (other,)
+    return (Add() if alpha == 1 else Sub()), (input, other)
+
+
+def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Form:
+    _constants(alpha=alpha)
+    return _add(input, other, alpha=-alpha)
+
+
+def _rsub(input: Any, other: Any, *, alpha: Any = 1) -> Form:
+    return _sub(other, input, alpha=alpha)
+
+
+def _neg(input: Any) -> Form:
+    return _scaled(input, -1)
 
 
 def _mul(input: Any, other: Any) -> Form:
-    return Mul(), (input, other)
+    if _is_number(other):
+        return _scaled(input, other)
+    return _scaled(other, input) if _is_number(input) else (Mul(), (input, other))
+
+
+def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
+    if rounding_mode is not None:
+        raise NoFixedPointFormError(f"rounding_mode must be None, not {rounding_mode!r}")
+    if _is_number(other):
+        if other == 0:
+            raise NoFixedPointFormError("divides by zero")
+        return _scaled(input, 1 / other)
+    if _is_number(input):
+        steps = [Unary("reciprocal"), Scale(_number(input, "what is divided"))]
+        return nn.Sequential(*steps[: 1 if input == 1 else 2]), (other,)
+    raise NoFixedPointFormError(
+        "divides two tensors: multiply by a table of the divisor's reciprocal, "
+        "torch.reciprocal(divisor)"
+    )
 
 
 def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
@@ -204,6 +297,19 @@ def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
     return build
 
 
+def _avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Form:
+    _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    size = stride or kernel_size
+    return nn.AvgPool1d(kernel_size, size, padding, ceil_mode, count_include_pad), (input,)
+
+
 def _avg_pool2d(
     input: Any,
     kernel_size: Any,
@@ -222,18 +328,34 @@ def _avg_pool2d(
     return pool, (input,)
 
 
-def _adaptive_avg_pool2d(input: Any, output_size: Any) -> Form:
-    _constants(output_size=output_size)
-    return nn.AdaptiveAvgPool2d(output_size), (input,)
+def _adaptive(module: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, output_size: Any, return_indices: bool = False) -> Form:
+        _constants(output_size=output_size)
+        indices = {"return_indices": True} if return_indices else {}
+        return module(output_size, **indices), (input,)
+
+    return build
 
 
-def _mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Form:
-    axes = sorted(dim) if isinstance(dim, (tuple, list)) else None
-    if axes not in ([2, 3], [-2, -1]) or dtype is not None:
-        raise NoFixedPointFormError(f"dim must be (2, 3), the spatial dimensions, not {dim!r}")
-    if not keepdim:
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)), (input,)
-    return nn.AdaptiveAvgPool2d(1), (input,)
+def _reduce(kind: str) -> Callable[..., Form]:
+    def build(
+        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
+    ) -> Form:
+        dim = dim if axis is None else axis
+        _constants(dim=dim, keepdim=keepdim)
+        dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
+        if None in dims or 0 in dims or not dims:
+            raise NoFixedPointFormError(
+                f"dim must be dimensions of a sample, not the batch, and not {dim!r}"
+            )
+        if dtype is not None:
+            raise NoFixedPointFormError(f"dtype must be None, not {dtype}")
+        if kind == "mean" and sorted(dims) in ([2, 3], [-2, -1]):
+            pool = nn.AdaptiveAvgPool2d(1)
+            return (pool if keepdim else nn.Sequential(pool, nn.Flatten(1))), (input,)
+        return Reduction(kind, dims, keepdim), (input,)
+
+    return build
 
 
 def _is_whole_plane(x: Any, kernel_size: Any) -> bool:
@@ -260,10 +382,42 @@ def _size_index(size: Any, x: fx.Node) -> Any:
     return size.args[1] if whole else None
 
 
+_IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = {
     name: _unary(name) for name in ("abs", "exp", "log", "reciprocal", "rsqrt", "sqrt", "square")
-} | {"absolute": _unary("abs"), "sigmoid": _layer(nn.Sigmoid), "tanh": _layer(nn.Tanh)}
+} | {
+    "absolute": _unary("abs"),
+    "add": _add,
+    "amax": _reduce("amax"),
+    "argmax": _argmax(least=False),
+    "argmin": _argmax(least=True),
+    "amin": _reduce("amin"),
+    "clamp": _clamp,
+    "clamp_max": _clamp_max,
+    "clamp_min": _clamp_min,
+    "clip": _clamp,
+    "div": _div,
+    "divide": _div,
+    "fmax": _extreme(Maximum),
+    "fmin": _extreme(Minimum),
+    "max": _extreme(Maximum),
+    "maximum": _extreme(Maximum),
+    "mean": _reduce("mean"),
+    "min": _extreme(Minimum),
+    "minimum": _extreme(Minimum),
+    "mul": _mul,
+    "multiply": _mul,
+    "neg": _neg,
+    "negative": _neg,
+    "pow": _pow,
+    "sigmoid": _layer(nn.Sigmoid),
+    "sub": _sub,
+    "subtract": _sub,
+    "sum": _reduce("sum"),
+    "tanh": _layer(nn.Tanh),
+    "true_divide": _div,
+}
 """Functions that are also methods, and in place by a `_` behind the name."""
 _MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
 
@@ -272,14 +426,16 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     operator.iadd: _add,
     operator.mul: _mul,
     operator.imul: _mul,
-    torch.add: _add,
-    torch.mul: _mul,
+    operator.sub: _sub,
+    operator.isub: _sub,
+    operator.truediv: _div,
+    operator.itruediv: _div,
+    operator.neg: _neg,
+    torch.rsub: _rsub,
     torch.cat: _cat,
     torch.concat: _cat,
     torch.concatenate: _cat,
     torch.hstack: _hstack,
-    torch.clamp: _clamp,
-    torch.mean: _mean,
     torch.relu: _relu,
     torch.relu_: _relu,
     torch.max_pool1d: _MAX_POOL1D,
@@ -292,7 +448,11 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.max_pool1d: _MAX_POOL1D,
     F.max_pool2d: _MAX_POOL2D,
     F.avg_pool2d: _avg_pool2d,
-    F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
+    F.avg_pool1d: _avg_pool1d,
+    F.adaptive_avg_pool1d: _adaptive(nn.AdaptiveAvgPool1d),
+    F.adaptive_avg_pool2d: _adaptive(nn.AdaptiveAvgPool2d),
+    F.adaptive_max_pool1d: _adaptive(nn.AdaptiveMaxPool1d),
+    F.adaptive_max_pool2d: _adaptive(nn.AdaptiveMaxPool2d),
     F.dropout: _dropout(nn.Dropout, 0.5, True),
     F.dropout1d: _dropout(nn.Dropout1d, 0.5, True),
     F.dropout2d: _dropout(nn.Dropout2d, 0.5, True),
@@ -309,18 +469,9 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.softplus: _softplus,
     operator.abs: _unary("abs"),
     operator.pow: _pow,
-    torch.pow: _pow,
     torch.special.expit: _layer(nn.Sigmoid),
 }
 METHODS: dict[Any, Callable[..., Form]] = {
-    "add": _add,
-    "add_": _add,
-    "clamp": _clamp,
-    "mean": _mean,
-    "mul": _mul,
-    "mul_": _mul,
-    "pow": _pow,
-    "pow_": _pow,
     "relu": _relu,
     "relu_": _relu,
 }

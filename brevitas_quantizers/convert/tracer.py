@@ -68,6 +68,12 @@ class _Proxy(fx.Proxy):
     def __imul__(self, other: Any) -> Any:
         return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
 
+    def __isub__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
     def __getattr__(self, k: str) -> Any:
         values = self.tracer.shapes.of(self.node)
         if values is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
@@ -16,7 +17,7 @@ from .operands import FileConstants
 
 MAX_SIZE = 1 << 24
 """Largest kernel, step or padding; more is taken for a damaged file."""
-MAX_SLOPE_BITS = 16
+MAX_NUMBER_BITS = 16
 """A decimal fraction such as 0.1 has 24 in float32, and no reader of the file is exact there."""
 MAX_BOUND_BITS = 64
 """Most bits right of the binary point of a bound or a slope."""
@@ -153,8 +154,26 @@ class Geometry:
             raise node.refuse(
                 f"its window of {list(self.extent)} is larger than the image of {list(spatial)}"
             )
-        if self.ceil and any(room % step for room, step in free):
+        if self.ceil and node.op_type != "MaxPool" and any(room % step for room, step in free):
             raise node.refuse("ceil_mode must be 0 where windows do not cover the input evenly")
+
+    def in_image(self, node: Node, spatial: tuple[int, ...]) -> Geometry:
+        """The same windows with as much padding as those read that ceil_mode adds.
+
+        Raises:
+            UnsupportedModelError: they do not fit the image.
+        """
+        self.check_image(node, spatial)
+        if not self.ceil:
+            return self
+        pads = []
+        for size, (before, behind), extent, step in zip(
+            spatial, self.pads, self.extent, self.strides, strict=True
+        ):
+            last = -(-(size + before + behind - extent) // step) * step
+            last -= step * (last >= size + before)  # it would begin behind the image
+            pads.append((before, max(behind, last + extent - size - before)))
+        return replace(self, pads=tuple(pads), ceil=False)
 
 
 @dataclass(frozen=True)
@@ -361,11 +380,64 @@ def read_leaky_slope(node: Node) -> Fraction:
     node.check_all_read()
     slope = Fraction(alpha) if math.isfinite(alpha) else Fraction(1, 1 << MAX_BOUND_BITS + 1)
     bits = slope.denominator.bit_length() - 1
-    if slope.numerator.bit_length() > MAX_SLOPE_BITS or bits > MAX_BOUND_BITS:
+    if slope.numerator.bit_length() > MAX_NUMBER_BITS or bits > MAX_BOUND_BITS:
         raise node.refuse(
-            f"alpha must be a number of at most {MAX_SLOPE_BITS} significant bits, not {alpha:.9g}"
+            f"alpha must be a number of at most {MAX_NUMBER_BITS} significant bits, not {alpha:.9g}"
         )
     return slope
+
+
+@dataclass(frozen=True, eq=False)
+class PlainNumbers:
+    """A constant operand that no Quant casts: numbers of few bits on one binary point.
+
+    Attributes:
+        codes: int64, in the shape of the file.
+        frac_bits: their binary point.
+        width: bits of the widest, with its sign.
+    """
+
+    codes: NDArray[np.int64]
+    frac_bits: int
+    width: int
+
+    @classmethod
+    def read(cls, node: Node, constants: FileConstants, name: str) -> PlainNumbers | None:
+        """What an Add, Sub or Mul computes with; of a Div, the reciprocals; None for a tensor.
+
+        Raises:
+            UnsupportedModelError: numbers of more bits than every reader of the file is exact
+                with.
+        """
+        if name not in constants.raw:
+            return None
+        values = constants.array(node, name, "operand").astype(np.float64)
+        if node.op_type == "Div":
+            if not (np.abs(np.frexp(values)[0]) == 0.5).all():
+                raise node.refuse(
+                    f"must divide by powers of two, unlike {name!r}: multiply by a quantized "
+                    "constant"
+                )
+            values = 1 / values
+        numbers = [Fraction(v) if math.isfinite(v) else None for v in values.reshape(-1).tolist()]
+        known = [number for number in numbers if number]
+        bits = max((_point(number) for number in known), default=0)
+        codes = [int(n * Fraction(2) ** bits) if n is not None else 1 << 62 for n in numbers]
+        width = max((abs(code).bit_length() for code in codes), default=0)
+        if not codes or width > MAX_NUMBER_BITS or abs(bits) > MAX_BOUND_BITS:
+            shown = f"{values.reshape(-1)[0]:.9g}" if values.size == 1 else f"{width}"
+            raise node.refuse(
+                f"its operand {name!r} must be numbers of at most {MAX_NUMBER_BITS} bits on one "
+                f"binary point, not {shown}; or it must go through a Quant node to be fixed point"
+            )
+        array = np.array(codes, dtype=np.int64).reshape(values.shape)
+        return cls(array, bits, width + 1)
+
+
+def _point(number: Fraction) -> int:
+    """Binary point of the shortest code of a number that is not zero."""
+    zeros = (number.numerator & -number.numerator).bit_length() - 1
+    return number.denominator.bit_length() - 1 - zeros
 
 
 def check_slope(node: Node, slope: tuple[int, ...], shape: tuple[int, ...], channels: int) -> None:
@@ -396,10 +468,7 @@ _ADVICE = {
     "fixed point",
     "Softmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "LogSoftmax": "stop in front of it with outputs=[...]; the largest logit is the same",
-    "ArgMax": "stop in front of it with outputs=[...]",
     "Pad": "make it the padding of the Conv or the pool behind it",
-    "Sub": "write it as an Add of a negated weight or constant",
-    "Div": "multiply by a quantized constant",
 }
 
 

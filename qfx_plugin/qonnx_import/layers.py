@@ -15,7 +15,6 @@ from brevitas_quantizers.onnx_files import (
     Product,
     QuantizedConstant,
     QuantSpec,
-    Reduction,
     check_area,
 )
 
@@ -26,7 +25,6 @@ from ..ir import (
     MaxPool,
     Quantize,
     Reshape,
-    SumPool,
     Transpose,
     Weight,
     Window,
@@ -174,7 +172,7 @@ def _pool(node: Node, state: Importer, kind: type[MaxPool | AveragePool]) -> Non
     if kind is AveragePool:
         check_area(node, prod(geometry.kernel))
     operand, output = _image(node, state, node.inputs[0])
-    geometry.check_image(node, state.type_of(operand).shape[1:])
+    geometry = geometry.in_image(node, state.type_of(operand).shape[1:])
     state.emit(kind(state.node_name(node), (operand,), output, _window(geometry)))
 
 
@@ -189,19 +187,14 @@ def convert_global_average_pool(node: Node, state: Importer) -> None:
     state.emit(AveragePool(state.node_name(node), (operand,), output, Window.plain(*spatial)))
 
 
-@converts("ReduceMean", "ReduceSum")
-def convert_reduce(node: Node, state: Importer) -> None:
-    """Mean or sum over all spatial dimensions, as adaptive pools are exported."""
-    x, _ = node.operands(1, 2)
-    kind = AveragePool if node.op_type == "ReduceMean" else SumPool
-    shape = state.shape(node, x)
-    keeps = Reduction.read(node, state.constants, len(shape) + 1).keeps
-    if kind is AveragePool:
-        check_area(node, prod(shape[1:]))
-    reduced, name = node.output if keeps else f"{node.output}:reduced", state.node_name(node)
-    state.emit(kind(name, (state.tensor(node, x),), reduced, Window.plain(*shape[1:])))
-    if not keeps:
-        state.emit(Reshape(f"{name}:squeeze", (reduced,), node.output, shape[:1]))
+@converts("GlobalMaxPool", channels_last=True)
+def convert_global_max_pool(node: Node, state: Importer) -> None:
+    """Maximum over all spatial dimensions."""
+    (x,) = node.operands(1)
+    node.check_all_read()
+    operand, output = _image(node, state, x)
+    spatial = state.type_of(operand).shape[1:]
+    state.emit(MaxPool(state.node_name(node), (operand,), output, Window.plain(*spatial)))
 
 
 def read_bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None:

@@ -255,7 +255,7 @@ class _Links:
 
 def _shifts(sink: PortTensor, last: Any) -> list[int]:
     """Left shifts from the last stage's codes to the network's, channel by channel."""
-    channels = sink.kind.shape[0]
+    channels = (*sink.kind.shape, 1)[0]  # a single number is a channel of one
     wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]
     shifts = (wide[0] - wide[1]).tolist()
     if min(shifts) < 0:
