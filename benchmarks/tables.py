@@ -177,6 +177,77 @@ def cost_streaming() -> Iterator[str]:
     )
 
 
+def cost_mnist() -> Iterator[str]:
+    """MNIST at 28 x 28, whole designs."""
+    head = ("network", "test images right", "LUT, whole design", "flip-flops", "cycles an image",
+            "budget", "epochs")  # fmt: skip
+    return table(
+        head,
+        [
+            (
+                f"{row['network'].upper()} {row['sizes']}",
+                f"{row['accuracy']:.1f} %",
+                f"{row['yosys']:,}",
+                f"{row['ff']:,}",
+                f"{row['cycles']:,}",
+                f"{row['budget']:,}",
+                str(row["epochs"]),
+            )
+            for row in _rows("cost_mnist")
+            if "yosys" in row and not row["validation"]
+        ],
+    )
+
+
+def cost_ideas() -> Iterator[str]:
+    """What was tried beyond the rule: the difference that it makes, means over networks."""
+    rows = _rows("cost_ideas")
+    own = [row for row in rows if "_own_" in row["network"]]
+    lines = []
+    for lut in dict.fromkeys(row["network"].split("_")[0] for row in rows):
+        points = {
+            kind: [row for row in rows if row["network"].startswith(f"{lut}_{kind}_")]
+            for kind in ("own", "matched")
+        }
+        if points["matched"]:
+            reached = " to ".join(
+                f"{_mean(found, 'accuracy'):.1f} % at {_mean(found, 'alkaid'):,.0f} LUT"
+                for found in points.values()
+            )
+            lines.append((f"curvature of the distilled loss, budget {lut}", reached))
+        best = max(points["own"], key=lambda row: row["first half"])["second half"]
+        mean = _mean(points["own"], "second half")
+        lines.append((f"the best of three seeds, budget {lut}", f"{mean:.1f} % to {best:.1f} %"))
+    tried = [row for row in own if "sharing" in row]
+    for effort in (0, 1, 3, 4):
+        change = _mean(tried, f"effort {effort}") / _mean(tried, "effort 2") - 1
+        seconds = _mean(tried, f"effort {effort}, s") / _mean(tried, "effort 2, s")
+        text = f"{100 * change:+.1f} % LUT, {seconds:.1f} times the solver's time"
+        lines.append((f"solver effort {effort} instead of 2", text))
+    names = {
+        "removal estimated": "digits taken away after training, by estimated LUT",
+        "removal counted": "digits taken away after training, by LUT as alkaid counts them",
+        "sharing": "codes of as many digits, where alkaid counts fewer LUTs",
+    }
+    for key, name in names.items():
+        before, after = ([row[key][when] for row in tried] for when in ("before", "after"))
+        saved = _mean(after, "lut") / _mean(before, "lut") - 1
+        lines.append(
+            (
+                name,
+                f"{100 * saved:+.1f} % LUT, training loss {_mean(before, 'loss'):.4f} to "
+                f"{_mean(after, 'loss'):.4f}",
+            )
+        )
+    pairs = sum(row["duplicates"] for row in own)
+    lines.append(("neurons with equal or opposite codes", f"{pairs} in {len(own)} networks"))
+    return table(("idea", "what it does"), lines)
+
+
+def _mean(rows: list[Row], key: str) -> float:
+    return sum(float(row[key]) for row in rows) / len(rows)
+
+
 def _peer_points() -> list[Row]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in _rows("cost_peer"):
@@ -267,6 +338,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_peer,
         cost_step,
         cost_streaming,
+        cost_mnist,
+        cost_ideas,
         costs,
     )
 }
