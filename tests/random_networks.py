@@ -335,15 +335,15 @@ class RandomNetwork:
             ))  # fmt: skip
         elif len(self.sides) == 2 and prod(self.sides) <= 36 and self.has("upsampling", 8):
             self.append(Upsample, factors=self.choose((2, 1), (1, 2), (2, 2), (1, 3)))
-        elif self.has("part of a tensor", 8):
+        elif self.has("part of a tensor", 5):
             rows = [self.part(size) for size in self.shape]
             starts, sizes, steps = (tuple(column) for column in zip(*rows, strict=True))
             self.append(Slice, starts=starts, sizes=sizes, steps=steps)
-        elif prod(self.sides) <= 36 and self.has("padding in front", 8):
+        elif prod(self.sides) <= 36 and self.has("padding in front", 5):
             mode = self.choose("constant", *PAD_MODES)
             pads = [(self.draw((0, min(3, n))), self.draw((0, min(3, n)))) for n in self.sides]
             self.append(Pad, pads=((0, 0), *pads), mode=mode)
-        elif prod(self.sides) <= 36 and self.has("chosen indices", 8):
+        elif prod(self.sides) <= 36 and self.has("chosen indices", 5):
             axis = self.draw((0, len(self.shape)))
             count = self.draw((1, self.shape[axis] + 2))
             chosen = self.rng.integers(-self.one_in(3), self.shape[axis], count)
