@@ -159,8 +159,10 @@ def _repeated(state: Any, op: Op, name: str) -> StreamedTensor:
         return value  # type: ignore[no-any-return]
     places = np.broadcast_to(np.arange(prod(own)).reshape(own), shape)
     found = value.kind.channels()
-    wide = (np.broadcast_to(part, shape[:1]) for part in (found.frac_bits, found.low, found.high))
-    kind = FixedType(shape, *wide)
+    bits, low, high = (
+        np.broadcast_to(part, shape[:1]) for part in (found.frac_bits, found.low, found.high)
+    )
+    kind = FixedType(shape, bits, low, high)
     return state.gather(op, value, places, kind, state.fresh(f"{op.output}:{name}"))  # type: ignore[no-any-return]
 
 

@@ -221,8 +221,8 @@ class _Links:
     def know(self, constant: Constant, file: str) -> str:
         """Offer a constant to its only reader; the text of its memory."""
         lanes = code_lanes(constant.result())
-        beat = Lanes(*(part[:: prod(constant.weight.codes.shape[1:])] for part in
-                       (lanes.widths, lanes.signed)))  # fmt: skip
+        step = prod(constant.weight.codes.shape[1:])
+        beat = Lanes(lanes.widths[::step], lanes.signed[::step])
         stream = Stream(f"known{len(self.lines)}", beat.bits)
         self.lines += connect_constant(constant, stream, file)
         self._ready[constant.output] = [*self._ready.get(constant.output, ()), stream]
