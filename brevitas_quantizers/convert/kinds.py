@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
-from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
+from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 from brevitas_quantizers.nn.tables import _QuantFunction
 
 
@@ -77,7 +77,7 @@ class Unary(nn.Module):
         return EXACT[self.function][1](x)
 
 
-class ArgMax(nn.Module):
+class Argmax(nn.Module):
     """Which element along a dimension is the largest; stands for `torch.argmax`.
 
     Args:
@@ -124,7 +124,7 @@ READY = (_QuantFunction,)
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 MERGES = (Add, Sub, Mul, Maximum, Minimum, Cat)
-NUMBERS = (Scale, Shift)
+NUMBERS = (ScaleBy, ShiftBy)
 """Sums and products with numbers, which are rounded to few bits and do not train."""
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Identity)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
@@ -132,17 +132,17 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MERGES + NUMBERS + MOVERS),
     *(ADAPTIVE_MAXIMA + DROPOUTS),
-    Reduction,
-    ArgMax,
+    Reduce,
+    Argmax,
     CastPoint,
 )
 
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift, ArgMax)
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, Argmax)
 _GROW = WEIGHTED + NORMS + SLOPES + POOLS + MERGES + NUMBERS
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, ArgMax)
-KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduction, Add, Mul, Maximum, Minimum, Cat)
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax)
+KEEP_SIGN = (*PASS_ON, *POOLS, *ADAPTIVE_MAXIMA, Reduce, Add, Mul, Maximum, Minimum, Cat)
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
@@ -153,23 +153,23 @@ NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
 
 def grows(module: nn.Module | None) -> bool:
     """Whether the result needs more bits than the operands."""
-    if isinstance(module, Reduction):
+    if isinstance(module, Reduce):
         return module.kind in ("sum", "mean")
     return isinstance(module, _GROW)
 
 
 def takes_wide(module: nn.Module | None) -> bool:
     """Whether `module` may stand directly behind an accumulator."""
-    if isinstance(module, Scale):  # by a power of two, no bits are added
+    if isinstance(module, ScaleBy):  # by a power of two, no bits are added
         return abs(math.frexp(float(module.value))[0]) == 0.5
     return isinstance(module, _TAKE_WIDE)
 
 
 def keeps_sign(module: nn.Module | None) -> bool:
     """Whether the result is not negative where no operand is."""
-    if isinstance(module, Scale):
+    if isinstance(module, ScaleBy):
         return float(module.value) >= 0
-    if isinstance(module, Shift):
+    if isinstance(module, ShiftBy):
         return float(module.value) >= 0
     return isinstance(module, (*KEEP_SIGN, CastPoint))
 
