@@ -51,7 +51,7 @@ from brevitas_quantizers.nn import (
     QuantSub,
     QuantTanh,
 )
-from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
+from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from qfx_plugin import load_qonnx
 from qfx_plugin.build.flow import TARGETS
@@ -413,11 +413,13 @@ LAYERS = (
     Row("QuantMaximum", layer=QuantMaximum),
     Row("QuantMinimum", layer=QuantMinimum),
     Row("QuantMul", layer=QuantMul),
-    Row("Scale and Shift", layer=lambda: nn.Sequential(Scale(-0.75), Shift(0.125), Scale(-1))),
-    Row("Reduction, mean of channels", layer=lambda: Reduction("mean", (1,), True, 8)),
-    Row("Reduction, sum of a row", layer=lambda: Reduction("sum", (-1,), True)),
-    Row("Reduction, least of a column", layer=lambda: Reduction("amin", (2,), True)),
-    Row("Reduction, largest of an image", layer=lambda: Reduction("amax", (1, 2, 3), True)),
+    Row("ScaleBy, ShiftBy", layer=lambda: nn.Sequential(
+        ScaleBy(-0.75), ShiftBy(0.125), ScaleBy(-1)
+    )),
+    Row("Reduction, mean of channels", layer=lambda: Reduce("mean", (1,), True, 8)),
+    Row("Reduction, sum of a row", layer=lambda: Reduce("sum", (-1,), True)),
+    Row("Reduction, least of a column", layer=lambda: Reduce("amin", (2,), True)),
+    Row("Reduction, largest of an image", layer=lambda: Reduce("amax", (1, 2, 3), True)),
     Row("QuantCat", layer=QuantCat),
     Row("QuantMaxPool2d", layer=lambda: QuantMaxPool2d(2)),
     Row("QuantAvgPool2d", layer=lambda: QuantAvgPool2d(2)),

@@ -9,24 +9,18 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
-from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
-
+from . import arithmetic
+from .arithmetic import Form, NoFixedPointFormError, constants, is_number
 from .checks import advice, table_of
-from .kinds import Add, ArgMax, Cat, Maximum, Minimum, Mul, Sub, Unary
+from .kinds import Cat, Maximum, Minimum, Unary
 from .tracer import IS_SIZE
-
-Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
-
-
-class NoFixedPointFormError(Exception):
-    """Why a call has no fixed-point form."""
 
 
 def form_of(node: fx.Node) -> Form:
@@ -74,13 +68,6 @@ def writes_in_place(node: fx.Node) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-def _constants(**options: Any) -> None:
-    for name, value in options.items():
-        values = value if isinstance(value, (tuple, list)) else (value,)
-        if any(isinstance(item, fx.Node) for item in values):
-            raise NoFixedPointFormError(f"its {name} must be a constant, not computed in forward")
-
-
 def _relu(input: Any, inplace: bool = False) -> Form:
     return nn.ReLU(), (input,)
 
@@ -92,14 +79,14 @@ def _relu6(input: Any, inplace: bool = False) -> Form:
 def _hardtanh(
     input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Form:
-    _constants(min_val=min_val, max_val=max_val)
+    constants(min_val=min_val, max_val=max_val)
     return nn.Hardtanh(min_val, max_val), (input,)
 
 
 def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
-    _constants(min=min, max=max)
+    constants(min=min, max=max)
     for edge in (min, max):
-        if edge is not None and not _is_number(edge):
+        if edge is not None and not is_number(edge):
             raise NoFixedPointFormError(f"needs numbers as bounds, not {min!r} and {max!r}")
     if min is None and max is None:
         raise NoFixedPointFormError("needs a bound")
@@ -107,26 +94,6 @@ def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
     if (low, high) == (0, math.inf):
         return nn.ReLU(), (input,)
     return nn.Hardtanh(low, high), (input,)
-
-
-def _extreme(kind: type[nn.Module]) -> Callable[..., Form]:
-    def build(input: Any, other: Any) -> Form:
-        return kind(), (input, other)
-
-    return build
-
-
-def _argmax(least: bool) -> Callable[..., Form]:
-    def build(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Form:
-        dim = dim if axis is None else axis
-        _constants(dim=dim, keepdim=keepdim)
-        if dim in (None, 0) or not isinstance(dim, int):
-            raise NoFixedPointFormError(
-                f"dim must be a dimension of a sample, not the batch, and not {dim!r}"
-            )
-        return ArgMax(dim, keepdim, least), (input,)
-
-    return build
 
 
 def _clamp_min(input: Any, min: Any) -> Form:
@@ -138,7 +105,7 @@ def _clamp_max(input: Any, max: Any) -> Form:
 
 
 def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Form:
-    _constants(negative_slope=negative_slope)
+    constants(negative_slope=negative_slope)
     return nn.LeakyReLU(negative_slope), (input,)
 
 
@@ -157,7 +124,7 @@ def _unary(function: str) -> Callable[..., Form]:
 
 
 def _elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Form:
-    _constants(alpha=alpha)
+    constants(alpha=alpha)
     return nn.ELU(alpha), (input,)
 
 
@@ -166,7 +133,7 @@ def _elu_(input: Any, alpha: float = 1.0) -> Form:
 
 
 def _softplus(input: Any, beta: float = 1, threshold: float = 20) -> Form:
-    _constants(beta=beta, threshold=threshold)
+    constants(beta=beta, threshold=threshold)
     return nn.Softplus(beta, threshold), (input,)
 
 
@@ -175,7 +142,7 @@ def _gelu(input: Any, *, approximate: str = "none") -> Form:
 
 
 def _pow(input: Any, exponent: Any) -> Form:
-    _constants(exponent=exponent)
+    constants(exponent=exponent)
     function = _POWERS.get(exponent)
     if function is None:
         raise NoFixedPointFormError(
@@ -183,72 +150,6 @@ def _pow(input: Any, exponent: Any) -> Form:
             f"QuantFunction(lambda x: x**{exponent!r}) has a table of any other"
         )
     return Unary(function), (input,)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _number(value: float, what: str) -> float:
-    if not math.isfinite(value):
-        raise NoFixedPointFormError(f"{what} must be a finite number, not {value!r}")
-    return float(value)
-
-
-def _shifted(x: Any, offset: float) -> Form:
-    return Shift(_number(offset, "what is added")), (x,)
-
-
-def _scaled(x: Any, factor: float) -> Form:
-    return Scale(_number(factor, "what is multiplied by")), (x,)
-
-
-def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
-    _constants(alpha=alpha)
-    if _is_number(other):
-        return _shifted(input, alpha * other)
-    if alpha not in (1, -1):
-        raise NoFixedPointFormError(f"alpha must be 1 or -1, not {alpha!r}: multiply first")
-    if _is_number(input) and alpha == 1:
-        return _shifted(other, input)
-    if _is_number(input):
-        return nn.Sequential(Scale(alpha), Shift(_number(input, "what is added"))), (other,)
-    return (Add() if alpha == 1 else Sub()), (input, other)
-
-
-def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Form:
-    _constants(alpha=alpha)
-    return _add(input, other, alpha=-alpha)
-
-
-def _rsub(input: Any, other: Any, *, alpha: Any = 1) -> Form:
-    return _sub(other, input, alpha=alpha)
-
-
-def _neg(input: Any) -> Form:
-    return _scaled(input, -1)
-
-
-def _mul(input: Any, other: Any) -> Form:
-    if _is_number(other):
-        return _scaled(input, other)
-    return _scaled(other, input) if _is_number(input) else (Mul(), (input, other))
-
-
-def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
-    if rounding_mode is not None:
-        raise NoFixedPointFormError(f"rounding_mode must be None, not {rounding_mode!r}")
-    if _is_number(other):
-        if other == 0:
-            raise NoFixedPointFormError("divides by zero")
-        return _scaled(input, 1 / other)
-    if _is_number(input):
-        steps = [Unary("reciprocal"), Scale(_number(input, "what is divided"))]
-        return nn.Sequential(*steps[: 1 if input == 1 else 2]), (other,)
-    raise NoFixedPointFormError(
-        "divides two tensors: multiply by a table of the divisor's reciprocal, "
-        "torch.reciprocal(divisor)"
-    )
 
 
 def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
@@ -268,7 +169,7 @@ def _hstack(tensors: Any) -> Form:
 
 def _dropout(kind: type[nn.Module], p: float, training: bool) -> Callable[..., Form]:
     def build(input: Any, p: float = p, training: Any = training, inplace: bool = False) -> Form:
-        _constants(p=p)
+        constants(p=p)
         if training is not False:
             raise NoFixedPointFormError("must be off in evaluation: pass training=self.training")
         return kind(p), (input,)
@@ -290,7 +191,7 @@ def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Form:
-        _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+        constants(kernel_size=kernel_size, stride=stride, padding=padding)
         stride = stride or None  # torch.max_pool2d writes [] for "as the kernel"
         return module(kernel_size, stride, padding, dilation, return_indices, ceil_mode), (input,)
 
@@ -305,7 +206,7 @@ def _avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Form:
-    _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    constants(kernel_size=kernel_size, stride=stride, padding=padding)
     size = stride or kernel_size
     return nn.AvgPool1d(kernel_size, size, padding, ceil_mode, count_include_pad), (input,)
 
@@ -321,7 +222,7 @@ def _avg_pool2d(
 ) -> Form:
     if _is_whole_plane(input, kernel_size):
         return nn.AdaptiveAvgPool2d(1), (input,)
-    _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    constants(kernel_size=kernel_size, stride=stride, padding=padding)
     pool = nn.AvgPool2d(
         kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -330,30 +231,9 @@ def _avg_pool2d(
 
 def _adaptive(module: type[nn.Module]) -> Callable[..., Form]:
     def build(input: Any, output_size: Any, return_indices: bool = False) -> Form:
-        _constants(output_size=output_size)
+        constants(output_size=output_size)
         indices = {"return_indices": True} if return_indices else {}
         return module(output_size, **indices), (input,)
-
-    return build
-
-
-def _reduce(kind: str) -> Callable[..., Form]:
-    def build(
-        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
-    ) -> Form:
-        dim = dim if axis is None else axis
-        _constants(dim=dim, keepdim=keepdim)
-        dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
-        if None in dims or 0 in dims or not dims:
-            raise NoFixedPointFormError(
-                f"dim must be dimensions of a sample, not the batch, and not {dim!r}"
-            )
-        if dtype is not None:
-            raise NoFixedPointFormError(f"dtype must be None, not {dtype}")
-        if kind == "mean" and sorted(dims) in ([2, 3], [-2, -1]):
-            pool = nn.AdaptiveAvgPool2d(1)
-            return (pool if keepdim else nn.Sequential(pool, nn.Flatten(1))), (input,)
-        return Reduction(kind, dims, keepdim), (input,)
 
     return build
 
@@ -388,50 +268,52 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     name: _unary(name) for name in ("abs", "exp", "log", "reciprocal", "rsqrt", "sqrt", "square")
 } | {
     "absolute": _unary("abs"),
-    "add": _add,
-    "amax": _reduce("amax"),
-    "argmax": _argmax(least=False),
-    "argmin": _argmax(least=True),
-    "amin": _reduce("amin"),
+    "add": arithmetic.add,
+    "amax": arithmetic.reduce("amax"),
+    "argmax": arithmetic.argmax(least=False),
+    "argmin": arithmetic.argmax(least=True),
+    "amin": arithmetic.reduce("amin"),
     "clamp": _clamp,
     "clamp_max": _clamp_max,
     "clamp_min": _clamp_min,
     "clip": _clamp,
-    "div": _div,
-    "divide": _div,
-    "fmax": _extreme(Maximum),
-    "fmin": _extreme(Minimum),
-    "max": _extreme(Maximum),
-    "maximum": _extreme(Maximum),
-    "mean": _reduce("mean"),
-    "min": _extreme(Minimum),
-    "minimum": _extreme(Minimum),
-    "mul": _mul,
-    "multiply": _mul,
-    "neg": _neg,
-    "negative": _neg,
+    "div": arithmetic.div,
+    "divide": arithmetic.div,
+    "fmax": arithmetic.extreme(Maximum),
+    "fmin": arithmetic.extreme(Minimum),
+    "max": arithmetic.extreme(Maximum),
+    "maximum": arithmetic.extreme(Maximum),
+    "mean": arithmetic.reduce("mean"),
+    "min": arithmetic.extreme(Minimum),
+    "minimum": arithmetic.extreme(Minimum),
+    "mul": arithmetic.mul,
+    "multiply": arithmetic.mul,
+    "neg": arithmetic.neg,
+    "negative": arithmetic.neg,
     "pow": _pow,
+    "sort": arithmetic.ordered,
     "sigmoid": _layer(nn.Sigmoid),
-    "sub": _sub,
-    "subtract": _sub,
-    "sum": _reduce("sum"),
+    "sub": arithmetic.sub,
+    "subtract": arithmetic.sub,
+    "sum": arithmetic.reduce("sum"),
+    "topk": arithmetic.ordered,
     "tanh": _layer(nn.Tanh),
-    "true_divide": _div,
+    "true_divide": arithmetic.div,
 }
 """Functions that are also methods, and in place by a `_` behind the name."""
 _MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
 
 FUNCTIONS: dict[Any, Callable[..., Form]] = {
-    operator.add: _add,
-    operator.iadd: _add,
-    operator.mul: _mul,
-    operator.imul: _mul,
-    operator.sub: _sub,
-    operator.isub: _sub,
-    operator.truediv: _div,
-    operator.itruediv: _div,
-    operator.neg: _neg,
-    torch.rsub: _rsub,
+    operator.add: arithmetic.add,
+    operator.iadd: arithmetic.add,
+    operator.mul: arithmetic.mul,
+    operator.imul: arithmetic.mul,
+    operator.sub: arithmetic.sub,
+    operator.isub: arithmetic.sub,
+    operator.truediv: arithmetic.div,
+    operator.itruediv: arithmetic.div,
+    operator.neg: arithmetic.neg,
+    torch.rsub: arithmetic.rsub,
     torch.cat: _cat,
     torch.concat: _cat,
     torch.concatenate: _cat,

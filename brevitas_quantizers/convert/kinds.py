@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.nn.base import DROPOUTS
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
-from brevitas_quantizers.nn.numbers import Reduction, Scale, Shift
+from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.tables import _QuantFunction
 from brevitas_quantizers.nn.upsample import BilinearUpsample
@@ -121,7 +121,7 @@ class TensorShift(nn.Module):
         return x + self.bias
 
 
-class ArgMax(nn.Module):
+class Argmax(nn.Module):
     """Which element along a dimension is the largest; stands for `torch.argmax`.
 
     Args:
@@ -171,7 +171,7 @@ ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 MEANS = (BilinearUpsample,)
 """Means that are exact without a quantized constant."""
 MERGES = (Add, Sub, Mul, Maximum, Minimum, Cat)
-NUMBERS = (Scale, Shift)
+NUMBERS = (ScaleBy, ShiftBy)
 """Sums and products with numbers, which are rounded to few bits and do not train."""
 CONSTANTS = (TensorScale, TensorShift)
 PADS: tuple[type[nn.Module], ...] = tuple(
@@ -188,20 +188,20 @@ MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
     *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
-    Reduction,
-    ArgMax,
+    Reduce,
+    Argmax,
     CastPoint,
 )
 
 SAME_SHAPE = (*NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, Shift, TensorShift, ArgMax)
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, TensorShift, Argmax)
 _GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES + NUMBERS + CONSTANTS
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, ArgMax)
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax)
 KEEP_SIGN = (
     *(PASS_ON + POOLS + MEANS + ADAPTIVE_MAXIMA),
-    *(Reduction, Add, Mul, Maximum, Minimum, Cat),
+    *(Reduce, Add, Mul, Maximum, Minimum, Cat),
 )
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
@@ -213,23 +213,23 @@ NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
 
 def grows(module: nn.Module | None) -> bool:
     """Whether the result needs more bits than the operands."""
-    if isinstance(module, Reduction):
+    if isinstance(module, Reduce):
         return module.kind in ("sum", "mean")
     return isinstance(module, _GROW)
 
 
 def takes_wide(module: nn.Module | None) -> bool:
     """Whether `module` may stand directly behind an accumulator."""
-    if isinstance(module, Scale):  # by a power of two, no bits are added
+    if isinstance(module, ScaleBy):  # by a power of two, no bits are added
         return abs(math.frexp(float(module.value))[0]) == 0.5
     return isinstance(module, _TAKE_WIDE)
 
 
 def keeps_sign(module: nn.Module | None) -> bool:
     """Whether the result is not negative where no operand is."""
-    if isinstance(module, Scale):
+    if isinstance(module, ScaleBy):
         return float(module.value) >= 0
-    if isinstance(module, Shift):
+    if isinstance(module, ShiftBy):
         return float(module.value) >= 0
     return isinstance(module, (*KEEP_SIGN, CastPoint))
 

@@ -34,9 +34,9 @@ from brevitas_quantizers.nn import (
     QuantSub,
 )
 from brevitas_quantizers.nn.numbers import (
-    Reduction,
-    Scale,
-    Shift,
+    Reduce,
+    ScaleBy,
+    ShiftBy,
     rounded_factor,
     rounded_offset,
 )
@@ -62,7 +62,7 @@ from .kinds import (
     TRANSPOSED,
     WEIGHTED,
     Add,
-    ArgMax,
+    Argmax,
     CastPoint,
     Cat,
     Maximum,
@@ -89,7 +89,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, (*PASS_ON, *READY, *MEANS, ArgMax)):
+        if module is None or isinstance(module, (*PASS_ON, *READY, *MEANS, Argmax)):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is
@@ -132,7 +132,7 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
-    has_number = isinstance(module, Reduction) and module.kind == "mean"
+    has_number = isinstance(module, Reduce) and module.kind == "mean"
     weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale)
     return ("weight",) if has_number or isinstance(module, weights) else ()
 
@@ -326,16 +326,16 @@ def _cast(module: CastPoint, options: _Options) -> nn.Module:
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
 
-def _number(module: Scale | Shift, options: _Options) -> nn.Module:
+def _number(module: ScaleBy | ShiftBy, options: _Options) -> nn.Module:
     """The same with a number of few bits, which needs no quantizer."""
     bits = options.bits()
-    if isinstance(module, Scale):
-        return Scale(rounded_factor(float(module.value), bits))
-    return Shift(rounded_offset(float(module.value), bits))
+    if isinstance(module, ScaleBy):
+        return ScaleBy(rounded_factor(float(module.value), bits))
+    return ShiftBy(rounded_offset(float(module.value), bits))
 
 
-def _reduction(module: Reduction, options: _Options) -> nn.Module:
-    return Reduction(module.kind, module.dims, module.keepdim, options.bits())
+def _reduction(module: Reduce, options: _Options) -> nn.Module:
+    return Reduce(module.kind, module.dims, module.keepdim, options.bits())
 
 
 def _avg_pool(module: nn.AvgPool1d | nn.AvgPool2d, options: _Options) -> nn.Module:
@@ -391,5 +391,5 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     (nn.AvgPool1d, nn.AvgPool2d): _avg_pool,
     (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d): _adaptive_mean,
     ADAPTIVE_MAXIMA: _adaptive_maximum,
-    Reduction: _reduction,
+    Reduce: _reduction,
 }

@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.fixed_point import OptionError
 
-from .kinds import DROPOUTS, ArgMax
+from .kinds import DROPOUTS, Argmax
 from .moves import is_move
 
 _MODULES = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Sigmoid, nn.LogSigmoid)
@@ -75,5 +75,5 @@ def _ends(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         module = traced.get_submodule(str(target))
         moves = isinstance(module, _MOVERS)
-        return isinstance(module, ArgMax) or (moves and all(_ends(traced, u) for u in node.users))
+        return isinstance(module, Argmax) or (moves and all(_ends(traced, u) for u in node.users))
     return is_move(node) and all(_ends(traced, user) for user in node.users)

@@ -26,7 +26,7 @@ class _WithNumber(nn.Module):
         return str(tuple(self.value.shape) if isinstance(self.value, Tensor) else self.value)
 
 
-class Scale(_WithNumber):
+class ScaleBy(_WithNumber):
     """Product with a number, or with one for each element; stands for `x * 0.5`, `x / 3`, `-x`.
 
     Args:
@@ -39,7 +39,7 @@ class Scale(_WithNumber):
         return -x if negates else x * self.value
 
 
-class Shift(_WithNumber):
+class ShiftBy(_WithNumber):
     """Sum with a number, or with one for each element; stands for `x + 1`, `x - 0.5`.
 
     Args:
@@ -67,7 +67,7 @@ def rounded_offset(value: float, bits: int) -> float:
     return round(value / FINEST_OFFSET) * FINEST_OFFSET
 
 
-class Reduction(nn.Module):
+class Reduce(nn.Module):
     """Sum, mean, largest or least value over some dimensions.
 
     The mean over a number of elements that is no power of two is the sum times a reciprocal of

@@ -28,7 +28,7 @@ from brevitas_quantizers.nn import (
     QuantShift,
     QuantSub,
 )
-from brevitas_quantizers.nn.numbers import Scale, Shift
+from brevitas_quantizers.nn.numbers import ScaleBy, ShiftBy
 from brevitas_quantizers.onnx_files import (
     Bounds,
     Node,
@@ -299,7 +299,7 @@ def _with_number(node: Node, net: NetworkBuilder, function: Any, name: str, inde
         numbers = -numbers
     elif function is operator.truediv:
         numbers = 1 / numbers
-    kind = Scale if function in (operator.mul, operator.truediv) else Shift
+    kind = ScaleBy if function in (operator.mul, operator.truediv) else ShiftBy
     path = net.layers.place(node.name.replace("/", "_").replace(".", "_"), kind(numbers))
     net.emit(node.output, net.graph.call_module(path, (source,)), shape)
     return True
@@ -347,7 +347,7 @@ def _name_of(node: Node, net: NetworkBuilder) -> str:
 
 
 def _rprelu(node: Node, net: NetworkBuilder, name: str, shift_in: QuantizedConstant) -> bool:
-    """Shift, PReLU, shift as one layer, where the chain is complete."""
+    """ShiftBy, PReLU, shift as one layer, where the chain is complete."""
     prelu = net.consumers.only(node.output)
     last = net.consumers.only(prelu.output) if prelu is not None else None
     if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):

@@ -14,7 +14,7 @@ from ...ir import Add, Binary, Clip, Constant, Extreme, Multiply, Op, PRelu, Rel
 from . import layers
 from .constants import elementwise_attributes
 from .plan import enclosing_format, exact, reaching
-from .state import Lowering, PlannedTensor, handles
+from .state import Lowering, PlannedTensor, handles, refuse
 
 
 @handles(Relu)
