@@ -67,7 +67,8 @@ def digits_cast(
         codes: of `digit_table`, in `x`'s dtype.
         curvature: second derivative of the loss by each element, broadcastable to `x`.
         price: loss that a digit has to save, broadcastable to `x`; `NO_DIGIT` where none may be.
-        held: the values, where they were decided before.
+        held: how many digits each element has, where that was decided before: the code is then
+            the nearest of them.
 
     Returns:
         Values `code * 2**-frac_bits`, shape and dtype of `x`.
@@ -174,12 +175,14 @@ class _DigitsCast(torch.autograd.Function):
         price: Tensor,
         held: Tensor | None,
     ) -> Tensor:
+        lsb, inverse = _lsb(frac_bits)
+        r = x * inverse
         if held is not None:
-            y = held.clone()
+            places = _places(r, codes).add_(held.flatten(), alpha=codes.shape[1])
+            y = codes.flatten().index_select(0, places).view(x.shape).mul_(lsb)
         else:
-            lsb, inverse = _lsb(frac_bits)
             weight = curvature * (0.5 * lsb * lsb)
-            y = best_codes(x * inverse, codes, weight, price).mul_(lsb)
+            y = best_codes(r, codes, weight, price).mul_(lsb)
         ctx.save_for_backward(x, y, frac_bits, codes)
         return y
 
