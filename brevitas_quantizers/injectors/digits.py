@@ -26,7 +26,7 @@ _UNIT_INTEGER_BITS = 2
 """Of weights that reach -2 to 2: more headroom than that is not given."""
 _FAR = 8
 """The next price is not as many times lower."""
-_ENOUGH = 2**13
+_ENOUGH = 2**12
 """Weights that tell how many digits have which value."""
 
 
