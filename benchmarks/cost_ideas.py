@@ -64,7 +64,8 @@ def main() -> None:
             print(rows[-1], flush=True)
             write_results("cost_ideas", {"options": {"tries": options.tries}, "rows": rows}
                           | environment())  # fmt: skip
-    print_table([{k: v for k, v in row.items() if not isinstance(v, dict)} for row in rows])
+    shown = ("network", "alkaid", "accuracy", "duplicates")
+    print_table([{key: row[key] for key in shown} for row in rows])
 
 
 def train(
@@ -135,11 +136,12 @@ def removals(model: nn.Module, tries: int) -> tuple[Change, Change]:
     found: list[tuple[float, float, tuple[str, int, float]]] = []
     for name, layer in layers(model):
         quantizer = layer.weight_quant.quantizer
-        values, digits = quantizer.decide(layer.weight, quantizer.price)
+        own, digits = quantizer.price, quantizer.count(layer.weight)
         more = torch.clamp(quantizer.price, min=1e-12)
         for _ in range(40):  # until a dearer digit is given up
             more = more * 1.15
-            fewer, left = quantizer.decide(layer.weight, more)
+            quantizer.price = more
+            fewer, left = quantizer(layer.weight)[0], quantizer.count(layer.weight)
             for place in torch.nonzero((left < digits).flatten())[:, 0].tolist():
                 loss = float(more.flatten()[place % more.numel()])
                 new = (name, place, float(fewer.flatten()[place]))
@@ -147,6 +149,7 @@ def removals(model: nn.Module, tries: int) -> tuple[Change, Change]:
                     found.append((loss, 1.0, new))
             if len(found) > 3 * tries:
                 break
+        quantizer.price = own
     found = sorted(found, key=lambda one: one[0])[:tries]
     whole = luts(model)
     counted = []
@@ -166,7 +169,7 @@ def sharing(model: nn.Module, split: Split, tries: int, price: float) -> dict[st
     for _ in range(tries):
         name, layer = layers(model)[int(torch.randint(3, (1,), generator=generator))]
         quantizer = layer.weight_quant.quantizer
-        values, digits = quantizer.decide(layer.weight, quantizer.price)
+        values, digits = quantizer(layer.weight)[0], quantizer.count(layer.weight)
         places = torch.nonzero(values.flatten())[:, 0]
         place = int(places[int(torch.randint(len(places), (1,), generator=generator))])
         lsb = float(2.0 ** -quantizer.binary_point.round())
@@ -197,7 +200,7 @@ class weights:  # noqa: N801 # a context
         with torch.no_grad():
             for _, layer in layers(self.model):
                 quantizer = layer.weight_quant.quantizer
-                layer.weight.copy_(quantizer.decide(layer.weight, quantizer.price)[0])
+                layer.weight.copy_(quantizer(layer.weight)[0])
                 quantizer.price = torch.zeros_like(quantizer.price)
             for name, place, value in self.change:
                 self.model.get_submodule(name).weight.view(-1)[place] = value

@@ -88,12 +88,6 @@ class _Proxy(fx.Proxy):
         values = self.tracer.shapes.of(self.node)
         return super().__len__() if values is None else len(values[0])
 
-    def __iter__(self) -> Iterator[Any]:
-        values = self.tracer.shapes.of(self.node)
-        if values is None:
-            return super().__iter__()
-        return iter([operator.getitem(self, index) for index in range(len(values[0]))])
-
     def __index__(self) -> int:
         return operator.index(self._number())
 
@@ -138,6 +132,13 @@ class Tracer(fx.Tracer):
         self._constants, self._examples = constants, examples
         self._running = False
         self.shapes = Shapes()
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """Over what has a known length; `a, b = x` needs none."""
+        values = self.shapes.of(obj.node)
+        if values is None:
+            return super().iter(obj)
+        return iter([operator.getitem(obj, index) for index in range(len(values[0]))])
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """Placeholders for inputs, and values for arguments that are none."""

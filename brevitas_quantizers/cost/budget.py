@@ -43,8 +43,8 @@ EVERY = 4
 FORMATS_EVERY = 2 * EVERY
 """Training steps from one measurement of the errors of formats to the next."""
 
-HELD_FROM = 2**12
-"""Weights from which on a layer keeps its codes from one measurement to the next."""
+HELD_FROM = 2**14
+"""Weights from which on a layer keeps its digits from one measurement to the next."""
 REFOLD_EVERY = 4 * FORMATS_EVERY
 """Training steps from one choice of a folded network's formats and units to the next."""
 
@@ -351,27 +351,27 @@ class HardwareBudget:
         if self.style == FOLDED:
             self._decide_folded()
             return
-        decided = {
-            layer.name: layer.quantizer.decide(layer.weight, self._price_of(layer))
+        known = {
+            layer.name: layer.quantizer.count(layer.weight, self._price_of(layer))
             for layer in self.layers
         }
-        digits = all_digits(self.network, {name: found[1] for name, found in decided.items()})
+        digits = all_digits(self.network, known)
         if self._formats_are_due:
             for cast in self.casts:
                 self._decide_format(cast, digits)
             for layer in self.layers:
                 fit_bias(layer)
         for layer in self.layers:
-            price, (values, _) = self._price_of(layer), decided[layer.name]
+            price = self._price_of(layer)
             gone = self._gone.get(layer.source.name) if layer.source is not None else None
             if gone is not None:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
-                digits[layer.name], values = digits[layer.name] * ~each, values * ~each
+                digits[layer.name] = digits[layer.name] * ~each
             own: Any = layer.quantizer.price
             own.copy_(price.expand_as(own))
-            if layer.latent is not None and values.numel() >= HELD_FROM:
-                layer.quantizer.hold(values)
+            if layer.latent is not None and layer.weight.numel() >= HELD_FROM:
+                layer.quantizer.hold(digits[layer.name])
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._positions)
         if self.steps_done >= self._control.warmup:
