@@ -17,7 +17,7 @@ from brevitas_quantizers.nn.base import plain
 from .choice import choose_format, first_format, not_worth
 from .folded import FoldedCost
 from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
-from .layers import Layer
+from .layers import Layer, decay_zeros
 from .limits import FOLDED, Limits
 from .measure import Measurements
 from .model import (
@@ -49,7 +49,6 @@ REFOLD_EVERY = 4 * FORMATS_EVERY
 """Training steps from one choice of a folded network's formats and units to the next."""
 
 _OFTEN = 20  # first steps, of which each one is measured
-_ZERO_DECAY = 0.01  # of a step
 
 
 class HardwareBudget:
@@ -240,7 +239,7 @@ class HardwareBudget:
         if measured and not self.frozen:
             self._decide()
         if active and self.steps_done % EVERY == 0 and self.style != FOLDED:
-            self._decay_zeros()
+            decay_zeros(self.layers, {} if self.frozen else self._digits, EVERY)
         self.steps_done += 1
         self._measurements.listen(self.due)
 
@@ -452,16 +451,3 @@ class HardwareBudget:
         quantizer, longest = cast.quantizer, self._measurements.longest[cast.name]
         choice = first_format(self._measurements.errors[cast.name], longest, quantizer.signed)
         quantizer.set_format(choice.width, choice.points.expand_as(quantizer.binary_point))
-
-    def _decay_zeros(self) -> None:
-        """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
-        for layer in self.layers:
-            weight = layer.latent
-            limit: Any = layer.quantizer.largest
-            if weight is None:
-                continue
-            digits = self._digits.get(layer.name)
-            if digits is None or self.frozen:
-                digits = layer.quantizer.count(weight)
-            weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** EVERY) * (digits == 0))
-            weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))

@@ -14,15 +14,12 @@ from .arrangements import (
 from .constants import RawConstants
 from .consumers import Consumers
 from .facts import (
-    Bounds,
     Convolution,
     Geometry,
-    PlainNumbers,
     Product,
     TransposedConvolution,
     check_area,
     check_slope,
-    read_leaky_slope,
 )
 from .moves import (
     MOVES,
@@ -40,6 +37,7 @@ from .moves import (
 from .node import Node
 from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
+from .plain import Bounds, PlainNumbers, read_leaky_slope
 from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
 from .read import (
     CHANNELS_LAST_DOMAIN,
