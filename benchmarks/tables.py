@@ -96,6 +96,7 @@ def cifar_elementwise() -> Iterator[str]:
     return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
 
 
+_SCHEDULES = {"log": "rising", "late": "rising, then held", "const": "constant"}
 _PEERS = {"given": "HGQ2", "distilled": "HGQ2 with distillation"}
 
 
@@ -109,7 +110,8 @@ def cost_front() -> Iterator[str]:
     for point in results:
         needs = []
         for kind in _PEERS:
-            need = lut_at(peers.get((point["data"], kind), []), point["accuracy"])
+            peer = peers.get((point["data"], kind, point["epochs"]), [])
+            need = lut_at(peer, point["accuracy"])
             needs.append("" if not need else f"{need[0]}{need[1] / point['alkaid']:.1f} times")
         lines.append(
             (
@@ -126,7 +128,7 @@ def cost_front() -> Iterator[str]:
 
 def cost_peer() -> Iterator[str]:
     """The points of HGQ2, means over seeds."""
-    head = ("data", "recipe", "epochs", "beta", "seeds", "test data right", "LUT")
+    head = ("data", "recipe", "epochs", "schedule", "beta", "seeds", "test data right", "LUT")
     return table(
         head,
         [
@@ -134,6 +136,7 @@ def cost_peer() -> Iterator[str]:
                 point["data"],
                 _PEERS[point["kind"]],
                 str(point["epochs"]),
+                _SCHEDULES[point["ramp"]] + (", cosine" if point["rate"] == "cosine" else ""),
                 f"{point['beta']:.0e}",
                 str(point["seeds"]),
                 f"{point['accuracy']:.1f} %",
@@ -157,11 +160,11 @@ def cost_step() -> Iterator[str]:
 
 
 def _peer_points() -> list[Row]:
+    keys = ("data", "kind", "epochs", "ramp", "rate", "beta")
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in _rows("cost_peer"):
-        kind = "distilled" if row["alpha"] else "given"
-        groups.setdefault((row["data"], kind, row["epochs"], row["beta"]), []).append(row)
-    keys = ("data", "kind", "epochs", "beta")
+        row["kind"] = "distilled" if row["alpha"] else "given"
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     return [
         dict(zip(keys, key, strict=True))
         | {name: sum(row[name] for row in rows) / len(rows) for name in ("accuracy", "alkaid")}
@@ -170,11 +173,11 @@ def _peer_points() -> list[Row]:
     ]
 
 
-def _peer_fronts() -> dict[tuple[str, str], list[tuple[float, float]]]:
-    fronts: dict[tuple[str, str], list[tuple[float, float]]] = {}
+def _peer_fronts() -> dict[tuple[Any, ...], list[tuple[float, float]]]:
+    fronts: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for point in _peer_points():
         pair = (point["accuracy"], point["alkaid"])
-        fronts.setdefault((point["data"], point["kind"]), []).append(pair)
+        fronts.setdefault((point["data"], point["kind"], point["epochs"]), []).append(pair)
     return fronts
 
 
