@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, environment, parser, print_table, write_results
-from cost_data import HIDDEN, Batches, Split, load_split, train_teacher
+from cost_data import HIDDEN, SOURCES, Batches, Split, load_split, train_teacher
 from torch import nn
 
 from brevitas_quantizers import (
@@ -78,7 +78,9 @@ def main() -> None:
                 continue
             rows.append(wanted | run(split, lut, seed, teacher, options))
             print(rows[-1], flush=True)
-            write_results(name, {"points": points(rows), "rows": rows} | environment())
+            sources = {data: SOURCES[data] for data in dict.fromkeys(r["data"] for r in rows)}
+            found = {"sources": sources, "points": points(rows), "rows": rows}
+            write_results(name, found | environment())
     print_table(points(rows))
 
 

@@ -54,8 +54,8 @@ def compared(path: Path, samples: int) -> dict[str, Any]:
     agreement = verify_agreement(path, x, torch_model=model, limits={"finn": samples})
     ran = [executor for executor in agreement.executors if executor.ran]
     return {
-        "compared": {executor.name: executor.codes for executor in ran} | {"verilog": verilog},
-        "different": {executor.name: executor.differing for executor in ran} | {"verilog": 0},
+        "compared": {executor.name: executor.codes for executor in ran} | {"rtl": verilog},
+        "different": {executor.name: executor.differing for executor in ran} | {"rtl": 0},
         "not run": {e.name: e.why for e in agreement.executors if not e.ran},
     }
 
