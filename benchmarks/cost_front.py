@@ -4,8 +4,8 @@
     python benchmarks/cost_front.py --validation        # the same on a part of the training
     #   images, held out: for choosing settings
     python benchmarks/cost_front.py --data mnist7 --epochs 20 --no-teacher
-    python benchmarks/cost_front.py --verify            # each network on every executor, code by
-    #   code, and its simulated Verilog; --yosys also maps it to LUTs
+    python benchmarks/cost_front.py --files build/files # keep the networks, for cost_verify.py
+    #   (every executor, code by code, and simulated Verilog) and cost_yosys.py
     python benchmarks/cost_front.py --split build/digits.npz    # write the data for cost_peer.py
 
 Every network's file is run by the integer interpreter on all test images and compared with PyTorch:
@@ -28,8 +28,8 @@ from typing import Any
 
 import torch
 from common import RESULTS, environment, parser, print_table, write_results
-from cost_data import HIDDEN, Batches, Split, load_split, train_teacher
-from torch import Tensor, nn
+from cost_data import HIDDEN, SOURCES, Batches, Split, load_split, train_teacher
+from torch import nn
 
 from brevitas_quantizers import (
     HardwareBudget,
@@ -38,8 +38,10 @@ from brevitas_quantizers import (
     quantize,
     train_to_budget,
 )
-from qfx_plugin import RtlOptions, compile_rtl, interpret, load_qonnx, verify_agreement
-from qfx_plugin.synthesis.estimate import estimate
+from qfx_plugin import interpret, load_qonnx
+
+_POINT = ("data", "budget", "epochs", "teacher", "lr")
+"""What makes a point; `teacher` is its share in the loss."""
 
 
 def main() -> None:
@@ -50,14 +52,12 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--epochs", type=int, default=300)
     arguments.add_argument("--hidden", type=int, nargs="+", default=list(HIDDEN))
-    arguments.add_argument("--distillation", type=float, default=0.5)
+    arguments.add_argument("--distillation", type=float, default=0.5, help="share of the teacher")
     arguments.add_argument("--lr", type=float, default=5e-3)
     arguments.add_argument("--no-teacher", action="store_true")
     arguments.add_argument("--validation", action="store_true")
-    arguments.add_argument("--verify", action="store_true")
-    arguments.add_argument("--yosys", action="store_true")
     arguments.add_argument("--split", type=Path, help="only write the data for cost_peer.py")
-    arguments.add_argument("--files", type=Path, help="keep the networks, for cost_yosys.py")
+    arguments.add_argument("--files", type=Path, help="keep the networks")
     arguments.add_argument("--name", default="")
     options = arguments.parse_args()
     torch.set_num_threads(1)
@@ -72,12 +72,15 @@ def main() -> None:
     for lut in options.luts:
         for seed in options.seeds:
             wanted = {"data": options.data, "budget": lut, "epochs": options.epochs}
-            wanted |= {"teacher": teacher is not None, "seed": seed}
+            wanted |= {"teacher": 0 if teacher is None else options.distillation}
+            wanted |= {"lr": options.lr, "seed": seed}
             if _key(wanted) in done:
                 continue
             rows.append(wanted | run(split, lut, seed, teacher, options))
             print(rows[-1], flush=True)
-            write_results(name, {"points": points(rows), "rows": rows} | environment())
+            sources = {data: SOURCES[data] for data in dict.fromkeys(r["data"] for r in rows)}
+            found = {"sources": sources, "points": points(rows), "rows": rows}
+            write_results(name, found | environment())
     print_table(points(rows))
 
 
@@ -87,7 +90,7 @@ def _known(name: str) -> list[dict[str, Any]]:
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[key] for key in ("data", "budget", "epochs", "teacher", "seed"))
+    return tuple(row[key] for key in (*_POINT, "seed"))
 
 
 def mlp(sizes: tuple[int, ...]) -> nn.Sequential:
@@ -138,34 +141,17 @@ def run(
             options.files.mkdir(parents=True, exist_ok=True)
             name = f"{split.name}_{lut:.0f}_{options.epochs}_{seed}.onnx"
             (options.files / name).write_bytes(path.read_bytes())
-        if options.verify or options.yosys:
-            row |= check(model, path, x, options)
     return row
-
-
-def check(model: nn.Module, path: Path, x: Tensor, options: Any) -> dict[str, Any]:
-    """Codes that differ on any executor, the simulated Verilog included; LUTs by Yosys."""
-    network = compile_rtl(path, path.parent / "rtl", options=RtlOptions(style="unrolled"))
-    found: dict[str, Any] = {}
-    if options.verify:
-        agreement = verify_agreement(path, x.numpy(), torch_model=model)
-        found["executors"] = {e.name: e.differing for e in agreement.executors if e.ran}
-        found["codes compared in Verilog"] = network.check(x.numpy())
-    if options.yosys:
-        sources = network.write(path.parent / "sources")
-        found["yosys"] = estimate(sources, network.name).total.lut
-    return found
 
 
 def points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over seeds, by data, budget and recipe."""
     found = []
-    keys = ("data", "budget", "epochs", "teacher")
-    for point in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
-        same = [row for row in rows if tuple(row[key] for key in keys) == point]
+    for point in dict.fromkeys(tuple(row[key] for key in _POINT) for row in rows):
+        same = [row for row in rows if tuple(row[key] for key in _POINT) == point]
         found.append(
             {
-                **dict(zip(keys, point, strict=True)),
+                **dict(zip(_POINT, point, strict=True)),
                 "seeds": len(same),
                 "accuracy": round(statistics.mean(row["accuracy"] for row in same), 2),
                 "alkaid": round(statistics.mean(row["alkaid"] for row in same)),

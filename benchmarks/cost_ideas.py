@@ -1,7 +1,7 @@
 """Ideas beyond the rule of `HardwareBudget`, each measured on held-out digits with three seeds.
 
-    python benchmarks/cost_ideas.py --train                 # networks under build/ideas, both losses
-    python benchmarks/cost_ideas.py                         # what is done to trained networks
+    python benchmarks/cost_ideas.py --train     # networks under build/ideas, both curvatures
+    python benchmarks/cost_ideas.py             # what is done to trained networks
 
 - `curvature`: with a teacher the loss is a mix; its curvature is measured with labels drawn from
   the outputs and from the outputs at the teacher's temperature, in the loss's shares.
@@ -34,6 +34,8 @@ from qfx_plugin.rtl.cost import count_luts
 
 HIDDEN, SEEDS, TEMPERATURE = (32, 32), (0, 1, 2), 3.0
 FOLDER = Path("build/ideas")
+LARGE = 1500
+"""LUTs of a network from which on all ideas are tried on it; of smaller ones the seeds alone."""
 
 
 def main() -> None:
@@ -62,7 +64,8 @@ def main() -> None:
             print(rows[-1], flush=True)
             write_results("cost_ideas", {"options": {"tries": options.tries}, "rows": rows}
                           | environment())  # fmt: skip
-    print_table([{k: v for k, v in row.items() if not isinstance(v, dict)} for row in rows])
+    shown = ("network", "alkaid", "accuracy", "duplicates")
+    print_table([{key: row[key] for key in shown} for row in rows])
 
 
 def train(
@@ -111,7 +114,7 @@ def measure(path: Path, split: Split, tries: int) -> dict[str, Any]:
         "second half": percent(accuracy(model, split.x_test[half:], split.y_test[half:])),
         "duplicates": duplicates(model),
     }
-    if "own" not in path.stem:
+    if "own" not in path.stem or kept["lut"] < LARGE:
         return row
     for effort in (0, 1, 2, 3, 4):
         start = time.process_time()
@@ -133,11 +136,12 @@ def removals(model: nn.Module, tries: int) -> tuple[Change, Change]:
     found: list[tuple[float, float, tuple[str, int, float]]] = []
     for name, layer in layers(model):
         quantizer = layer.weight_quant.quantizer
-        values, digits = quantizer.decide(layer.weight, quantizer.price)
+        own, digits = quantizer.price, quantizer.count(layer.weight)
         more = torch.clamp(quantizer.price, min=1e-12)
         for _ in range(40):  # until a dearer digit is given up
             more = more * 1.15
-            fewer, left = quantizer.decide(layer.weight, more)
+            quantizer.price = more
+            fewer, left = quantizer(layer.weight)[0], quantizer.count(layer.weight)
             for place in torch.nonzero((left < digits).flatten())[:, 0].tolist():
                 loss = float(more.flatten()[place % more.numel()])
                 new = (name, place, float(fewer.flatten()[place]))
@@ -145,6 +149,7 @@ def removals(model: nn.Module, tries: int) -> tuple[Change, Change]:
                     found.append((loss, 1.0, new))
             if len(found) > 3 * tries:
                 break
+        quantizer.price = own
     found = sorted(found, key=lambda one: one[0])[:tries]
     whole = luts(model)
     counted = []
@@ -164,7 +169,7 @@ def sharing(model: nn.Module, split: Split, tries: int, price: float) -> dict[st
     for _ in range(tries):
         name, layer = layers(model)[int(torch.randint(3, (1,), generator=generator))]
         quantizer = layer.weight_quant.quantizer
-        values, digits = quantizer.decide(layer.weight, quantizer.price)
+        values, digits = quantizer(layer.weight)[0], quantizer.count(layer.weight)
         places = torch.nonzero(values.flatten())[:, 0]
         place = int(places[int(torch.randint(len(places), (1,), generator=generator))])
         lsb = float(2.0 ** -quantizer.binary_point.round())
@@ -195,7 +200,7 @@ class weights:  # noqa: N801 # a context
         with torch.no_grad():
             for _, layer in layers(self.model):
                 quantizer = layer.weight_quant.quantizer
-                layer.weight.copy_(quantizer.decide(layer.weight, quantizer.price)[0])
+                layer.weight.copy_(quantizer(layer.weight)[0])
                 quantizer.price = torch.zeros_like(quantizer.price)
             for name, place, value in self.change:
                 self.model.get_submodule(name).weight.view(-1)[place] = value
@@ -232,7 +237,9 @@ def duplicates(model: nn.Module) -> int:
 
 def layers(model: nn.Module) -> list[tuple[str, Any]]:
     """The linear layers."""
-    return [(name, module) for name, module in model.named_modules() if hasattr(module, "in_features")]  # noqa: E501
+    return [
+        (name, module) for name, module in model.named_modules() if hasattr(module, "in_features")
+    ]
 
 
 def luts(model: nn.Module, effort: int = 2) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from common import RESULTS, environment, parser, print_table, write_results
 
 from qfx_plugin import RtlOptions, compile_rtl
-from qfx_plugin.rtl.synthesis import estimate
+from qfx_plugin.synthesis.estimate import estimate
 
 ADDERS_PER_STAGE = 4
 
@@ -56,7 +56,8 @@ def peer(path: Path, folder: Path) -> dict[str, Any]:
     from alkaid.codegen.rtl.verilog.fsm import fsm_logic_gen
     from alkaid.trace.pipeline import to_pipeline
     from alkaid.types import CombLogic
-    from qfx_plugin.rtl.alkaid_adapter import SHARED, _own_names, _shared
+
+    from qfx_plugin.rtl.graph.alkaid_adapter import SHARED, _own_names, _shared
 
     program = CombLogic.load(path)
     stages = max(1, -(-int(program.latency[1]) // ADDERS_PER_STAGE))

@@ -1,7 +1,8 @@
 """The tables of README.md and docs/ that show figures, from `benchmarks/results/`.
 
     python benchmarks/tables.py            # print them
-    python benchmarks/tables.py --write    # put them between their marks, <!-- table: NAME -->
+    python benchmarks/tables.py --write    # put them between their marks, <!-- table: NAME -->,
+    #   and the picture of docs/cost.md beside it
     python benchmarks/tables.py --report digits build/demo/report.json
 
 The last keeps what the tables show of a report of `qfx demo`, as `results/demo_digits.json`.
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from common import RESULTS, parser, write_results
+from cost_picture import picture
 
 ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "cost_front.svg"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->\n)", re.DOTALL)
 Row = dict[str, Any]
@@ -96,6 +99,7 @@ def cifar_elementwise() -> Iterator[str]:
     return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
 
 
+_SCHEDULES = {"log": "rising", "late": "rising, then held", "const": "constant"}
 _PEERS = {"given": "HGQ2", "distilled": "HGQ2 with distillation"}
 
 
@@ -103,19 +107,21 @@ def cost_front() -> Iterator[str]:
     """Budgets, what the networks trained to them reach, and what HGQ2 needs for as much."""
     results = json.loads((RESULTS / "cost_front.json").read_text(encoding="utf-8"))["points"]
     peers = _peer_fronts()
-    head = ("data", "epochs", "budget", "test data right", "LUT",
+    head = ("data", "epochs", "budget", "seeds", "test data right", "LUT",
             *(f"{name}, LUT for as much" for name in _PEERS.values()))  # fmt: skip
     lines = []
     for point in results:
         needs = []
         for kind in _PEERS:
-            need = lut_at(peers.get((point["data"], kind), []), point["accuracy"])
+            peer = peers.get((point["data"], kind, point["epochs"]), [])
+            need = lut_at(peer, point["accuracy"])
             needs.append("" if not need else f"{need[0]}{need[1] / point['alkaid']:.1f} times")
         lines.append(
             (
                 point["data"],
                 str(point["epochs"]),
                 f"{point['budget']:,.0f}",
+                str(point["seeds"]),
                 f"{point['accuracy']:.1f} %",
                 f"{point['alkaid']:,.0f}",
                 *needs,
@@ -126,7 +132,7 @@ def cost_front() -> Iterator[str]:
 
 def cost_peer() -> Iterator[str]:
     """The points of HGQ2, means over seeds."""
-    head = ("data", "recipe", "epochs", "beta", "seeds", "test data right", "LUT")
+    head = ("data", "recipe", "epochs", "schedule", "beta", "seeds", "test data right", "LUT")
     return table(
         head,
         [
@@ -134,6 +140,7 @@ def cost_peer() -> Iterator[str]:
                 point["data"],
                 _PEERS[point["kind"]],
                 str(point["epochs"]),
+                _SCHEDULES[point["ramp"]] + (", cosine" if point["rate"] == "cosine" else ""),
                 f"{point['beta']:.0e}",
                 str(point["seeds"]),
                 f"{point['accuracy']:.1f} %",
@@ -142,6 +149,49 @@ def cost_peer() -> Iterator[str]:
             for point in _peer_points()
         ],
     )
+
+
+def cost_yosys() -> Iterator[str]:
+    """LUTs after synthesis beside alkaid's count, ours and HGQ2's."""
+    head = ("network", "alkaid", "Yosys", "more")
+    return table(
+        head,
+        [
+            (f"`{row['network']}`", f"{row['alkaid']:,.0f}", f"{row['yosys']:,}", row["more"])
+            for row in _rows("cost_yosys")
+        ],
+    )
+
+
+def cost_verify() -> Iterator[str]:
+    """Codes compared with the interpreter, and how many of them differ."""
+    rows = _rows("cost_verify")
+    executors = dict.fromkeys(name for row in rows for name in row["compared"])
+    lines = []
+    for row in rows:
+        cells = [
+            f"{row['compared'][name]:,}" if name in row["compared"] else "" for name in executors
+        ]
+        lines.append((f"`{row['network']}`", *cells, str(sum(row["different"].values()))))
+    head = ("network", *(_TITLES.get(name, name) for name in executors), "different")
+    return table(head, lines)
+
+
+def cost_picture() -> str:
+    """Fronts of all tasks, ours and HGQ2's."""
+    results = json.loads((RESULTS / "cost_front.json").read_text(encoding="utf-8"))
+    peers, means = _peer_rows(), _peer_points()
+    panels = {}
+    for task in dict.fromkeys((row["data"], row["epochs"]) for row in results["points"]):
+
+        def of(rows: list[Row], kind: str | None = None, task: Any = task) -> list[Row]:
+            own = [row for row in rows if (row["data"], row["epochs"]) == task]
+            return [row for row in own if row.get("kind") == kind]
+
+        series = {"QFX": (of(results["rows"]), of(results["points"]))}
+        series |= {name: (of(peers, kind), of(means, kind)) for kind, name in _PEERS.items()}
+        panels[f"{task[0]}, {task[1]} epochs"] = series
+    return picture(panels) + "\n"
 
 
 def cost_step() -> Iterator[str]:
@@ -177,12 +227,86 @@ def cost_streaming() -> Iterator[str]:
     )
 
 
+def cost_mnist() -> Iterator[str]:
+    """MNIST at 28 x 28, whole designs."""
+    head = ("network", "test images right", "LUT of the graphs", "LUT, whole design", "budget",
+            "epochs")  # fmt: skip
+    return table(
+        head,
+        [
+            (
+                f"{row['network'].upper()} {row['sizes']}",
+                f"{row['accuracy']:.1f} %",
+                f"{row['alkaid']:,}",
+                f"{row['yosys']:,}" if "yosys" in row else "not mapped",
+                f"{row['budget']:,}",
+                str(row["epochs"]),
+            )
+            for row in _rows("cost_mnist")
+            if not row["validation"]
+        ],
+    )
+
+
+def cost_ideas() -> Iterator[str]:
+    """What was tried beyond the rule: the difference that it makes, means over networks."""
+    rows = _rows("cost_ideas")
+    own = [row for row in rows if "_own_" in row["network"]]
+    lines = []
+    for lut in dict.fromkeys(row["network"].split("_")[0] for row in rows):
+        points = {
+            kind: [row for row in rows if row["network"].startswith(f"{lut}_{kind}_")]
+            for kind in ("own", "matched")
+        }
+        if points["matched"]:
+            reached = " to ".join(
+                f"{_mean(found, 'accuracy'):.1f} % at {_mean(found, 'alkaid'):,.0f} LUT"
+                for found in points.values()
+            )
+            lines.append((f"curvature of the distilled loss, budget {lut}", reached))
+        best = max(points["own"], key=lambda row: row["first half"])["second half"]
+        mean = _mean(points["own"], "second half")
+        lines.append((f"the best of three seeds, budget {lut}", f"{mean:.1f} % to {best:.1f} %"))
+    tried = [row for row in own if "sharing" in row]
+    for effort in (0, 1, 3, 4):
+        change = _mean(tried, f"effort {effort}") / _mean(tried, "effort 2") - 1
+        seconds = _mean(tried, f"effort {effort}, s") / _mean(tried, "effort 2, s")
+        text = f"{100 * change:+.1f} % LUT, {seconds:.1f} times the solver's time"
+        lines.append((f"solver effort {effort} instead of 2", text))
+    names = {
+        "removal estimated": "digits taken away after training, by estimated LUT",
+        "removal counted": "digits taken away after training, by LUT as alkaid counts them",
+        "sharing": "codes of as many digits, where alkaid counts fewer LUTs",
+    }
+    for key, name in names.items():
+        before, after = ([row[key][when] for row in tried] for when in ("before", "after"))
+        saved = _mean(after, "lut") / _mean(before, "lut") - 1
+        lines.append(
+            (
+                name,
+                f"{100 * saved:+.1f} % LUT, training loss {_mean(before, 'loss'):.4f} to "
+                f"{_mean(after, 'loss'):.4f}",
+            )
+        )
+    pairs = sum(row["duplicates"] for row in own)
+    lines.append(("neurons with equal or opposite codes", f"{pairs} in {len(own)} networks"))
+    return table(("idea", "what it does"), lines)
+
+
+def _mean(rows: list[Row], key: str) -> float:
+    return sum(float(row[key]) for row in rows) / len(rows)
+
+
+def _peer_rows() -> list[Row]:
+    rows = _rows("cost_peer")
+    return [row | {"kind": "distilled" if row["alpha"] else "given"} for row in rows]
+
+
 def _peer_points() -> list[Row]:
+    keys = ("data", "kind", "epochs", "ramp", "rate", "beta")
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in _rows("cost_peer"):
-        kind = "distilled" if row["alpha"] else "given"
-        groups.setdefault((row["data"], kind, row["epochs"], row["beta"]), []).append(row)
-    keys = ("data", "kind", "epochs", "beta")
+    for row in _peer_rows():
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     return [
         dict(zip(keys, key, strict=True))
         | {name: sum(row[name] for row in rows) / len(rows) for name in ("accuracy", "alkaid")}
@@ -191,11 +315,11 @@ def _peer_points() -> list[Row]:
     ]
 
 
-def _peer_fronts() -> dict[tuple[str, str], list[tuple[float, float]]]:
-    fronts: dict[tuple[str, str], list[tuple[float, float]]] = {}
+def _peer_fronts() -> dict[tuple[Any, ...], list[tuple[float, float]]]:
+    fronts: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for point in _peer_points():
         pair = (point["accuracy"], point["alkaid"])
-        fronts.setdefault((point["data"], point["kind"]), []).append(pair)
+        fronts.setdefault((point["data"], point["kind"], point["epochs"]), []).append(pair)
     return fronts
 
 
@@ -265,8 +389,12 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cifar_elementwise,
         cost_front,
         cost_peer,
+        cost_yosys,
+        cost_verify,
         cost_step,
         cost_streaming,
+        cost_mnist,
+        cost_ideas,
         costs,
     )
 }
@@ -315,6 +443,8 @@ def main() -> None:
         if filled(text) != text:
             page.write_text(filled(text), encoding="utf-8")
             print(page.name)
+    if options.write:
+        PICTURE.write_text(cost_picture(), encoding="utf-8")
     for make in TABLES.values() if not (options.write or options.report) else []:
         print("\n".join(make()), end="\n\n")
 

@@ -16,11 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from brevitas_quantizers.qonnx.overflows import write_overflows
 from qfx_plugin.ir import (
     Add,
+    ArgMax,
     AveragePool,
     Clip,
     Concat,
     Constant,
     Conv,
+    Extreme,
     Gather,
     Graph,
     Identity,
@@ -202,17 +204,28 @@ def _same(kind: str, **attributes: Any) -> Callable[[Op, QonnxBuilder, Any], Non
     return write
 
 
+def _argmax(op: ArgMax, b: QonnxBuilder, types: Any) -> None:
+    number = b.node("ArgMax", op.inputs, f"{op.output}_number", axis=1, keepdims=1)
+    b.node("Cast", [number], op.output, to=TensorProto.FLOAT)
+
+
+def _extreme(op: Extreme, b: QonnxBuilder, types: Any) -> None:
+    b.node("Max" if op.largest else "Min", op.inputs, op.output)
+
+
 def _transpose(op: Transpose, b: QonnxBuilder, types: Any) -> None:
     b.node("Transpose", op.inputs, op.output, perm=[0, *(axis + 1 for axis in op.order)])
 
 
 _WRITERS: dict[type[Op], Callable[[Any, QonnxBuilder, Any], Any]] = {
     Add: _same("Add"),
+    ArgMax: _argmax,
     AveragePool: _pool,
     Clip: _clip,
     Concat: lambda op, b, types: b.node("Concat", op.inputs, op.output, axis=op.axis + 1),
     Constant: _constant,
     Conv: _conv,
+    Extreme: _extreme,
     Gather: _gather,
     Identity: _same("Identity"),
     Input: lambda op, b, types: None,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers import QFXFixedPoint, QFXKHot, export_qonnx
-from brevitas_quantizers.nn import QuantAdd, QuantCat, QuantMul
+from brevitas_quantizers.nn import QuantCat
+from brevitas_quantizers.nn.elementwise import _QuantJoin
 
 IMAGES = torch.linspace(0, 1, 2 * 2 * 4 * 4).reshape(2, 2, 4, 4)
 FIXED = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias_quant": QFXFixedPoint}
@@ -43,7 +44,7 @@ def around(make: Callable[[], nn.Module]) -> nn.Module:
     """The layer in its network, trained for a batch."""
     torch.manual_seed(0)
     layer = make()
-    model = Around(layer, both=isinstance(layer, QuantAdd | QuantMul | QuantCat))
+    model = Around(layer, both=isinstance(layer, _QuantJoin))
     model(IMAGES)
     return model.eval()
 

@@ -31,6 +31,7 @@ from torch import nn
 from brevitas_quantizers import QFXFixedPoint, import_qonnx
 from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from brevitas_quantizers.nn import (
+    QuantAdaptiveAvgPool2d,
     QuantAdd,
     QuantAvgPool2d,
     QuantBatchNorm2d,
@@ -39,23 +40,30 @@ from brevitas_quantizers.nn import (
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMaximum,
     QuantMaxPool2d,
+    QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantRPReLU,
     QuantSigmoid,
     QuantSoftmax,
+    QuantSub,
     QuantTanh,
 )
+from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
+from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from qfx_plugin import load_qonnx
 from qfx_plugin.build.flow import TARGETS
 from qfx_plugin.ir import (
     Add,
+    ArgMax,
     AveragePool,
     Clip,
     Concat,
     Constant,
     Conv,
+    Extreme,
     Gather,
     Graph,
     Identity,
@@ -286,6 +294,13 @@ OPERATIONS = (
     ),
     Row("Add of two tensors", (CONV, ACT, Add("add", ("act", "q"), "add"))),
     Row("Add of a tensor to itself", (CONV, ACT, Add("add", ("act", "act"), "add"))),
+    Row("Extreme, larger", (CONV, ACT, Extreme("max", ("act", "q"), "max", True))),
+    Row("Extreme, lesser", (CONV, ACT, Extreme("min", ("act", "q"), "min", False))),
+    Row(
+        "ArgMax",
+        (CONV, ACT, ArgMax("argmax", ("act",), "argmax")),
+        refused={FINN: "use target 'hls4ml' or 'rtl', or take the largest on the host"},
+    ),
     Row(
         "Multiply of two tensors",
         (CONV, ACT, Multiply("mul", ("act", "q"), "mul")),
@@ -369,6 +384,9 @@ LAYERS = (
     Row("QuantConv2d", layer=lambda: qnn.QuantConv2d(2, 2, 3, **FIXED)),
     Row("QuantConv2d, K-hot", layer=lambda: qnn.QuantConv2d(2, 2, 3, **KHOT)),
     Row("QuantConv2d, depthwise", layer=lambda: qnn.QuantConv2d(2, 2, 3, groups=2, **FIXED)),
+    Row("QuantConvTranspose2d", layer=lambda: qnn.QuantConvTranspose2d(
+        2, 2, 3, stride=2, padding=2, **FIXED
+    )),
     Row("QuantLinear", layer=lambda: nn.Sequential(
         nn.Flatten(), qnn.QuantLinear(32, 3, True, **FIXED)
     )),
@@ -381,11 +399,28 @@ LAYERS = (
     Row("QuantRPReLU", layer=lambda: QuantRPReLU(2)),
     Row("QuantHardtanh", layer=lambda: QuantHardtanh(-1.0, 1.0)),
     Row("QuantAdd", layer=QuantAdd),
+    Row("QuantSub", layer=QuantSub),
+    Row("QuantMaximum", layer=QuantMaximum),
+    Row("QuantMinimum", layer=QuantMinimum),
     Row("QuantMul", layer=QuantMul),
+    Row("ScaleBy, ShiftBy", layer=lambda: nn.Sequential(
+        ScaleBy(-0.75), ShiftBy(0.125), ScaleBy(-1)
+    )),
+    Row("Reduction, mean of channels", layer=lambda: Reduce("mean", (1,), True, 8)),
+    Row("Reduction, sum of a row", layer=lambda: Reduce("sum", (-1,), True)),
+    Row("Reduction, least of a column", layer=lambda: Reduce("amin", (2,), True)),
+    Row("Reduction, largest of an image", layer=lambda: Reduce("amax", (1, 2, 3), True)),
     Row("QuantCat", layer=QuantCat),
     Row("QuantMaxPool2d", layer=lambda: QuantMaxPool2d(2)),
     Row("QuantAvgPool2d", layer=lambda: QuantAvgPool2d(2)),
     Row("QuantGlobalAvgPool2d", layer=QuantGlobalAvgPool2d),
+    Row(
+        "QuantAvgPool2d, padding not counted",
+        layer=lambda: QuantAvgPool2d(3, 2, 1, count_include_pad=False),
+        refused={},
+    ),
+    Row("QuantAdaptiveAvgPool2d", layer=lambda: QuantAdaptiveAvgPool2d((3, 1))),
+    Row("AdaptiveMaxPool", layer=lambda: AdaptiveMaxPool((2, 3))),
     Row("nn.Flatten", layer=nn.Flatten),
     Row("nn.MaxPool2d", layer=lambda: nn.MaxPool2d(2)),
     Row("nn.Dropout", layer=lambda: nn.Dropout(0.5)),

@@ -44,6 +44,7 @@ from qfx_plugin.ir import (
     Concat,
     Constant,
     Conv,
+    Extreme,
     Gather,
     Graph,
     Input,
@@ -397,7 +398,9 @@ class RandomNetwork:
         """The tensor with itself, or with a cast of itself."""
         first = self.last
         self.quantize(signed=True)
-        self.append(self.choose(Add, Multiply, Concat), first, self.last)
+        kind = self.choose(Add, Multiply, Concat, Extreme)
+        more = {"largest": self.one_in(2)} if kind is Extreme else {}
+        self.append(kind, first, self.last, **more)
         self.quantize(signed=True)
 
     def shared(self, layer: Any) -> None:

@@ -23,7 +23,7 @@ TRAITS = {
     "points per channel": "binary points of activations that differ by up to 4 bits",
     "distant points": "binary points of channels 7 bits apart",
     "cast of a cast": "a Quantize that reads a Quantize",
-    "two tensors": "sums, products and concatenations of tensors",
+    "two tensors": "sums, products, extremes and concatenations of tensors",
     "shared layer": "one weight in two layers, as a module that is called twice",
     "several inputs": "a second input",
     "several outputs": "a tensor inside the network is a result as well",

@@ -67,7 +67,8 @@ def digits_cast(
         codes: of `digit_table`, in `x`'s dtype.
         curvature: second derivative of the loss by each element, broadcastable to `x`.
         price: loss that a digit has to save, broadcastable to `x`; `NO_DIGIT` where none may be.
-        held: the values, where they were decided before.
+        held: how many digits each element has, where that was decided before: the code is then
+            the nearest of them.
 
     Returns:
         Values `code * 2**-frac_bits`, shape and dtype of `x`.
@@ -103,7 +104,7 @@ def worth_more(loss: Tensor, price: Tensor | float) -> Tensor:
 
 
 def _search(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor, best: Tensor) -> Tensor:
-    places = _places(r, codes)
+    places = _places(2 * r, codes)
     found = torch.zeros_like(r)
     for digits in range(1, len(codes)):
         candidate = codes[digits].index_select(0, places).view(r.shape)
@@ -115,7 +116,7 @@ def _search(r: Tensor, codes: Tensor, weight: Tensor, price: Tensor, best: Tenso
 
 def losses_by_digits(r: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
     """Expected losses with at most 0, 1, ... digits: (digits + 1, ...)."""
-    places = _places(r, codes)
+    places = _places(2 * r, codes)
     found = [row.index_select(0, places).view(r.shape) for row in codes]
     return torch.stack([_loss(r, candidate, weight) for candidate in found])
 
@@ -146,10 +147,9 @@ def _loss(r: Tensor, code: Tensor, weight: Tensor) -> Tensor:
     return (r - code).square_().mul_(weight)
 
 
-def _places(r: Tensor, codes: Tensor) -> Tensor:
-    """Of the nearest codes, flat."""
+def _places(twice: Tensor, codes: Tensor) -> Tensor:
+    """Of the nearest codes of half of that, flat."""
     last = codes.shape[1] // 2
-    twice = 2 * r
     places = twice.abs().ceil_().clamp_(max=last).mul_(twice.sign_()).add_(last)
     return places.nan_to_num_(nan=last).int().flatten()
 
@@ -174,10 +174,11 @@ class _DigitsCast(torch.autograd.Function):
         price: Tensor,
         held: Tensor | None,
     ) -> Tensor:
+        lsb, inverse = _lsb(frac_bits)
         if held is not None:
-            y = held.clone()
+            places = _places(x * (2 * inverse), codes).add_(held.flatten(), alpha=codes.shape[1])
+            y = codes.flatten().index_select(0, places).view(x.shape).mul_(lsb)
         else:
-            lsb, inverse = _lsb(frac_bits)
             weight = curvature * (0.5 * lsb * lsb)
             y = best_codes(x * inverse, codes, weight, price).mul_(lsb)
         ctx.save_for_backward(x, y, frac_bits, codes)
@@ -187,9 +188,16 @@ class _DigitsCast(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, frac_bits, codes = ctx.saved_tensors
-        r = x * _lsb(frac_bits)[1]
+        lsb, inverse = _lsb(frac_bits)
         low, high = codes[-1, 0] - 0.5, codes[-1, -1] + 0.5
-        grad_x = r.clone().ge_(low).mul_(r.le_(high)).mul_(grad)
+        if isinstance(lsb, float):  # one pass; it passes the open interval
+            number = np.float32 if x.dtype == torch.float32 else np.float64
+            lower = float(np.nextafter(number(float(low) * lsb), number(-np.inf)))
+            upper = float(np.nextafter(number(float(high) * lsb), number(np.inf)))
+            grad_x = torch.ops.aten.hardtanh_backward(grad, x, lower, upper)
+        else:
+            r = x * inverse
+            grad_x = r.clone().ge_(low).mul_(r.le_(high)).mul_(grad)
         grad_point = None
         if ctx.needs_input_grad[1]:
             grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)

@@ -20,6 +20,7 @@ from .normalise import normalise
 from .placing import LoadFloat, Placement
 from .replace import find_sites, replace_modules
 from .rules import Rules
+from .tails import drop_tails
 from .trace import guard_constants, trace
 from .tracer import unwrapped
 
@@ -34,6 +35,7 @@ def quantize(
     overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
     fold_batchnorm: bool = False,
     example: Any = None,
+    drop_tail: bool = False,
     example_inputs: Any = None,
     **options: Any,
 ) -> fx.GraphModule:
@@ -54,6 +56,8 @@ def quantize(
             type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
             them over `first_layer` and `last_layer`.
         fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
+        drop_tail: leave a softmax, log_softmax, sigmoid or logsigmoid at the end of the network to
+            the host: its results are then the numbers in front of it, in the same order.
         example: what forward is called with: a tensor, a tuple by position or a mapping by name.
             It decides what forward asks of shapes (`x.size(1)`, `if x.dim() == 3:`); sizes of the
             batch stay open. Tensors are inputs of the network, those with a default too; other
@@ -80,6 +84,8 @@ def quantize(
     model = unwrapped(model)
     traced = trace(model, example if example_inputs is None else example_inputs)
     unused = set(model.state_dict()) - set(traced.state_dict())
+    if drop_tail:
+        drop_tails(traced)
     problems = Problems(type(model).__name__)
     placement = normalise(traced, problems)
     problems.raise_if_any()

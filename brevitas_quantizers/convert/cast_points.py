@@ -6,16 +6,16 @@ from torch import fx, nn
 
 from .functional import is_result, is_size
 from .kinds import (
-    GROW,
-    KEEP_SIGN,
     NOT_NEGATIVE,
     PASS_ON,
     READY,
     TABLES,
-    TAKE_WIDE,
     CastPoint,
     function_name,
     gives_no_negative,
+    grows,
+    keeps_sign,
+    takes_wide,
 )
 from .moves import is_move, moved
 from .trace import NAME, call, unique_name
@@ -30,7 +30,7 @@ def insert_cast_points(traced: fx.GraphModule) -> None:
     for node in list(traced.graph.nodes):
         if node.op == "placeholder" and _is_read(node):
             _insert(traced, node, CastPoint(is_input=True))
-        elif isinstance(call(traced, node), GROW) and not _may_stay_wide(traced, node):
+        elif grows(call(traced, node)) and not _may_stay_wide(traced, node):
             _insert(traced, node, CastPoint(non_negative=is_non_negative(traced, node)))
     traced.graph.lint()
     traced.recompile()
@@ -57,7 +57,7 @@ def _may_stay_wide(traced: fx.GraphModule, node: fx.Node) -> bool:
         if isinstance(module, PASS_ON) or is_move(user):
             if not _may_stay_wide(traced, user):
                 return False
-        elif not isinstance(module, TAKE_WIDE):
+        elif not takes_wide(module):
             return False
     return True
 
@@ -76,6 +76,6 @@ def is_non_negative(traced: fx.GraphModule, node: fx.Node) -> bool:
         return gives_no_negative(function_name(module), operand)
     if module is None and is_move(node):
         return is_non_negative(traced, moved(node))
-    if isinstance(module, (*KEEP_SIGN, CastPoint)):
+    if keeps_sign(module):
         return all(is_non_negative(traced, operand) for operand in node.all_input_nodes)
     return False

@@ -16,7 +16,7 @@ from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
 from brevitas_quantizers.nn.upsample import is_power_of_two
 
-from .kinds import LINEAR, NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
+from .kinds import ADAPTIVE_MAXIMA, LINEAR, NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -32,10 +32,8 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield "must track running statistics"
     if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
         yield from _max_pool_problems(module)
-    if isinstance(module, nn.AvgPool2d):
-        yield from _avg_pool_problems(module)
-    if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1), [1, 1]):
-        yield f"output_size must be 1, not {module.output_size!r}"
+    if isinstance(module, ADAPTIVE_MAXIMA) and module.return_indices:
+        yield "return_indices must be False"
     if isinstance(module, nn.Hardtanh):
         yield from bound_problems(module)
     if isinstance(module, TABLES) and not function_name(module):
@@ -167,14 +165,3 @@ def _max_pool_problems(module: nn.MaxPool1d | nn.MaxPool2d) -> Iterator[str]:
     dilation = module.dilation
     if any(step != 1 for step in (dilation if isinstance(dilation, (tuple, list)) else [dilation])):
         yield f"dilation must be 1, not {dilation!r}"
-
-
-def _avg_pool_problems(module: nn.AvgPool2d) -> Iterator[str]:
-    if module.divisor_override is not None:
-        yield f"divisor_override must be None, not {module.divisor_override}"
-    if module.ceil_mode:
-        yield "ceil_mode must be False: the divisors would differ"
-    padding = module.padding
-    padded = any(padding if isinstance(padding, (tuple, list)) else [padding])
-    if padded and not module.count_include_pad:
-        yield "count_include_pad must be True where there is padding: the divisors would differ"

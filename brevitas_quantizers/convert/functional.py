@@ -6,24 +6,21 @@ reads; `NoFixedPointFormError` says why there is none.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
+from . import arithmetic
+from .arithmetic import Form, NoFixedPointFormError, constants, is_number
 from .checks import advice, table_of
-from .kinds import Add, Cat, Mul, Unary
+from .kinds import Cat, Maximum, Minimum, Unary
 from .tracer import IS_SIZE
-
-Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
-
-
-class NoFixedPointFormError(Exception):
-    """Why a call has no fixed-point form."""
 
 
 def form_of(node: fx.Node) -> Form:
@@ -65,17 +62,10 @@ def _way_out(node: fx.Node) -> str:
 
 def writes_in_place(node: fx.Node) -> bool:
     """Whether a function or method call overwrites its first operand."""
-    if node.target in (operator.iadd, operator.imul) or node.kwargs.get("inplace", False):
+    if node.target in _IN_PLACE or node.kwargs.get("inplace", False):
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return name.endswith("_") and not name.endswith("__")
-
-
-def _constants(**options: Any) -> None:
-    for name, value in options.items():
-        values = value if isinstance(value, (tuple, list)) else (value,)
-        if any(isinstance(item, fx.Node) for item in values):
-            raise NoFixedPointFormError(f"its {name} must be a constant, not computed in forward")
 
 
 def _relu(input: Any, inplace: bool = False) -> Form:
@@ -89,19 +79,33 @@ def _relu6(input: Any, inplace: bool = False) -> Form:
 def _hardtanh(
     input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Form:
-    _constants(min_val=min_val, max_val=max_val)
+    constants(min_val=min_val, max_val=max_val)
     return nn.Hardtanh(min_val, max_val), (input,)
 
 
 def _clamp(input: Any, min: Any = None, max: Any = None) -> Form:
-    _constants(min=min, max=max)
-    if not all(isinstance(edge, (int, float)) for edge in (min, max)):
-        raise NoFixedPointFormError(f"needs two numbers as bounds, not {min!r} and {max!r}")
-    return nn.Hardtanh(min, max), (input,)
+    constants(min=min, max=max)
+    for edge in (min, max):
+        if edge is not None and not is_number(edge):
+            raise NoFixedPointFormError(f"needs numbers as bounds, not {min!r} and {max!r}")
+    if min is None and max is None:
+        raise NoFixedPointFormError("needs a bound")
+    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
+    if (low, high) == (0, math.inf):
+        return nn.ReLU(), (input,)
+    return nn.Hardtanh(low, high), (input,)
+
+
+def _clamp_min(input: Any, min: Any) -> Form:
+    return _clamp(input, min)
+
+
+def _clamp_max(input: Any, max: Any) -> Form:
+    return _clamp(input, None, max)
 
 
 def _leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Form:
-    _constants(negative_slope=negative_slope)
+    constants(negative_slope=negative_slope)
     return nn.LeakyReLU(negative_slope), (input,)
 
 
@@ -120,7 +124,7 @@ def _unary(function: str) -> Callable[..., Form]:
 
 
 def _elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Form:
-    _constants(alpha=alpha)
+    constants(alpha=alpha)
     return nn.ELU(alpha), (input,)
 
 
@@ -129,7 +133,7 @@ def _elu_(input: Any, alpha: float = 1.0) -> Form:
 
 
 def _softplus(input: Any, beta: float = 1, threshold: float = 20) -> Form:
-    _constants(beta=beta, threshold=threshold)
+    constants(beta=beta, threshold=threshold)
     return nn.Softplus(beta, threshold), (input,)
 
 
@@ -138,7 +142,7 @@ def _gelu(input: Any, *, approximate: str = "none") -> Form:
 
 
 def _pow(input: Any, exponent: Any) -> Form:
-    _constants(exponent=exponent)
+    constants(exponent=exponent)
     function = _POWERS.get(exponent)
     if function is None:
         raise NoFixedPointFormError(
@@ -146,16 +150,6 @@ def _pow(input: Any, exponent: Any) -> Form:
             f"QuantFunction(lambda x: x**{exponent!r}) has a table of any other"
         )
     return Unary(function), (input,)
-
-
-def _add(input: Any, other: Any, *, alpha: Any = 1) -> Form:
-    if alpha != 1:
-        raise NoFixedPointFormError(f"alpha must be 1, not {alpha!r}")
-    return Add(), (input, other)
-
-
-def _mul(input: Any, other: Any) -> Form:
-    return Mul(), (input, other)
 
 
 def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
@@ -175,7 +169,7 @@ def _hstack(tensors: Any) -> Form:
 
 def _dropout(kind: type[nn.Module], p: float, training: bool) -> Callable[..., Form]:
     def build(input: Any, p: float = p, training: Any = training, inplace: bool = False) -> Form:
-        _constants(p=p)
+        constants(p=p)
         if training is not False:
             raise NoFixedPointFormError("must be off in evaluation: pass training=self.training")
         return kind(p), (input,)
@@ -197,11 +191,24 @@ def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Form:
-        _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+        constants(kernel_size=kernel_size, stride=stride, padding=padding)
         stride = stride or None  # torch.max_pool2d writes [] for "as the kernel"
         return module(kernel_size, stride, padding, dilation, return_indices, ceil_mode), (input,)
 
     return build
+
+
+def _avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Form:
+    constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    size = stride or kernel_size
+    return nn.AvgPool1d(kernel_size, size, padding, ceil_mode, count_include_pad), (input,)
 
 
 def _avg_pool2d(
@@ -215,25 +222,20 @@ def _avg_pool2d(
 ) -> Form:
     if _is_whole_plane(input, kernel_size):
         return nn.AdaptiveAvgPool2d(1), (input,)
-    _constants(kernel_size=kernel_size, stride=stride, padding=padding)
+    constants(kernel_size=kernel_size, stride=stride, padding=padding)
     pool = nn.AvgPool2d(
         kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
     )
     return pool, (input,)
 
 
-def _adaptive_avg_pool2d(input: Any, output_size: Any) -> Form:
-    _constants(output_size=output_size)
-    return nn.AdaptiveAvgPool2d(output_size), (input,)
+def _adaptive(module: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, output_size: Any, return_indices: bool = False) -> Form:
+        constants(output_size=output_size)
+        indices = {"return_indices": True} if return_indices else {}
+        return module(output_size, **indices), (input,)
 
-
-def _mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Form:
-    axes = sorted(dim) if isinstance(dim, (tuple, list)) else None
-    if axes not in ([2, 3], [-2, -1]) or dtype is not None:
-        raise NoFixedPointFormError(f"dim must be (2, 3), the spatial dimensions, not {dim!r}")
-    if not keepdim:
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)), (input,)
-    return nn.AdaptiveAvgPool2d(1), (input,)
+    return build
 
 
 def _is_whole_plane(x: Any, kernel_size: Any) -> bool:
@@ -260,26 +262,62 @@ def _size_index(size: Any, x: fx.Node) -> Any:
     return size.args[1] if whole else None
 
 
+_IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = {
     name: _unary(name) for name in ("abs", "exp", "log", "reciprocal", "rsqrt", "sqrt", "square")
-} | {"absolute": _unary("abs"), "sigmoid": _layer(nn.Sigmoid), "tanh": _layer(nn.Tanh)}
+} | {
+    "absolute": _unary("abs"),
+    "add": arithmetic.add,
+    "amax": arithmetic.reduce("amax"),
+    "argmax": arithmetic.argmax(least=False),
+    "argmin": arithmetic.argmax(least=True),
+    "amin": arithmetic.reduce("amin"),
+    "clamp": _clamp,
+    "clamp_max": _clamp_max,
+    "clamp_min": _clamp_min,
+    "clip": _clamp,
+    "div": arithmetic.div,
+    "divide": arithmetic.div,
+    "fmax": arithmetic.extreme(Maximum),
+    "fmin": arithmetic.extreme(Minimum),
+    "max": arithmetic.extreme(Maximum),
+    "maximum": arithmetic.extreme(Maximum),
+    "mean": arithmetic.reduce("mean"),
+    "min": arithmetic.extreme(Minimum),
+    "minimum": arithmetic.extreme(Minimum),
+    "mul": arithmetic.mul,
+    "multiply": arithmetic.mul,
+    "neg": arithmetic.neg,
+    "negative": arithmetic.neg,
+    "pow": _pow,
+    "sort": arithmetic.ordered,
+    "sigmoid": _layer(nn.Sigmoid),
+    "sub": arithmetic.sub,
+    "subtract": arithmetic.sub,
+    "sum": arithmetic.reduce("sum"),
+    "topk": arithmetic.ordered,
+    "tanh": _layer(nn.Tanh),
+    "true_divide": arithmetic.div,
+}
 """Functions that are also methods, and in place by a `_` behind the name."""
 _MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
 
 FUNCTIONS: dict[Any, Callable[..., Form]] = {
-    operator.add: _add,
-    operator.iadd: _add,
-    operator.mul: _mul,
-    operator.imul: _mul,
-    torch.add: _add,
-    torch.mul: _mul,
+    operator.add: arithmetic.add,
+    operator.iadd: arithmetic.add,
+    operator.mul: arithmetic.mul,
+    operator.imul: arithmetic.mul,
+    operator.sub: arithmetic.sub,
+    operator.isub: arithmetic.sub,
+    operator.truediv: arithmetic.div,
+    operator.itruediv: arithmetic.div,
+    operator.neg: arithmetic.neg,
+    torch.rsub: arithmetic.rsub,
     torch.cat: _cat,
     torch.concat: _cat,
     torch.concatenate: _cat,
     torch.hstack: _hstack,
-    torch.clamp: _clamp,
-    torch.mean: _mean,
     torch.relu: _relu,
     torch.relu_: _relu,
     torch.max_pool1d: _MAX_POOL1D,
@@ -292,7 +330,11 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.max_pool1d: _MAX_POOL1D,
     F.max_pool2d: _MAX_POOL2D,
     F.avg_pool2d: _avg_pool2d,
-    F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
+    F.avg_pool1d: _avg_pool1d,
+    F.adaptive_avg_pool1d: _adaptive(nn.AdaptiveAvgPool1d),
+    F.adaptive_avg_pool2d: _adaptive(nn.AdaptiveAvgPool2d),
+    F.adaptive_max_pool1d: _adaptive(nn.AdaptiveMaxPool1d),
+    F.adaptive_max_pool2d: _adaptive(nn.AdaptiveMaxPool2d),
     F.dropout: _dropout(nn.Dropout, 0.5, True),
     F.dropout1d: _dropout(nn.Dropout1d, 0.5, True),
     F.dropout2d: _dropout(nn.Dropout2d, 0.5, True),
@@ -309,18 +351,9 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.softplus: _softplus,
     operator.abs: _unary("abs"),
     operator.pow: _pow,
-    torch.pow: _pow,
     torch.special.expit: _layer(nn.Sigmoid),
 }
 METHODS: dict[Any, Callable[..., Form]] = {
-    "add": _add,
-    "add_": _add,
-    "clamp": _clamp,
-    "mean": _mean,
-    "mul": _mul,
-    "mul_": _mul,
-    "pow": _pow,
-    "pow_": _pow,
     "relu": _relu,
     "relu_": _relu,
 }
@@ -339,6 +372,12 @@ _SAME = frozenset(
     {"clone", "contiguous", "detach", "float", "double", "half", "bfloat16", "cpu", "cuda"}
     | {"to", "type", "type_as", "requires_grad_"}
 )
+_NEUTRAL: dict[Any, int] = {
+    operator.add: 0,
+    operator.iadd: 0,
+    operator.mul: 1,
+    operator.imul: 1,
+}
 _DROPPED = frozenset({assert_fn, torch._assert})
 
 
@@ -350,10 +389,11 @@ def same_as(node: fx.Node) -> fx.Node | None:
         return _only_operand(node) if plain else None
     if node.op == "call_function" and node.target in (torch.clone, torch.detach, torch.Tensor.to):
         return _only_operand(node)
-    if node.op == "call_function" and node.target in (operator.add, operator.mul):
-        neutral = 0 if node.target is operator.add else 1  # where sum() and prod() begin
-        if type(node.args[0]) is int and node.args[0] == neutral:
-            return _only_operand(node, 1)
+    if node.op == "call_function" and node.target in _NEUTRAL:
+        neutral = _NEUTRAL[node.target]  # where sum() and prod() begin, and parts that are left out
+        for index, other in enumerate(node.args[:2]):
+            if type(other) is int and other == neutral:
+                return _only_operand(node, 1 - index)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.nn.base import DROPOUTS
 from brevitas_quantizers.nn.exact_functions import EXACT, LAYERS, known_name
+from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.tables import _QuantFunction
 from brevitas_quantizers.nn.upsample import BilinearUpsample
@@ -22,12 +24,36 @@ class Add(nn.Module):
         return x + y
 
 
+class Sub(nn.Module):
+    """Element-wise difference of two tensors; stands for `-` and `torch.sub`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to their difference."""
+        return x - y
+
+
 class Mul(nn.Module):
     """Element-wise product of two tensors; stands for `*` and `torch.mul`."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(batch, ...) and (batch, ...) to their product."""
         return x * y
+
+
+class Maximum(nn.Module):
+    """The larger of two tensors; stands for `torch.maximum`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to the larger elements."""
+        return torch.maximum(x, y)
+
+
+class Minimum(nn.Module):
+    """The lesser of two tensors; stands for `torch.minimum`."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ...) and (batch, ...) to the lesser elements."""
+        return torch.minimum(x, y)
 
 
 class Cat(nn.Module):
@@ -95,6 +121,24 @@ class TensorShift(nn.Module):
         return x + self.bias
 
 
+class Argmax(nn.Module):
+    """Which element along a dimension is the largest; stands for `torch.argmax`.
+
+    Args:
+        dim: the dimension, not the batch.
+        keepdim: whether it stays, of size 1.
+        least: whether the least is looked for: `torch.argmin`.
+    """
+
+    def __init__(self, dim: int, keepdim: bool = False, least: bool = False) -> None:
+        super().__init__()
+        self.dim, self.keepdim, self.least = dim, keepdim, least
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, ...) float to int64, without `dim` unless it is kept."""
+        return (torch.argmin if self.least else torch.argmax)(x, self.dim, self.keepdim)
+
+
 class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
@@ -122,10 +166,13 @@ TABLES: tuple[type[nn.Module], ...] = (Unary, *LAYERS)
 """Functions of one number, which cast operand and result themselves."""
 READY = (_QuantFunction,)
 """Tables that the network has already: they stay as they are."""
-POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 MEANS = (BilinearUpsample,)
 """Means that are exact without a quantized constant."""
-MERGES = (Add, Mul, Cat)
+MERGES = (Add, Sub, Mul, Maximum, Minimum, Cat)
+NUMBERS = (ScaleBy, ShiftBy)
+"""Sums and products with numbers, which are rounded to few bits and do not train."""
 CONSTANTS = (TensorScale, TensorShift)
 PADS: tuple[type[nn.Module], ...] = tuple(
     getattr(nn, f"{kind}Pad{rank}d")
@@ -140,25 +187,51 @@ MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
-    *(DROPOUTS + CONSTANTS),
+    *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
+    Reduce,
+    Argmax,
     CastPoint,
 )
 
 SAME_SHAPE = (*NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, TensorShift)
-"""May stand directly behind an accumulator."""
-GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES + CONSTANTS
-"""Their results need more bits than their operands."""
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6)
-KEEP_SIGN = PASS_ON + POOLS + MEANS + MERGES
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, TensorShift, Argmax)
+_GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES + NUMBERS + CONSTANTS
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax)
+KEEP_SIGN = (
+    *(PASS_ON + POOLS + MEANS + ADAPTIVE_MAXIMA),
+    *(Reduce, Add, Mul, Maximum, Minimum, Cat),
+)
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
 )
 NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
 """Functions without a value below zero."""
+
+
+def grows(module: nn.Module | None) -> bool:
+    """Whether the result needs more bits than the operands."""
+    if isinstance(module, Reduce):
+        return module.kind in ("sum", "mean")
+    return isinstance(module, _GROW)
+
+
+def takes_wide(module: nn.Module | None) -> bool:
+    """Whether `module` may stand directly behind an accumulator."""
+    if isinstance(module, ScaleBy):  # by a power of two, no bits are added
+        return abs(math.frexp(float(module.value))[0]) == 0.5
+    return isinstance(module, _TAKE_WIDE)
+
+
+def keeps_sign(module: nn.Module | None) -> bool:
+    """Whether the result is not negative where no operand is."""
+    if isinstance(module, ScaleBy):
+        return float(module.value) >= 0
+    if isinstance(module, ShiftBy):
+        return float(module.value) >= 0
+    return isinstance(module, (*KEEP_SIGN, CastPoint))
 
 
 def function_name(module: nn.Module) -> str:

@@ -7,7 +7,7 @@ is checked to leave the batch alone; those that an exporter has no word for are 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -138,12 +138,12 @@ def move_problems(node: fx.Node) -> Iterable[str]:
         return
     if 0 in [dim for dim in dims if type(dim) is int]:
         yield "must leave the batch, dimension 0, where it is"
+    args, given = list[Any](node.args[1:]), _without(node.kwargs, "input")
     if node.target is F.pad:
-        yield from _pad_problems(*node.args, **node.kwargs)
+        yield from _pad_problems(*args, **given)
     if node.target is F.interpolate:
-        given = _without(node.kwargs, "input")
-        problems = list(resize_problems(*node.args[1:], **given))
-        mode = [*node.args[3:4], given.get("mode")][0]
+        problems = list(resize_problems(*args, **given))
+        mode = [*args[2:3], given.get("mode")][0]
         if mode in LINEAR and not problems:
             problems.append("its size must be a constant where it is bilinear: give scale_factor")
         yield from problems
@@ -155,11 +155,11 @@ def _positional(node: fx.Node) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in node.kwargs.items()}
 
 
-def _without(keywords: dict[str, Any], name: str) -> dict[str, Any]:
+def _without(keywords: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in keywords.items() if key != name}
 
 
-def _pad_problems(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Iterable[str]:
+def _pad_problems(pad: Any, mode: str = "constant", value: Any = None) -> Iterable[str]:
     if mode not in _PAD_MODES:
         yield f"mode must be one of {', '.join(_PAD_MODES)}, not {mode!r}"
     if mode == "constant" and value not in (None, 0):
@@ -234,7 +234,7 @@ def _spell_stack(traced: fx.GraphModule, node: fx.Node) -> None:
 
 def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
     """Groups first, then the channels of each."""
-    values = [*node.args, *node.kwargs.values()]
+    values: list[Any] = [*node.args, *node.kwargs.values()]
     if node.op == "call_module":
         values.append(traced.get_submodule(str(node.target)).groups)
     if len(values) != 2:
@@ -246,21 +246,22 @@ def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
 
 def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
     """Bilinear as a layer; by whole factors, the exact nearest neighbour is the nearest one."""
+    names = ("size", "scale_factor", "mode", "align_corners")
+    given: dict[str, Any]
+    layer: Any = None
     if node.op == "call_module":
         layer = traced.get_submodule(str(node.target))
-        given = {"size": layer.size, "scale_factor": layer.scale_factor, "mode": layer.mode}
-        given["align_corners"] = layer.align_corners
+        given = {name: getattr(layer, name) for name in names}
     else:
-        names = ("size", "scale_factor", "mode", "align_corners")
         given = dict(zip(names, node.args[1:], strict=False)) | _without(node.kwargs, "input")
     mode = given.pop("mode", "nearest")
     size = given.get("size")
     sizes = size if isinstance(size, (tuple, list)) else [size]
     computed = any(isinstance(side, fx.Node) for side in sizes)
     if mode in LINEAR and not computed and not list(resize_problems(mode=mode, **given)):
-        layer = BilinearUpsample(size, given.get("scale_factor"))
-        _replace(traced, node, _layer(traced, node, moved(node), layer))
-    elif mode == "nearest-exact" and node.op == "call_module":
+        large = BilinearUpsample(size, given.get("scale_factor"))
+        _replace(traced, node, _layer(traced, node, moved(node), large))
+    elif mode == "nearest-exact" and layer is not None:
         layer.mode = "nearest"
     elif mode == "nearest-exact":
         node.args, node.kwargs = (moved(node),), given | {"mode": "nearest"}
@@ -268,8 +269,8 @@ def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
 
 def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
     """A convolution that pads otherwise than by zeros, the same on both sides, behind a `F.pad`."""
-    layer = traced.get_submodule(str(node.target))
-    pads = None if layer.transposed else outer_padding(layer)
+    layer: Any = traced.get_submodule(str(node.target))
+    pads = outer_padding(layer)
     if pads is None or not node.args:
         return
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
@@ -295,7 +296,7 @@ def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
     """A list, or a buffer of integers, as index of one dimension."""
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     for place, item in enumerate(index):
-        chosen = _indices(traced, item)
+        chosen = _indices(traced, item) if place else None
         if chosen is None or Ellipsis in index[:place] or None in index:
             continue
         if any(isinstance(other, (int, list)) for other in index[:place]):
@@ -311,7 +312,7 @@ def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
 
 def _spell_select(traced: fx.GraphModule, node: fx.Node) -> None:
     """`index_select` by a buffer."""
-    values = [*node.args, *node.kwargs.values()]
+    values: list[Any] = [*node.args, *node.kwargs.values()]
     chosen = _indices(traced, values[2]) if len(values) == 3 else None
     if chosen is not None and values[1] != 0:
         _replace(traced, node, _pick(traced, node, values[0], values[1], chosen))

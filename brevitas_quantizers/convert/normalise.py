@@ -23,6 +23,8 @@ from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
 from .parametric import SOURCES, parametric_form
 from .placing import Placement
+from .several import separate_extremes
+from .tails import WAY_OUT, tails
 from .trace import NAME
 from .tracer import SHAPE
 
@@ -38,10 +40,12 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     """
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
+    separate_extremes(traced)
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
+    ends = dict.fromkeys(tails(traced), WAY_OUT)
     called: set[str] = set()
     for node in list(traced.graph.nodes):
         if is_result(node):
@@ -49,7 +53,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
                 if operand in constants:
                     problems.add(f"{constants[operand]!r}", "is a result of the network as it is")
         elif node.op == "call_module":
-            _check_module(traced, node, problems)
+            _check_module(traced, node, problems, ends.get(node, ""))
             _separate_calls(traced, node, called)
         elif node.op in ("call_function", "call_method") and not (
             node in inner or is_size(node) or same_as(node) is not None
@@ -58,7 +62,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
                 for reason in move_problems(node):
                     problems.add(node.meta[NAME], reason, node)
             else:
-                _replace_function(traced, node, problems, constants, placement)
+                _replace_function(traced, node, problems, constants, placement, ends.get(node, ""))
     for node in list(traced.graph.nodes):
         _drop_same(traced, node)
     _drop_unused(traced)
@@ -92,13 +96,13 @@ def _drop_unused(traced: fx.GraphModule) -> None:
             traced.graph.erase_node(node)
 
 
-def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems) -> None:
+def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems, instead: str) -> None:
     module = traced.get_submodule(str(node.target))
     kind = type(module)
     if base_type(module) is None:
         quantized = kind.__module__.startswith(("brevitas", "qfx_plugin"))
         reason = "is quantized already" if quantized else "has no fixed-point form"
-        way_out = table_of(module, f"nn.{module!r}") or advice(kind.__name__)
+        way_out = instead or table_of(module, f"nn.{module!r}") or advice(kind.__name__)
         way_out = "" if quantized else way_out
         problems.add(str(node.target), f"{kind.__name__} {reason}{way_out}", node)
         return
@@ -127,13 +131,14 @@ def _replace_function(
     problems: Problems,
     constants: dict[fx.Node, Expression],
     placement: Placement,
+    instead: str,
 ) -> None:
     name = node.meta[NAME]
     try:
         form = parametric_form(node, constants, partial(_is_image, traced, node))
         module, operands = form or form_of(node)
     except NoFixedPointFormError as refusal:
-        problems.add(name, str(refusal), node)
+        problems.add(name, f"{refusal}{instead}", node)
         return
     for reason in module_problems(module):
         problems.add(name, reason, node)
@@ -194,6 +199,6 @@ def _check_in_place(node: fx.Node, problems: Problems) -> None:
             if user is not node and is_move(user) and not is_size(user):
                 aliases.append(user)
             elif node < user and not is_size(user):
-                who = str(node.args[0])
-                problems.add(node.meta[NAME], f"overwrites {who!r}, which is read again", node)
+                text = f"overwrites {alias.name!r}, which is read again"
+                problems.add(node.meta[NAME], text, node)
                 return

@@ -8,11 +8,15 @@ from typing import Any
 
 import brevitas.nn as qnn
 from torch import Tensor, fx, nn
+from torch.nn.modules.utils import _ntuple
 
 from brevitas_quantizers.fixed_point import OptionError, QfxError
 from brevitas_quantizers.injectors import QuantizerOptions
 from brevitas_quantizers.nn import (
+    QuantAdaptiveAvgPool1d,
+    QuantAdaptiveAvgPool2d,
     QuantAdd,
+    QuantAvgPool1d,
     QuantAvgPool2d,
     QuantBatchNorm1d,
     QuantBatchNorm2d,
@@ -21,21 +25,34 @@ from brevitas_quantizers.nn import (
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMaximum,
+    QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantScale,
     QuantShift,
+    QuantSub,
 )
+from brevitas_quantizers.nn.numbers import (
+    Reduce,
+    ScaleBy,
+    ShiftBy,
+    rounded_factor,
+    rounded_offset,
+)
+from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
 from .cast_points import is_non_negative
 from .checks import explicit_padding
 from .constants import exact_width
 from .kinds import (
+    ADAPTIVE_MAXIMA,
     CONSTANTS,
     MEANS,
     NEEDS_NOT_NEGATIVE,
     NORMS,
+    NUMBERS,
     PASS_ON,
     POOLS,
     RAMPS,
@@ -45,9 +62,13 @@ from .kinds import (
     TRANSPOSED,
     WEIGHTED,
     Add,
+    Argmax,
     CastPoint,
     Cat,
+    Maximum,
+    Minimum,
     Mul,
+    Sub,
     TensorScale,
     TensorShift,
     Unary,
@@ -57,7 +78,10 @@ from .kinds import (
 from .rules import Rules, Site
 from .trace import NAME, call
 
-_JOINS: dict[type, type[nn.Module]] = {Add: QuantAdd, Mul: QuantMul, Cat: QuantCat}
+_JOINS: dict[type, type[nn.Module]] = {
+    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Cat: QuantCat, Maximum: QuantMaximum,
+    Minimum: QuantMinimum,
+}  # fmt: skip
 
 
 def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
@@ -65,7 +89,7 @@ def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     for node in traced.graph.nodes:
         module = call(traced, node)
-        if module is None or isinstance(module, PASS_ON + READY + MEANS):
+        if module is None or isinstance(module, (*PASS_ON, *READY, *MEANS, Argmax)):
             continue
         site, name = _site(traced, node, module), str(node.target)
         if name in sites:  # called twice: first or last where one of the calls is
@@ -108,7 +132,9 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
-    return ("weight",) if isinstance(module, (*SLOPES, *POOLS, TensorScale)) else ()
+    has_number = isinstance(module, Reduce) and module.kind == "mean"
+    weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale)
+    return ("weight",) if has_number or isinstance(module, weights) else ()
 
 
 def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
@@ -164,6 +190,12 @@ class _Options:
         if not values.requires_grad and width < given.get(f"{role}_bit_width", 8):
             given |= {f"{role}_bit_width": width, f"{role}_signed": signed}
         return given
+
+    def bits(self) -> int:
+        """Of a number that stands for a weight."""
+        width = self.weight().get("weight_bit_width", QuantizerOptions.bit_width)
+        assert isinstance(width, int)
+        return width
 
     def activation(self, role: str = "act", signed: bool | None = None) -> dict[str, Any]:
         """`act_quant` and its options; `signed` unless the rules say something else."""
@@ -294,9 +326,44 @@ def _cast(module: CastPoint, options: _Options) -> nn.Module:
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
 
-def _avg_pool(module: nn.AvgPool2d, options: _Options) -> nn.Module:
-    window = (module.kernel_size, module.stride, module.padding)
-    return QuantAvgPool2d(*window, **options.weight())
+def _number(module: ScaleBy | ShiftBy, options: _Options) -> nn.Module:
+    """The same with a number of few bits, which needs no quantizer."""
+    bits = options.bits()
+    if isinstance(module, ScaleBy):
+        return ScaleBy(rounded_factor(float(module.value), bits))
+    return ShiftBy(rounded_offset(float(module.value), bits))
+
+
+def _reduction(module: Reduce, options: _Options) -> nn.Module:
+    return Reduce(module.kind, module.dims, module.keepdim, options.bits())
+
+
+def _avg_pool(module: nn.AvgPool1d | nn.AvgPool2d, options: _Options) -> nn.Module:
+    window: dict[str, Any] = {
+        "kernel_size": module.kernel_size,
+        "stride": module.stride,
+        "padding": module.padding,
+        "ceil_mode": module.ceil_mode,
+        "count_include_pad": module.count_include_pad,
+        "divisor_override": getattr(module, "divisor_override", None),
+    }
+    kind = QuantAvgPool1d if isinstance(module, nn.AvgPool1d) else QuantAvgPool2d
+    return kind(**window, **options.weight())
+
+
+def _adaptive_mean(
+    module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, options: _Options
+) -> nn.Module:
+    one = isinstance(module, nn.AdaptiveAvgPool1d)
+    if not one and module.output_size in (1, (1, 1), [1, 1]):
+        return QuantGlobalAvgPool2d(**options.weight())
+    kind = QuantAdaptiveAvgPool1d if one else QuantAdaptiveAvgPool2d
+    return kind(module.output_size, **options.weight())
+
+
+def _adaptive_maximum(module: nn.Module, options: _Options) -> nn.Module:
+    rank = 1 if isinstance(module, nn.AdaptiveMaxPool1d) else 2
+    return AdaptiveMaxPool(_ntuple(rank)(module.output_size))
 
 
 def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module:
@@ -309,7 +376,8 @@ def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
     Cat: lambda module, options: QuantCat(module.dim),
-    (Add, Mul): lambda module, options: _JOINS[type(module)](),
+    tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
+    NUMBERS: _number,
     nn.Linear: _linear,
     (nn.Conv1d, nn.Conv2d): _conv,
     TRANSPOSED: _transposed,
@@ -320,6 +388,8 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
     CONSTANTS: _constant,
-    nn.AvgPool2d: _avg_pool,
-    nn.AdaptiveAvgPool2d: lambda module, options: QuantGlobalAvgPool2d(**options.weight()),
+    (nn.AvgPool1d, nn.AvgPool2d): _avg_pool,
+    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d): _adaptive_mean,
+    ADAPTIVE_MAXIMA: _adaptive_maximum,
+    Reduce: _reduction,
 }

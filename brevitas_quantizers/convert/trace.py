@@ -19,7 +19,12 @@ from .kinds import HANDLED, base_type
 from .tracer import CONSTANT, Tracer
 
 NAME = "qfx_name"
-_PLAIN_NAMES = {operator.iadd: "add", operator.imul: "mul"}
+_PLAIN_NAMES = {
+    operator.iadd: "add",
+    operator.imul: "mul",
+    operator.isub: "sub",
+    operator.itruediv: "truediv",
+}
 
 
 def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:

@@ -68,6 +68,12 @@ class _Proxy(fx.Proxy):
     def __imul__(self, other: Any) -> Any:
         return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
 
+    def __isub__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
     def __getattr__(self, k: str) -> Any:
         values = self.tracer.shapes.of(self.node)
         if values is None:
@@ -81,12 +87,6 @@ class _Proxy(fx.Proxy):
     def __len__(self) -> int:
         values = self.tracer.shapes.of(self.node)
         return super().__len__() if values is None else len(values[0])
-
-    def __iter__(self) -> Iterator[Any]:
-        values = self.tracer.shapes.of(self.node)
-        if values is None:
-            return super().__iter__()
-        return iter([operator.getitem(self, index) for index in range(len(values[0]))])  # type: ignore[call-overload] # proxies take items
 
     def __index__(self) -> int:
         return operator.index(self._number())
@@ -132,6 +132,13 @@ class Tracer(fx.Tracer):
         self._constants, self._examples = constants, examples
         self._running = False
         self.shapes = Shapes()
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """Over what has a known length; `a, b = x` needs none."""
+        values = self.shapes.of(obj.node)
+        if values is None:
+            return super().iter(obj)
+        return iter([operator.getitem(obj, index) for index in range(len(values[0]))])
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """Placeholders for inputs, and values for arguments that are none."""

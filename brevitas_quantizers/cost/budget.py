@@ -17,7 +17,7 @@ from brevitas_quantizers.nn.base import plain
 from .choice import choose_format, first_format, not_worth
 from .folded import FoldedCost
 from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
-from .layers import Layer
+from .layers import Layer, decay_zeros
 from .limits import FOLDED, Limits
 from .measure import Measurements
 from .model import (
@@ -43,13 +43,12 @@ EVERY = 4
 FORMATS_EVERY = 2 * EVERY
 """Training steps from one measurement of the errors of formats to the next."""
 
-HELD_FROM = 2**12
-"""Weights from which on a layer keeps its codes from one measurement to the next."""
+HELD_FROM = 2**14
+"""Weights from which on a layer keeps its digits from one measurement to the next."""
 REFOLD_EVERY = 4 * FORMATS_EVERY
 """Training steps from one choice of a folded network's formats and units to the next."""
 
 _OFTEN = 20  # first steps, of which each one is measured
-_ZERO_DECAY = 0.01  # of a step
 
 
 class HardwareBudget:
@@ -240,7 +239,7 @@ class HardwareBudget:
         if measured and not self.frozen:
             self._decide()
         if active and self.steps_done % EVERY == 0 and self.style != FOLDED:
-            self._decay_zeros()
+            decay_zeros(self.layers, {} if self.frozen else self._digits, EVERY)
         self.steps_done += 1
         self._measurements.listen(self.due)
 
@@ -351,27 +350,27 @@ class HardwareBudget:
         if self.style == FOLDED:
             self._decide_folded()
             return
-        decided = {
-            layer.name: layer.quantizer.decide(layer.weight, self._price_of(layer))
+        known = {
+            layer.name: layer.quantizer.count(layer.weight, self._price_of(layer))
             for layer in self.layers
         }
-        digits = all_digits(self.network, {name: found[1] for name, found in decided.items()})
+        digits = all_digits(self.network, known)
         if self._formats_are_due:
             for cast in self.casts:
                 self._decide_format(cast, digits)
             for layer in self.layers:
                 fit_bias(layer)
         for layer in self.layers:
-            price, (values, _) = self._price_of(layer), decided[layer.name]
+            price = self._price_of(layer)
             gone = self._gone.get(layer.source.name) if layer.source is not None else None
             if gone is not None:
                 each = layer.over_inputs(gone.repeat_interleave(layer.inputs // len(gone)))
                 price = torch.where(each, NO_DIGIT, price)
-                digits[layer.name], values = digits[layer.name] * ~each, values * ~each
+                digits[layer.name] = digits[layer.name] * ~each
             own: Any = layer.quantizer.price
             own.copy_(price.expand_as(own))
-            if layer.latent is not None and values.numel() >= HELD_FROM:
-                layer.quantizer.hold(values)
+            if layer.latent is not None and layer.weight.numel() >= HELD_FROM:
+                layer.quantizer.hold(digits[layer.name])
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._positions)
         if self.steps_done >= self._control.warmup:
@@ -452,16 +451,3 @@ class HardwareBudget:
         quantizer, longest = cast.quantizer, self._measurements.longest[cast.name]
         choice = first_format(self._measurements.errors[cast.name], longest, quantizer.signed)
         quantizer.set_format(choice.width, choice.points.expand_as(quantizer.binary_point))
-
-    def _decay_zeros(self) -> None:
-        """Latents of zero codes shrink: the optimizer would walk them over the threshold."""
-        for layer in self.layers:
-            weight = layer.latent
-            limit: Any = layer.quantizer.largest
-            if weight is None:
-                continue
-            digits = self._digits.get(layer.name)
-            if digits is None or self.frozen:
-                digits = layer.quantizer.count(weight)
-            weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** EVERY) * (digits == 0))
-            weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))

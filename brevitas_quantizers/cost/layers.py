@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import brevitas.nn as qnn
+import torch
 from torch import Tensor, nn
 
 from brevitas_quantizers.injectors import DerivedConstants, FixedPointQuantizer
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _NORMS = (QuantBatchNorm1d, QuantBatchNorm2d)
 _SLOPES = (QuantPReLU, QuantLeakyReLU)
+_ZERO_DECAY = 0.01  # of a step
 
 
 @dataclass(eq=False)
@@ -272,3 +275,22 @@ def layer_of(name: str, module: nn.Module | None) -> Layer | None:
         return None
     assert module is not None
     return next((kind(name, module) for types, kind in _KINDS if isinstance(module, types)), None)
+
+
+def decay_zeros(layers: Iterable[Layer], digits: Mapping[str, Tensor], steps: int) -> None:
+    """Shrink the latents of zero codes: the optimizer would walk them over the threshold.
+
+    Args:
+        layers: with latents of their own or without.
+        digits: of each weight, as they were decided; the others are counted.
+        steps: training steps since the last time.
+    """
+    for layer in layers:
+        weight = layer.latent
+        limit: Any = layer.quantizer.largest
+        if weight is None:
+            continue
+        known = digits.get(layer.name)
+        known = layer.quantizer.count(weight) if known is None else known
+        weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** steps) * (known == 0))
+        weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))

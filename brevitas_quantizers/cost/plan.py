@@ -21,7 +21,7 @@ from .formats import fit_bias
 from .layers import Layer
 from .model import GROWTH_BITS, LUT_PER_BIT, input_width
 from .network import Activation, Network
-from .search import RESOURCES, Array, Group, LayerOptions, Selection, select
+from .search import RESOURCES, Array, Chosen, Group, LayerOptions, select
 from .statistics import MIN_BITS, FormatErrors
 from .weights import BudgetedDigits, WeightFormat, format_losses, formats_of
 
@@ -85,7 +85,7 @@ class FoldedPlan:
         self.model, self.network, self.casts, self.cycles = model, network, casts, cycles
         self.limits = np.array([limits.get(name, math.inf) for name in RESOURCES])
         self.fold: dict[str, Fold] = {}
-        self.selection: Selection | None = None
+        self.selection: Chosen | None = None
         self._longest = longest
         self._extra = np.zeros(len(RESOURCES))  # that the compiler counts beside the table
         self._start: Array | None = None

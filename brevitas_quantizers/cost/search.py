@@ -60,7 +60,7 @@ Pick = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Selection:
+class Chosen:
     """A choice for all groups.
 
     Attributes:
@@ -80,7 +80,7 @@ class Selection:
         return float(np.max(self.use / np.maximum(limits, _TOLERANCE), initial=0.0))
 
 
-def select(groups: Sequence[Group], limits: Array) -> Selection:
+def select(groups: Sequence[Group], limits: Array) -> Chosen:
     """The choice of least loss within the limits, or nearest to them if none is within.
 
     Args:
@@ -115,7 +115,7 @@ def _largest_loss(groups: Sequence[Group]) -> float:
     )
 
 
-def _at_prices(groups: Sequence[Group], prices: Array) -> Selection:
+def _at_prices(groups: Sequence[Group], prices: Array) -> Chosen:
     return _selection(groups, [_best_pick(group, prices) for group in groups], float(prices[0]))
 
 
@@ -134,12 +134,12 @@ def _best_pick(group: Group, prices: Array) -> Pick:
     return best
 
 
-def _selection(groups: Sequence[Group], picks: Sequence[Pick], price: float) -> Selection:
+def _selection(groups: Sequence[Group], picks: Sequence[Pick], price: float) -> Chosen:
     loss, use = 0.0, np.zeros(len(RESOURCES))
     for group, pick in zip(groups, picks, strict=True):
         more, needs = _of_pick(group, pick)
         loss, use = loss + more, use + needs
-    return Selection(tuple(picks), loss, use, price)
+    return Chosen(tuple(picks), loss, use, price)
 
 
 def _of_pick(group: Group, pick: Pick) -> tuple[float, Any]:
@@ -152,7 +152,7 @@ def _of_pick(group: Group, pick: Pick) -> tuple[float, Any]:
     return loss, use
 
 
-def _improved(groups: Sequence[Group], found: Selection, limits: Array) -> Selection:
+def _improved(groups: Sequence[Group], found: Chosen, limits: Array) -> Chosen:
     """Steps of one format each, while one is better: nearer to the limits, then of less loss."""
     while True:
         better = found
@@ -163,7 +163,7 @@ def _improved(groups: Sequence[Group], found: Selection, limits: Array) -> Selec
                 picks = (*found.picks[:index], pick, *found.picks[index + 1 :])
                 if not np.isfinite(loss):
                     continue
-                tried = Selection(
+                tried = Chosen(
                     picks, found.loss + loss - old_loss, found.use + use - old_use, found.price
                 )
                 if _key(tried, limits) < _key(better, limits):
@@ -173,7 +173,7 @@ def _improved(groups: Sequence[Group], found: Selection, limits: Array) -> Selec
         found = better
 
 
-def _key(selection: Selection, limits: Array) -> tuple[float, float]:
+def _key(selection: Chosen, limits: Array) -> tuple[float, float]:
     return (max(selection.excess(limits), 1.0 + _TOLERANCE), selection.loss + _TOLERANCE)
 
 

@@ -7,6 +7,7 @@ Of weights, each kind of layer says how it follows; see `layers.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ _MEMORY = 0.98
 FORMAT_MEMORY = _MEMORY**2
 """Of the errors of formats, which are measured half as often."""
 _SAMPLES = 2048  # of all channels in one batch, for the errors of formats
-_LEAST_SAMPLES = 8  # of a channel
+_LEAST_SAMPLES = 4  # of a channel
 MIN_BITS = 2
 """Shortest word: one bit is bipolar in QONNX."""
 INTEGERS_BELOW = 6
@@ -136,7 +137,7 @@ def format_errors(
     rows = torch.relu(rows) if activation.is_relu else rows
     power = slopes.float().square().sum(1) / len(x)
     samples = max(_SAMPLES // len(rows), _LEAST_SAMPLES)
-    rows = rows[:, :: max(1, rows.shape[1] // samples) | 1]
+    rows = rows[:, :: stride(rows.shape[1], samples)]
     top = _top(rows)
     if start is not None and top <= start.first_integer + INTEGERS_BELOW + _INTEGERS_ABOVE:
         first = start.first_integer
@@ -151,6 +152,17 @@ def format_errors(
         first_integer=first,
         lowest=-float(all_max(-rows.min())),
     )
+
+
+def stride(count: int, samples: int) -> int:
+    """Steps through `count` values, of all positions of images alike, to at least `samples`.
+
+    One that shares a factor with the positions would see the same few in every image.
+    """
+    step = max(1, count // samples)
+    while math.gcd(step, count) > 1:
+        step -= 1
+    return step
 
 
 def by_channel(activation: Activation, x: Tensor) -> Tensor:

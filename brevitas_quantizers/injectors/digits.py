@@ -26,7 +26,7 @@ _UNIT_INTEGER_BITS = 2
 """Of weights that reach -2 to 2: more headroom than that is not given."""
 _FAR = 8
 """The next price is not as many times lower."""
-_ENOUGH = 2**13
+_ENOUGH = 2**12
 """Weights that tell how many digits have which value."""
 
 
@@ -35,7 +35,7 @@ class DigitsQuantizer(KHotQuantizer):
 
     State besides the binary point: `curvature`, of the weight's shape once it is measured, and
     `price`, broadcastable to the weight. Codes are a function of latent weights and this state, so
-    a checkpoint holds them. While `held` is set, training takes those values instead.
+    a checkpoint holds them. While `held` is set, weights in training have so many digits instead.
 
     Args:
         who: name for errors, for example `QuantLinear.weight_quant`.
@@ -72,31 +72,26 @@ class DigitsQuantizer(KHotQuantizer):
         return digits_cast(x, frac_bits, self._nearest, curvature, price, held)
 
     @torch.no_grad()
-    def hold(self, values: Tensor | None) -> None:
-        """Take these values for those of the weights in training, or decide anew each time."""
-        if values is None:
+    def hold(self, digits: Tensor | None) -> None:
+        """Give weights so many digits each in training, or decide anew each time."""
+        if digits is None:
             self.held = None
         elif self.held is None:
-            self.held = values.clone()
+            self.held = digits.int()
         else:
-            self.held.copy_(values)
+            self.held.copy_(digits)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy decides by itself: the budget does not know it."""
         return self.__dict__ | {"held": None}
 
-    def count(self, x: Tensor) -> Tensor:
-        """Digits of each weight, in the shape of `x`."""
-        return self.decide(x, self.price)[1]
-
     @torch.no_grad()
-    def decide(self, x: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and digits of weights at a price."""
+    def count(self, x: Tensor, price: Tensor | None = None) -> Tensor:
+        """Digits of each weight, in the shape of `x`, at this price or its own."""
         r, weight = self._in_lsb(x)
-        codes = best_codes(r, self._nearest, weight, price)
+        codes = best_codes(r, self._nearest, weight, self.price if price is None else price)
         places = (codes - self._codes[0]).int().flatten()
-        digits = self._counts.index_select(0, places).view(codes.shape)
-        return codes * exact_exp2(-torch.round(self.binary_point.detach())), digits
+        return self._counts.index_select(0, places).view(codes.shape)
 
     @torch.no_grad()
     def losses(self, x: Tensor, price: float) -> tuple[Tensor, int]:

@@ -2,9 +2,17 @@
 
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
-from .elementwise import QuantAdd, QuantCat, QuantMul
+from .elementwise import QuantAdd, QuantCat, QuantMaximum, QuantMinimum, QuantMul, QuantSub
 from .function import QuantFunction
-from .pool import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
+from .pool import (
+    QuantAdaptiveAvgPool1d,
+    QuantAdaptiveAvgPool2d,
+    QuantAvgPool1d,
+    QuantAvgPool2d,
+    QuantGlobalAvgPool2d,
+    QuantMaxPool1d,
+    QuantMaxPool2d,
+)
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .scale_shift import QuantScale, QuantShift
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
@@ -14,7 +22,10 @@ __all__ = [
     "BilinearUpsample",
     "ChannelShift",
     "FunctionTable",
+    "QuantAdaptiveAvgPool1d",
+    "QuantAdaptiveAvgPool2d",
     "QuantAdd",
+    "QuantAvgPool1d",
     "QuantAvgPool2d",
     "QuantBatchNorm1d",
     "QuantBatchNorm2d",
@@ -23,7 +34,10 @@ __all__ = [
     "QuantHardtanh",
     "QuantLayer",
     "QuantLeakyReLU",
+    "QuantMaxPool1d",
     "QuantMaxPool2d",
+    "QuantMaximum",
+    "QuantMinimum",
     "QuantMul",
     "QuantPReLU",
     "QuantRPReLU",
@@ -32,6 +46,7 @@ __all__ = [
     "QuantShift",
     "QuantSigmoid",
     "QuantSoftmax",
+    "QuantSub",
     "QuantTanh",
     "softmax_codes",
 ]

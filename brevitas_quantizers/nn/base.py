@@ -46,6 +46,7 @@ def in_files(*attributes: str) -> Callable[[_Layer], _Layer]:
 
     Args:
         attributes: those that no node of the file holds; the export writes them beside the nodes.
+            `called_in_files` is the layer that comes back, where that is another one.
     """
 
     def announce(layer: _Layer) -> _Layer:

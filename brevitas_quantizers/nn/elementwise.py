@@ -1,4 +1,4 @@
-"""Layers with several operands: addition, multiplication, concatenation."""
+"""Layers with several operands: sum, difference, product, extremes, concatenation."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ class QuantAdd(_QuantJoin):
 
 
 @in_files()
+class QuantSub(_QuantJoin):
+    """Difference of two tensors, exact before the output quantizer; see `QuantAdd`."""
+
+    def forward(
+        self, left: Tensor | QuantTensor, right: Tensor | QuantTensor
+    ) -> Tensor | QuantTensor:
+        """`left - right`, shapes that broadcast."""
+        return self.deliver(self.receive(left) - self.receive(right))
+
+
+@in_files()
 class QuantMul(_QuantJoin):
     """Element-wise product of two tensors, exact before the output quantizer."""
 
@@ -57,6 +68,28 @@ class QuantMul(_QuantJoin):
     ) -> Tensor | QuantTensor:
         """`left * right`, shapes that broadcast."""
         return self.deliver(self.receive(left) * self.receive(right))
+
+
+@in_files()
+class QuantMaximum(_QuantJoin):
+    """The larger of two tensors; different binary points are aligned exactly."""
+
+    def forward(
+        self, left: Tensor | QuantTensor, right: Tensor | QuantTensor
+    ) -> Tensor | QuantTensor:
+        """`torch.maximum(left, right)`, shapes that broadcast."""
+        return self.deliver(torch.maximum(self.receive(left), self.receive(right)))
+
+
+@in_files()
+class QuantMinimum(_QuantJoin):
+    """The lesser of two tensors; different binary points are aligned exactly."""
+
+    def forward(
+        self, left: Tensor | QuantTensor, right: Tensor | QuantTensor
+    ) -> Tensor | QuantTensor:
+        """`torch.minimum(left, right)`, shapes that broadcast."""
+        return self.deliver(torch.minimum(self.receive(left), self.receive(right)))
 
 
 @in_files()

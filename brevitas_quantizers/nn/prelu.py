@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -220,7 +221,7 @@ def bound_problems(module: nn.Hardtanh) -> Iterator[str]:
     """Bounds that are no short binary fractions."""
     for name in ("min_val", "max_val"):
         value = getattr(module, name)
-        if not float(value * 2**_MAX_BOUND_BITS).is_integer():
+        if math.isfinite(value) and not float(value * 2**_MAX_BOUND_BITS).is_integer():
             yield f"{name} must be a multiple of 2**-{_MAX_BOUND_BITS}, not {value!r}"
 
 
@@ -229,8 +230,8 @@ class QuantHardtanh(QuantLayer, nn.Hardtanh):
     """`nn.Hardtanh`: values clipped to `[min_val, max_val]`, which must be short binary fractions.
 
     Args:
-        min_val: lower bound, a multiple of 2**-16.
-        max_val: upper bound, a multiple of 2**-16.
+        min_val: lower bound, a multiple of 2**-16; `-math.inf` for none.
+        max_val: upper bound, a multiple of 2**-16; `math.inf` for none.
         quant: the same as `output_quant`.
         output_quant: quantizer of the result.
         return_quant_tensor: return a Brevitas `QuantTensor`; needs `output_quant`.
@@ -253,4 +254,5 @@ class QuantHardtanh(QuantLayer, nn.Hardtanh):
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         """Any shape to the same."""
-        return self.deliver(nn.Hardtanh.forward(self, self.receive(input)))
+        low, high = (e if math.isfinite(e) else None for e in (self.min_val, self.max_val))
+        return self.deliver(torch.clamp(self.receive(input), low, high))

@@ -2,11 +2,11 @@
 
 from .arrangements import (
     ARRANGEMENTS,
+    Border,
     NewSample,
     Order,
-    Padding,
-    Part,
     Picks,
+    Region,
     Step,
     in_order,
     read_arrangement,
@@ -14,14 +14,12 @@ from .arrangements import (
 from .constants import RawConstants
 from .consumers import Consumers
 from .facts import (
-    Bounds,
     Convolution,
     Geometry,
     Product,
     TransposedConvolution,
     check_area,
     check_slope,
-    read_leaky_slope,
 )
 from .moves import (
     MOVES,
@@ -31,6 +29,7 @@ from .moves import (
     Repetition,
     UnitAxes,
     move_constant,
+    read_argmax,
     read_concat,
     read_flatten,
     read_identity,
@@ -39,6 +38,7 @@ from .node import Node
 from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
 from .overflows import has_word, join_overflows, written_cast
+from .plain import Bounds, PlainNumbers, read_leaky_slope
 from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
 from .read import (
     CHANNELS_LAST_DOMAIN,
@@ -76,10 +76,11 @@ __all__ = [
     "Node",
     "Order",
     "ordered_nodes",
-    "Padding",
-    "Part",
+    "Border",
+    "Region",
     "Permutation",
     "Picks",
+    "PlainNumbers",
     "Product",
     "QUANT_DOMAINS",
     "QuantizedConstant",
@@ -87,6 +88,7 @@ __all__ = [
     "QuantSpec",
     "RawConstants",
     "read_arrangement",
+    "read_argmax",
     "read_concat",
     "read_flatten",
     "read_identity",

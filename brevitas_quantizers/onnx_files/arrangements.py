@@ -27,7 +27,7 @@ _MODES = ("constant", "reflect", "edge", "wrap")
 
 
 @dataclass(frozen=True)
-class Part:
+class Region:
     """Along each axis, `sizes` indices from `starts` on, `steps` from one to the next."""
 
     starts: Shape
@@ -35,14 +35,14 @@ class Part:
     steps: Shape
 
     @classmethod
-    def along(cls, shape: Shape, axis: int, start: int, size: int, step: int = 1) -> Part:
+    def along(cls, shape: Shape, axis: int, start: int, size: int, step: int = 1) -> Region:
         """Some of one axis, and all of the others."""
         rows = [(0, full, 1) for full in shape]
         rows[axis] = (start, size, step)
         return cls.of(rows)
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Part:
+    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Region:
         """Start, size and step of each axis."""
         return cls(*(tuple(column) for column in zip(*rows, strict=True)))
 
@@ -50,14 +50,14 @@ class Part:
         """Whether it is the whole operand, in its order."""
         return self.sizes == shape and set(self.steps) == {1}
 
-    def moved(self, order: Shape) -> Part:
+    def moved(self, order: Shape) -> Region:
         """The same of an operand with its axes in another order."""
         parts = (self.starts, self.sizes, self.steps)
-        return Part(*(tuple(part[axis] for axis in order) for part in parts))
+        return Region(*(tuple(part[axis] for axis in order) for part in parts))
 
 
 @dataclass(frozen=True)
-class Padding:
+class Border:
     """More in front of and behind each axis; `mode` as ONNX calls it, and a constant is zero."""
 
     pads: tuple[tuple[int, int], ...]
@@ -98,7 +98,7 @@ class Order:
     axes: Shape
 
 
-Step: TypeAlias = Part | Padding | Picks | NewSample | Order
+Step: TypeAlias = Region | Border | Picks | NewSample | Order
 
 
 def read_arrangement(
@@ -158,7 +158,7 @@ def _slice(
             raise node.refuse("must leave the batch as it is: axes begin at 1")
     if not all(ranges):
         raise node.refuse(f"leaves nothing of shape {list(shape)}")
-    return {node.output: [Part.of((one.start, len(one), one.step) for one in ranges)]}
+    return {node.output: [Region.of((one.start, len(one), one.step) for one in ranges)]}
 
 
 def _split(
@@ -177,7 +177,7 @@ def _split(
         )
     starts = np.cumsum([0, *sizes]).tolist()
     pairs = zip(node.outputs, starts, sizes, strict=False)
-    return {name: [Part.along(shape, axis, start, size)] for name, start, size in pairs if name}
+    return {name: [Region.along(shape, axis, start, size)] for name, start, size in pairs if name}
 
 
 def _gather(
@@ -221,10 +221,15 @@ def _pad(
         sizes = tuple(end - start for start, end in zip(starts, ends_, strict=True))
         if min(sizes) < 1:
             raise node.refuse(f"pads {list(flat)} leave nothing of shape {list(shape)}")
-        steps.append(Part(starts, sizes, (1,) * rank))
+        steps.append(Region(starts, sizes, (1,) * rank))
         pads = tuple((max(0, first), max(0, last)) for first, last in pads)
+    whole = (
+        max(0, first) + size + max(0, last) for size, (first, last) in zip(shape, pads, strict=True)
+    )
+    if prod(whole) > MAX_ELEMENTS:
+        raise node.refuse(f"its result must have at most {MAX_ELEMENTS} elements")
     if max(map(max, pads)) > 0:
-        steps.append(Padding(pads, mode))
+        steps.append(Border(pads, mode))
     return {node.output: steps}
 
 
@@ -315,7 +320,7 @@ ARRANGEMENTS = tuple(_READERS)
 """Types of nodes that `read_arrangement` takes."""
 
 
-def in_order(step: Part | Padding | Picks, order: Shape) -> Part | Padding | Picks:
+def in_order(step: Region | Border | Picks, order: Shape) -> Region | Border | Picks:
     """A step along single axes, for an operand whose axes the importer has in another order.
 
     Args:
@@ -323,7 +328,7 @@ def in_order(step: Part | Padding | Picks, order: Shape) -> Part | Padding | Pic
         order: which axis of the importer's tensor each of the file's is.
     """
     back = tuple(order.index(axis) for axis in range(len(order)))
-    if isinstance(step, Part):
+    if isinstance(step, Region):
         return step.moved(back)
     if isinstance(step, Picks):
         return replace(step, axis=order[step.axis])

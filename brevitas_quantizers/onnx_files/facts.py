@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from fractions import Fraction
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .node import Node
-from .operands import FileConstants
 
 MAX_SIZE = 1 << 24
 """Largest kernel, step or padding; more is taken for a damaged file."""
-MAX_SLOPE_BITS = 16
-"""A decimal fraction such as 0.1 has 24 in float32, and no reader of the file is exact there."""
-MAX_BOUND_BITS = 64
-"""Most bits right of the binary point of a bound or a slope."""
-DEFAULT_ALPHA = float(np.float32(0.01))
 
 
 @dataclass(frozen=True)
@@ -153,8 +144,26 @@ class Geometry:
             raise node.refuse(
                 f"its window of {list(self.extent)} is larger than the image of {list(spatial)}"
             )
-        if self.ceil and any(room % step for room, step in free):
+        if self.ceil and node.op_type != "MaxPool" and any(room % step for room, step in free):
             raise node.refuse("ceil_mode must be 0 where windows do not cover the input evenly")
+
+    def in_image(self, node: Node, spatial: tuple[int, ...]) -> Geometry:
+        """The same windows with as much padding as those read that ceil_mode adds.
+
+        Raises:
+            UnsupportedModelError: they do not fit the image.
+        """
+        self.check_image(node, spatial)
+        if not self.ceil:
+            return self
+        pads = []
+        for size, (before, behind), extent, step in zip(
+            spatial, self.pads, self.extent, self.strides, strict=True
+        ):
+            last = -(-(size + before + behind - extent) // step) * step
+            last -= step * (last >= size + before)  # it would begin behind the image
+            pads.append((before, max(behind, last + extent - size - before)))
+        return replace(self, pads=tuple(pads), ceil=False)
 
 
 @dataclass(frozen=True)
@@ -307,67 +316,6 @@ def check_area(node: Node, area: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """A Clip; None where a side is open.
-
-    Attributes:
-        low: least value.
-        high: greatest value.
-    """
-
-    low: Fraction | None
-    high: Fraction | None
-
-    @classmethod
-    def read(cls, node: Node, constants: FileConstants) -> Bounds:
-        """Operands or, before opset 11, attributes.
-
-        Raises:
-            UnsupportedModelError: a bound is computed, or has more bits than any sane one.
-        """
-        _, *names = node.operands(1, 3)
-        low, high = (
-            constants.number(node, name, key) if name else node.real(key, math.nan)
-            for key, name in zip(("min", "max"), names, strict=True)
-        )
-        node.check_all_read()
-        found = cls(*(Fraction(b) if math.isfinite(b) else None for b in (low, high)))
-        if found.bits > MAX_BOUND_BITS:
-            raise node.refuse(
-                f"its bounds must have at most {MAX_BOUND_BITS} bits right of the binary point, "
-                f"not {found.bits}"
-            )
-        if found.low is not None and found.high is not None and found.low > found.high:
-            raise node.refuse(f"bounds must be in order, not {low:g} and {high:g}")
-        return found
-
-    @property
-    def bits(self) -> int:
-        """Right of the binary point, so that both bounds are whole numbers."""
-        known = [bound for bound in (self.low, self.high) if bound is not None]
-        return max((bound.denominator.bit_length() - 1 for bound in known), default=0)
-
-
-def read_leaky_slope(node: Node) -> Fraction:
-    """The slope of a LeakyRelu: a short number.
-
-    Raises:
-        UnsupportedModelError: a number of more bits, which no reader of the file multiplies by
-            exactly.
-    """
-    node.operands(1)
-    alpha = node.real("alpha", DEFAULT_ALPHA)
-    node.check_all_read()
-    slope = Fraction(alpha) if math.isfinite(alpha) else Fraction(1, 1 << MAX_BOUND_BITS + 1)
-    bits = slope.denominator.bit_length() - 1
-    if slope.numerator.bit_length() > MAX_SLOPE_BITS or bits > MAX_BOUND_BITS:
-        raise node.refuse(
-            f"alpha must be a number of at most {MAX_SLOPE_BITS} significant bits, not {alpha:.9g}"
-        )
-    return slope
-
-
 def check_slope(node: Node, slope: tuple[int, ...], shape: tuple[int, ...], channels: int) -> None:
     """Check the slope of a PRelu: one, or one for each channel.
 
@@ -396,10 +344,7 @@ _ADVICE = {
     "fixed point",
     "Softmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "LogSoftmax": "stop in front of it with outputs=[...]; the largest logit is the same",
-    "ArgMax": "stop in front of it with outputs=[...]",
     "Pad": "make it the padding of the Conv or the pool behind it",
-    "Sub": "write it as an Add of a negated weight or constant",
-    "Div": "multiply by a quantized constant",
 }
 
 

@@ -222,14 +222,16 @@ def read_concat(node: Node, rank: int) -> int:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A ReduceMean or ReduceSum over all spatial dimensions.
+    """A ReduceMean, ReduceSum, ReduceMax or ReduceMin over dimensions of the samples.
 
     Attributes:
         axes: as in the file.
+        places: the same behind the batch, in rising order: 0 is the first of a sample.
         keeps: whether they stay as dimensions of size 1.
     """
 
     axes: Shape
+    places: Shape
     keeps: bool
 
     @classmethod
@@ -237,16 +239,44 @@ class Reduction:
         """Of an operand with `rank` dimensions.
 
         Raises:
-            UnsupportedModelError: other axes are reduced.
+            UnsupportedModelError: the batch is reduced, or the axes do not fit.
         """
         axes = read_axes(node, constants)
         keeps = bool(node.integer("keepdims", 1))
         node.require("noop_with_empty_axes", 0)
         node.check_all_read()
-        places = sorted(axis % rank for axis in axes if -rank <= axis < rank)
-        if places != list(range(2, rank)) or rank < 3 or len(places) != len(axes):
-            raise node.refuse(f"axes must be all spatial ones, not {list(axes)[:_SHOWN]}")
-        return cls(axes, keeps)
+        places = sorted({axis % rank - 1 for axis in axes if -rank <= axis < rank})
+        if not places or -1 in places or len(places) != len(axes):
+            raise node.refuse(
+                f"axes must be some of 1 to {rank - 1}, behind the batch, not {list(axes)[:_SHOWN]}"
+            )
+        return cls(axes, tuple(places), keeps)
+
+    def shape(self, old: Shape) -> Shape:
+        """Of a sample that had the shape `old`."""
+        sizes = enumerate(old)
+        if self.keeps:
+            return tuple(1 if place in self.places else size for place, size in sizes)
+        return tuple(size for place, size in sizes if place not in self.places)
+
+
+def read_argmax(node: Node, rank: int) -> tuple[int, int, bool]:
+    """Axis of an ArgMax or ArgMin as in the file and in a sample; whether it stays, of size 1.
+
+    Args:
+        node: of the file.
+        rank: dimensions of the operand.
+
+    Raises:
+        UnsupportedModelError: the axis is the batch, or the last of equal elements is asked for.
+    """
+    node.operands(1)
+    axis, keeps = node.integer("axis", 0), bool(node.integer("keepdims", 1))
+    node.require("select_last_index", 0)
+    node.check_all_read()
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise node.refuse(f"axis must be 1 to {rank - 1}, behind the batch, not {axis}")
+    return axis, axis % rank - 1, keeps
 
 
 _REPEATING = (

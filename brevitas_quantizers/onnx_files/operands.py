@@ -78,9 +78,8 @@ class QuantizedConstant:
 
     def reversed(self, axes: tuple[int, ...]) -> QuantizedConstant:
         """These axes the other way round."""
-        parts = (np.flip(part, axes) for part in (self.values, self.codes, self.frac_bits))
-        values, codes, bits = parts
-        return replace(self, values=values, codes=codes, frac_bits=bits)
+        values, codes = np.flip(self.values, axes), np.flip(self.codes, axes)
+        return replace(self, values=values, codes=codes, frac_bits=np.flip(self.frac_bits, axes))
 
     def vector(self, node: Node, size: int, role: str) -> QuantizedConstant:
         """`size` values in a row, from (size,), (1, size), (1, size, 1, 1) or a single value.
@@ -177,14 +176,19 @@ class FileConstants:
         return node.refuse(f"its operand {name!r} must be computed from the network's input")
 
     def pair(self, node: Node) -> tuple[tuple[str, str], int | None]:
-        """Operands of an Add or Mul, and which of the two is constant, if one is.
+        """Operands of an Add, Sub, Mul or Div, and which of the two is constant, if one is.
 
         Raises:
-            UnsupportedModelError: both are.
+            UnsupportedModelError: both are, or something is divided by what is none.
         """
         left, right = node.operands(2)
         node.check_all_read()
         fixed = [index for index, name in enumerate((left, right)) if name in self]
         if len(fixed) == 2:
             raise node.refuse("at least one operand must be computed from the network's input")
+        if node.op_type == "Div" and fixed != [1]:
+            raise node.refuse(
+                "must divide by a constant: multiply by a table of the divisor's reciprocal, "
+                "QuantFunction('reciprocal')"
+            )
         return (left, right), fixed[0] if fixed else None

@@ -17,8 +17,8 @@ from brevitas.export.onnx.qonnx.function import DOMAIN_STRING, DOMAIN_VERSION
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d
 from brevitas_quantizers.nn.base import DROPOUTS, plain
+from brevitas_quantizers.nn.pool import _QuantMean
 
 MARK = "QfxMark"
 POOL_TYPES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
@@ -65,9 +65,9 @@ def mark_layers(twin: nn.Module) -> None:
     for name, module in twin.named_modules():
         if isinstance(module, DROPOUTS):
             module.forward = partial(_marked, name)  # type: ignore[method-assign] # of a copy
-        elif isinstance(module, (QuantAvgPool2d, QuantGlobalAvgPool2d)):
+        elif isinstance(module, _QuantMean):
             forward = partial(_then, type(module).forward, module, name)
-            module.forward = forward  # type: ignore[method-assign] # of a copy
+            module.forward = forward
 
 
 def _marked(name: str, input: Tensor) -> Tensor:

@@ -190,7 +190,8 @@ def _has_quantizer(module: nn.Module) -> bool:
 
 
 def _layer(module: nn.Module) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": type(module).__name__}
+    kind = getattr(module, "called_in_files", type(module).__name__)
+    described: dict[str, Any] = {"type": kind}
     for attribute in LAYERS_OF_FILES.get(type(module), ()):
         value = getattr(module, attribute)
         described[attribute.lstrip("_")] = list(value) if isinstance(value, tuple) else value

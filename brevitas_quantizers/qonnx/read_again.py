@@ -38,7 +38,7 @@ def _from_scopes(node: onnx.NodeProto) -> str:
 def _from_name(name: str) -> str:
     """As the TorchScript exporter says it: `/stage/stage.0/body/Sin`."""
     parts = name.split("/")[1:-1]
-    pairs = zip(parts, [*parts[1:], ""], strict=True)
+    pairs = zip(parts, [*parts[1:], ""], strict=False)
     path = ".".join(part for part, inner in pairs if not inner.startswith(f"{part}."))
     return _OF_QUANTIZER.sub("", path)
 

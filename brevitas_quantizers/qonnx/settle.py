@@ -21,6 +21,7 @@ from .patterns import drop_unread
 
 _MOST_ROUNDS = 100
 _INTEGERS = "iub"
+_SCALES = ":scales"
 
 Shape = tuple[int, ...]
 
@@ -38,8 +39,23 @@ def settle_sizes(exported: onnx.ModelProto) -> None:
                 entry.i += len(shapes[node.input[0]])
         if node.op_type in _FORMS and node.input[0] in shapes:
             _FORMS[node.op_type](node, graph, shapes)
+    _share(graph)
     _write_down(graph, shapes)
     drop_unread(graph)
+
+
+def _share(graph: onnx.GraphProto) -> None:
+    """One constant for all equal sizes, so that equal nodes are seen to be equal."""
+    first: dict[tuple[object, ...], str] = {}
+    same = {}
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name.endswith(_SCALES):
+            values = numpy_helper.to_array(tensor)
+            key = (tensor.data_type, values.shape, values.tobytes())
+            same[tensor.name] = first.setdefault(key, tensor.name)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = same.get(name, name)
 
 
 def _write_down(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
@@ -149,18 +165,14 @@ def _expand(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shap
 
 
 def _resize(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
-    sizes = _constant(graph, node.input[3]) if len(node.input) > 3 else None
-    old = shapes[node.input[0]]
-    if (
-        sizes is None
-        or len(sizes) != len(old)
-        or any(n % o for n, o in zip(sizes, old, strict=True))
-    ):
-        return
-    scales = (sizes // np.array(old)).astype(np.float32)
-    names = [node.input[0], "", _put(graph, node, "scales", scales)]
-    del node.input[:]
-    node.input.extend(names)
+    *_, scales, sizes = (*(_constant(graph, name) for name in node.input), None, None, None)[1:4]
+    old = np.array(shapes[node.input[0]])
+    if sizes is not None and len(sizes) == len(old) and not (sizes % old).any():
+        scales = sizes // old
+    if scales is not None:
+        names = [node.input[0], "", _put(graph, node, _SCALES[1:], scales.astype(np.float32))]
+        del node.input[:]
+        node.input.extend(names)
 
 
 def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:

@@ -9,6 +9,8 @@ from onnx import TensorProto, helper
 from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
 from .batching import batched_model
 
+_INTEGERS = ("ArgMax", "ArgMin")
+
 
 def start(job: Job) -> Runner:
     """Prepare a file; what runs it gives every tensor that the graph knows.
@@ -26,11 +28,11 @@ def start(job: Job) -> Runner:
     def prepare(batch: int) -> Any:
         model = to_qcdq(batched_model(job.model_path, job.graph, batch))
         shown = {value.name for value in model.graph.output}
-        made = {name for node in model.graph.node for name in node.output}
+        made = {name: node.op_type for node in model.graph.node for name in node.output}
         for name in names:
             if name in made and name not in shown:
-                kind = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-                model.graph.output.append(kind)
+                kind = TensorProto.INT64 if made[name] in _INTEGERS else TensorProto.FLOAT
+                model.graph.output.append(helper.make_tensor_value_info(name, kind, None))
         return onnxruntime.InferenceSession(
             model.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
         )

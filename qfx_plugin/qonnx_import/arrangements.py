@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from brevitas_quantizers.onnx_files import (
     ARRANGEMENTS,
+    Border,
     NewSample,
     Node,
     Order,
-    Padding,
-    Part,
     Picks,
+    Region,
     Step,
     in_order,
     read_arrangement,
@@ -58,7 +58,7 @@ def _operation(name: str, source: str, output: str, step: Step, sample: tuple[in
         return Reshape(*at, step.shape)
     if isinstance(step, Order):
         return Transpose(*at, tuple(axis - 1 for axis in step.axes[1:]))
-    if isinstance(step, Padding):
+    if isinstance(step, Border):
         return Pad(*at, step.pads[1:], step.mode)
     if isinstance(step, Picks):
         axis, size = step.axis - 1, sample[step.axis - 1]
@@ -69,7 +69,7 @@ def _operation(name: str, source: str, output: str, step: Step, sample: tuple[in
         if regular is None:
             return Gather(*at, axis, step.indices)
         start, every = regular
-        step = Part.along((1, *sample), step.axis, start, len(step.indices), every)
+        step = Region.along((1, *sample), step.axis, start, len(step.indices), every)
     if step.is_all((1, *sample)):
         return Identity(*at)
     return Slice(*at, step.starts[1:], step.sizes[1:], step.steps[1:])

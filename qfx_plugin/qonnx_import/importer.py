@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
 
 from brevitas_quantizers.fixed_point import FixedPointFormat
@@ -11,13 +12,25 @@ from brevitas_quantizers.onnx_files import (
     Consumers,
     FileConstants,
     Node,
+    PlainNumbers,
     Quants,
     Reader,
     Register,
 )
 
 from ..errors import OptionError, UnsupportedModelError
-from ..ir import Constant, FixedType, Graph, Input, Op, Quantize, TensorType, Transpose, Weight
+from ..ir import (
+    Constant,
+    FixedType,
+    Graph,
+    Input,
+    Multiply,
+    Op,
+    Quantize,
+    TensorType,
+    Transpose,
+    Weight,
+)
 from ..ir.ranges import Ranges
 from .views import SUFFIX, TensorView, channels_last
 from .weights import weight_of
@@ -152,18 +165,37 @@ class Importer:
         if name in self._types or name in self._views:
             view = self.view(node, name)
             return view.tensor if view.order == like.order else self.tensor(node, name)
-        constant = self.constants.weight(node, name, "operand")
-        shape, rank = constant.shape or (1,), len(like.order)
+        rank = len(like.order)
+        subtracted = node.op_type == "Sub" and node.inputs[1] == name
+        plain = PlainNumbers.read(node, self.constants, name)
+        constant = plain or self.constants.weight(node, name, "operand")
+        shape = constant.codes.shape or (1,)
         if len(shape) > rank + 1 or (len(shape) == rank + 1 and shape[0] != 1):
             samples = list(self.type_of(like.tensor).shape)
             raise node.refuse(
                 f"constant {name!r} of shape {list(shape)} does not fit samples of {samples}"
             )
-        padded = constant.reshape((1,) * (rank + 1 - len(shape)) + shape)
-        ordered = padded.transpose(like.batch_order)
-        sample = ordered.codes.shape[1:]
-        output = name if sample == shape else f"{name}:{node.outputs[0]}"
-        self._constant_op(output, weight_of(ordered.reshape(sample), node))
+        padded = (1,) * (rank + 1 - len(shape)) + shape
+        sample = tuple(padded[axis] for axis in like.batch_order[1:])
+        if isinstance(constant, PlainNumbers):
+            codes = constant.codes.reshape(padded).transpose(like.batch_order).reshape(sample)
+            weight = Weight(codes, np.array([constant.frac_bits]), constant.width, name=name)
+        else:
+            ordered = constant.reshape(padded).transpose(like.batch_order)
+            weight = weight_of(ordered.reshape(sample), node)
+        own = sample != shape or subtracted or node.op_type == "Div"
+        output = f"{name}:{node.outputs[0]}" if own else name
+        if subtracted:
+            weight = Weight(-weight.codes, weight.frac_bits, weight.width + 1, name=weight.name)
+        self._constant_op(output, weight)
+        return output
+
+    def negated(self, tensor: str, name: str, output: str | None = None) -> str:
+        """A tensor of the graph times -1, as `output` or by a name of its own; that name."""
+        output = output or f"{tensor}:minus:{name}"
+        minus, rank = f"{name}:minus", max(1, len(self.type_of(tensor).shape))
+        self._constant_op(minus, Weight(np.full((1,) * rank, -1), np.array([0]), 2))
+        self.emit(Multiply(f"{name}:turn", (tensor, minus), output))
         return output
 
     def graph(self, outputs: list[str], name: str) -> Graph:

@@ -15,7 +15,6 @@ from brevitas_quantizers.onnx_files import (
     Product,
     QuantizedConstant,
     QuantSpec,
-    Reduction,
     check_area,
 )
 
@@ -26,7 +25,7 @@ from ..ir import (
     MaxPool,
     Quantize,
     Reshape,
-    SumPool,
+    Transpose,
     Weight,
     Window,
 )
@@ -131,12 +130,29 @@ def convert_matmul(node: Node, state: Importer) -> None:
         state.emit(Linear(name, (state.tensor(node, x),), node.output, weight, None))
         return
     if rank > 3:
-        raise node.refuse(f"its samples must have 1 to 3 dimensions, not {rank}")
+        _at_many_points(node, state, name, weight)
+        return
     operand = state.channels_first(node, x)  # features last: a convolution of one point
-    kernel = (1,) * (rank - 1)
-    weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
     output = state.put_view(node.output, TensorView("", channels_last(rank)))
-    state.emit(Conv(name, (operand,), output, weight, None, Window.plain(*kernel)))
+    state.emit(_of_points(name, operand, output, weight, rank - 1))
+
+
+def _of_points(name: str, source: str, output: str, weight: Weight, rank: int) -> Conv:
+    kernel = (1,) * rank
+    weight = replace(weight, codes=weight.codes.reshape(*weight.codes.shape, *kernel))
+    return Conv(name, (source,), output, weight, None, Window.plain(*kernel))
+
+
+def _at_many_points(node: Node, state: Importer, name: str, weight: Weight) -> None:
+    """Features behind more axes than a convolution has: in a row, and back again."""
+    tensor, out = state.tensor(node, node.inputs[0]), node.output
+    *points, features = state.type_of(tensor).shape
+    row = (prod(points), features)
+    state.emit(Reshape(f"{name}:row", (tensor,), f"{out}:row", row))
+    state.emit(Transpose(f"{name}:first", (f"{out}:row",), f"{out}:first", (1, 0)))
+    state.emit(_of_points(name, f"{out}:first", f"{out}:sums", weight, 1))
+    state.emit(Transpose(f"{name}:last", (f"{out}:sums",), f"{out}:last", (1, 0)))
+    state.emit(Reshape(f"{name}:back", (f"{out}:last",), out, (*points, weight.codes.shape[0])))
 
 
 @converts("MaxPool", channels_last=True)
@@ -156,7 +172,7 @@ def _pool(node: Node, state: Importer, kind: type[MaxPool | AveragePool]) -> Non
     if kind is AveragePool:
         check_area(node, prod(geometry.kernel))
     operand, output = _image(node, state, node.inputs[0])
-    geometry.check_image(node, state.type_of(operand).shape[1:])
+    geometry = geometry.in_image(node, state.type_of(operand).shape[1:])
     state.emit(kind(state.node_name(node), (operand,), output, _window(geometry)))
 
 
@@ -171,19 +187,14 @@ def convert_global_average_pool(node: Node, state: Importer) -> None:
     state.emit(AveragePool(state.node_name(node), (operand,), output, Window.plain(*spatial)))
 
 
-@converts("ReduceMean", "ReduceSum")
-def convert_reduce(node: Node, state: Importer) -> None:
-    """Mean or sum over all spatial dimensions, as adaptive pools are exported."""
-    x, _ = node.operands(1, 2)
-    kind = AveragePool if node.op_type == "ReduceMean" else SumPool
-    shape = state.shape(node, x)
-    keeps = Reduction.read(node, state.constants, len(shape) + 1).keeps
-    if kind is AveragePool:
-        check_area(node, prod(shape[1:]))
-    reduced, name = node.output if keeps else f"{node.output}:reduced", state.node_name(node)
-    state.emit(kind(name, (state.tensor(node, x),), reduced, Window.plain(*shape[1:])))
-    if not keeps:
-        state.emit(Reshape(f"{name}:squeeze", (reduced,), node.output, shape[:1]))
+@converts("GlobalMaxPool", channels_last=True)
+def convert_global_max_pool(node: Node, state: Importer) -> None:
+    """Maximum over all spatial dimensions."""
+    (x,) = node.operands(1)
+    node.check_all_read()
+    operand, output = _image(node, state, x)
+    spatial = state.type_of(operand).shape[1:]
+    state.emit(MaxPool(state.node_name(node), (operand,), output, Window.plain(*spatial)))
 
 
 def read_bias(node: Node, state: Importer, name: str, outputs: int) -> Weight | None:

@@ -224,7 +224,7 @@ def beats_of(codes: NDArray[np.int64]) -> Codes:
 def samples_of(beats: Codes, shape: tuple[int, ...]) -> Codes:
     """(batch * positions, channels) to (batch, channels, *spatial)."""
     positions = prod(shape[1:])
-    flat = beats.reshape(-1, positions, shape[0]).transpose(0, 2, 1)
+    flat = beats.reshape(-1, positions, (*shape, 1)[0]).transpose(0, 2, 1)
     return np.ascontiguousarray(flat).reshape(-1, *shape)
 
 

@@ -122,6 +122,7 @@ SAME = {
     "sum": lambda x: sum([x, x]),
     "reduce": lambda x: functools.reduce(operator.add, [x, x, x]),
     "one": lambda x: 1 * x,
+    "zero": lambda x: x + 0,
 }
 
 

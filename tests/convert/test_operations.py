@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brevitas_quantizers import learned_formats, quantize
+from brevitas_quantizers import export_qonnx, learned_formats, quantize
+from brevitas_quantizers.fixed_point import ConversionError, OptionError
+from brevitas_quantizers.nn.numbers import rounded_factor, rounded_offset
+from qfx_plugin import verify_agreement
 from tests.convert.helpers import assert_close, converted, prove, randomise_norms
 
 CHANNELS, SIDE = 4, 8
@@ -70,6 +73,34 @@ def joined(m, y):
     return torch.cat([F.relu(y), m.other(F.relu(y))], dim=1)
 
 
+def subtracted_in_place(m, y):
+    y = F.relu(y)
+    z = m.other(y)
+    z -= y
+    z /= 2
+    return z
+
+
+def line(function):
+    """A network of sequences, (batch, 3, 16)."""
+
+    class Line(nn.Module):
+        shape = (3, 16)
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(3, CHANNELS, 3)
+
+        def forward(self, x):
+            return function(F.relu(self.conv(x)))
+
+    return Line()
+
+
+def both(m, y):
+    return m.other(F.relu(y)), F.relu(y)
+
+
 def other():
     return {"other": nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)}
 
@@ -88,6 +119,20 @@ NETWORKS = {
     "add of a tensor to itself": lambda: Around(lambda m, y: operator.add(y, y)),
     "cat": lambda: Around(joined, outputs=2 * CHANNELS, **other()),
     "mul": lambda: Around(lambda m, y: F.relu(y) * m.other(F.relu(y)), **other()),
+    "sub": lambda: Around(lambda m, y: operator.sub(*both(m, y)), **other()),
+    "isub": lambda: Around(subtracted_in_place, **other()),
+    "crelu": lambda: Around(lambda m, y: F.relu(torch.cat([y, -y], dim=1)), outputs=2 * CHANNELS),
+    "times a number": lambda: Around(lambda m, y: 0.3 * y),
+    "divided by a number": lambda: Around(lambda m, y: y.div(-3)),
+    "plus a number": lambda: Around(lambda m, y: 1 + F.relu(y + 0.1)),
+    "minus a number": lambda: Around(lambda m, y: (y - 0.485) / 0.229),
+    "subtracted from a number": lambda: Around(lambda m, y: 1 - torch.rsub(y, 0.25)),
+    "2x - 1": lambda: Around(lambda m, y: 2 * F.relu(y) - 1),
+    "an epsilon": lambda: Around(lambda m, y: F.relu(y) + 1e-9),
+    "maximum": lambda: Around(lambda m, y: torch.maximum(*both(m, y)), **other()),
+    "x.min(y)": lambda: Around(lambda m, y: y.min(m.other(F.relu(y))), **other()),
+    "clamp from above": lambda: Around(lambda m, y: y.clamp(max=0.5)),
+    "clamp from below": lambda: Around(lambda m, y: torch.clamp_min(y, -0.25)),
     "relu6": lambda: Around(lambda m, y: F.relu6(y)),
     "relu6 module": lambda: Around(lambda m, y: m.act(y), act=nn.ReLU6(inplace=True)),
     "hardtanh": lambda: Around(lambda m, y: F.hardtanh(y, -0.5, 0.75)),
@@ -104,6 +149,43 @@ NETWORKS = {
     ),
     "mean": lambda: Around(lambda m, y: y.mean((-1, -2), keepdim=True)),
     "pool of the whole plane": lambda: Around(lambda m, y: F.avg_pool2d(y, y.size()[2:])),
+    "average pool, padding not counted": lambda: Around(
+        lambda m, y: F.avg_pool2d(y, 3, 1, 1, count_include_pad=False)
+    ),
+    "average pool, rounded up": lambda: Around(
+        lambda m, y: m.pool(y), pool=nn.AvgPool2d(3, 2, 1, ceil_mode=True)
+    ),
+    "average pool, rounded up in vain": lambda: Around(
+        lambda m, y: m.pool(y), pool=nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
+    ),
+    "average pool, another divisor": lambda: Around(
+        lambda m, y: F.avg_pool2d(y, 2, divisor_override=3)
+    ),
+    "max pool, rounded up": lambda: Around(
+        lambda m, y: m.pool(y), pool=nn.MaxPool2d(3, 2, ceil_mode=True)
+    ),
+    "adaptive pool to 2": lambda: Around(lambda m, y: F.adaptive_avg_pool2d(y, 2)),
+    "adaptive pool of 7 to 3": lambda: Around(
+        lambda m, y: F.adaptive_avg_pool2d(F.max_pool2d(y, 2, 1), (3, None))
+    ),
+    "adaptive pool that repeats": lambda: Around(
+        lambda m, y: F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(y, 1), 7)
+    ),
+    "adaptive max pool": lambda: Around(lambda m, y: F.adaptive_max_pool2d(y, (1, 4))),
+    "average pool 1d": lambda: line(lambda y: F.avg_pool1d(y, 3, 2, 1)),
+    "adaptive pool 1d": lambda: line(lambda y: F.adaptive_avg_pool1d(y, 7)),
+    "adaptive max pool 1d": lambda: line(lambda y: F.adaptive_max_pool1d(y, 2)),
+    "max pool 1d, rounded up": lambda: line(lambda y: F.max_pool1d(y, 3, 2, ceil_mode=True)),
+    "mean over time": lambda: line(lambda y: y.mean(-1)),
+    "mean of channels": lambda: Around(lambda m, y: y.mean(1, keepdim=True), outputs=1),
+    "sum of an image": lambda: Around(lambda m, y: torch.sum(y, dim=(2, 3), keepdim=True)),
+    "sum of everything": lambda: line(lambda y: y.sum((1, 2))),
+    "largest channel": lambda: Around(lambda m, y: y.amax(1, keepdim=True), outputs=1),
+    "least of a row": lambda: Around(lambda m, y: torch.amin(y, -1, keepdim=True)),
+    "values of x.max": lambda: line(lambda y: y.max(dim=2).values),
+    "argmax": lambda: line(lambda y: y.argmax(1)),
+    "argmin over time": lambda: line(lambda y: torch.argmin(y, dim=-1, keepdim=True)),
+    "indices of torch.max": lambda: line(lambda y: torch.max(y, 1)[1]),
     "batch norm": lambda: Around(lambda m, y: F.relu(m.norm(y)), norm=nn.BatchNorm2d(CHANNELS)),
     "batch norm, no relu": lambda: Around(lambda m, y: m.norm(y), norm=nn.BatchNorm2d(CHANNELS)),
     "batch norm first": lambda: Around(
@@ -297,3 +379,53 @@ def test_what_forward_does_not_use_is_left_out_with_a_warning():
     assert str(caught[0].message) == (
         "quantize: spare.bias, spare.weight of Spare are not used in forward and left out"
     )
+
+
+def test_both_results_of_a_maximum_leave_the_network(torch_seed):
+    network = line(lambda y: torch.max(y, 1))
+    model = converted(network, inputs(network))
+    values, indices = model(inputs(network))
+    assert values.shape == indices.shape == (6, 14) and indices.dtype == torch.int64
+    x = inputs(network)
+    exported = export_qonnx(model, x[:1])
+    verify_agreement(exported, x.numpy(), model, executors=["torch", "qonnx"]).raise_if_different(
+        required=["torch", "qonnx"]
+    )
+
+
+def test_numbers_have_few_bits_and_an_epsilon_is_zero():
+    assert rounded_factor(0.3, 4) == 0.3125 and rounded_factor(-3, 3) == -3
+    assert rounded_offset(127.5, 4) == 127.5 and rounded_offset(1e-6, 8) == 0
+    assert rounded_offset(0.1, 8) == 51 / 512
+
+
+TAILS = {
+    "softmax module": nn.Softmax(1),
+    "F.softmax": lambda y: F.softmax(y, dim=-1),
+    "x.log_softmax": lambda y: y.log_softmax(1),
+    "sigmoid, reshaped": lambda y: torch.sigmoid(y).flatten(1),
+}
+
+
+class Tail(nn.Module):
+    def __init__(self, tail):
+        super().__init__()
+        self.linear, self.tail = nn.Linear(12, 5), tail
+
+    def forward(self, x):
+        return self.tail(self.linear(x))
+
+
+@pytest.mark.parametrize("name", TAILS)
+def test_a_tail_is_dropped_by_an_option_that_says_so(name, torch_seed):
+    network, x = Tail(TAILS[name]), torch.randn(6, 12)
+    model = converted(network, x, bit_width=16, drop_tail=True)
+    assert_close(model, network.linear, x, tolerance=2e-3)
+    if name != "sigmoid, reshaped":
+        with pytest.raises(ConversionError, match=r"quantize\(\.\.\., drop_tail=True\) leaves it"):
+            quantize(network)
+
+
+def test_a_tail_that_is_not_there_cannot_be_dropped():
+    with pytest.raises(OptionError, match="drop_tail=True: no result of the network is a softmax"):
+        quantize(nn.Sequential(nn.Softmax(1), nn.Linear(12, 5)), drop_tail=True)

@@ -50,7 +50,7 @@ class Many(nn.Module):
         y = self.mish(self.conv(x))
         for block in self.blocks:
             y = block(y)
-        return F.relu(y + self.bias) * 0.3
+        return F.relu(y + self.bias).cumsum(1)
 
 
 class Gate(nn.Module):
@@ -65,7 +65,7 @@ def test_all_problems_at_once_with_their_call_sites():
         f"({line_of('self.mish(self', Many)})",
         f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
         f"({line_of('torch.sin', Gate)})",
-        f"  mul: its operands must be tensors of the network, not 0.3 ({line_of('* 0.3', Many)})",
+        f"  cumsum: has no fixed-point form{LISTED} ({line_of('cumsum', Many)})",
     ]
 
 
@@ -133,31 +133,33 @@ class Call(nn.Module):
 
 
 CALLS = {
-    "add: alpha must be 1, not 2": lambda y: torch.add(y, y, alpha=2),
-    "add: its operands must be tensors of the network, not 1.0": lambda y: y + 1.0,
+    "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
+    "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
+    "truediv: divides by zero": lambda y: y / 0,
+    "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "
+    "torch.reciprocal(divisor)": lambda y: y / y,
+    "topk: leaves open which of equal values comes first: give the values to the host, or use "
+    "argmax or amax, which are exact": lambda y: y.topk(2),
+    "div: rounding_mode must be None, not 'floor'": (
+        lambda y: torch.div(y, 2, rounding_mode="floor")
+    ),
+    "argmax: dim must be a dimension of a sample, not the batch, and not None": (
+        lambda y: y.argmax()
+    ),
     "cat: dim must be any but the batch, not 0": lambda y: torch.cat([y, y]),
     "dropout: must be off in evaluation: pass training=self.training": lambda y: F.dropout(y),
     f"max_pool2d_with_indices: has no fixed-point form{LISTED}": lambda y: F.max_pool2d(
         y, 2, return_indices=True
     ),
     "max_pool2d: dilation must be 1, not 2": lambda y: F.max_pool2d(y, 2, dilation=2),
-    "avg_pool2d: ceil_mode must be False: the divisors would differ": lambda y: F.avg_pool2d(
-        y, 2, ceil_mode=True
-    ),
-    "avg_pool2d: divisor_override must be None, not 3": lambda y: F.avg_pool2d(
-        y, 2, divisor_override=3
-    ),
-    "avg_pool2d: count_include_pad must be True where there is padding: the divisors would "
-    "differ": (lambda y: F.avg_pool2d(y, 2, padding=1, count_include_pad=False)),
     "avg_pool2d: its kernel_size must be a constant, not computed in forward": (
         lambda y: F.avg_pool2d(y, y.size(3))
     ),
-    "adaptive_avg_pool2d: output_size must be 1, not 2": lambda y: F.adaptive_avg_pool2d(y, 2),
-    "mean: dim must be (2, 3), the spatial dimensions, not 1": lambda y: y.mean(1),
-    "clamp: needs two numbers as bounds, not 0 and None": lambda y: y.clamp(0),
+    "mean: dim must be dimensions of a sample, not the batch, and not 0": lambda y: y.mean(0),
+    "clamp: needs numbers as bounds, not 'a' and None": lambda y: y.clamp("a"),
     f"logsumexp: has no fixed-point form{LISTED}": lambda y: y.logsumexp(1),
     f"linear_1: has no fixed-point form{LISTED}": lambda y: F.linear(y, y),
-    f"getitem: has no fixed-point form{LISTED}": lambda y: y[:, 0],
+    "getitem: index must begin with a colon, for the batch, not 0": lambda y: y[0],
 }
 
 
@@ -194,7 +196,7 @@ LAYERS = {
     ),
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
-    f"ConvTranspose2d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose2d(3, 4, 3),
+    f"ConvTranspose3d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose3d(3, 4, 3),
 }
 
 
@@ -270,7 +272,7 @@ class Block(nn.Module):
 def test_one_line_for_each_kind_with_counts_and_examples():
     text = refused(Tower(40)).splitlines()
     line = line_of("torch.special", Block)
-    assert text[0] == ("Tower: 160 operation(s) of 4 kinds cannot be converted to fixed point:")
+    assert text[0] == ("Tower: 160 operation(s) of 5 kinds cannot be converted to fixed point:")
     assert text[1] == (
         "  blocks.0.norm: LayerNorm has no fixed-point form; use BatchNorm, whose statistics are "
         f"constants once trained ({line}); so are blocks.1.norm, blocks.2.norm and 37 more"
@@ -279,12 +281,12 @@ def test_one_line_for_each_kind_with_counts_and_examples():
         "  blocks.0.act: Mish has no fixed-point form; a layer QuantFunction("
     )
     assert text[2].endswith("; so are blocks.1.act, blocks.2.act and 37 more")
-    assert len(text) == 5
+    assert len(text) == 6
     assert "  blocks.0.softmax: has no fixed-point form; leave it out at the end" in text[4]
 
 
 def test_numbers_that_differ_are_one_kind():
-    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveMaxPool2d(2), nn.AdaptiveMaxPool2d(3))
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ELU(2.0), nn.ELU(3.0))
     lines = refused(network).splitlines()
     assert len(lines) == 3 - 1
 
@@ -293,7 +295,7 @@ ADVICE = {
     nn.GroupNorm: ((2, 4), "use BatchNorm"),
     nn.InstanceNorm2d: ((4,), "use BatchNorm"),
     nn.RMSNorm: ((4,), "use BatchNorm"),
-    nn.LogSoftmax: ((1,), "leave it out at the end of the network"),
+    nn.LogSoftmax: ((1,), "quantize(..., drop_tail=True) leaves it to the host"),
     nn.MultiheadAttention: ((4, 2), "attention multiplies tensors"),
     nn.LSTM: ((4, 4), "unroll it in forward"),
     nn.GRU: ((4, 4), "unroll it in forward"),

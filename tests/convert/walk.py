@@ -10,13 +10,18 @@ from onnx import numpy_helper
 EXACT = frozenset(
     {"Add", "Clip", "Concat", "Conv", "Dropout", "Flatten", "Gemm", "Identity", "MatMul"}
     | {"MaxPool", "Mul", "PRelu", "ReduceSum", "Relu", "Reshape", "Squeeze", "Transpose"}
-    | {"Unsqueeze"}
+    | {"Unsqueeze", "Neg", "Max", "Min", "ArgMax", "ArgMin", "ReduceMax", "ReduceMin"}
+    | {"ConvTranspose", "DepthToSpace", "Expand", "Pad", "Resize", "Slice", "Split", "Tile"}
 )
 MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 SHAPES = dict.fromkeys(["ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"], {1})
+SHAPES |= {"Expand": {1}, "Pad": {1, 2, 3}, "Resize": {1, 2, 3}, "Slice": {1, 2, 3, 4}}
+SHAPES |= {"Split": {1}, "Tile": {1}}
 TABLE = {"Div": {1}, "Cast": set(), "Sub": {1}, "Gather": {0}}
 """Steps of a table, and which of their operands are its constants."""
 BOUND_BITS = 16
+NUMBERS = ("Add", "Mul", "Sub")
+"""Take short numbers that no Quant has cast."""
 
 
 def float_arithmetic(model: onnx.ModelProto) -> list[str]:
@@ -39,7 +44,11 @@ def float_arithmetic(model: onnx.ModelProto) -> list[str]:
             found += [f"{node.name}: {why}" for why in quant_problems(node, constants)]
         elif not adds_half(node, list(graph.node), constants):
             if node.op_type == "Clip":
-                fixed |= {name for name in node.input[1:] if is_short(constants[name])}
+                ends = [name for name in node.input[1:] if name]
+                fixed |= {name for name in ends if is_short(constants[name])}
+            if node.op_type in NUMBERS:
+                known = [name for name in node.input if name in constants]
+                fixed |= {name for name in known if is_short(constants[name])}
             found += [f"{node.name}: {why}" for why in table_problems(node, graph, constants)]
             found += [f"{node.name}: {why}" for why in node_problems(node, fixed, shapes)]
         fixed |= set(node.output)
@@ -48,7 +57,8 @@ def float_arithmetic(model: onnx.ModelProto) -> list[str]:
 
 def is_short(bound: np.ndarray) -> bool:
     """Whether a bound is a short binary fraction, an exact fixed-point number as it stands."""
-    return float(bound * 2**BOUND_BITS).is_integer()
+    whole = bound.astype(np.float64) * 2**BOUND_BITS
+    return bool((whole == np.rint(whole)).all())
 
 
 def adds_half(
@@ -78,11 +88,21 @@ def table_problems(
     """A table divides by an LSB, counts in integers, and its entries are cast where they leave."""
     if node.op_type == "Div" and not (np.frexp(constants[node.input[1]])[0] == 0.5).all():
         return [f"Div by {constants[node.input[1]]}"]
-    if node.op_type == "Sub" and constants[node.input[1]].dtype != np.int64:
+    behind = [other.op_type for other in graph.node if node.output[0] in other.input]
+    if (
+        node.op_type == "Sub"
+        and behind == ["Gather"]
+        and constants[node.input[1]].dtype != np.int64
+    ):
         return [f"Sub of {constants[node.input[1]].dtype}"]
     users = [other for other in graph.node if node.output[0] in other.input]
-    if node.op_type == "Gather" and not all(
-        user.op_type == "Quant" or adds_half(user, list(graph.node), constants) for user in users
+    if (
+        node.op_type == "Gather"
+        and node.input[0] in constants
+        and not all(
+            user.op_type == "Quant" or adds_half(user, list(graph.node), constants)
+            for user in users
+        )
     ):
         return [f"Gather is read by {users[0].op_type}"]
     return []
@@ -96,7 +116,10 @@ def node_problems(node: onnx.NodeProto, fixed: set[str], shapes: dict[str, list[
             return [f"{node.op_type} divides by {area}"]
     elif node.op_type not in EXACT and node.op_type not in TABLE:
         return [f"{node.op_type} is not exact"]
-    skipped = SHAPES.get(node.op_type, set()) | TABLE.get(node.op_type, set())
+    own = {} if node.op_type == "Sub" else TABLE
+    skipped = SHAPES.get(node.op_type, set()) | own.get(node.op_type, set())
+    if node.op_type == "Gather" and node.input[0] in fixed:
+        skipped = {1}  # of a tensor, by constant indices
     return [
         f"{node.op_type} reads {name}, which is float"
         for index, name in enumerate(node.input)
@@ -109,4 +132,7 @@ def window_area(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
     if node.op_type == "AveragePool":
         kernel = next(a for a in node.attribute if a.name == "kernel_shape")
         return int(np.prod(kernel.ints))
-    return int(np.prod(shapes[node.input[0]][2:]))
+    before, after = (shapes.get(name) for name in (node.input[0], node.output[0]))
+    if node.op_type == "ReduceMean" and after:
+        return int(np.prod(before) // np.prod(after))
+    return int(np.prod(before[2:]))

@@ -106,11 +106,19 @@ SLOTS = {
     "conv2d": lambda: qnn.QuantConv2d(6, 4, 3, weight_quant=QFXDigits, weight_max_digits=1),
     "depthwise": lambda: qnn.QuantConv2d(6, 6, 3, groups=6, weight_quant=QFXDigits),
     "deconvolution": lambda: qnn.QuantConvTranspose2d(6, 4, 3, weight_quant=QFXDigits),
+    "depthwise by channel": lambda: qnn.QuantConv1d(
+        6, 6, 3, groups=6, weight_quant=QFXDigits, weight_scaling_per_output_channel=True
+    ),
+    "deconvolution by channel": lambda: qnn.QuantConvTranspose1d(
+        6, 4, 3, weight_quant=QFXDigits, weight_scaling_per_output_channel=True
+    ),
     "batch norm": lambda: QuantBatchNorm1d(6, weight_quant=QFXDigits, bias_quant=QFXFixedPoint),
     "prelu": lambda: QuantPReLU(6, quant=QFXDigits),
 }
 SHAPES = {"conv1d": (2, 6, 9), "conv2d": (2, 6, 5, 5), "depthwise": (2, 6, 5, 5)} | {
-    "deconvolution": (2, 6, 4, 4)
+    "deconvolution": (2, 6, 4, 4),
+    "depthwise by channel": (2, 6, 9),
+    "deconvolution by channel": (2, 6, 4),
 }
 
 

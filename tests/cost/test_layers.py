@@ -21,7 +21,7 @@ from brevitas_quantizers import (
 )
 from brevitas_quantizers.cost.choice import not_worth
 from brevitas_quantizers.cost.layers import Layer, Scale, Slope, Transposed, layer_of
-from brevitas_quantizers.cost.statistics import FormatErrors
+from brevitas_quantizers.cost.statistics import FormatErrors, stride
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d, QuantPReLU
 from qfx_plugin import interpret, load_qonnx
 from tests.cost.networks import continue_training, images
@@ -170,3 +170,12 @@ def test_the_last_channel_of_a_layer_stays():
     assert not_worth(errors, 1.2, ones).tolist() == [True, False, True]
     assert not_worth(errors, 1e9, ones).tolist() == [True, False, True]
     assert not_worth(errors, 1e9, torch.tensor([1.0, 0.0, 1.0])).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("images", "positions"), [(128, 49), (64, 36), (32, 1), (7, 196)])
+@pytest.mark.parametrize("samples", [1, 8, 128, 10**6])
+def test_the_samples_of_formats_come_from_every_position(images, positions, samples):
+    step = stride(images * positions, samples)
+    seen = range(0, images * positions, step)
+    assert len(seen) >= min(samples, images * positions)
+    assert len({place % positions for place in seen}) >= min(len(seen), positions)

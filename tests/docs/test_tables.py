@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def tables(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    for name in ("common", "tables"):
+    for name in ("common", "cost_picture", "tables"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import tables
 
@@ -25,6 +25,11 @@ def test_every_table_is_up_to_date(tables):
         page.name for page in tables.PAGES if tables.filled(page.read_text()) != page.read_text()
     ]
     assert stale == [], "run: python benchmarks/tables.py --write"
+
+
+def test_the_picture_is_up_to_date(tables):
+    assert tables.PICTURE.read_text(encoding="utf-8") == tables.cost_picture()
+    assert f"({tables.PICTURE.name})" in (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
 
 
 def test_every_table_stands_on_a_page(tables):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,13 @@ from qfx_plugin.errors import DataError, OptionError, TargetError, ToolMissingEr
 from qfx_plugin.hls4ml_backend import adapter, config_from_qonnx, convert, lower
 from qfx_plugin.ir import (
     Add,
-    Constant,
     Graph,
     Input,
     Linear,
-    MaxPool,
-    Multiply,
     Op,
     Quantize,
     Reshape,
-    SumPool,
     Weight,
-    Window,
     interpret,
 )
 from qfx_plugin.qonnx_import import load_qonnx
@@ -67,44 +61,6 @@ REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
             linear("q", 32),
         ),
         "Quantize 'q': a cast per channel must come before the input is reshaped",
-    ),
-    "constant that enlarges": (
-        lambda: graph(
-            XQ,
-            SumPool("pool", ("xq",), "p", Window.plain(4, 4)),
-            Constant("c", (), "c", Weight(np.full((2, 4, 4), 3), np.array([4]), 4)),
-            Multiply("scale", ("p", "c"), "scaled"),
-        ),
-        "Multiply 'scale': its constant must fit [2, 1, 1], not enlarge it to [2, 4, 4]",
-    ),
-    "sum of an image and a column": (
-        lambda: graph(
-            XQ,
-            MaxPool("pool", ("xq",), "p", Window.plain(1, 4)),
-            Add("sum", ("xq", "p"), "sum"),
-        ),
-        "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
-        "pixel, not [2, 4, 4] and [2, 4, 1]",
-    ),
-    "sum of features and a flattened image": (
-        lambda: graph(
-            XQ,
-            Reshape("flat", ("xq",), "flat", (32,)),
-            replace(linear("flat", 32), weight=Weight(np.ones((32, 32), dtype=int), 0, 2)),
-            Add("sum", ("flat", "logits"), "sum"),
-        ),
-        "Add 'sum': takes tensors of the same shape and layout, or one that repeats in every "
-        "pixel, not [32] and [32]",
-    ),
-    "pixels from channels": (
-        lambda: graph(
-            XQ,
-            Reshape("r", ("xq",), "r", (4, 2, 4)),
-            MaxPool("pool", ("r",), "p", Window.plain(2, 2)),
-        ),
-        "MaxPool 'pool': tensor 'r' is not laid out channels last, but as 'r' has made it: hls4ml "
-        "keeps channels last, so that only element-wise layers, another view or a Linear can read "
-        "it",
     ),
     "nothing to compute": (
         lambda: graph(XQ),

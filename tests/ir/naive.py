@@ -202,11 +202,13 @@ def upsample(op: ir.Upsample, x: Exact) -> Exact:
 
 OPERATIONS: dict[type[Op], Callable[..., Exact]] = {
     ir.Add: lambda op, a, b: a + b,
+    ir.ArgMax: lambda op, x: np.argmax(x, axis=1, keepdims=True),
     ir.AveragePool: lambda op, x: pool(op, x, lambda part: part.sum(axis=0) / op.window.area),
     ir.Clip: clip,
     ir.Concat: concat,
     ir.Constant: lambda op: of_weight(op.weight)[np.newaxis],
     ir.Conv: conv,
+    ir.Extreme: lambda op, a, b: (np.maximum if op.largest else np.minimum)(a, b),
     ir.Gather: gather,
     ir.Identity: lambda op, x: x,
     ir.Linear: linear,

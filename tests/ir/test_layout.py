@@ -88,8 +88,9 @@ def test_a_zero_widens_the_range():
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_concat_along_each_axis(rng, axis):
     ops = [*source((2, 3, 4), 9, (1, 3)), Quantize("r", ("x",), "r", 6, (2, 0))]
-    result, _ = run(*ops, Concat("c", ("q", "r", "q"), "c", axis), x=values(rng, 2, 3, 4))
-    wanted = [1, 3, 2, 0, 1, 3] if axis == 0 else [2, 3]
+    ops.append(Quantize("one", ("x",), "one", 6, 1))
+    result, _ = run(*ops, Concat("c", ("q", "r", "one"), "c", axis), x=values(rng, 2, 3, 4))
+    wanted = [1, 3, 2, 0, 1, 1] if axis == 0 else [2, 3]
     assert result.frac_bits.reshape(-1).tolist() == wanted
 
 

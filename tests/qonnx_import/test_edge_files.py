@@ -71,6 +71,32 @@ NEAREST = {"mode": "nearest", "nearest_mode": "floor"} | {
     "coordinate_transformation_mode": "asymmetric"
 }
 READ: dict[str, Callable[[], onnx.ModelProto]] = {
+    "Slice": lambda: file("Slice", ints(1, -1), ints(9, 0), ints(2, 3), ints(2, -1)),
+    "Slice, all of the batch": lambda: file("Slice", ints(0, 1), ints(1 << 40, 3), ints(0, 1)),
+    "Slice, backwards": lambda: file("Slice", ints(-1), ints(-(1 << 60)), ints(-1), ints(-1)),
+    "Pad": lambda: file("Pad", ints(0, 0, 1, 1, 0, 0, 1, 2)),
+    "Pad, reflect": lambda: file("Pad", ints(0, 0, 3, 1, 0, 0, 1, 2), mode="reflect"),
+    "Pad, edge": lambda: file("Pad", ints(0, 0, 3, 1, 0, 0, 1, 2), mode="edge"),
+    "Pad of channels, reflect": lambda: file("Pad", ints(0, 1, 0, 0, 0, 1, 0, 0), mode="reflect"),
+    "Pad, less": lambda: file("Pad", ints(0, 0, -3, 1, 0, 0, 1, -1)),
+    "Gather": lambda: file("Gather", ints(2, 0, -1, 1), axis=2),
+    "Gather, regular": lambda: file("Gather", ints(0, 2, 4), axis=2),
+    "Gather of one": lambda: file("Gather", np.array(-1), axis=3),
+    "Gather of a table": lambda: file("Gather", ints(0, 1, 1, 1).reshape(2, 2), axis=1),
+    "Expand": lambda: file("Expand", ints(1, 3, 1, 4), sample=(1, 8, 4)),
+    "Expand of one": lambda: file("Expand", ints(3, 5, 4), sample=(3, 1, 1)),
+    "Tile": lambda: file("Tile", ints(1, 2, 1, 2)),
+    "DepthToSpace": lambda: file("DepthToSpace", sample=(8, 2, 3), blocksize=2),
+    "DepthToSpace, CRD": lambda: file("DepthToSpace", sample=(8, 2, 3), blocksize=2, mode="CRD"),
+    "SpaceToDepth": lambda: file("SpaceToDepth", blocksize=2),
+    "ConvTranspose": lambda: file("ConvTranspose", weights=((2, 3, 3, 2),), strides=[2, 1]),
+    "ConvTranspose, cut": lambda: file(
+        "ConvTranspose", weights=((2, 3, 2, 2),), strides=[2, 2], pads=[2, 1, 2, 1]
+    ),
+    "ConvTranspose 1-D, groups": lambda: file(
+        "ConvTranspose", sample=(4, 5), weights=((4, 3, 4),), strides=[4], group=2
+    ),
+    "MatMul at many points": lambda: file("MatMul", sample=(2, 3, 4, 5), weights=((5, 3),)),
     "Conv, pads differ": lambda: window("Conv", pads=[0, 1, 2, 2], strides=[2, 2]),
     "Conv 1-D, pads differ": lambda: file(
         "Conv", sample=(2, 9), weights=((4, 1, 4),), kernel_shape=[4], pads=[3, 0], group=2
@@ -272,9 +298,59 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: file("Dropout", np.float32(0.5), np.array(True)),
         "its training mode must be off",
     ),
-    "Pad": (
-        lambda: file("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1)),
-        "this operation is not supported; make it the padding of the Conv or the pool behind it",
+    "Pad by another number": (
+        lambda: file("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1), np.float32(0.5)),
+        "mode must be one of constant, reflect, edge, wrap, a constant 0, not 'constant' with 0.5",
+    ),
+    "Pad of the batch": (
+        lambda: file("Pad", ints(1, 0, 0, 0, 0, 0, 0, 0)),
+        "must leave the batch as it is: its pads must be 0",
+    ),
+    "Pad, huge": (
+        lambda: file("Pad", ints(0, 0, 1 << 40, 1, 0, 0, 1 << 40, 1), mode="edge"),
+        "its result must have at most",
+    ),
+    "Pad, nothing left": (
+        lambda: file("Pad", ints(0, 0, -4, 0, 0, 0, -4, 0)),
+        "pads [0, 0, -4, 0, 0, 0, -4, 0] leave nothing of shape [1, 2, 8, 6]",
+    ),
+    "Slice of the batch": (
+        lambda: file("Slice", ints(1), ints(2), ints(0)),
+        "must leave the batch as it is: axes begin at 1",
+    ),
+    "Slice, empty": (
+        lambda: file("Slice", ints(2), ints(2), ints(2)),
+        "leaves nothing of shape [1, 2, 8, 6]",
+    ),
+    "Slice, no such axis": (
+        lambda: file("Slice", ints(2), ints(2), ints(4)),
+        "starts, ends, axes and steps do not fit",
+    ),
+    "Gather of the batch": (
+        lambda: file("Gather", ints(0)),
+        "axis must be 1 to 3, not 0: samples of a batch do not",
+    ),
+    "Gather, outside": (
+        lambda: file("Gather", ints(3), axis=1),
+        "its indices must lie in -2 to 1, those of axis 1",
+    ),
+    "Expand of the batch": (
+        lambda: file("Expand", ints(2, 3, 8, 4)),
+        "shape [2, 3, 8, 4] must keep the batch, and fit",
+    ),
+    "Tile, huge": (
+        lambda: file("Tile", ints(1, 1, 1, 1 << 40)),
+        "its result must have at most",
+    ),
+    "DepthToSpace of channels that do not fit": (
+        lambda: file("DepthToSpace", blocksize=2),
+        "blocksize 2 and mode 'DCR' do not fit",
+    ),
+    "ConvTranspose by output_shape": (
+        lambda: file(
+            "ConvTranspose", weights=((2, 3, 2, 2),), output_shape=[16, 8], strides=[2, 2]
+        ),
+        "must have pads, not output_shape",
     ),
     "float operand": (
         lambda: file("Add", np.float32(0.5)),
@@ -377,16 +453,18 @@ def test_a_pad_of_the_model_becomes_that_of_the_window(dynamo: bool, torch_seed:
     assert np.array_equal(found, expected.numpy())
 
 
-def test_a_pad_that_is_no_windows_is_refused(torch_seed: None) -> None:
+def test_a_pad_by_another_number_is_refused(torch_seed: None) -> None:
     class Bordered(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.x = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=6)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return nn.functional.pad(self.x(x), (1, 1)).relu()
+            return nn.functional.pad(self.x(x), (1, 1), value=1.0).relu()
 
     net, x = Bordered(), torch.randn(4, 3, 5)
     calibrate(net, [x])
-    with pytest.raises(QfxError, match="^padding of '.*' must stand directly in front of a conv"):
+    with pytest.raises(
+        QfxError, match="^padding of '.*' must add zeros, or -inf directly in front"
+    ):
         export_qonnx(net.eval(), x[:1])

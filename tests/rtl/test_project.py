@@ -17,7 +17,8 @@ from qfx_plugin import RtlOptions, compile_rtl, verify_agreement
 from qfx_plugin.errors import OptionError, ToolMissingError, VerificationError
 from qfx_plugin.ir import Graph, Identity, Input, Linear, Quantize
 from qfx_plugin.rtl.graph import alkaid_adapter
-from qfx_plugin.rtl.project import build_network
+from qfx_plugin.rtl.project import _automatic_style, build_network, products
+from qfx_plugin.synthesis.estimate import ULTRA96
 from qfx_plugin.units.names import KEYWORDS, LONGEST, verilog_name
 from tests import qonnx_models as models
 from tests.ir.graphs import graph, source, weight
@@ -134,6 +135,15 @@ def test_missing_compiler_of_adder_graphs(monkeypatch, rng):
         ToolMissingError, match=r"alkaid, the adder-graph compiler, is not insta.*pip"
     ):
         build_network(small_layer(rng))
+
+
+@pytest.mark.parametrize(("largest", "style"), [(1, "unrolled"), (127, "streaming")])
+def test_many_products_are_unrolled_where_their_digits_fit(largest, style, rng):
+    """By what they are guessed to cost: 8,000 weights of one digit, or of three."""
+    codes = rng.choice([-1, 1], (80, 100)) * rng.integers(1, largest + 1, (80, 100))
+    network = graph(*source((100,), 5, 2), Linear("fc", ("q",), "y", weight(codes, 6, 8), None))
+    assert products(network) == 8000
+    assert _automatic_style(network, RtlOptions(), ULTRA96) == style
 
 
 def test_options_of_the_call(tmp_path, rng):

@@ -13,12 +13,12 @@ from torch import fx
 from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.onnx_files import (
     ARRANGEMENTS,
+    Border,
     NewSample,
     Node,
     Order,
-    Padding,
-    Part,
     Picks,
+    Region,
     Step,
     in_order,
     read_arrangement,
@@ -40,7 +40,7 @@ def convert_arrangement(node: Node, net: NetworkBuilder) -> None:
         value = net.plain(value)
     calls = _Calls(node, net, value.axes)
     if node.op_type == "Split":
-        parts = [step for step in steps if isinstance(step, Part)]
+        parts = [step for step in steps if isinstance(step, Region)]
         for output, result in zip(found, calls.split(value, parts), strict=True):
             net.values[output] = result
         return
@@ -77,7 +77,7 @@ class _Calls:
         step = in_order(step, self.axes)
         if isinstance(step, Picks):
             return self.pick(value, step)
-        return self.part(value, step) if isinstance(step, Part) else self.pad(value, step)
+        return self.part(value, step) if isinstance(step, Region) else self.pad(value, step)
 
     def repeat(self, value: ComputedTensor, picks: list[Picks]) -> ComputedTensor:
         """Axes as often as they are picked, by the method that the exporter writes so."""
@@ -90,10 +90,10 @@ class _Calls:
         sizes = (-1 if count == 1 else count for count in times)
         return self.method(value, "expand", *sizes)
 
-    def split(self, value: ComputedTensor, parts: list[Part]) -> list[ComputedTensor]:
+    def split(self, value: ComputedTensor, parts: list[Region]) -> list[ComputedTensor]:
         """All parts by one call."""
         parts = [part for part in (in_order(part, self.axes) for part in parts)
-                 if isinstance(part, Part)]  # fmt: skip
+                 if isinstance(part, Region)]  # fmt: skip
         shape = value.shape
         axis = next((n for n, size in enumerate(parts[0].sizes) if size != shape[n] and n), 1)
         sizes = [part.sizes[axis] for part in parts]
@@ -105,7 +105,7 @@ class _Calls:
             for number, shape in enumerate(shapes)
         ]
 
-    def part(self, value: ComputedTensor, part: Part) -> ComputedTensor:
+    def part(self, value: ComputedTensor, part: Region) -> ComputedTensor:
         """Indices of torch where steps go forward; else a flip, or any indices."""
         rows = list(zip(part.starts, part.sizes, part.steps, strict=True))
         flips = []
@@ -136,28 +136,27 @@ class _Calls:
         with refusing(self.node):
             chosen = torch.tensor(picks.indices, device="meta")
             shape = value.meta.index_select(picks.axis, chosen)
-        path = self.net.layers.place(self.node.name, Pick(picks.axis, picks.indices))
+        name = self.node.name.replace("/", "_").replace(".", "_")  # no part of a layer
+        path = self.net.layers.place(name, Pick(picks.axis, picks.indices))
         return ComputedTensor(self.net.graph.call_module(path, (value.node,)), shape, value.order)
 
-    def pad(self, value: ComputedTensor, padding: Padding) -> ComputedTensor:
+    def pad(self, value: ComputedTensor, padding: Border) -> ComputedTensor:
         """`F.pad` as far as torch has the mode there."""
         pads, rank = padding.pads, value.meta.ndim
         if padding.mode != "constant" and not (3 <= rank <= 5 and not any(map(any, pads[:2]))):
             for axis, pair in enumerate(pads):
                 if any(pair):
+                    mode: Any = padding.mode
                     with refusing(self.node):
-                        places: Any = np.pad(
-                            np.arange(value.shape[axis]), pair, padding.mode  # type: ignore[arg-type]
-                        )  # fmt: skip
+                        places = np.pad(np.arange(value.shape[axis]), pair, mode)
                     value = self.pick(value, Picks(axis, tuple(places.tolist())))
             return value
         first = 2 if padding.mode != "constant" else [any(pair) for pair in pads].index(True)
         flat = [size for pair in reversed(pads[first:]) for size in pair]
-        mode = _PAD_MODES.get(padding.mode)
-        options = {} if mode is None else {"mode": mode}
+        mode = _PAD_MODES.get(padding.mode, "constant")
         with refusing(self.node):
-            shape = F.pad(value.meta, flat, **options)
-        call = self.net.graph.call_function(F.pad, (value.node, flat), dict(options))
+            shape = F.pad(value.meta, flat, mode)
+        call = self.net.graph.call_function(F.pad, (value.node, flat, mode))
         return ComputedTensor(call, shape, value.order)
 
     def method(self, value: ComputedTensor, name: str, *args: Any) -> ComputedTensor:

@@ -28,7 +28,7 @@ from .metadata import Metadata
 from .names import identifier, stem
 from .values import ActivationCast, ComputedTensor, meta
 
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
 _HOST_ERRORS = (
     QfxError,
     ArithmeticError,
@@ -278,7 +278,7 @@ class NetworkBuilder:
             if value.name in self.constants.raw:
                 continue
             kind = value.type.tensor_type
-            if kind.elem_type not in _FLOATS:
+            if kind.elem_type not in FLOATS:
                 raise ModelImportError(f"input {value.name!r}: its elements must be floats")
             dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
             if len(dims) < 2 or any(size is None or size < 1 for size in dims[1:]):

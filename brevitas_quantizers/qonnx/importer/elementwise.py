@@ -1,29 +1,38 @@
-"""Nodes that compute element by element: Relu, PRelu, Clip, Add, Mul."""
+"""Nodes that compute element by element: Relu, PRelu, Clip, sums, differences, products."""
 
 from __future__ import annotations
 
+import math
 import operator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from brevitas_quantizers.nn import (
     ChannelShift,
     QuantAdd,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMaximum,
+    QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantRPReLU,
     QuantScale,
     QuantShift,
+    QuantSub,
 )
+from brevitas_quantizers.nn.numbers import ScaleBy, ShiftBy
 from brevitas_quantizers.onnx_files import (
     Bounds,
     Node,
+    PlainNumbers,
     QuantizedConstant,
     check_slope,
     read_leaky_slope,
@@ -117,11 +126,15 @@ def _clip_layer(
 ) -> bool:
     """Clip and cast as one layer, if that is what they were."""
     kind = net.metadata.type(cast.layer)
-    if low is None or high is None or (kind, cast.role) not in _CLIPS:
+    if (kind, cast.role) not in _CLIPS:
         return False
+    ends = {
+        "min_val": -math.inf if low is None else low,
+        "max_val": math.inf if high is None else high,
+    }
 
     def build(**keywords: Any) -> Any:
-        return _CLIPS[kind, cast.role](min_val=low, max_val=high, **keywords)
+        return _CLIPS[kind, cast.role](**ends, **keywords)
 
     if cast.role == "act":
         activation(node, net, cast, value, build)
@@ -171,14 +184,78 @@ def _eltwise_add(**keywords: Any) -> qnn.QuantEltwiseAdd:
     return qnn.QuantEltwiseAdd(**{"input_quant": None, "output_quant": None, **keywords})
 
 
+@converts("Sub")
+def convert_sub(node: Node, net: NetworkBuilder) -> None:
+    """Difference of two tensors, or of a tensor and a constant."""
+    _binary(node, net, operator.sub, {"QuantSub": QuantSub})
+
+
+@converts("Neg")
+def convert_neg(node: Node, net: NetworkBuilder) -> None:
+    """A tensor times -1."""
+    node.operands(1)
+    node.check_all_read()
+    value = net.operand(node, 0)
+    net.emit(node.output, net.graph.call_function(operator.neg, (value.node,)), value.meta, value)
+
+
 @converts("Mul")
 def convert_mul(node: Node, net: NetworkBuilder) -> None:
     """Product of two tensors, or of a tensor and a constant."""
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
+@converts("Div")
+def convert_div(node: Node, net: NetworkBuilder) -> None:
+    """Quotient of a tensor and a power of two."""
+    _binary(node, net, operator.truediv, {})
+
+
+@converts("Max", "Min")
+def convert_extreme(node: Node, net: NetworkBuilder) -> None:
+    """The larger or lesser of two tensors, or of a tensor and a number."""
+    names = node.operands(1, max(1, len(node.inputs)))
+    largest = node.op_type == "Max"
+    fixed = [index for index, name in enumerate(names) if name in net.constants]
+    function = torch.maximum if largest else torch.minimum
+    if len(names) == 2 and not fixed:
+        kinds = {"QuantMaximum": QuantMaximum} if largest else {"QuantMinimum": QuantMinimum}
+        _binary(node, net, function, kinds)
+        return
+    node.check_all_read()
+    moving = [index for index in range(len(names)) if index not in fixed]
+    if not moving:
+        raise node.refuse("at least one operand must be computed from the network's input")
+    value = net.plain(net.operand(node, moving[0]))
+    for index in moving[1:]:
+        other = net.plain(net.operand(node, index))
+        with refusing(node):
+            shape = function(value.meta, other.meta)
+        call = net.graph.call_function(function, (value.node, other.node))
+        value = ComputedTensor(call, shape)
+    for index in fixed:
+        number = _one_number(node, net, names[index])
+        bound: dict[str, Any] = {"min" if largest else "max": number}
+        value = replace(value, node=net.graph.call_function(torch.clamp, (value.node,), bound))
+    net.emit(node.output, value.node, value.meta)
+
+
+def _one_number(node: Node, net: NetworkBuilder, name: str) -> float:
+    plain = PlainNumbers.read(node, net.constants, name)
+    values: NDArray[Any]
+    if plain is None:
+        values = net.constants.weight(node, name, "operand").executed
+    else:
+        values = net.constants.array(node, name, "operand")
+    if values.size != 1:
+        raise node.refuse(f"its constant {name!r} must be one number, not {values.size}")
+    return float(values.reshape(-1)[0])
+
+
 def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:
     names, fixed = net.constants.pair(node)
+    if fixed is not None and _with_number(node, net, function, names[fixed], fixed):
+        return
     if fixed is not None:
         _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
         return
@@ -200,6 +277,34 @@ def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any
         net.emit(node.output, net.graph.call_function(function, nodes), shape, result)
 
 
+def _with_number(node: Node, net: NetworkBuilder, function: Any, name: str, index: int) -> bool:
+    """Compute with numbers that need no Quant, if that is what `node` reads."""
+    plain = PlainNumbers.read(node, net.constants, name)
+    if plain is None:
+        return False
+    value = net.operand(node, 1 - index)
+    values = net.constants.array(node, name, "operand")
+    if plain.codes.size == 1:
+        number = float(values.reshape(-1)[0])
+        operands = (value.node, number) if index else (number, value.node)
+        net.emit(node.output, net.graph.call_function(function, operands), value.meta, value)
+        return True
+    value = net.plain(value)
+    with refusing(node):
+        shape = value.meta + meta(plain.codes.shape)
+    source, numbers = value.node, torch.from_numpy(np.array(values, np.float32))
+    if function is operator.sub and index == 0:
+        source = net.graph.call_function(operator.neg, (source,))
+    elif function is operator.sub:
+        numbers = -numbers
+    elif function is operator.truediv:
+        numbers = 1 / numbers
+    kind = ScaleBy if function in (operator.mul, operator.truediv) else ShiftBy
+    path = net.layers.place(node.name.replace("/", "_").replace(".", "_"), kind(numbers))
+    net.emit(node.output, net.graph.call_module(path, (source,)), shape)
+    return True
+
+
 def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant) -> None:
     name = net.layer_name(constant, node)
     kind = net.metadata.type(name)
@@ -210,6 +315,8 @@ def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant)
         return
     index = 1 - node.inputs.index(_name_of(node, net))
     value = net.operand(node, index)
+    if node.op_type == "Sub":  # c - x is -x + c, and x - c is -(-x + c)
+        value = replace(value, node=net.graph.call_function(operator.neg, (value.node,)))
     rank = value.meta.ndim
     if kind == "ChannelShift" and constant.shape[:1] == (constant.size,):
         spatial = len(constant.shape) - 1
@@ -229,7 +336,10 @@ def _with_constant(node: Node, net: NetworkBuilder, constant: QuantizedConstant)
     with refusing(node):
         shape = value.meta + meta(constant.shape)
         path = net.layers.get(name, build, {slot: constant})
-    net.emit(node.output, net.graph.call_module(path, (value.node,)), shape, value)
+    result = net.graph.call_module(path, (value.node,))
+    if node.op_type == "Sub" and index == 0:
+        result = net.graph.call_function(operator.neg, (result,))
+    net.emit(node.output, result, shape, value)
 
 
 def _name_of(node: Node, net: NetworkBuilder) -> str:
@@ -237,7 +347,7 @@ def _name_of(node: Node, net: NetworkBuilder) -> str:
 
 
 def _rprelu(node: Node, net: NetworkBuilder, name: str, shift_in: QuantizedConstant) -> bool:
-    """Shift, PReLU, shift as one layer, where the chain is complete."""
+    """ShiftBy, PReLU, shift as one layer, where the chain is complete."""
     prelu = net.consumers.only(node.output)
     last = net.consumers.only(prelu.output) if prelu is not None else None
     if prelu is None or last is None or (prelu.op_type, last.op_type) != ("PRelu", "Add"):

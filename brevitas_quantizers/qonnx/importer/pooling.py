@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,13 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from brevitas_quantizers.nn import QuantAvgPool2d, QuantGlobalAvgPool2d, QuantMaxPool2d
-from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area
+from brevitas_quantizers.nn import (
+    QuantAvgPool1d,
+    QuantAvgPool2d,
+    QuantGlobalAvgPool2d,
+    QuantMaxPool1d,
+    QuantMaxPool2d,
+)
+from brevitas_quantizers.onnx_files import Geometry, Node, Reduction, check_area, read_argmax
 
-from .builder import NetworkBuilder, converts, refusing
+from .builder import FLOATS, NetworkBuilder, converts, refusing
 from .casts import call_with_cast, layer_call
 from .padding import flat_pads
 from .values import ComputedTensor
+
+_MAX_POOLS = {kind.__name__: kind for kind in (QuantMaxPool1d, QuantMaxPool2d)}
+AVERAGE_POOLS = {1: QuantAvgPool1d, 2: QuantAvgPool2d}
+"""Layers by the dimensions of their windows."""
 
 
 @converts("MaxPool", channels_last=True)
@@ -24,18 +35,17 @@ def convert_max_pool(node: Node, net: NetworkBuilder) -> None:
     """MaxPool without indices, 1-D or 2-D."""
     window = Geometry.of_pool(node)
     value, fused = _operand(node, net), 0
-    window.check_image(node, value.shape[2:])
+    window = window.in_image(node, value.shape[2:])
     arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
     for cast in net.casts_behind(node.output, ("output",)):
-        if window.symmetric and net.metadata.type(cast.layer) == "QuantMaxPool2d":
+        kind = _MAX_POOLS.get(net.metadata.type(cast.layer))
+        if window.symmetric and kind is not None:
+            function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
             with refusing(node):
-                result = F.max_pool2d(value.meta, *arguments)
-
-            def build(**keywords: Any) -> Any:
-                return QuantMaxPool2d(*arguments, **keywords)
+                result = function(value.meta, *arguments)
 
             pooled = ComputedTensor(value.node, result, _turned(node, result))
-            call_with_cast(node, net, cast, build, (value.node,), pooled)
+            call_with_cast(node, net, cast, partial(kind, *arguments), (value.node,), pooled)
             fused += 1
     if fused < net.consumers.count(node.output):
         function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
@@ -47,9 +57,10 @@ def convert_average_pool(node: Node, net: NetworkBuilder) -> None:
     """AveragePool; padding must count as zeros."""
     window = Geometry.of_pool(node)
     check_area(node, prod(window.kernel))
-    name = _mean_layer(node, net, "QuantAvgPool2d") if window.symmetric else None
+    kind = AVERAGE_POOLS[len(window.kernel)]
+    name = _mean_layer(node, net, kind.__name__) if window.symmetric else None
+    function = F.avg_pool1d if len(window.kernel) == 1 else F.avg_pool2d
     if name is None:
-        function = F.avg_pool1d if len(window.kernel) == 1 else F.avg_pool2d
         value = _operand(node, net)
         window.check_image(node, value.shape[2:])
         _call(node, net, value, function, window, 0.0)
@@ -59,11 +70,11 @@ def convert_average_pool(node: Node, net: NetworkBuilder) -> None:
     def build(**keywords: Any) -> Any:
         absent = net.layers.quantizers.absent("weight", f"{name}.weight")
         kernel, strides, padding = arguments
-        return QuantAvgPool2d(kernel, strides, padding, None, **absent, **keywords)
+        return kind(kernel, strides, padding, None, **absent, **keywords)
 
     def shape(x: ComputedTensor) -> Any:
         window.check_image(node, x.shape[2:])
-        return F.avg_pool2d(x.meta, *arguments)
+        return function(x.meta, *arguments)
 
     layer_call(node, net, name, build, shape, finish=_attach(net, name))
 
@@ -88,25 +99,61 @@ def convert_global_average_pool(node: Node, net: NetworkBuilder) -> None:
     net.values[node.output] = ComputedTensor(call, result, _turned(node, result))
 
 
-@converts("ReduceMean")
+@converts("GlobalMaxPool", channels_last=True)
+def convert_global_max_pool(node: Node, net: NetworkBuilder) -> None:
+    """Maximum over all of height and width."""
+    node.operands(1)
+    node.check_all_read()
+    value = _operand(node, net)
+    kernel = value.shape[2:]
+    function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
+    with refusing(node):
+        result = function(value.meta, kernel)
+    call = net.graph.call_function(function, (value.node, kernel))
+    net.values[node.output] = ComputedTensor(call, result, _turned(node, result))
+
+
+_METHODS = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "amax", "ReduceMin": "amin"}
+
+
+@converts("ReduceMean", "ReduceMax", "ReduceMin")
 @converts("ReduceSum", sums=True)
 def convert_reduce(node: Node, net: NetworkBuilder) -> None:
-    """ReduceMean and ReduceSum over axes behind the channels."""
+    """Sum, mean, largest or least value over any axes behind the batch."""
     shape = _look(node, net).file_shape
     rank = len(shape)
     reduction = Reduction.read(node, net.constants, rank)
-    keep = reduction.keeps
-    if node.op_type == "ReduceMean":
-        name = _mean_layer(node, net, "QuantGlobalAvgPool2d")
-        if name is not None and keep and rank == 4:
-            _global(node, net, name)
-            return
-    elif keep and _scaled_sum(node, net):
-        return
-    name = "mean" if node.op_type == "ReduceMean" else "sum"
+    keep, name = reduction.keeps, _METHODS[node.op_type]
+    spatial = rank == 4 and keep and reduction.places == (1, 2)
     if name == "mean":
-        check_area(node, prod(shape[2:]))
+        check_area(node, prod(shape[place + 1] for place in reduction.places))
+        layer = _mean_layer(node, net, "QuantGlobalAvgPool2d")
+        if layer is not None and spatial:
+            _global(node, net, layer)
+            return
+    elif name == "sum" and spatial and _scaled_sum(node, net):
+        return
     net.method(node, node.output, name, net.plain(net.operand(node, 0)), reduction.axes, keep)
+
+
+@converts("ArgMax", "ArgMin")
+def convert_argmax(node: Node, net: NetworkBuilder) -> None:
+    """Which of the elements along an axis is the largest or the least."""
+    value = net.plain(net.operand(node, 0))
+    axis, _, keeps = read_argmax(node, value.meta.ndim)
+    name = "argmax" if node.op_type == "ArgMax" else "argmin"
+    net.method(node, node.output, name, value, axis, keeps)
+
+
+@converts("Cast")
+def convert_cast(node: Node, net: NetworkBuilder) -> None:
+    """Cast to a float type, which holds every number as it is."""
+    value, kind = net.operand(node, 0), node.integer("to", 0)
+    node.integer("saturate", 1)  # of float8 only
+    node.check_all_read()
+    if kind not in FLOATS:
+        raise node.refuse(f"must cast to a float type, not {kind}, unless a Gather reads it")
+    net.emit(node.output, net.graph.call_method("float", (value.node,)), value.meta, value)
 
 
 def _scaled_sum(node: Node, net: NetworkBuilder) -> bool:

@@ -9,7 +9,6 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from brevitas_quantizers.nn import QuantAvgPool2d
 from brevitas_quantizers.onnx_files import (
     Convolution,
     Geometry,
@@ -22,6 +21,7 @@ from brevitas_quantizers.onnx_files import (
 from .builder import NetworkBuilder, converts
 from .casts import layer_call
 from .padding import pad, pad_inside
+from .pooling import AVERAGE_POOLS
 from .values import ComputedTensor, meta
 
 _CONVOLUTIONS = {1: (qnn.QuantConv1d, F.conv1d), 2: (qnn.QuantConv2d, F.conv2d)}
@@ -39,7 +39,8 @@ def convert_conv(node: Node, net: NetworkBuilder) -> None:
     conv = Convolution.read(node, weight.shape)
     window, groups = conv.window, conv.groups
     name = net.layer_name(weight, node)
-    if net.metadata.type(name) == "QuantAvgPool2d" and window.symmetric:
+    average = AVERAGE_POOLS[len(window.kernel)]
+    if net.metadata.type(name) == average.__name__ and window.symmetric:
         _average(node, net, name, weight, window)
         return
     outputs, inputs, *kernel = weight.shape
@@ -118,10 +119,11 @@ def _average(
     arguments: tuple[Any, ...] = (window.kernel, window.strides, window.before)
 
     def build(**keywords: Any) -> Any:
-        return QuantAvgPool2d(*arguments, **keywords)
+        return AVERAGE_POOLS[len(window.kernel)](*arguments, **keywords)
 
     def shape(x: ComputedTensor) -> Tensor:
-        return F.avg_pool2d(x.meta, *arguments)
+        function = F.avg_pool1d if len(window.kernel) == 1 else F.avg_pool2d
+        return function(x.meta, *arguments)
 
     layer_call(node, net, name, build, shape, {"weight": weight})
 

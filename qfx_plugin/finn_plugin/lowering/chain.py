@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point import OverflowMode, requantize
 
 from ...errors import TargetError
-from ...ir import Add, Clip, FixedType, Multiply, PRelu, Quantize, Relu
+from ...ir import Add, Clip, Extreme, FixedType, Multiply, PRelu, Quantize, Relu
 from ...ir.handlers import Handlers
 
 WIDE = 62
@@ -81,7 +81,7 @@ def evaluate(chain: Chain, codes: NDArray[np.int64], rank: int) -> NDArray[np.in
     return np.broadcast_to(shaped.reshape(len(shaped), -1), codes.shape)
 
 
-@slopes(Add, Clip, Relu)
+@slopes(Add, Clip, Extreme, Relu)
 def _rising(link: Link) -> NDArray[np.int64]:
     return np.ones(1, dtype=np.int64)
 

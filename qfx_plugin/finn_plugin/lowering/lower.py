@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...config import checked_keywords
 from ...errors import TargetError
 from ...ir import (
+    ArgMax,
     AveragePool,
     Constant,
     Conv,
@@ -260,3 +261,10 @@ class _Lowering(Casts):
             node.attributes["obits"] = max(last.bit_length() + (first < 0), node.least_bits)
         self.plan.add(node.kind, inputs, tensor, node=op.name, domain=domain, **node.attributes)
         self.values[op.output] = StreamedTensor(tensor, kind)
+
+    @handles(ArgMax)
+    def argmax(self, op: ArgMax) -> None:
+        raise TargetError(
+            f"{op.label}: the FINN target compares no channels: use target 'hls4ml' or 'rtl', or "
+            "take the largest on the host, from the outputs in front of it"
+        )

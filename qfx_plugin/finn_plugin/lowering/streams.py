@@ -17,6 +17,7 @@ from ...ir import (
     Arrangement,
     Concat,
     Constant,
+    Extreme,
     FixedType,
     Multiply,
     Op,
@@ -57,8 +58,8 @@ def lower_arrangement(state: Any, op: Arrangement) -> None:
 # Sums and products.
 
 
-@handles(Add, Multiply)
-def lower_binary(state: Any, op: Add | Multiply) -> None:
+@handles(Add, Extreme, Multiply)
+def lower_binary(state: Any, op: Add | Extreme | Multiply) -> None:
     """Of a constant per channel, of one per element, or of two streams."""
     found = state.graph.constant_operand(op)
     if found is None:
@@ -69,6 +70,11 @@ def lower_binary(state: Any, op: Add | Multiply) -> None:
     if shape == state.fixed(source).shape and prod(codes.shape[1:]) == 1:
         state.values[op.output] = state.extended(op)
         return
+    if isinstance(op, Extreme):
+        raise TargetError(
+            f"{op.label}: the FINN target compares with one constant, or one per channel: use "
+            "target 'hls4ml' or 'rtl'"
+        )
     kind, value, shift = state.fixed(op.output).channels(), _repeated(state, op, source), 0
     if isinstance(op, Add):
         value, shift = _at_points(state, op, value, kind.frac_bits)
@@ -77,13 +83,13 @@ def lower_binary(state: Any, op: Add | Multiply) -> None:
     state.values[op.output] = _with_known(state, op, value, codes, kind, type(op), shift)
 
 
-def _meet(state: Any, op: Add | Multiply) -> None:
+def _meet(state: Any, op: Add | Extreme | Multiply) -> None:
     """Two streams, element by element."""
     kind = state.fixed(op.output).channels()
     sides, shifts = [], []
     for name in op.inputs:
         value, shift = _repeated(state, op, name), 0
-        if isinstance(op, Add):
+        if not isinstance(op, Multiply):
             value, shift = _at_points(state, op, value, kind.frac_bits)
         sides.append(value)
         shifts.append(shift)
@@ -93,16 +99,24 @@ def _meet(state: Any, op: Add | Multiply) -> None:
     second = state.shaped(op, second, first.tensor.shape, first.order)
     tensor = state.ranged(op.output, first.tensor.shape, kind)
     state.plan.add(
-        "QFXAdd" if isinstance(op, Add) else "QFXMultiply",
+        "QFXMultiply" if isinstance(op, Multiply) else "QFXAdd",
         (first.tensor.name, second.tensor.name),
         tensor,
         node=op.name,
         domain=HARDWARE,
         shifts=shifts,
+        **_function(op),
         rhsDataType=second.tensor.datatype,
         **layers.hardware(first.tensor, tensor),
     )
     state.values[op.output] = StreamedTensor(tensor, kind, first.order)
+
+
+def _function(op: Op) -> dict[str, str]:
+    """What a `QFXAdd` computes, where it is no sum."""
+    if isinstance(op, Extreme):
+        return {"Function": "Maximum" if op.largest else "Minimum"}
+    return {}
 
 
 def _with_known(
@@ -145,8 +159,10 @@ def _repeated(state: Any, op: Op, name: str) -> StreamedTensor:
         return value  # type: ignore[no-any-return]
     places = np.broadcast_to(np.arange(prod(own)).reshape(own), shape)
     found = value.kind.channels()
-    wide = (np.broadcast_to(part, shape[:1]) for part in (found.frac_bits, found.low, found.high))
-    kind = FixedType(shape, *wide)
+    bits, low, high = (
+        np.broadcast_to(part, shape[:1]) for part in (found.frac_bits, found.low, found.high)
+    )
+    kind = FixedType(shape, bits, low, high)
     return state.gather(op, value, places, kind, state.fresh(f"{op.output}:{name}"))  # type: ignore[no-any-return]
 
 

@@ -39,9 +39,7 @@ class QFXMultiply(QFXAdd):
 def product_cost(unit: ElementwiseOp, left: BaseDataType, right: BaseDataType) -> Cost:
     """Of products of two types, one in each lane."""
     lanes, bits = unit.get_nodeattr("PE"), (left.bitwidth(), right.bitwidth())
-    found = slices(
-        *(width + (not kind.signed()) for width, kind in zip(bits, (left, right), strict=True))
-    )
+    found = slices(*bits)
     in_luts = 0 if found else lanes * bits[0] * bits[1]
     return Cost([float(in_luts), float(unit.get_outstream_width()), 1.0], lanes * found)
 

@@ -10,11 +10,11 @@ import numpy as np
 from brevitas_quantizers.fixed_point import Interval, minimal_format
 from brevitas_quantizers.fixed_point.format import FixedPointFormat
 
-from ...ir import Add, Clip, Constant, Multiply, Op, PRelu, Relu
+from ...ir import Add, Binary, Clip, Constant, Extreme, Multiply, Op, PRelu, Relu
 from . import layers
 from .constants import elementwise_attributes
 from .plan import enclosing_format, exact, reaching
-from .state import Lowering, PlannedTensor, handles
+from .state import Lowering, PlannedTensor, handles, refuse
 
 
 @handles(Relu)
@@ -74,6 +74,14 @@ def lower_multiply(op: Multiply, state: Lowering) -> None:
         _emit_constant(op, source, "scale", constant, state)
 
 
+@handles(Extreme)
+def lower_extreme(op: Extreme, state: Lowering) -> None:
+    """Two tensors."""
+    if state.graph.constant_operand(op) is not None:
+        raise refuse(op, "compares two tensors, not one with a constant: use a Clip")
+    _lower_binary(op, "maximum" if op.largest else "minimum", state)
+
+
 def _emit_constant(op: Op, source: str, kind: str, constant: Constant, state: Lowering) -> None:
     value = _repeated(op, op.inputs.index(source), state)
     values = (layers.weight_values(constant.weight),)
@@ -131,7 +139,7 @@ def _emit_elementwise(
     state.values[last.output] = state.values[op.output]
 
 
-def _lower_binary(op: Add | Multiply, kind: str, state: Lowering) -> None:
+def _lower_binary(op: Binary, kind: str, state: Lowering) -> None:
     """Two tensors; the smaller one may repeat in every pixel."""
     positions = [0, 1]
     positions.sort(key=lambda index: -state.operand(op, index).order.size)

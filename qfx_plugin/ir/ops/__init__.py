@@ -1,11 +1,12 @@
 """Operations of the intermediate model: small frozen dataclasses, one file per family."""
 
 from .activation import Clip, PRelu
+from .argmax import ArgMax
 from .arrangement import Arrangement, Selection, View
 from .base import OPERATIONS, Elementwise, Op, operation
 from .concat import Concat
 from .conv import Conv
-from .elementwise import Add, Binary, Identity, Multiply, Relu
+from .elementwise import Add, Binary, Extreme, Identity, Multiply, Relu
 from .layout import Reshape, Transpose
 from .linear import Linear, Weighted
 from .lookup import Lookup
@@ -19,6 +20,7 @@ __all__ = [
     "OPERATIONS",
     "PAD_MODES",
     "Add",
+    "ArgMax",
     "Arrangement",
     "AveragePool",
     "Binary",
@@ -27,6 +29,7 @@ __all__ = [
     "Constant",
     "Conv",
     "Elementwise",
+    "Extreme",
     "Gather",
     "Identity",
     "Input",

@@ -43,10 +43,9 @@ class Concat(Op):
         shape = (*shapes[0][: self.axis], total, *shapes[0][self.axis + 1 :])
         check_size(self, shape)
         if self.axis:
-            bits = reduce(np.maximum, [part.frac_bits for part in parts])
-            edges = [part.aligned(bits) for part in parts]
-            low = reduce(np.minimum, [low for low, _ in edges])
-            return FixedType(shape, bits, low, reduce(np.maximum, [high for _, high in edges]))
+            bits = reduce(np.maximum, (part.frac_bits for part in parts))
+            lows, highs = zip(*(part.aligned(bits) for part in parts), strict=True)
+            return FixedType(shape, bits, reduce(np.minimum, lows), reduce(np.maximum, highs))
         parts = [part.channels() for part in parts]
         return FixedType(
             shape,

@@ -1,4 +1,4 @@
-"""Operations on each element: ReLU, addition, multiplication, identity."""
+"""Operations on each element: ReLU, sum, product, larger or lesser of two, identity."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ class Binary(Elementwise):
                 f"shapes {list(left.shape)} and {list(right.shape)} do not broadcast"
             ) from None
 
+    def aligned(
+        self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Codes of both in units of the result."""
+        bits = self.fixed(result).frac_bits
+        left, right = (
+            align(codes, self.fixed(kind), bits)
+            for codes, kind in zip(operands, types, strict=True)
+        )
+        return left, right
+
 
 @operation
 class Add(Binary):
@@ -87,12 +98,8 @@ class Add(Binary):
         self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
     ) -> NDArray[Any]:
         """Aligned codes, added."""
-        bits = self.fixed(result).frac_bits
-        left, right = (
-            align(codes, self.fixed(kind), bits)
-            for codes, kind in zip(operands, types, strict=True)
-        )
-        return left + right
+        left, right = self.aligned(operands, types, result)
+        return np.asarray(left + right)
 
 
 @operation
@@ -112,3 +119,32 @@ class Multiply(Binary):
     ) -> NDArray[Any]:
         """Codes, multiplied."""
         return np.asarray(operands[0] * operands[1])
+
+
+@operation
+class Extreme(Binary):
+    """The larger of two tensors, or the lesser, on the finer binary point, channel by channel.
+
+    Attributes:
+        largest: whether it is the larger.
+    """
+
+    largest: bool
+
+    def result(self, *operands: TensorType) -> FixedType:
+        """The larger of both lower ends and of both upper ends, or the lesser."""
+        left, right = (self.fixed(operand, index) for index, operand in enumerate(operands))
+        shape = self.broadcast_shape(left, right)
+        frac_bits = np.maximum(left.frac_bits, right.frac_bits)
+        (a, b), (c, d) = left.aligned(frac_bits), right.aligned(frac_bits)
+        peak = max(int(np.abs(edge).max()) for edge in (a, b, c, d))
+        return FixedType(shape, frac_bits, self._choose(a, c), self._choose(b, d), peak)
+
+    def run(
+        self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
+    ) -> NDArray[Any]:
+        """Aligned codes, compared."""
+        return self._choose(*self.aligned(operands, types, result))
+
+    def _choose(self, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray((np.maximum if self.largest else np.minimum)(left, right))

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from ...errors import TargetError
 from ...ir import (
     Add,
+    ArgMax,
     Arrangement,
     AveragePool,
     Clip,
     Concat,
     Constant,
     Conv,
+    Extreme,
     FixedType,
     Identity,
     Linear,
@@ -193,6 +195,29 @@ def _max_pool(op: MaxPool, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pooled(op, operands[0], lambda taps: _tree(lambda a, b: a.max_of(b), taps))
 
 
+@handles(ArgMax)
+def _argmax(op: ArgMax, operands: Sequence[Symbols], effort: int) -> Symbols:
+    (x,) = operands
+    numbers = [adder_graph.constant(float(channel)) for channel in range(len(x))]
+    result = np.empty((1, *x.shape[1:]), dtype=object)
+    for place in product(*map(range, x.shape[1:])):
+        column: list[Any] = [
+            (x[(channel, *place)], number) for channel, number in enumerate(numbers)
+        ]
+        result[(0, *place)] = _tree(_first_larger, column)[1]
+    return result
+
+
+def _first_larger(a: tuple[Symbol, Symbol], b: tuple[Symbol, Symbol]) -> tuple[Symbol, Symbol]:
+    """Of two values with their numbers, the larger; of equal ones the first."""
+    difference = a[0] - b[0]
+    if difference.low >= 0:
+        return a
+    if difference.high < 0:
+        return b
+    return difference.msb_mux(b[0], a[0]), difference.msb_mux(b[1], a[1])
+
+
 @handles(SumPool)
 def _sum_pool(op: SumPool, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pooled(op, operands[0], _sum)
@@ -217,7 +242,7 @@ def _sum(symbols: list[Symbol]) -> Symbol:
     return _tree(lambda a, b: a + b, symbols) if symbols else adder_graph.constant(0.0)
 
 
-def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) -> Symbol:
+def _tree(combine: Callable[[Any, Any], Any], symbols: list[Any]) -> Any:
     """Combine pairwise, so that the depth grows with the logarithm."""
     while len(symbols) > 1:
         pairs = zip(symbols[::2], symbols[1::2], strict=False)
@@ -229,6 +254,19 @@ def _tree(combine: Callable[[Symbol, Symbol], Symbol], symbols: list[Symbol]) ->
 @handles(Add)
 def _add(op: Add, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pairwise(lambda a, b: a + b, operands)
+
+
+@handles(Extreme)
+def _extreme(op: Extreme, operands: Sequence[Symbols], effort: int) -> Symbols:
+    return _pairwise(_larger if op.largest else _lesser, operands)
+
+
+def _larger(a: Symbol, b: Symbol) -> Symbol:
+    return b.max_of(a.low) if is_constant(a) else a.max_of(b.low if is_constant(b) else b)
+
+
+def _lesser(a: Symbol, b: Symbol) -> Symbol:
+    return b.min_of(a.low) if is_constant(a) else a.min_of(b.low if is_constant(b) else b)
 
 
 @handles(Multiply)

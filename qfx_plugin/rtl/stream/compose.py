@@ -216,8 +216,8 @@ class _Links:
     def know(self, constant: Constant, file: str) -> str:
         """Offer a constant to its only reader; the text of its memory."""
         lanes = code_lanes(constant.result())
-        beat = Lanes(*(part[:: prod(constant.weight.codes.shape[1:])] for part in
-                       (lanes.widths, lanes.signed)))  # fmt: skip
+        step = prod(constant.weight.codes.shape[1:])
+        beat = Lanes(lanes.widths[::step], lanes.signed[::step])
         stream = Stream(f"known{len(self.lines)}", beat.bits)
         self.lines += connect_constant(constant, stream, file)
         self._ready[constant.output] = [*self._ready.get(constant.output, ()), stream]
@@ -262,7 +262,7 @@ class _Links:
 
 def _shifts(sink: PortTensor, last: Any) -> list[int]:
     """Left shifts from the last stage's codes to the network's, channel by channel."""
-    channels = sink.kind.shape[0]
+    channels = (*sink.kind.shape, 1)[0]  # a single number is a channel of one
     wide = [bits.repeat(channels // bits.size) for bits in (sink.kind.frac_bits, last.frac_bits)]
     shifts = (wide[0] - wide[1]).tolist()
     if min(shifts) < 0:

@@ -122,9 +122,9 @@ class Moves:
             high = max(int(pixel.high[c]) * u for c, u in zip(shown, up, strict=True))
             zeros = bool((row == ZERO).any())
             rows.append((bits, min(low, 0) if zeros else low, max(high, 0) if zeros else high))
-        bits, lows, highs = (list(column) for column in zip(*rows, strict=True))
-        edges = (np.array(edge, dtype=object) for edge in (lows, highs))
-        return FixedType((len(rows), 1, 1), np.array(bits), *edges)
+        points, lows, highs = zip(*rows, strict=True)
+        low, high = np.array(lows, dtype=object), np.array(highs, dtype=object)
+        return FixedType((len(rows), 1, 1), np.array(points), low, high)
 
     @cached_property
     def word(self) -> FixedType:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ir import (
+    ArgMax,
     Arrangement,
     Binary,
     Concat,
@@ -306,6 +307,13 @@ class _Cutter:
         self._settle()
         window = op.window.two_dimensional()
         self._begin(replace(op, window=_plain(window)), window)
+        self._say_shape(op)
+
+    @handles(ArgMax)
+    def _argmax(self, op: ArgMax, constants: list[Constant]) -> None:
+        """All channels of a position are in one beat."""
+        self._settle()
+        self._begin(op, None)
         self._say_shape(op)
 
     @handles(Linear)

@@ -33,7 +33,7 @@ class QFXElementwise(Layer):
 
 
 class QFXBinary(Layer):
-    """Sum or product of two tensors; the second may repeat in every pixel."""
+    """Sum, product or extreme of two tensors; the second may repeat in every pixel."""
 
     _expected_attributes = [
         Attribute("kind", value_type=str),

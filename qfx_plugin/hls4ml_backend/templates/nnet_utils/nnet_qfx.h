@@ -151,6 +151,22 @@ template <class CONFIG_T> struct qfx_multiply {
     }
 };
 
+template <class CONFIG_T> struct qfx_maximum {
+    template <class x_T, class y_T> static typename CONFIG_T::wide_t apply(x_T x, y_T y) {
+        #pragma HLS INLINE
+        typename CONFIG_T::wide_t left = x, right = y; // the one that is chosen fits
+        return x < y ? right : left;
+    }
+};
+
+template <class CONFIG_T> struct qfx_minimum {
+    template <class x_T, class y_T> static typename CONFIG_T::wide_t apply(x_T x, y_T y) {
+        #pragma HLS INLINE
+        typename CONFIG_T::wide_t left = x, right = y;
+        return y < x ? right : left;
+    }
+};
+
 template <class left_T, class right_T, class res_T, typename CONFIG_T>
 void qfx_binary(left_T left[CONFIG_T::n_in], right_T right[CONFIG_T::n_right], res_T res[CONFIG_T::n_in]) {
     #pragma HLS PIPELINE

@@ -1,4 +1,5 @@
-// (left << LEFT_SHIFT) + (right << RIGHT_SHIFT) on PE channels per beat, one register deep.
+// (left << LEFT_SHIFT) + (right << RIGHT_SHIFT) on PE channels per beat, one register deep;
+// the larger of the two with FUNCTION 1, the lesser with 2.
 module qfx_stream_add #(
     int PE = 1,
     int LEFT_BITS = 8,
@@ -7,6 +8,7 @@ module qfx_stream_add #(
     int RIGHT_BITS = 8,
     bit RIGHT_SIGNED = 1,
     int RIGHT_SHIFT = 0,
+    int FUNCTION = 0,
     int OUT_BITS = 9
 ) (
     input  logic clk,
@@ -23,7 +25,7 @@ module qfx_stream_add #(
 );
     // The result's type is narrower than the operands' where the proof says so: sums are modulo
     // 2**SUM_BITS, of which the result keeps OUT_BITS.
-    localparam int SUM_BITS = OUT_BITS + LEFT_BITS + RIGHT_BITS + 2;
+    localparam int SUM_BITS = OUT_BITS + LEFT_BITS + RIGHT_BITS + LEFT_SHIFT + RIGHT_SHIFT + 2;
     typedef logic signed [SUM_BITS-1:0] sum_t;
 
     logic free;
@@ -39,16 +41,21 @@ module qfx_stream_add #(
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         logic [LEFT_BITS-1:0] left;
         logic [RIGHT_BITS-1:0] right;
-        sum_t wide_left, wide_right;
+        sum_t wide_left, wide_right, shifted_left, shifted_right, chosen;
         assign left = left_data[lane*LEFT_BITS+:LEFT_BITS];
         assign right = right_data[lane*RIGHT_BITS+:RIGHT_BITS];
         assign wide_left = LEFT_SIGNED ? sum_t'($signed(left)) : sum_t'({1'b0, left});
         assign wide_right = RIGHT_SIGNED ? sum_t'($signed(right)) : sum_t'({1'b0, right});
+        assign shifted_left = wide_left <<< LEFT_SHIFT;
+        assign shifted_right = wide_right <<< RIGHT_SHIFT;
+        if (FUNCTION == 0) begin : g_sum
+            assign chosen = shifted_left + shifted_right;
+        end else begin : g_extreme
+            assign chosen = (shifted_left < shifted_right) == (FUNCTION == 1)
+                ? shifted_right : shifted_left;
+        end
         always_ff @(posedge clk) begin
-            if (free) begin
-                out_data[lane*OUT_BITS+:OUT_BITS] <=
-                    OUT_BITS'((wide_left <<< LEFT_SHIFT) + (wide_right <<< RIGHT_SHIFT));
-            end
+            if (free) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(chosen);
         end
     end
 endmodule
