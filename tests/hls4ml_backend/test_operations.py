@@ -68,7 +68,7 @@ def everything() -> Graph:
         Clip("clip", ("dw",), "clip", -60, 100, 2),
         cast("q3", "clip", 8, 1, rounding="AP_RND_INF"),
         Add("residual", ("q3", "q2"), "residual"),
-        cast("q4", "residual", 9, 2, overflow="AP_WRAP_SM"),
+        cast("q4", "residual", 7, 2, overflow="AP_WRAP_SM"),
         MaxPool("max", ("q4",), "max", overlapping),
         SumPool("sum", ("max",), "sum", Window.plain(3, 3)),
         cast("q5", "sum", 7, -2, rounding="AP_RND", overflow="AP_SAT_ZERO"),

@@ -189,11 +189,13 @@ def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[s
     With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
     the one that it is joined with.
     """
-    lines = [f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"]
+    lines = [line for branch in branches for line in branch.declaration()]
+    lines += [f"  logic {branch.name}_room;" for branch in branches]
+    lines.append(
+        f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"
+    )
     for branch in branches:
-        lines += branch.declaration()
         lines += [
-            f"  logic {branch.name}_room;",
             f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
             f"      .clk, .rst, .s_tdata({link.name}_tdata),",
             f"      .s_tvalid({link.name}_tvalid && {link.name}_tready),",
