@@ -9,6 +9,7 @@ from functools import partial
 from torch import fx, nn
 
 from .checks import advice, module_problems, shared_parameters, table_of
+from .choices import spell_choices
 from .constants import Expression, constant_expressions
 from .errors import Problems
 from .functional import (
@@ -41,6 +42,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
     separate_extremes(traced)
+    spell_choices(traced)
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()

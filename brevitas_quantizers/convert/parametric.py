@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from .checks import NORM_ADVICE
 from .constants import Expression
 from .functional import Form, NoFixedPointFormError
-from .kinds import TensorScale, TensorShift
+from .kinds import Compare, TensorScale, TensorShift
 
 SOURCES = "qfx_sources"
 """Attribute of a module made here: by its parameter or buffer, the expression that gives it."""
@@ -218,6 +218,16 @@ def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
     return _scale(input, other.then(torch.reciprocal))
 
 
+def _compare(below: bool, equal: bool) -> Callable[..., Form]:
+    def build(input: Any, other: Any) -> Form:
+        if isinstance(input, Expression):
+            return _compare(not below, equal)(other, input)
+        shifted, operands = _shift(input, other.then(operator.neg))
+        return nn.Sequential(shifted, Compare(0.0, below, equal)), operands
+
+    return build
+
+
 FORMS: dict[str | None, Callable[..., Form]] = {
     "add": _add,
     "iadd": _add,
@@ -240,6 +250,10 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "batch_norm": _batch_norm,
     "torch.batch_norm": _torch_batch_norm,
     "prelu": _prelu,
+    "gt": _compare(below=False, equal=False),
+    "ge": _compare(below=False, equal=True),
+    "lt": _compare(below=True, equal=False),
+    "le": _compare(below=True, equal=True),
     "layer_norm": _refused(NORM_ADVICE),
     "group_norm": _refused(NORM_ADVICE),
     "instance_norm": _refused(NORM_ADVICE),
