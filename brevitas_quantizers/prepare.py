@@ -203,7 +203,7 @@ def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], di
     """
     if isinstance(batch, Tensor):
         return (batch,), {}
-    parameters = _signature(model).parameters.values()
+    parameters = forward_signature(model).parameters.values()
     required = [
         parameter.name
         for parameter in parameters
@@ -237,12 +237,12 @@ def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], di
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def _signature(model: nn.Module) -> inspect.Signature:
+def forward_signature(model: nn.Module) -> inspect.Signature:
     """Of `forward`; of the model inside, where DDP or `torch.compile` have wrapped it."""
     inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
     signature = inspect.signature(model.forward)
     wraps = any(parameter.kind in _VARIADIC for parameter in signature.parameters.values())
-    return _signature(inner) if wraps and isinstance(inner, nn.Module) else signature
+    return forward_signature(inner) if wraps and isinstance(inner, nn.Module) else signature
 
 
 def _by_name(

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from brevitas_quantizers.qonnx.overflows import write_overflows
 from qfx_plugin.ir import (
     Add,
     ArgMax,
@@ -64,6 +65,7 @@ def to_qonnx(graph: Graph) -> onnx.ModelProto:
     model = helper.make_model(body, opset_imports=opsets, producer_name="qfx-tests")
     model.ir_version = 8
     helper.set_model_props(model, {"qfx": '{"version": 1}'})
+    model = write_overflows(model)
     onnx.checker.check_model(model)
     return model
 

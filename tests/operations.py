@@ -368,25 +368,15 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-def _cast(mode: RoundingMode | OverflowMode, refused: Mapping[str, str] | None = None) -> Row:
+def _cast(mode: RoundingMode | OverflowMode) -> Row:
     """An activation with this mode behind one layer and before another."""
     modes = {"rounding" if isinstance(mode, RoundingMode) else "overflow": mode}
     cast = Quantize("act", ("fc",), "act", 4, 3, True, **modes)
-    return Row(
-        str(mode), (linear("fc", "q", 8), cast, linear("last", "act", 4, 2)), (8,), refused or {}
-    )
+    return Row(str(mode), (linear("fc", "q", 8), cast, linear("last", "act", 4, 2)), (8,))
 
-
-NO_NAME = {FILE: "but the standard attributes mean AP_SAT: the file contradicts itself"}
 
 ROUNDINGS = tuple(map(_cast, RoundingMode))
-OVERFLOWS = (
-    _cast(OverflowMode.AP_WRAP, NO_NAME),
-    _cast(OverflowMode.AP_SAT),
-    _cast(OverflowMode.AP_SAT_SYM),
-    _cast(OverflowMode.AP_SAT_ZERO, NO_NAME),
-    _cast(OverflowMode.AP_WRAP_SM, NO_NAME),
-)
+OVERFLOWS = tuple(map(_cast, OverflowMode))
 
 TABLE_ONLY = {EXPORT: "has no exact form in QONNX; its integers are those of table()"}
 

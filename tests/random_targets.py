@@ -101,7 +101,7 @@ class Target:
 
 
 ANY = Target("interpreter")
-FILE = Target("QONNX file", overflows=("AP_SAT", "AP_SAT", "AP_SAT_SYM"))
+FILE = Target("QONNX file")
 """What `tests.graph_file.to_qonnx` can write."""
 
 HLS4ML = Target(

@@ -53,6 +53,7 @@ ALLOWED = {
         "brevitas_quantizers.convert",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
     },
     "brevitas_quantizers.qonnx": {

@@ -24,7 +24,7 @@ from brevitas_quantizers.fixed_point import (
     wrap_or_saturate,
 )
 from brevitas_quantizers.nn.tables import _rounds_up
-from brevitas_quantizers.qonnx.exact_nodes import NodeChain, append_cast
+from brevitas_quantizers.onnx_files.exact_nodes import NodeChain, append_cast
 from qfx_plugin.ir import Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.graph.casts import bring_into_range, round_to
 from qfx_plugin.units.modes import overflow_number, rounding_number

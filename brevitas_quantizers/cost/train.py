@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from brevitas_quantizers.fixed_point import CalibrationError, OptionError
+from brevitas_quantizers.fixed_point import CalibrationError, DataError, OptionError
+from brevitas_quantizers.prepare import forward_arguments, forward_signature
 
 from .budget import HardwareBudget
 from .report import UNROLLED
@@ -66,7 +67,9 @@ def train_to_budget(
 
     Args:
         model: the network that `budget` was made for, fresh or trained; changed in place.
-        loader: batches `(inputs, targets)`, with a length; gone through once an epoch.
+        loader: batches `(inputs, targets)`, with a length; gone through once an epoch. Several
+            inputs as `((a, b), targets)`, `(a, b, targets)`, or by the names of `forward`'s
+            arguments: `({"a": a, "b": b}, targets)`, `{"a": a, "b": b, "label": targets}`.
         budget: the budget; frozen at the end.
         epochs: passes over `loader`.
         teacher: a float network; its outputs become targets too.
@@ -156,21 +159,23 @@ class _Run:
     def epoch(self, loader: Iterable[Any]) -> tuple[float, float]:
         """Mean loss and accuracy of a pass."""
         losses, scores, samples = 0.0, 0.0, 0
-        for x, y in loader:
+        for batch in loader:
+            x, y = inputs_and_targets(self.model, batch)
             loss, score = self._step(x, y)
-            losses, scores, samples = losses + loss * len(x), scores + score, samples + len(x)
+            count = len(x[0])
+            losses, scores, samples = losses + loss * count, scores + score, samples + count
         return losses / max(samples, 1), scores / max(samples, 1)
 
-    def _step(self, x: Tensor, y: Any) -> tuple[float, float]:
+    def _step(self, x: tuple[Any, ...], y: Any) -> tuple[float, float]:
         phase = 0.5 * (1 + math.cos(math.pi * self.step / self.total))
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * (_FINAL_RATE + (1 - _FINAL_RATE) * phase)
         if self.step == self.freeze_at:
             self.budget.freeze()
         elif self.step in self.recounts:
-            self.budget.rescale(x[:1])
-        self.example = x[:1]
-        output = self.model(x)
+            self.budget.rescale(*_first(x))
+        self.example = _first(x)
+        output = self.model(*x)
         self.budget.observe(output)
         loss = self._loss_of(x, y, output)
         self.optimizer.zero_grad(set_to_none=True)
@@ -178,14 +183,14 @@ class _Run:
         self.optimizer.step()
         self.budget.step()
         self.step += 1
-        return float(loss.detach()), self._score(output, y, len(x))
+        return float(loss.detach()), self._score(output, y, len(x[0]))
 
-    def _loss_of(self, x: Tensor, y: Any, output: Any) -> Tensor:
+    def _loss_of(self, x: tuple[Any, ...], y: Any, output: Any) -> Tensor:
         loss = self.loss(output, y)
         if self.teacher is None:
             return loss
         with torch.no_grad():
-            wanted = self.teacher(x)
+            wanted = self.teacher(*x)
         assert self.task.soft_loss is not None
         return (1 - self.share) * loss + self.share * self.task.soft_loss(output, wanted)
 
@@ -200,16 +205,45 @@ class _Run:
         """Accuracy in evaluation mode."""
         self.model.eval()
         score, samples = 0.0, 0
-        for x, y in batches:
-            score, samples = score + self._score(self.model(x), y, len(x)), samples + len(x)
+        for batch in batches:
+            x, y = inputs_and_targets(self.model, batch)
+            count = len(x[0])
+            score, samples = score + self._score(self.model(*x), y, count), samples + count
         self.model.train()
         return score / max(samples, 1)
 
     def count(self) -> float:
         """LUTs in the end."""
         if self.exact:
-            return self.budget.rescale(self.example)
+            return self.budget.rescale(*self.example)
         return self.budget.cost
+
+
+def inputs_and_targets(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], Any]:
+    """Positional arguments of `model` and the targets, of a batch as `train_to_budget` takes it.
+
+    Raises:
+        DataError: the batch holds too little or too much.
+    """
+    known = forward_signature(model)
+    if isinstance(batch, Mapping):
+        others = [name for name in batch if name not in known.parameters]
+        if len(others) != 1:
+            raise DataError(
+                "train_to_budget: a batch by names must hold the targets under one name that is no "
+                f"argument of forward, not {', '.join(map(str, others)) or 'none'}"
+            )
+        inputs, targets = batch, batch[others[0]]
+    elif isinstance(batch, Sequence) and len(batch) > 1:
+        inputs, targets = batch[0] if len(batch) == 2 else tuple(batch[:-1]), batch[-1]
+    else:
+        raise DataError("train_to_budget: a batch must be (inputs, targets), or a mapping of names")
+    args, kwargs = forward_arguments(model, inputs)
+    return known.bind(*args, **kwargs).args, targets
+
+
+def _first(x: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(part[:1] for part in x)
 
 
 def _can_count(budget: HardwareBudget) -> bool:

@@ -37,6 +37,7 @@ from .moves import (
 from .node import Node
 from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
+from .overflows import has_word, join_overflows, written_cast
 from .plain import Bounds, PlainNumbers, read_leaky_slope
 from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
 from .read import (
@@ -61,7 +62,9 @@ __all__ = [
     "Convolution",
     "FileConstants",
     "fold_size",
+    "has_word",
     "in_order",
+    "join_overflows",
     "Geometry",
     "HALVES",
     "MAX_RANK",
@@ -102,4 +105,5 @@ __all__ = [
     "tensor_array",
     "TransposedConvolution",
     "UnitAxes",
+    "written_cast",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import onnx
 from onnx import AttributeProto
 
+from brevitas_quantizers.fixed_point import OverflowMode, RoundingMode
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .read import CHANNELS_LAST_DOMAIN, QUANT_DOMAINS, STANDARD_DOMAINS
@@ -21,7 +22,10 @@ class Node:
         name: name in the file, or that of its first output where it has none.
         inputs: names of the operands; trailing absent ones are dropped.
         outputs: names of the results; trailing absent ones are dropped.
+        modes: of a `Quant` with the nodes in front of it that belong to it, see `overflows`.
     """
+
+    modes: tuple[RoundingMode, OverflowMode] | None = None
 
     def __init__(self, proto: onnx.NodeProto) -> None:
         self.op_type = proto.op_type

@@ -151,13 +151,12 @@ class QuantSpec:
             UnsupportedModelError: `qfx_overflow` contradicts what the file's reader executes, or
                 half an LSB is added that has another shape.
         """
-        symmetric = self.overflow is OverflowMode.AP_SAT_SYM
-        overflow = self.saturation if symmetric and not self.signed else self.overflow
-        self._check_said("qfx_overflow", overflow, self.saturation)
+        saturates = self.overflow in (OverflowMode.AP_SAT_SYM, OverflowMode.AP_WRAP_SM)
+        said = self.saturation if saturates and not self.signed else self.overflow
+        self._check_said("qfx_overflow", said, self.saturation)
         if self.half is not None and not _fits(self.half.shape, shape):
-            raise self.half.add.refuse(
-                f"half an LSB of shape {list(self.half.shape)} does not fit {list(shape)}"
-            )
+            found = list(self.half.shape)
+            raise self.half.add.refuse(f"half an LSB of shape {found} does not fit {list(shape)}")
 
     def broadcast_points(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """`frac_bits` with as many dimensions as a tensor of `shape`.
@@ -278,6 +277,8 @@ class Quants:
         half = None if source in self._constants else self._half(node)
         executed = self._rounding(node, source in self._constants, half, signed)
         saturation = OverflowMode.AP_SAT_SYM if narrow else OverflowMode.AP_SAT
+        if node.modes is not None:
+            executed, saturation = node.modes
         points, snapped = _points(node, scale, self._snap)
         spec = QuantSpec(
             node,

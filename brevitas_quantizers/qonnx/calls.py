@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -17,9 +17,11 @@ class ModelCall:
     """Arguments of one call of a model.
 
     Args:
+        model: what is called.
         args: a tensor, or positional arguments in a tuple or list: tensors, nested too, or None for
-            an optional one.
-        kwargs: the same by keyword.
+            an optional one; a mapping whose keys are arguments of `forward` is the same by keyword.
+        kwargs: by keyword.
+        input_names: instead of the names that follow from these.
 
     Attributes:
         tensors: what goes in, in order.
@@ -29,7 +31,14 @@ class ModelCall:
         ExportError: anything else among them, or no tensor.
     """
 
-    def __init__(self, args: Any, kwargs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None = None,
+        input_names: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        known = signature(model.forward).parameters
+        if isinstance(args, Mapping) and set(args) <= set(known):
+            given = {name: args[name] for name in known if name in args}
+            args, kwargs = (), given | dict(kwargs or {})
         positional = tuple(args) if isinstance(args, (tuple, list)) else (args,)
         self._leaves, self._spec = tree_flatten((positional, dict(kwargs or {})))
         for leaf in self._leaves:
@@ -44,6 +53,7 @@ class ModelCall:
         for key, value in (kwargs or {}).items():
             parts = [leaf for leaf in tree_flatten(value)[0] if leaf is not None]
             self.names += [key] if len(parts) == 1 else [f"{key}_{i}" for i in range(len(parts))]
+        self.names = _named("input_names", self.names, input_names)
         self._is_row = len(self.tensors) == len(positional) and not kwargs
 
     @property
@@ -74,6 +84,7 @@ class ModelResults:
 
     Args:
         returned: a tensor, or tensors in tuples, lists and dicts.
+        output_names: instead of the names that follow from these.
 
     Attributes:
         names: of the outputs in the file; keys of a dict, joined by dots.
@@ -83,11 +94,12 @@ class ModelResults:
         ExportError: anything else among them, or no tensor.
     """
 
-    def __init__(self, returned: Any) -> None:
+    def __init__(self, returned: Any, output_names: Sequence[str] | None = None) -> None:
         self.names: list[str] = []
         structure = self._describe(returned, ())
         if not self.names:
             raise ExportError(f"forward must return a tensor, not {type(returned).__name__}")
+        self.names = _named("output_names", self.names, output_names)
         row = list(range(len(self.names)))
         is_plain = structure == 0 or (len(row) > 1 and structure == row)
         self.structure = None if is_plain else structure
@@ -124,6 +136,20 @@ class Flat(nn.Module):
         args, kwargs = self._call.with_tensors(tensors)
         found = _tensors(self.model(*args, **kwargs))
         return found[0] if len(found) == 1 else tuple(found)
+
+
+def _named(option: str, found: list[str], given: Sequence[str] | None) -> list[str]:
+    """The names that the caller gives, if any."""
+    if given is None:
+        return found
+    names = [given] if isinstance(given, str) else list(given)
+    good = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+    if not good or len(names) != len(found):
+        raise ExportError(
+            f"{option} must be {len(found)} different name(s), one for each of "
+            f"{', '.join(found)}, not {names!r}"
+        )
+    return names
 
 
 def _tensors(value: Any) -> list[Tensor]:

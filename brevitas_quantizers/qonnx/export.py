@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from .metadata import (
     shared_calls,
     trained_floats,
 )
+from .overflows import write_overflows
 from .pads import fold_pads
 from .qcdq import to_qcdq
 from .read_again import calling_modules, read_again, without_overflows
@@ -46,7 +47,7 @@ from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OPSET = {False: 13, True: 18}
-_REWRITINGS = {Reader.STOCK_FINN: to_finn, Reader.QCDQ: to_qcdq}
+_REWRITINGS = {Reader.QONNX: write_overflows, Reader.STOCK_FINN: to_finn, Reader.QCDQ: to_qcdq}
 
 
 class _TorchScriptManager(QONNXManager):
@@ -65,6 +66,8 @@ def export_qonnx(
     dynamo: bool = False,
     latents: bool = True,
     kwargs: Mapping[str, Any] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
 ) -> onnx.ModelProto:
     """Write `model` as QONNX whose execution equals `model` in evaluation mode bit for bit.
 
@@ -75,7 +78,8 @@ def export_qonnx(
         model: a calibrated or trained model whose parameters and activations are all quantized
             by `QFXFixedPoint` or `QFXKHot`.
         args: example input (batch, ...) that fixes the shapes in the file; several in a tuple, in
-            which None leaves out an optional argument.
+            which None leaves out an optional argument, or by the names of `forward`'s arguments
+            in a dict, which are then their names in the file.
         path: file to write, or `None` to only return the model.
         target: who reads the file: `"qonnx"` for any reader; `"hls4ml"` and `"finn"`, the stock
             ones, also refuse what these would change; `"qcdq"` writes standard operators that
@@ -85,6 +89,8 @@ def export_qonnx(
             that `import_qonnx` can go on training where this model stopped. Without them, it
             starts from the quantized values.
         kwargs: further example inputs, by keyword; these are their names in the file.
+        input_names: names of the inputs in the file, in their order.
+        output_names: likewise; those of nested results in the order in which they stand there.
 
     Returns:
         The ONNX model, as written.
@@ -98,7 +104,7 @@ def export_qonnx(
     """
     reader = Reader.parse(target)
     report_drift(model)
-    call = ModelCall(args, kwargs)
+    call = ModelCall(model, args, kwargs, input_names)
     twin = plain_copy(model)
     drop_uncalled(twin, *call.arguments)
     check_model(twin, reader)
@@ -107,7 +113,10 @@ def export_qonnx(
         store_quantized_parameters(twin)
         twin.float()
         state = describe_state(twin, trained, latents)
-        results = _run(twin, call)
+        results = _run(twin, call, output_names)
+        both = set(call.names) & set(output_names or ())
+        if both:
+            raise ExportError(f"output_names must be no names of inputs, not {min(both)!r}")
         metadata["shared"] = shared_calls(twin, *call.arguments)
         mark_layers(twin)
         exported = _run_exporter(twin, call, results, dynamo)
@@ -161,10 +170,10 @@ def _run_exporter(
         return manager.export(exported, args=call.tensors, export_path=None, **options)
 
 
-def _run(twin: nn.Module, call: ModelCall) -> ModelResults:
+def _run(twin: nn.Module, call: ModelCall, output_names: Sequence[str] | None) -> ModelResults:
     with _as_export_error(f"{type(twin).__name__} does not run on args of shape {call.shapes}"):
         args, kwargs = call.arguments
-        return ModelResults(twin(*args, **kwargs))
+        return ModelResults(twin(*args, **kwargs), output_names)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from brevitas_quantizers.fixed_point import (
     OverflowMode,
     RoundingMode,
 )
-from brevitas_quantizers.onnx_files import Node, Quants, RawConstants, Reader
+from brevitas_quantizers.onnx_files import Node, Quants, RawConstants, Reader, join_overflows
 
 QUANT_TYPES = ("Quant", "IntQuant")
 
@@ -58,6 +58,7 @@ class ExportedQuants:
     Attributes:
         constants: initializers and Constant nodes by name.
         producers: nodes by their outputs.
+        absorbed: outputs of nodes that belong to the casts behind them.
     """
 
     def __init__(self, graph: onnx.GraphProto, reader: Reader = Reader.QONNX) -> None:
@@ -66,7 +67,11 @@ class ExportedQuants:
         with _as_export_error():
             self.constants = RawConstants(graph, nodes)
         outputs = [value.name for value in graph.output]
-        self._quants = Quants(nodes, self.constants, outputs, reader)
+        joined = join_overflows(nodes, graph, outputs)
+        self._nodes = {name: node for node in joined for name in node.outputs}
+        self._quants = Quants(joined, self.constants, outputs, reader)
+        self.absorbed = set(self.producers) - set(self._nodes)
+        self.absorbed |= {node.output for node in joined if self._quants.takes(node)}
 
     def read(self, proto: onnx.NodeProto) -> ExportedQuant:
         """What a `Quant` node does.
@@ -75,7 +80,7 @@ class ExportedQuants:
             ExportError: a scale, zero point or width that is no constant, or no fixed point.
         """
         with _as_export_error():
-            spec = self._quants.read(Node(proto))
+            spec = self._quants.read(self._nodes.get(proto.output[0]) or Node(proto))
         scale = spec.scales.astype(np.float32)
         return ExportedQuant(
             spec.name or spec.node.name,

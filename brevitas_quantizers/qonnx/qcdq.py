@@ -14,15 +14,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from brevitas_quantizers.fixed_point import ExportError, OverflowMode, cast_codes, code_range
+from brevitas_quantizers.fixed_point import ExportError, cast_codes, code_range
 from brevitas_quantizers.onnx_files import STANDARD_DOMAINS, Reader, reader_of
+from brevitas_quantizers.onnx_files.exact_nodes import NodeChain, append_cast, needs_nodes
 
-from .exact_nodes import NodeChain, append_cast, needs_nodes
 from .patterns import ExportedQuant, ExportedQuants, is_quant
 
 MAX_ACTIVATION_BITS = 8
 LEAST_OPSET = 13
-REFUSED_OVERFLOW = OverflowMode.AP_WRAP_SM
 _KEEP_SCALE = ("Relu", "MaxPool", "Flatten", "Reshape", "Identity", "Squeeze", "Dropout")
 _INT32_LIMIT = 1 << 31
 
@@ -34,7 +33,7 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
     them for granted, or float initializers where that scale cannot hold them.
 
     Raises:
-        ExportError: an activation of more than 8 bits or with `AP_WRAP_SM`, an opset below 13, a
+        ExportError: an activation of more than 8 bits, an opset below 13, a
             scale that differs along more than one axis, or an operator that is no standard one.
     """
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
@@ -67,12 +66,12 @@ class _Rewriter:
 
     def run(self) -> None:
         """Replace casts, and drop what only they have read."""
-        halves = {cast.half for cast in self.found.values()} - {None}
+        absorbed = self.casts.absorbed
         for node in self.graph.node:
             cast = self.found.get(node.output[0]) if node.output else None
             if cast is not None:
                 self._replace(cast)
-            elif not (node.output and node.output[0] in halves):
+            elif not (node.output and node.output[0] in absorbed):
                 self.nodes.append(node)
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
@@ -85,7 +84,7 @@ class _Rewriter:
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]
         self.graph.initializer.extend([*kept, *self.added])
-        values = [value for value in self.graph.value_info if value.name not in halves]
+        values = [value for value in self.graph.value_info if value.name not in absorbed]
         del self.graph.value_info[:]
         self.graph.value_info.extend(values)
 
@@ -98,7 +97,7 @@ class _Rewriter:
             self._weight(cast, _codes(cast, self.casts.constants[cast.source]), cast.scale)
 
     def _activation(self, cast: ExportedQuant) -> None:
-        check_activation(cast.name, cast.width, cast.overflow)
+        check_activation(cast.name, cast.width)
         chain = NodeChain(cast.source, cast.output)
         if needs_nodes(cast.rounding, cast.overflow):
             append_cast(chain, cast.scale, cast.width, cast.signed, cast.rounding, cast.overflow)
@@ -181,8 +180,8 @@ class _Rewriter:
         return self.found[name].scale
 
 
-def check_activation(name: str, width: int, overflow: OverflowMode) -> None:
-    """Refuse what QuantizeLinear and exact nodes cannot do.
+def check_activation(name: str, width: int) -> None:
+    """Refuse what QuantizeLinear cannot do.
 
     Raises:
         ExportError: names the activation and what would work.
@@ -191,12 +190,6 @@ def check_activation(name: str, width: int, overflow: OverflowMode) -> None:
         raise ExportError(
             f"{name}: an activation of QuantizeLinear has at most {MAX_ACTIVATION_BITS} bits, not "
             f"{width}"
-        )
-    if overflow is REFUSED_OVERFLOW:
-        names = ", ".join(mode.value for mode in OverflowMode if mode is not REFUSED_OVERFLOW)
-        raise ExportError(
-            f"{name}: QCDQ has no exact form of overflow {overflow.value} on an activation; these "
-            f"work: {names}"
         )
 
 

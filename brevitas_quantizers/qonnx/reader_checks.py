@@ -15,7 +15,7 @@ from brevitas_quantizers.fixed_point import (
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
-from brevitas_quantizers.onnx_files import Reader
+from brevitas_quantizers.onnx_files import Reader, has_word
 from brevitas_quantizers.prepare import named_quantizers
 
 from . import finn, qcdq
@@ -37,12 +37,13 @@ def activation_roundings(reader: Reader, signed: bool) -> list[RoundingMode]:
     return finn.roundings(signed) if reader is Reader.STOCK_FINN else list(RoundingMode)
 
 
-def activation_overflows(reader: Reader) -> list[OverflowMode]:
-    """Overflow modes that an activation of a file for `reader` can have."""
-    saturating = [OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM]
-    if reader is not Reader.QCDQ:
-        return saturating
-    return [mode for mode in OverflowMode if mode is not qcdq.REFUSED_OVERFLOW]
+def activation_overflows(reader: Reader, signed: bool) -> list[OverflowMode]:
+    """Overflow modes that an activation of a file for `reader` can have.
+
+    Nodes compute those that QONNX has no word for; stock hls4ml and FINN take no such nodes.
+    """
+    takes_nodes = reader in (Reader.QONNX, Reader.QCDQ)
+    return [mode for mode in OverflowMode if takes_nodes or has_word(mode, signed)]
 
 
 _FLOAT_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -128,7 +129,7 @@ def _check_activation(name: str, quantizer: FixedPointQuantizer, reader: Reader)
     label = _LABELS[reader]
     modes = (
         ("rounding", options.rounding, activation_roundings(reader, quantizer.signed)),
-        ("overflow", options.overflow, activation_overflows(reader)),
+        ("overflow", options.overflow, activation_overflows(reader, quantizer.signed)),
     )
     for kind, mode, known in modes:
         if mode not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def run_import(context: StepContext) -> Facts:
         "largest": largest(graph),
         "layers": layers(graph),
         "samples": samples,
+        "casts_without_overflow": fitting(graph),
     }
+    facts["checks"] = _told(graph, facts["casts_without_overflow"])
     (context.folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
     context.log.info("%s: %d operations", graph.name, len(graph))
     return facts
@@ -56,6 +59,26 @@ IMPORT = Step(
     options=("samples", "seed", "inputs"),
 )
 """Every target begins with it."""
+
+
+def fitting(graph: Graph) -> list[str]:
+    """Casts whose operands provably fit: they cost no logic that saturates or wraps."""
+    types = graph.types()
+    casts = [op for op in graph.ops if isinstance(op, Quantize)]
+    return [op.output for op in casts if op.fits(types[op.inputs[0]])]
+
+
+def _told(graph: Graph, fit: list[str]) -> list[str]:
+    """`fitting` in a sentence; casts of inputs are the host's."""
+    types = graph.types()
+    casts = [op for op in graph.ops if isinstance(op, Quantize)]
+    inner = [op for op in casts if isinstance(types[op.inputs[0]], FixedType)]
+    if not inner:
+        return []
+    which = f": {', '.join(fit)}" if fit else ""
+    return [
+        f"{len(fit)} of {len(inner)} casts provably cannot overflow and saturate nothing{which}"
+    ]
 
 
 def largest(graph: Graph) -> dict[str, float]:
@@ -136,3 +159,9 @@ def _format(width: int, frac_bits: int, signed: bool) -> str:
     from brevitas_quantizers.fixed_point import FixedPointFormat
 
     return str(FixedPointFormat.from_frac_bits(width, frac_bits, signed))
+
+
+def expected_codes(context: StepContext, folder: Path) -> dict[str, Any]:
+    """The interpreter's codes of all samples, by output."""
+    names = [entry["name"] for entry in context.facts("import")["outputs"]]
+    return {name: np.load(folder / f"expected_{index}.npy") for index, name in enumerate(names)}

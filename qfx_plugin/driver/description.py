@@ -181,6 +181,8 @@ class Description:
                     f"not {layout.bits}"
                 )
             size, wanted = layout.positions * layout.values, sum(map(prod, shapes))
+            if self.channels_last:  # tensors in turn, fewer channels filled up
+                wanted = sum(prod(shape[1:]) for shape in shapes) * max(s[0] for s in shapes)
             if size != wanted:
                 raise DescriptionError(
                     f"{where}: {name}_layout must hold {wanted} codes, not {size}"

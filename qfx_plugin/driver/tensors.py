@@ -110,8 +110,14 @@ def check_codes(description: Description, given: Given) -> Samples:
 def decode_codes(description: Description, positions: NDArray[Any]) -> Codes | dict[str, Codes]:
     """(samples, positions, values) as codes (samples, *shape); by name if there are several."""
     samples = len(positions)
-    if description.channels_last:
-        parts = [positions.transpose(0, 2, 1)]
+    if description.channels_last:  # tensors in turn
+        ends = np.cumsum([prod(tensor.shape[1:]) for tensor in description.outputs])
+        parts = [
+            part[:, :, : tensor.shape[0]].transpose(0, 2, 1)
+            for tensor, part in zip(
+                description.outputs, np.split(positions, ends[:-1], axis=1), strict=True
+            )
+        ]
     else:
         ends = np.cumsum([prod(tensor.shape) for tensor in description.outputs])
         parts = np.split(positions.reshape(samples, int(ends[-1])), ends[:-1], axis=1)
@@ -182,10 +188,11 @@ def _uncast(tensor: InputTensor, codes: NDArray[Any]) -> NDArray[np.float64]:
 
 def _positions(description: Description, coded: list[NDArray[Any]]) -> NDArray[Any]:
     samples = len(coded[0])
-    if description.channels_last:
-        (codes,) = coded
-        layout = description.input_layout
-        return codes.reshape(samples, layout.values, layout.positions).transpose(0, 2, 1)
+    if description.channels_last:  # tensors in turn, fewer channels filled up
+        values = description.input_layout.values
+        parts = [codes.reshape(*codes.shape[:2], -1).transpose(0, 2, 1) for codes in coded]
+        wide = [np.pad(part, ((0, 0), (0, 0), (0, values - part.shape[2]))) for part in parts]
+        return wide[0] if len(wide) == 1 else np.concatenate(wide, axis=1)
     flat = [
         _placed(tensor, codes.reshape(samples, prod(codes.shape[1:])))
         for tensor, codes in zip(description.inputs, coded, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..ir.inputs import check_inputs
 from ..ir.ops.base import column
 from . import adapter
 from .config import QFX_SECTION, Model, as_graph, config_from_plan, plan_for
-from .lowering.plan import Plan
+from .lowering.plan import Plan, PlannedInput, by_name
 from .options import Options, options_of
 from .simulation.csim import CSimulation
 
@@ -64,21 +64,35 @@ class Hls4mlModel:
         self._compiled(quick)
         return self
 
-    def predict(self, x: ArrayLike) -> NDArray[np.float64]:
+    def predict(
+        self, x: ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
+    ) -> NDArray[np.float64] | dict[str, NDArray[np.float64]]:
         """Run the C simulation, compiling it first if need be.
 
         Args:
-            x: (samples, *input shape) float, laid out as in the QONNX model.
+            x: (samples, *input shape) float, laid out as in the QONNX model; of several inputs by
+                their names, or a list in their order.
 
         Returns:
-            (samples, *output shape) float64, likewise; each value exactly one code.
+            (samples, *output shape) float64, likewise; each value exactly one code. Of several
+            outputs by their names.
 
         Raises:
-            DataError: wrong shape, NaN or infinity.
+            DataError: wrong names, shape, NaN or infinity.
         """
-        samples = self._checked(np.asarray(x, dtype=np.float64))
-        flat = self._compiled().run(self.plan.flat_input(samples))
-        return flat[:, self.plan.output_index]
+        results = self._predict(x)
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def _predict(self, x: Any) -> dict[str, NDArray[np.float64]]:
+        given = by_name(self.plan, x)
+        samples = [self._checked(one, given[one.name]) for one in self.plan.inputs]
+        lengths = {len(part) for part in samples}
+        if len(lengths) > 1:
+            raise DataError(f"inputs must hold as many samples each, not {sorted(lengths)}")
+        flat = [one.flat(part) for one, part in zip(self.plan.inputs, samples, strict=True)]
+        parts = self.plan.split(self._compiled().run(np.concatenate(flat, axis=1)))
+        pairs = zip(self.plan.outputs, parts, strict=True)
+        return {result.name: part[:, result.index] for result, part in pairs}
 
     def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, FixedTensor]:
         """Run the C simulation, like `qfx_plugin.interpret`.
@@ -90,7 +104,7 @@ class Hls4mlModel:
             DataError: wrong names, shapes or values.
             VerificationError: a result is no code of the output's type.
         """
-        return {name: self._codes(name, got) for name, got in self._values(inputs).items()}
+        return {name: self._codes(name, got) for name, got in self.values(inputs).items()}
 
     def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> int:
         """Compare the C simulation with the interpreter; return the number of codes compared.
@@ -99,7 +113,7 @@ class Hls4mlModel:
             VerificationError: any code differs.
         """
         tally = Tally(f"C simulation of {self.network.name!r}")
-        tally.add(interpret(self.network, inputs), self._values(inputs))
+        tally.add(interpret(self.network, inputs), self.values(inputs))
         return tally.require_equal()
 
     @property
@@ -110,8 +124,8 @@ class Hls4mlModel:
             "top": self.config["ProjectName"],
             "style": self.config["IOType"],
             "inputs": [
-                _facts(op.output, op.shape, [self.plan.input.result.format.frac_bits])
-                for op in self.network.inputs
+                _facts(op.output, op.shape, [source.layer.result.format.frac_bits])
+                for op, source in zip(self.network.inputs, self.plan.inputs, strict=True)
             ],
             "outputs": [
                 _facts(name, kind.shape, kind.frac_bits.tolist()) for name, kind in self._outputs()
@@ -129,11 +143,10 @@ class Hls4mlModel:
     def _outputs(self) -> list[tuple[str, FixedType]]:
         return [(name, self.network.fixed_type(name)) for name in self.network.outputs]
 
-    def _values(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
-        """The only output's floats, shaped as in the network."""
-        (given,) = check_inputs(self.network, inputs).values()
-        ((name, kind),) = self._outputs()
-        return {name: self.predict(given).reshape(len(given), *kind.shape)}
+    def values(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
+        """The outputs' floats, shaped as in the network."""
+        results = self._predict(check_inputs(self.network, inputs))
+        return {name: results[name].reshape(-1, *kind.shape) for name, kind in self._outputs()}
 
     def _codes(self, name: str, values: NDArray[Any]) -> FixedTensor:
         kind = self.network.fixed_type(name)
@@ -149,18 +162,20 @@ class Hls4mlModel:
                 self.output_dir,
                 self.config["ProjectName"],
                 self.plan.input_size,
-                self.plan.output_index.size,
+                self.plan.output_size,
                 quick,
             )
         return self._simulation
 
-    def _checked(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        if x.shape[1:] != self.plan.input_shape:
-            expected = ", ".join(map(str, ("samples", *self.plan.input_shape)))
-            raise DataError(f"input must have shape ({expected}), not {x.shape}")
+    def _checked(self, source: PlannedInput, given: ArrayLike) -> NDArray[np.float64]:
+        x = np.asarray(given, dtype=np.float64)
+        who = "input" if len(self.plan.inputs) == 1 else f"input {source.name!r}"
+        if x.shape[1:] != source.shape:
+            expected = ", ".join(map(str, ("samples", *source.shape)))
+            raise DataError(f"{who} must have shape ({expected}), not {x.shape}")
         bad = np.count_nonzero(~np.isfinite(x))
         if bad:
-            raise DataError(f"input holds {bad} NaN or infinite values")
+            raise DataError(f"{who} holds {bad} NaN or infinite values")
         return x
 
 

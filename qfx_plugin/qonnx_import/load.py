@@ -13,6 +13,7 @@ from brevitas_quantizers.onnx_files import (
     Node,
     Reader,
     fold_size,
+    join_overflows,
     move_constant,
     ordered_nodes,
     read_model,
@@ -76,6 +77,7 @@ def convert_graph(
     outputs = [value.name for value in graph.output] if outputs is None else list(outputs)
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
+    nodes = join_overflows(nodes, graph, outputs)
     state = Importer(graph, nodes, outputs, reader)
     state.declare_inputs(input_formats or {})
     for node in nodes:

@@ -1,4 +1,9 @@
-"""SystemVerilog around a network: equal slots on the outside, the network's own lanes inside."""
+"""SystemVerilog around a network: equal slots on the outside, the network's own lanes inside.
+
+Streams of several tensors travel in turn: all positions of a sample's first tensor, then those of
+the next one. A buffer of a sample in front of each but the last, and behind each but the first,
+lets the network take and give them in whatever order it needs.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +35,11 @@ class CorePorts:
     inputs: tuple[PortTensor, ...]
     outputs: tuple[PortTensor, ...]
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether several streams share a bus."""
+        return self.streaming and len(self.inputs) + len(self.outputs) > 2
+
     def lanes(self, tensor: PortTensor) -> Lanes:
         """Lanes of a tensor's port."""
         return tensor.beat_lanes if self.streaming else tensor.lanes
@@ -52,13 +62,17 @@ def core_text(ports: CorePorts, name: str, x: Layout, y: Layout) -> str:
         x: how positions that go in are laid out.
         y: how positions that come out are laid out.
     """
-    codes = ports.all_lanes(ports.outputs).bits
-    body = [f"  logic [{codes - 1}:0] codes;"]
+    body = []
     for tensor in ports.inputs:
         body.append(f"  logic [{ports.lanes(tensor).bits - 1}:0] {tensor.port}_codes;")
     body += _from_slots(ports, x.bits)
-    body += _streaming(ports) if ports.streaming else _plain(ports)
-    body += _to_slots(ports.all_lanes(ports.outputs), y)
+    if ports.in_turn:
+        body += _in_turn(ports, y)
+    else:
+        codes = ports.all_lanes(ports.outputs).bits
+        body.append(f"  logic [{codes - 1}:0] codes;")
+        body += _streaming(ports) if ports.streaming else _plain(ports)
+        body += _to_slots(ports.all_lanes(ports.outputs), y)
     lines = [
         f"// {printable(ports.name)} with codes in slots of {x.bits} and {y.bits} bits. "
         "Written by QFX.",
@@ -115,11 +129,86 @@ def _streaming(ports: CorePorts) -> list[str]:
     ]
 
 
+def _in_turn(ports: CorePorts, y: Layout) -> list[str]:
+    """The network with a buffer at each stream, and counters that say whose turn it is."""
+    lines, connections = [], ["      .clk(clk), .rst(rst)"]
+    ends = [sum(t.beats for t in ports.inputs), sum(t.beats for t in ports.outputs)]
+    for name, end, moves in zip(("taken", "given"), ends, ("x", "y"), strict=True):
+        bits = max(1, (end - 1).bit_length())
+        lines += [
+            f"  logic [{bits - 1}:0] {name};",
+            "  always_ff @(posedge clk)",
+            f"    if (rst) {name} <= '0;",
+            f"    else if ({moves}_tvalid && {moves}_tready)",
+            f"      {name} <= {name} == {bits}'d{end - 1} ? '0 : {name} + 1'b1;",
+        ]
+    begin, rooms = 0, []
+    for tensor in ports.inputs:
+        p, bits, last = tensor.port, ports.lanes(tensor).bits, tensor is ports.inputs[-1]
+        lines += [
+            f"  logic {p}_turn, {p}_room, {p}_tvalid, {p}_tready;",
+            f"  logic [{bits - 1}:0] {p}_tdata;",
+            f"  assign {p}_turn = {_within('taken', begin, begin + tensor.beats, ends[0])};",
+            *_fifo(tensor, bits, 2 if last else tensor.beats, "in"),
+        ]
+        rooms.append(f"({p}_turn && {p}_room)")
+        begin += tensor.beats
+    lines.append(f"  assign x_tready = {' || '.join(rooms)};")
+    begin, valid, data = 0, [], []
+    for tensor in ports.outputs:
+        p, bits, first = tensor.port, ports.lanes(tensor).bits, tensor is ports.outputs[0]
+        lines += [
+            f"  logic {p}_turn, {p}_there, {p}_tvalid, {p}_tready;",
+            f"  logic [{bits - 1}:0] {p}_tdata, {p}_codes;",
+            f"  logic [{y.word_bits - 1}:0] {p}_slots;",
+            f"  assign {p}_turn = {_within('given', begin, begin + tensor.beats, ends[1])};",
+            *_fifo(tensor, bits, 2 if first else tensor.beats, "out"),
+            *_to_slots(ports.lanes(tensor), y, f"{p}_codes", f"{p}_slots"),
+        ]
+        valid.append(f"({p}_turn && {p}_there)")
+        data.append(f"({{{y.word_bits}{{{p}_turn}}}} & {p}_slots)")
+        begin += tensor.beats
+    lines.append(f"  assign y_tvalid = {' || '.join(valid)};")
+    lines.append(f"  assign y_tdata = {' | '.join(data)};")
+    connections += [
+        f"      .{t.port}_t{part}({t.port}_t{part})"
+        for t in (*ports.inputs, *ports.outputs)
+        for part in ("data", "valid", "ready")
+    ]
+    return [*lines, f"  {ports.name} network (", ",\n".join(connections), "  );"]
+
+
+def _within(name: str, begin: int, end: int, all_of: int) -> str:
+    """Whether a counter from 0 to `all_of` - 1 is there."""
+    bits = max(1, (all_of - 1).bit_length())
+    parts = [f"{name} >= {bits}'d{begin}"] if begin else []
+    parts += [f"{name} < {bits}'d{end}"] if end < all_of else []
+    return " && ".join(parts) or "1'b1"
+
+
+def _fifo(tensor: PortTensor, bits: int, depth: int, way: str) -> list[str]:
+    """Between the bus and a stream of the network."""
+    p = tensor.port
+    outside = {
+        "in": (f"{p}_codes", f"x_tvalid && {p}_turn", f"{p}_room",
+               f"{p}_tdata", f"{p}_tvalid", f"{p}_tready"),
+        "out": (f"{p}_tdata", f"{p}_tvalid", f"{p}_tready",
+                f"{p}_codes", f"{p}_there", f"{p}_turn && y_tready"),
+    }[way]  # fmt: skip
+    names = ("s_tdata", "s_tvalid", "s_tready", "m_tdata", "m_tvalid", "m_tready")
+    pins = ", ".join(f".{pin}({wire})" for pin, wire in zip(names, outside, strict=True))
+    return [
+        f"  qfx_fifo #(.W({bits}), .DEPTH({max(2, depth)})) {p}_buffer (",
+        f"      .clk(clk), .rst(rst), {pins});",
+    ]
+
+
 def _from_slots(ports: CorePorts, bits: int) -> list[str]:
     """Each lane of the network is the low part of its slot."""
     lines, first = [], 0
     for tensor in ports.inputs:
         low = 0
+        first = 0 if ports.in_turn else first
         for number, (width, _, count) in enumerate(_runs(ports.lanes(tensor))):
             lines += _loop(
                 f"g_{tensor.port}_{number}",
@@ -132,23 +221,25 @@ def _from_slots(ports: CorePorts, bits: int) -> list[str]:
     return lines
 
 
-def _to_slots(lanes: Lanes, layout: Layout) -> list[str]:
+def _to_slots(
+    lanes: Lanes, layout: Layout, codes: str = "codes", slots: str = "y_tdata"
+) -> list[str]:
     """Each slot is a lane, extended by its sign or zeros; slots that hold none are 0."""
     bits, lines = layout.bits, []
     low = first = 0
     for number, (width, signed, count) in enumerate(_runs(lanes)):
         fill = bits - width
-        sign = f"codes[{low + width - 1}+i*{width}]" if signed else "1'b0"
-        value = f"codes[{low}+i*{width}+:{width}]"
+        sign = f"{codes}[{low + width - 1}+i*{width}]" if signed else "1'b0"
+        value = f"{codes}[{low}+i*{width}+:{width}]"
         value = f"{{{{{fill}{{{sign}}}}}, {value}}}" if fill else value
         lines += _loop(
-            f"g_out_{number}", count, f"y_tdata[{first * bits}+i*{bits}+:{bits}] = {value};"
+            f"g_{slots}_{number}", count, f"{slots}[{first * bits}+i*{bits}+:{bits}] = {value};"
         )
         low += count * width
         first += count
     rest = layout.word_bits - first * bits
     if rest:
-        lines.append(f"  assign y_tdata[{layout.word_bits - 1}:{first * bits}] = {rest}'d0;")
+        lines.append(f"  assign {slots}[{layout.word_bits - 1}:{first * bits}] = {rest}'d0;")
     return lines
 
 

@@ -173,8 +173,10 @@ def _layout(ports: CorePorts, tensors: tuple[Any, ...], bus_bits: int) -> Layout
     bits, signed = slot(lanes, names)
     if bits > bus_bits:
         raise TargetError(f"{names}: bus_bits must be at least {bits}, not {bus_bits}")
-    positions = tensors[0].beats if ports.streaming else 1
-    return Layout(positions, len(lanes.widths), bits, signed, bus_bits)
+    if not ports.streaming:
+        return Layout(1, len(lanes.widths), bits, signed, bus_bits)
+    values = max(len(ports.lanes(tensor).widths) for tensor in tensors)
+    return Layout(sum(tensor.beats for tensor in tensors), values, bits, signed, bus_bits)
 
 
 def _format_word(tensors: tuple[InputTensor | OutputTensor, ...], layout: Layout) -> int:

@@ -122,11 +122,11 @@ def test_padding_of_a_maximum_does_not_wrap_to_a_winner() -> None:
 
 def test_input_that_the_host_casts() -> None:
     plan = lower(everything())
-    assert plan.host_cast is not None
+    assert plan.inputs[0].host_cast is not None
     x = np.random.default_rng(2).normal(0, 2, size=(50, 2, 6, 6))
-    given = plan.cast_on_host(x)
+    given = plan.inputs[0].cast_on_host(x)
     np.testing.assert_array_equal(given, interpret(everything(), x, keep=["xq"])["xq"].values)
-    fmt = plan.input.result.format
+    fmt = plan.inputs[0].layer.result.format
     np.testing.assert_array_equal(fmt.quantize(given, "AP_TRN", "AP_WRAP"), given)
 
 

@@ -60,7 +60,7 @@ def test_a_channels_last_file_is_the_same_network_by_every_door(
         (found,) = interpret(graph, given).values()
         np.testing.assert_array_equal(found.codes, expected.codes)
         plan = lower(graph, io_type="io_stream")
-        assert plan.input.shape == (8, 8, 1)
+        assert plan.inputs[0].layer.shape == (8, 8, 1)
         configs.append(config_from_qonnx(source))
     assert all(config == configs[0] for config in configs)
 

@@ -261,6 +261,6 @@ def test_the_host_lays_the_input_out_as_its_reader_needs_it(turned_first: bool) 
     ops.append(Conv("conv", ("q",), "y", weight, None, Window.plain(2, 2)))
     plan = lower(Graph(tuple(ops), ("y",)).verify(), io_type="io_stream")
     assert [layer.kind for layer in plan.layers] == ["InputLayer", "Conv2D"]
-    assert plan.input.shape == plan.input_shape == (4, 5, 3)
+    assert plan.inputs[0].layer.shape == plan.inputs[0].shape == (4, 5, 3)
     x = np.arange(120.0).reshape(2, 4, 5, 3)
-    assert np.array_equal(plan.flat_input(x), x.reshape(2, 60))
+    assert np.array_equal(plan.inputs[0].flat(x), x.reshape(2, 60))

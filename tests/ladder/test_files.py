@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from brevitas_quantizers import export_qonnx, import_qonnx
-from brevitas_quantizers.fixed_point import QfxError
 from qfx_plugin import load_qonnx, verify_agreement
 from qfx_plugin.ir import interpret
 from tests.operations import EXPORT, FILE, IMPORT, ROWS, taken
@@ -41,13 +40,6 @@ def test_what_is_imported_is_written_again(row):
     again = export_qonnx(twin, x)
     assert np.array_equal(values(load_qonnx(again), row.x), values(row.graph, row.x))
     assert_same_bytes(again, row.file if row.layer else export_qonnx(import_qonnx(again), x))
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if FILE in row.refused], ids=str)
-def test_a_file_that_says_two_things_is_refused(row):
-    with pytest.raises(QfxError) as caught:
-        load_qonnx(row.file)
-    assert row.refused[FILE] in str(caught.value)
 
 
 def test_rows_without_a_file_are_few():

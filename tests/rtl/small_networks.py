@@ -37,9 +37,6 @@ MOST_DRAWS = 5
 PAUSES = {"idle": 0.2, "backpressure": 0.2}
 
 
-STREAMING = RTL_STREAMING.without("several inputs", "several outputs")
-
-
 @dataclass(frozen=True, eq=False)
 class Case:
     """One network of the comparison.
@@ -64,7 +61,7 @@ def case(index: int, name: str = "gates") -> Case:
     style = STYLES[index % len(STYLES)]
     refused: list[str] = []
     for draw in count():
-        target = RTL if style == "unrolled" else STREAMING
+        target = RTL if style == "unrolled" else RTL_STREAMING
         network = random_network(f"{name} {index}, draw {draw}", target)
         if not _is_small(network.graph, style):
             continue

@@ -16,7 +16,6 @@ from qfx_plugin.ir import (
     Constant,
     Conv,
     Graph,
-    Input,
     Linear,
     MaxPool,
     Multiply,
@@ -28,8 +27,6 @@ from qfx_plugin.ir import (
     interpret,
 )
 from qfx_plugin.qonnx_import import load_qonnx
-from qfx_plugin.rtl.graph.kernel import GraphOptions, build_kernel
-from qfx_plugin.rtl.ports import entry_codes, hardware_ops, hardware_ports
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
 from qfx_plugin.units.sources import SV as UNITS
@@ -222,34 +219,6 @@ def test_zeros_of_the_padding_lie_outside_of_the_range_of_the_pixels(rng):
     )  # fmt: skip
     built = build_network(network, RtlOptions(style="streaming"))
     assert built.check(rng.uniform(-9, 0, size=(20, 1, 3, 3))) == 180
-
-
-IMAGE = source((2, 4, 4), 5, 3)
-CANNOT_STREAM = {
-    "network 'hand': style 'streaming' needs one quantized input and one output, not 2": graph(
-        *IMAGE,
-        Input("x2", (), "x2", (2, 4, 4)),
-        Quantize("q2", ("x2",), "q2", 4, 2),
-        Add("sum", ("q", "q2"), "y"),
-    ),
-}
-
-
-@pytest.mark.parametrize("text", CANNOT_STREAM, ids=lambda text: text.split(":")[0])
-def test_what_cannot_stream_is_refused_by_name_and_can_be_unrolled(text, rng):
-    """The advice is followed: style 'unrolled' computes the interpreter's codes."""
-    network = CANNOT_STREAM[text]
-    with pytest.raises(TargetError) as caught:
-        build_network(network, RtlOptions(style="streaming"))
-    assert str(caught.value).startswith(text), str(caught.value)
-    assert str(caught.value).endswith("use style 'unrolled'")
-    inputs, outputs = hardware_ports(network)
-    options = GraphOptions()
-    types, ops = network.types(), hardware_ops(network)
-    kernel = build_kernel(ops, types, inputs, outputs, "net", options)
-    x = {op.output: rng.uniform(-3, 3, size=(20, *op.shape)) for op in network.inputs}
-    got = kernel.emulate(entry_codes(network, x))["y"]
-    np.testing.assert_array_equal(got, interpret(network, x)["y"].codes)
 
 
 def test_foldings_are_refused_by_name(rng):

@@ -21,6 +21,7 @@ from brevitas_quantizers.onnx_files import (
     Node,
     SnappedScale,
     fold_size,
+    join_overflows,
     move_constant,
     ordered_nodes,
     read_model,
@@ -79,6 +80,7 @@ def import_qonnx(
     if not outputs:
         raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
+    nodes = join_overflows(nodes, graph, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
         network = NetworkBuilder(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
         network.own_outputs = outputs == own

@@ -24,7 +24,7 @@ from ...qonnx_import import load_qonnx
 from ..config import QFX_SECTION
 from ..lowering.layers import standard_order
 from ..lowering.lower import lower
-from ..lowering.plan import Plan
+from ..lowering.plan import Plan, PlannedInput, by_name
 from ..overrides import layer_configuration
 from ..simulation import csim
 from .passes import PLAN_KEY, InexactWarning
@@ -97,25 +97,42 @@ def graph_from_plan(
     config = {**config, "HLSConfig": hls | {"LayerName": names}, PLAN_KEY: plan}
     config.pop("OnnxModel", None)
     return ModelGraph.from_layer_list(
-        config, _layer_dicts(plan), [plan.input.name], [plan.output.name]
+        config,
+        _layer_dicts(plan),
+        [source.layer.name for source in plan.inputs],
+        [result.layer.name for result in plan.outputs],
     )
 
 
-def predict(model: ModelGraph, x: NDArray[Any] | list[NDArray[Any]]) -> Any:
+def predict(model: ModelGraph, x: Any) -> Any:
     """The C simulation of one of our graphs, on all processors; results as hls4ml gives them."""
-    one_in_one_out = len(model.inputs) == len(model.outputs) == 1
-    if not one_in_one_out or not isinstance(x, np.ndarray):
+    plan = getattr(model, "qfx_plan", None)
+    if plan is None and (len(model.inputs) > 1 or len(model.outputs) > 1):
         y = model._predict(x)
         csim.check_streams(model._top_function_lib, model.config.get_project_name())
         return y
-    plan = getattr(model, "qfx_plan", None)
-    samples = _samples(model, x) if plan is None else _flat(model, plan, x)
-    (result,) = model.get_output_variables()
+    if plan is None:
+        given, samples = [np.asarray(x)], _samples(model, np.asarray(x))
+    else:
+        named = by_name(plan, x)
+        given = [np.asarray(named[source.name]) for source in plan.inputs]
+        parts = [_flat(model, *pair) for pair in zip(plan.inputs, given, strict=True)]
+        samples = np.concatenate(parts, axis=1)
+    sizes = [result.size() for result in model.get_output_variables()]
     library, project = _library(model), model.config.get_project_name()
-    y = csim.run_library(library, project, samples, result.size())
-    narrow = x.dtype == np.float32 and (plan is None or plan.output.result.format.width <= 24)
-    y = y.astype(np.float32) if narrow else y
-    return y[0] if len(y) == 1 else y
+    y = csim.run_library(library, project, samples, sum(sizes))
+    single = all(array.dtype == np.float32 for array in given)
+    results = np.split(y, np.cumsum(sizes)[:-1], axis=1)
+    if plan is not None:
+        widths = [result.layer.result.format.width for result in plan.outputs]
+    else:
+        widths = [0] * len(sizes)
+    results = [
+        part.astype(np.float32) if single and width <= 24 else part
+        for part, width in zip(results, widths, strict=True)
+    ]
+    results = [part[0] if len(part) == 1 else part for part in results]
+    return results[0] if len(results) == 1 else results
 
 
 def _library(model: ModelGraph) -> str:
@@ -132,24 +149,22 @@ def _samples(model: ModelGraph, x: NDArray[Any]) -> NDArray[np.float64]:
     return x.reshape(-1, source.size()).astype(np.float64)
 
 
-def _flat(model: ModelGraph, plan: Plan, x: NDArray[Any]) -> NDArray[np.float64]:
+def _flat(model: ModelGraph, source: PlannedInput, x: NDArray[Any]) -> NDArray[np.float64]:
     """(samples, numbers) in the order of the hardware.
 
     `x` is laid out as in the model file, or with its channels at the other end; a shape that is
     both is the file's.
     """
-    shape = plan.input_shape
-    is_first = np.array_equal(plan.input_index, standard_order(shape))
+    shape = source.shape
+    is_first = np.array_equal(source.index, standard_order(shape))
     here, there = (-1, 1) if is_first else (1, -1)
     other = tuple(np.moveaxis(np.empty((1, *shape), dtype=bool), there, here).shape[1:])
     for expected in (shape, other):
         samples = x[np.newaxis] if x.shape == expected else x
         if samples.shape[1:] == expected:
             values = samples.astype(np.float64)
-            return plan.flat_input(
-                values if expected == shape else np.moveaxis(values, here, there)
-            )
-    if plan.host_cast is None:
+            return source.flat(values if expected == shape else np.moveaxis(values, here, there))
+    if source.host_cast is None and len(model.inputs) == 1:
         return _samples(model, x)
     text = " or ".join(str(["samples", *one]) for one in dict.fromkeys((shape, other)))
     raise TargetError(f"input must have shape {text}, not {list(x.shape)}")

@@ -14,6 +14,7 @@ from ...ir.passes import (
     apply,
     drop_dead,
     drop_identities,
+    drop_saturation,
     fold_constants,
     merge_biases,
     merge_halves,
@@ -36,6 +37,7 @@ PASSES = (
     share_pads,
     spread_groups,
     drop_dead,
+    drop_saturation,
 )
 
 

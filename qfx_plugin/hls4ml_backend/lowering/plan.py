@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFormat
 from brevitas_quantizers.fixed_point.modes import OverflowMode, RoundingMode
 
+from ...errors import DataError
 from ...ir import Quantize
 from ...ir.ops.base import column
 from ...ir.types import RealType
@@ -54,57 +55,87 @@ class PlannedLayer:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All layers in order, first the input, last the output.
+class PlannedInput:
+    """An input of the network.
 
     Attributes:
-        layers: the layers.
-        input_index: where in hls4ml's flat input each element of ours lies; shaped like one sample
-            as the model's users know it.
-        output_index: where in hls4ml's flat result each element of ours lies; shaped like one
-            result as the model's users know it.
+        name: of the tensor.
+        layer: the input layer.
+        index: where in hls4ml's flat input each element of ours lies; shaped like one sample as
+            the model's users know it.
         host_cast: the cast of the input, if no type of hls4ml does it: the host must.
     """
 
-    layers: tuple[PlannedLayer, ...]
-    input_index: NDArray[np.int64]
-    output_index: NDArray[np.int64]
+    name: str
+    layer: PlannedLayer
+    index: NDArray[np.int64]
     host_cast: Quantize | None = None
 
     @property
-    def input(self) -> PlannedLayer:
-        """The input layer."""
-        return self.layers[0]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:
         """Shape of one sample as the model's users know it."""
-        return self.input_index.shape
+        return self.index.shape
+
+    def flat(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(samples, *shape) as users give it; returns (samples, numbers) for hls4ml."""
+        given = self.cast_on_host(x).reshape(len(x), math.prod(self.shape))
+        return given[:, np.argsort(self.index, axis=None)]
+
+    def cast_on_host(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(samples, *shape) the input as hls4ml must be given it."""
+        if self.host_cast is None:
+            return x
+        kind = RealType(self.shape)
+        codes = self.host_cast.run([x], [kind], self.host_cast.result(kind))
+        points = column(self.host_cast.points, len(self.shape))
+        values: NDArray[np.float64] = np.ldexp(codes.astype(np.float64), -points)
+        return values
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """An output of the network.
+
+    Attributes:
+        name: of the tensor.
+        layer: the layer whose result it is.
+        index: where in hls4ml's flat result each element of ours lies; shaped like one result as
+            the model's users know it.
+    """
+
+    name: str
+    layer: PlannedLayer
+    index: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All layers in order, first the inputs.
+
+    Attributes:
+        layers: the layers.
+        inputs: in the order of the network's.
+        outputs: likewise.
+    """
+
+    layers: tuple[PlannedLayer, ...]
+    inputs: tuple[PlannedInput, ...]
+    outputs: tuple[PlannedOutput, ...]
 
     @property
     def input_size(self) -> int:
-        """Numbers in one sample."""
-        return self.input_index.size
+        """Numbers in one sample of all inputs."""
+        return sum(source.index.size for source in self.inputs)
 
     @property
-    def output(self) -> PlannedLayer:
-        """The layer whose result is the model's."""
-        return self.layers[-1]
+    def output_size(self) -> int:
+        """Numbers in one result of all outputs."""
+        return sum(result.index.size for result in self.outputs)
 
-    def flat_input(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(samples, *input shape) as users give it; returns (samples, numbers) for hls4ml."""
-        given = self.cast_on_host(x).reshape(len(x), math.prod(self.input_shape))
-        return given[:, np.argsort(self.input_index, axis=None)]
-
-    def cast_on_host(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(samples, *input shape) the input as hls4ml must be given it."""
-        if self.host_cast is None:
-            return x
-        kind = RealType(self.input_shape)
-        codes = self.host_cast.run([x], [kind], self.host_cast.result(kind))
-        points = column(self.host_cast.points, len(self.input_shape))
-        values: NDArray[np.float64] = np.ldexp(codes.astype(np.float64), -points)
-        return values
+    def split(self, flat: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """(samples, numbers) of all outputs; returns (samples, numbers) of each."""
+        ends = np.cumsum([result.index.size for result in self.outputs])[:-1]
+        return np.split(flat, ends, axis=1)
 
     @property
     def digest(self) -> str:
@@ -117,6 +148,25 @@ class Plan:
                 data = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
                 digest.update(key.encode() + data)
         return digest.hexdigest()[:8]
+
+
+def by_name(plan: Plan, x: Any) -> Mapping[str, Any]:
+    """Inputs by name: given so, as a list in their order, or as the only one.
+
+    Raises:
+        DataError: other names, or too many or few.
+    """
+    names = [source.name for source in plan.inputs]
+    if not isinstance(x, Mapping):
+        if len(names) == 1:
+            return {names[0]: x}
+        if not isinstance(x, list | tuple) or len(x) != len(names):
+            raise DataError(f"inputs must be {', '.join(names)}: give them by name, or as a list")
+        return dict(zip(names, x, strict=True))
+    if set(x) != set(names):
+        found = ", ".join(map(str, x)) or "nothing"
+        raise DataError(f"inputs must be {', '.join(names)}, not {found}")
+    return x
 
 
 def exact(fmt: FixedPointFormat) -> FixedPointCast:

@@ -9,7 +9,7 @@ from brevitas_quantizers.fixed_point.format import FixedPointCast, FixedPointFor
 
 from ...ir import Quantize
 from .constants import elementwise_attributes
-from .plan import PlannedLayer, enclosing_format, exact, reaching
+from .plan import PlannedInput, PlannedLayer, enclosing_format, exact, reaching
 from .state import Lowering, PlannedTensor, handles, is_plain, refuse, uniform_cast
 
 
@@ -27,34 +27,36 @@ def lower_quantize(op: Quantize, state: Lowering) -> None:
         _lower_per_channel(op, state)
 
 
-def _lower_input(op: Quantize, state: Lowering, order: NDArray[np.int64], view: str) -> None:
+def _lower_input(
+    op: Quantize, state: Lowering, order: NDArray[np.int64], view: str, source: str
+) -> None:
     """The input's own type does the cast: hls4ml is given floats, the hardware gets codes.
 
     A cast that is no single type is the host's work: the layer then has a type that holds every
     result of it.
     """
-    (source,) = state.graph.inputs
-    given, _ = state.floats[source.output]
+    given, _, _ = state.floats[source]
     plain = is_plain(op)
     if not plain and not np.array_equal(order, given):
         raise refuse(op, "a cast per channel must come before the input is reshaped")
     cast = uniform_cast(op) if plain else exact(enclosing_format(*op.formats))
-    if not state.layers:
-        shape = state.input_shape
+    if source not in state.inputs:
+        shape = state.input_shapes[source]
         attributes = {"input_shape": list(shape)}
-        name = state.name(source.output)
         types = {"result": cast}
-        state.layers.append(
-            PlannedLayer(name, source.name, "InputLayer", (), shape, types, attributes, casts=True)
+        layer = PlannedLayer(
+            state.name(source), source, "InputLayer", (), shape, types, attributes, casts=True
         )
-        state.host_cast = None if plain else op
-    if state.layers[0].result != cast or (not plain and state.host_cast is not op):
+        state.layers.insert(len(state.inputs), layer)
+        state.inputs[source] = PlannedInput(source, layer, given, None if plain else op)
+    known = state.inputs[source]
+    if known.layer.result != cast or (not plain and known.host_cast is not op):
         raise refuse(
             op,
-            f"hls4ml reads the input in one format, {state.layers[0].result}, not also in "
+            f"hls4ml reads the input in one format, {known.layer.result}, not also in "
             f"{cast}: use one Quant for the input",
         )
-    state.values[op.output] = PlannedTensor(state.layers[0], order, view)
+    state.values[op.output] = PlannedTensor(known.layer, order, view)
 
 
 def _lower_per_channel(op: Quantize, state: Lowering) -> None:

@@ -21,8 +21,8 @@ def lower_arrangement(op: Arrangement, state: Lowering) -> None:
             raise refuse(
                 op, "takes elements of an input in front of its Quant: put the Quant first"
             )
-        order, _ = state.floats[name]
-        state.floats[op.output] = op.seen(order), op.name
+        order, _, source = state.floats[name]
+        state.floats[op.output] = op.seen(order), op.name, source
         return
     value = state.operand(op)
     shown = op.seen(value.order)

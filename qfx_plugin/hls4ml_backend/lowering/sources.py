@@ -14,9 +14,9 @@ def lower_input(op: Input, state: Lowering) -> None:
     """The host lays the input out as its reader needs it, which may turn the axes first."""
     axes = _axes(op.output, state) or tuple(range(len(op.shape)))
     turned = tuple(op.shape[axis] for axis in axes)
-    state.input_shape = layers.channels_last(turned)
+    state.input_shapes[op.output] = layers.channels_last(turned)
     order = layers.standard_order(turned)
-    state.floats[op.output] = order.transpose(np.argsort(axes)), ""
+    state.floats[op.output] = order.transpose(np.argsort(axes)), "", op.output
 
 
 def _axes(tensor: str, state: Lowering) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from ...ir import Graph, Op, Quantize
 from ...ir.handlers import Handlers
 from . import layers
 from .naming import Namer
-from .plan import Plan, PlannedLayer, exact, reaching
+from .plan import Plan, PlannedInput, PlannedLayer, PlannedOutput, exact, reaching
 
 handles: Handlers[Callable[[Any, Any], None]] = Handlers(
     "the hls4ml target", instead="use target 'rtl' (style 'unrolled')"
@@ -61,8 +61,10 @@ class Lowering:
         formats: proven format of each tensor.
         layers: the plan so far.
         values: tensors that hls4ml has.
-        input_shape: hls4ml's, of the input.
-        floats: order and view (see `PlannedTensor`) of the tensors in front of the input's Quant.
+        inputs: by name, as far as a Quant has read them.
+        input_shapes: hls4ml's, of the inputs.
+        floats: order and view (see `PlannedTensor`) of the tensors in front of an input's Quant,
+            and the input's name.
     """
 
     def __init__(self, graph: Graph, io_type: str, max_bits: int | None) -> None:
@@ -72,36 +74,51 @@ class Lowering:
         self.formats = graph.formats()
         self.layers: list[PlannedLayer] = []
         self.values: dict[str, PlannedTensor] = {}
-        self.floats: dict[str, tuple[NDArray[np.int64], str]] = {}
-        self.input_shape: tuple[int, ...] = ()
-        self.host_cast: Quantize | None = None
+        self.floats: dict[str, tuple[NDArray[np.int64], str, str]] = {}
+        self.inputs: dict[str, PlannedInput] = {}
+        self.input_shapes: dict[str, tuple[int, ...]] = {}
         self.name = Namer()
         self._max_bits = max_bits
 
     def run(self) -> Plan:
         """The whole plan."""
-        if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
-            raise TargetError(
-                f"graph {self.graph.name!r} must have one input and one output for hls4ml, not "
-                f"{len(self.graph.inputs)} and {len(self.graph.outputs)}"
-            )
         for op in self.graph.ops:
             if op.output not in self.values:
                 handles.of(op)(op, self)
-        (output,) = self.graph.outputs
-        if len(self.layers) < 2:
+        if len(self.layers) == len(self.inputs):
             raise TargetError(f"graph {self.graph.name!r} has no layer for hls4ml to compute")
-        width = self.formats[output].width
-        if width > MAX_OUTPUT_BITS:
-            raise TargetError(
-                f"output {output!r} needs {width} bits, but leaves the C simulation as float64 "
-                f"with {MAX_OUTPUT_BITS}: quantize the output"
-            )
+        for source in self.graph.inputs:
+            if source.output not in self.inputs:
+                raise TargetError(f"input {source.output!r}: no output depends on it: leave it out")
+        outputs: list[PlannedOutput] = []
+        for name in dict.fromkeys(self.graph.outputs):
+            outputs.append(self._output(name, [other.layer for other in outputs]))
         if self.streams:
             self._share_streams()
-        (source,) = self.graph.inputs
-        place, _ = self.floats[source.output]
-        return Plan(tuple(self.layers), place, self.values[output].order, self.host_cast)
+        inputs = tuple(self.inputs[op.output] for op in self.graph.inputs)
+        return Plan(tuple(self.layers), inputs, tuple(outputs))
+
+    def _output(self, name: str, taken: list[PlannedLayer]) -> PlannedOutput:
+        """An output, in a layer that gives nothing else: one that is read on is copied."""
+        width, value = self.formats[name].width, self.values[name]
+        if width > MAX_OUTPUT_BITS:
+            raise TargetError(
+                f"output {name!r} needs {width} bits, but leaves the C simulation as float64 "
+                f"with {MAX_OUTPUT_BITS}: quantize the output"
+            )
+        layer = value.layer
+        is_read = any(layer.name in other.inputs for other in self.layers)
+        if is_read or not layer.inputs or layer in taken:
+            layer = self._copy(layer, f"{layer.name}_out")
+        return PlannedOutput(name, layer, value.order)
+
+    def _copy(self, layer: PlannedLayer, name: str) -> PlannedLayer:
+        """A layer behind `layer` with the same result."""
+        whole = layers.standard_order((layer.shape[-1], *layer.shape[:-1]))
+        copy = self.gather(name, layer.node, PlannedTensor(layer, whole), whole).layer
+        attributes = {**copy.attributes, "target_shape": list(layer.shape)}
+        self.layers[-1] = replace(copy, shape=layer.shape, attributes=attributes)
+        return self.layers[-1]
 
     def _share_streams(self) -> None:
         """Copies of streams that more layers read than hls4ml can make copies for."""
@@ -110,12 +127,8 @@ class Lowering:
             layer = self.layers[number]
             count = sum(one.inputs.count(layer.name) for one in self.layers)
             if count > MAX_READERS:
-                whole = layers.standard_order((layer.shape[-1], *layer.shape[:-1]))
-                value = PlannedTensor(layer, whole)
-                copy = self.gather(f"{layer.name}_copy", layer.node, value, whole).layer
-                copy = replace(self.layers.pop(), shape=layer.shape, attributes={
-                    **copy.attributes, "target_shape": list(layer.shape)
-                })  # fmt: skip
+                copy = self._copy(layer, f"{layer.name}_copy")
+                self.layers.pop()
                 self._read_instead(layer, copy)
                 self.layers.insert(number + 1, copy)
             number += 1

@@ -15,6 +15,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -62,17 +63,24 @@ extern "C" const char *qfx_fault() {{ return qfx_stream_fault; }}
 _MANY = """
 extern "C" void {project}_many(const double *x, double *y, size_t samples, size_t inputs,
                                size_t outputs) {{
-    for (size_t i = 0; i < samples; i++)
-        {project}_double(const_cast<double *>(x + i * inputs), y + i * outputs);
+    for (size_t i = 0; i < samples; i++) {{
+        const double *from = x + i * inputs;
+        double *to = y + i * outputs;
+        {project}_double({arguments});
+    }}
 }}
 """
+
+_CONVERTED = re.compile(r"convert_data<[^;]*, ([^<>,;]+)>\((\w+), (\w+)\)")
+"""Of the bridge: how many numbers go from one place to the other."""
 
 _PROBE = """
 import ctypes, sys, threading
 library, function, inputs, outputs, stack = sys.argv[1:]
 x, y = (ctypes.c_double * int(inputs))(), (ctypes.c_double * int(outputs))()
+sizes = [ctypes.c_size_t(int(size)) for size in (1, inputs, outputs)]
 threading.stack_size(int(stack))
-thread = threading.Thread(target=lambda: getattr(ctypes.CDLL(library), function)(x, y))
+thread = threading.Thread(target=lambda: getattr(ctypes.CDLL(library), function)(x, y, *sizes))
 thread.start()
 thread.join()
 """
@@ -84,8 +92,8 @@ class CSimulation:
     Args:
         folder: output folder of the project, as hls4ml wrote it.
         project: its name, which is also the name of the top function.
-        input_size: numbers in one sample.
-        output_size: numbers in one result.
+        input_size: numbers in one sample, of all inputs.
+        output_size: numbers in one result, of all outputs.
         quick: see `build_library`.
 
     Raises:
@@ -98,7 +106,7 @@ class CSimulation:
     ) -> None:
         self.library = build_library(folder, project, quick)
         self._project, self._output_size = project, output_size
-        probe(self.library, f"{project}_double", input_size, output_size)
+        probe(self.library, f"{project}_many", input_size, output_size)
 
     def run(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """(samples, inputs) float64, C order. Returns (samples, outputs) float64."""
@@ -176,8 +184,8 @@ def build_library(folder: str | Path, project: str, quick: bool = False) -> Path
     whole = folder / f"{project}_csim.cpp"
     weights = json.dumps(str((firmware / "weights").resolve()), ensure_ascii=False)
     text = _WHOLE.format(project=project, bridge=bridge.name, weights=weights)
-    single = f"void {project}_double(" in bridge.read_text() and _is_single(bridge, project)
-    whole.write_text(text + (_MANY.format(project=project) if single else ""), encoding="utf-8")
+    text += _MANY.format(project=project, arguments=_arguments(bridge, project))
+    whole.write_text(text, encoding="utf-8")
     folders, plain = precompiled.include_dirs(firmware, flags), precompiled.plain_dirs(firmware)
     try:
         return compiler.compile_shared([whole], library, include_dirs=folders, flags=flags)
@@ -251,10 +259,17 @@ def _flags(quick: bool) -> tuple[str, ...]:
     return flags if "clang" in compiler.version().lower() else (*flags, *GNU_FLAGS)
 
 
-def _is_single(bridge: Path, project: str) -> bool:
-    """Whether the top function has one input and one output."""
-    text = bridge.read_text().split(f"void {project}_double(")[1]
-    return text.split(")")[0].count("double ") == 2
+def _arguments(bridge: Path, project: str) -> str:
+    """Of the bridge's function, in C++: inputs one behind the other in `from`, outputs in `to`."""
+    text = bridge.read_text().split(f"void {project}_double(")[1].split("\n}\n")[0]
+    names = re.findall(r"double \*(\w+)", text.split(")")[0])
+    found = {name: f"({size})" for size, *pair in _CONVERTED.findall(text) for name in pair}
+    sizes = [found[name] for name in names]
+    before = [" + ".join(sizes[:index]) or "0" for index in range(len(sizes))]
+    return ", ".join(
+        f"{at} < inputs ? const_cast<double *>(from + ({at})) : to + ({at}) - inputs"
+        for at in before
+    )
 
 
 def _digest(folder: Path, project: str, flags: tuple[str, ...]) -> str:

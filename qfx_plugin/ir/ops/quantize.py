@@ -77,6 +77,31 @@ class Quantize(Elementwise):
         low, high = np.array(ranges, dtype=object).T
         return FixedType(operand.shape, points, low, high)
 
+    def fits(self, operand: TensorType) -> bool:
+        """Whether no code overflows, whatever the operand: the cast needs no logic for that."""
+        if isinstance(operand, RealType):
+            return False
+        size, most = max(self.points.size, operand.frac_bits.size), self._declared_range()
+        columns = (
+            np.broadcast_to(self.points, (size,)),
+            operand.frac_bits,
+            operand.low,
+            operand.high,
+        )
+        wide = [np.broadcast_to(values, (size,)) for values in columns]
+        return all(
+            most[0] <= code <= most[1]
+            for entry in zip(*wide, strict=True)
+            for code in self._rounded(*map(int, entry))
+        )
+
+    def _rounded(self, to_bits: int, from_bits: int, low: int, high: int) -> tuple[int, ...]:
+        """Codes of the ends of a range in a format that is wide enough."""
+        ends = [code * Fraction(2) ** -from_bits for code in (low, high)]
+        size = max(abs(int(end * Fraction(2) ** to_bits)) for end in ends)
+        fmt = FixedPointFormat.from_frac_bits(size.bit_length() + 3, to_bits, True)
+        return tuple(cast_code(end, fmt, self.rounding, OverflowMode.AP_SAT) for end in ends)
+
     def run(
         self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
     ) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from ..graph import Graph
 from .absorb_layouts import absorb_layouts
 from .drop_dead import drop_dead
 from .drop_identities import drop_identities
+from .drop_saturation import drop_saturation
 from .fold_constants import fold_constants
 from .fold_halves import fold_halves
 from .hoist_elementwise import hoist_elementwise
@@ -28,6 +29,7 @@ __all__ = [
     "apply",
     "drop_dead",
     "drop_identities",
+    "drop_saturation",
     "fold_constants",
     "fold_halves",
     "hoist_elementwise",

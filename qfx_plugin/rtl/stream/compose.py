@@ -20,7 +20,7 @@ from typing import Any
 
 from ...boards import Board
 from ...errors import OptionError
-from ...ir import Constant, Graph
+from ...ir import Constant, FixedType, Graph
 from ...ir.passes import apply
 from ...simulation.lanes import Lanes
 from ...synthesis.estimate import ULTRA96
@@ -32,7 +32,7 @@ from ..network import RtlNetwork
 from ..ports import hardware_ports
 from .folding import UnitFolding, choose_folding, folded_cost
 from .stage import Stage
-from .stages import PASSES, cut
+from .stages import PASSES, Stages, cut
 from .wiring import (
     Stream,
     connect_buffer,
@@ -80,7 +80,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
     foldings = choose_folding(
         stages, options.folds, options.fold_above, board.resources.plannable_lut
     )
-    (source,), (sink,) = hardware_ports(graph)
+    sources, sinks = hardware_ports(graph)
     name = verilog_name(options.name or graph.name, fallback="network")
     design = _Design()
     taken = [name, *unit_files()]
@@ -88,12 +88,12 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
         _add_stage(design, stage, stage_name, foldings.get(number), options.adder_graph)
-    design.files[f"{name}.sv"] = _top(name, source, sink, stages, design, foldings)
+    design.files[f"{name}.sv"] = _top(name, sources, sinks, stages, design, foldings)
     used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
     files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files
     interval = max(int(row["cycles"]) for row in design.rows)
     facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
-    return RtlNetwork(name, graph, "streaming", files, (source,), (sink,), 0, interval, facts)
+    return RtlNetwork(name, graph, "streaming", files, sources, sinks, 0, interval, facts)
 
 
 def _add_stage(
@@ -135,9 +135,9 @@ def _add_stage(
     if kernel is not None:
         design.files |= kernel.files
         row |= {"adders": kernel.adders, "cost_lut": round(kernel.cost), "latency": kernel.latency}
-    out_bits = code_lanes(types[stage.output]).bits
-    in_bits = code_lanes(stage.pixel).bits + side_bits(stage)
-    design.files[f"{name}.sv"] = module(name, in_bits, out_bits, body, stage.label)
+    entering = Stream("s", code_lanes(stage.pixel).bits + side_bits(stage))
+    leaving = Stream("m", code_lanes(types[stage.output]).bits)
+    design.files[f"{name}.sv"] = module(name, [entering], [leaving], body, stage.label)
     design.units.append(name)
     design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
 
@@ -161,14 +161,20 @@ def _unit_files(unit: Mvu) -> dict[str, str]:
 
 def _top(
     name: str,
-    source: PortTensor,
-    sink: PortTensor,
-    stages: Sequence[Stage],
+    sources: Sequence[PortTensor],
+    sinks: Sequence[PortTensor],
+    stages: Stages,
     design: _Design,
     foldings: Collection[int],
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
-    links = _Links(stages, Stream(source.port, source.beat_lanes.bits), source)
+    links = _Links(stages)
+    entering, leaving = (
+        [Stream(tensor.port, tensor.beat_lanes.bits) for tensor in side]
+        for side in (sources, sinks)
+    )
+    for tensor, stream in zip(sources, entering, strict=True):
+        links.add(tensor.name, stream, tensor.beats)
     for number, (stage, unit) in enumerate(zip(stages, design.units, strict=True)):
         for constant in stage.known:
             file = f"{unit}_constant{len(design.files)}.mem"
@@ -183,30 +189,19 @@ def _top(
         links.lines.append(f"      {following.connection('m')}")
         links.lines.append("  );")
         links.add(stage.output, following, prod(stage.positions))
-    stream, lines = following, links.lines
-    last = stages[-1].types()[stages[-1].output]
-    lines += remap_lanes(
-        f"{sink.port}_tdata", sink.beat_lanes, f"{stream.name}_tdata", code_lanes(last),
-        _shifts(sink, last),
-    )  # fmt: skip
-    lines += [
-        f"  assign {sink.port}_tvalid = {stream.name}_tvalid;",
-        f"  assign {stream.name}_tready = {sink.port}_tready;",
-    ]
-    return module(
-        name, source.beat_lanes.bits, sink.beat_lanes.bits, lines, f"network, {len(stages)} stages",
-        ports=(source.port, sink.port),
-    )  # fmt: skip
+    for sink in sinks:
+        links.leave(sink, *stages.ends[sink.name])
+    return module(name, entering, leaving, links.lines, f"network, {len(stages)} stages")
 
 
 class _Links:
     """The streams between stages, and the lines that fork and join them."""
 
-    def __init__(self, stages: Sequence[Stage], source: Stream, tensor: PortTensor) -> None:
+    def __init__(self, stages: Stages) -> None:
         self.lines: list[str] = []
         self._readers = Counter(name for stage in stages for name in stage.sources)
+        self._readers.update(name for name, _ in stages.ends.values())
         self._ready: dict[str, list[Stream]] = {}
-        self.add(tensor.name, source, tensor.beats)
 
     def add(self, tensor: str, stream: Stream, beats: int) -> None:
         """Offer a tensor to its readers."""
@@ -241,6 +236,18 @@ class _Links:
             known = [constant.output for constant in stage.known]
             self.lines += connect_turns(stage.turns, stage.pixel, streams, both, known)
         return both
+
+    def leave(self, sink: PortTensor, tensor: str, pixel: FixedType) -> None:
+        """An output of the network, from the stream that shows it."""
+        stream, port = self._ready[tensor].pop(0), sink.port
+        self.lines += remap_lanes(
+            f"{port}_tdata", sink.beat_lanes, f"{stream.name}_tdata", code_lanes(pixel),
+            _shifts(sink, pixel),
+        )  # fmt: skip
+        self.lines += [
+            f"  assign {port}_tvalid = {stream.name}_tvalid;",
+            f"  assign {stream.name}_tready = {port}_tready;",
+        ]
 
     def buffered(self, stream: Stream, number: int, row: int) -> Stream:
         """A stream behind a buffer of one row of pixels, or of `MOST_BUFFERED`.

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import TargetError
 from ...ir import (
     ArgMax,
     Arrangement,
@@ -75,35 +74,39 @@ PASSES = (
 Between stages nobody sees that a neuron is not read, so that its weights go here."""
 
 
-def cut(graph: Graph) -> list[Stage]:
+class Stages(list[Stage]):
+    """The stages of a network, each behind those that it reads.
+
+    Attributes:
+        ends: of each output of the network, the stream that shows it: its name, and the type of a
+            position.
+    """
+
+    ends: dict[str, tuple[str, FixedType]]
+
+
+def cut(graph: Graph) -> Stages:
     """The stages of a network behind `PASSES`.
 
     Raises:
         TargetError: an operation has no streaming form; names it.
     """
     inputs, outputs = hardware_ports(graph)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise TargetError(
-            f"network {graph.name!r}: style 'streaming' needs one quantized input and one output, "
-            f"not {len(inputs)} and {len(outputs)}; use style 'unrolled'"
-        )
     ops = hardware_ops(graph)
     constants = {op.output: op for op in ops if isinstance(op, Constant)}
-    cutter = _Cutter(inputs[0].name, inputs[0].kind, graph.types(), _reads(ops))
+    ends = [tensor.name for tensor in outputs]
+    kinds = {tensor.name: tensor.kind for tensor in inputs}
+    cutter = _Cutter(kinds, graph.types(), _reads(ops, ends))
     for op in ops:
         if not isinstance(op, Constant):
             moving = tuple(dict.fromkeys(name for name in op.inputs if name not in constants))
             cutter.add(op, moving, [constants[n] for n in op.inputs if n in constants])
-    cutter.enter(graph.outputs[0])
-    return cutter.finish()
+    return cutter.finish(ends)
 
 
-def _reads(ops: Sequence[Op]) -> Counter[str]:
-    """How many operations read each tensor, or what shows it otherwise.
-
-    All of them lead to the one output, which therefore nothing reads.
-    """
-    reads: Counter[str] = Counter()
+def _reads(ops: Sequence[Op], ends: Sequence[str]) -> Counter[str]:
+    """How often each tensor, or what shows it otherwise, is read, or leaves the network."""
+    reads = Counter(ends)
     for op in reversed(ops):
         for name in dict.fromkeys(op.inputs):
             reads[name] += reads[op.output] if isinstance(op, Arrangement) else 1
@@ -115,7 +118,7 @@ class _Place:
     """Where a tensor of the network is.
 
     Attributes:
-        stage: number of the stage that gives it; -1 for the network's input.
+        stage: number of the stage that gives it; -1 for an input of the network.
         name: what that stage calls it.
         pixel: type of one position.
         image: (rows, columns).
@@ -142,15 +145,16 @@ class _Cutter:
     """Goes through the operations and collects stages; always at one tensor, its `at`."""
 
     def __init__(
-        self, tensor: str, kind: FixedType, types: dict[str, TensorType], reads: Counter[str]
+        self, inputs: dict[str, FixedType], types: dict[str, TensorType], reads: Counter[str]
     ) -> None:
-        self.stages: list[Stage] = []
+        self.stages = Stages()
         self._types = types
         self._reads = reads
-        pixel = FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
-        self.tensor = tensor
-        self.at = _Place(-1, tensor, pixel, two(kind.shape[1:]), _whole(kind.shape), root=tensor)
-        self._places = {tensor: self.at}
+        self._places = {
+            name: _Place(-1, name, _pixel(kind), two(kind.shape[1:]), _whole(kind.shape), root=name)
+            for name, kind in inputs.items()
+        }
+        self.enter(next(iter(inputs)))
 
     def enter(self, tensor: str) -> None:
         """Go to a tensor."""
@@ -171,11 +175,16 @@ class _Cutter:
             self.at = replace(self.at, root=op.output)
         self._places[op.output] = self.at
 
-    def finish(self) -> list[Stage]:
-        """All stages; the last one gives the output just so."""
-        self._settle()
-        if not self.stages:
-            self._begin(Identity("pass", (self.tensor,), f"{self.tensor}:out"), None)
+    def finish(self, ends: Sequence[str]) -> Stages:
+        """All stages; each output leaves one just so."""
+        for tensor in ends:
+            self.enter(tensor)
+            self._settle()
+            if self.at.stage < 0:
+                self._begin(Identity("pass", (tensor,), f"{tensor}:out"), None)
+                self._places[tensor] = self.at
+        places = {tensor: self._places[tensor] for tensor in ends}
+        self.stages.ends = {tensor: (at.name, at.pixel) for tensor, at in places.items()}
         return self.stages
 
     # Elements that move.

@@ -41,40 +41,30 @@ class Stream:
 
 
 def module(
-    name: str,
-    in_bits: int,
-    out_bits: int,
-    body: Sequence[str],
-    about: str,
-    ports: tuple[str, str] = ("s", "m"),
+    name: str, sources: Sequence[Stream], sinks: Sequence[Stream], body: Sequence[str], about: str
 ) -> str:
-    """A module with one stream in and one out.
+    """A module between streams.
 
     Args:
         name: of the module.
-        in_bits: bits of the stream that comes in.
-        out_bits: bits of the stream that goes out.
+        sources: streams that come in.
+        sinks: streams that go out.
         body: lines.
         about: for the comment; anything but printable ASCII is replaced.
-        ports: prefixes of the two streams.
     """
-    source, sink = ports
-    lines = [
-        f"// {printable(about)}. Written by QFX.",
-        f"module {name} (",
-        "    input  logic clk,",
-        "    input  logic rst,  // synchronous, active high",
-        f"    input  logic [{in_bits - 1}:0] {source}_tdata,",
-        f"    input  logic {source}_tvalid,",
-        f"    output logic {source}_tready,",
-        f"    output logic [{out_bits - 1}:0] {sink}_tdata,",
-        f"    output logic {sink}_tvalid,",
-        f"    input  logic {sink}_tready",
-        ");",
-        *body,
-        "endmodule",
-    ]
-    return "\n".join(lines) + "\n"
+    ports = ["input  logic clk", "input  logic rst"]
+    for streams, to, fro in ((sources, "input ", "output"), (sinks, "output", "input ")):
+        for stream in streams:
+            ports += [
+                f"{to} logic [{stream.bits - 1}:0] {stream.name}_tdata",
+                f"{to} logic {stream.name}_tvalid",
+                f"{fro} logic {stream.name}_tready",
+            ]
+    lines = [f"    {port}," for port in ports]
+    lines[1] += "  // synchronous, active high"
+    lines[-1] = lines[-1].removesuffix(",")
+    head = [f"// {printable(about)}. Written by QFX.", f"module {name} ("]
+    return "\n".join([*head, *lines, ");", *body, "endmodule"]) + "\n"
 
 
 def side_bits(stage: Stage) -> int:

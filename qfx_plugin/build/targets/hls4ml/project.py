@@ -16,6 +16,8 @@ from ....driver import Description
 from ....errors import TargetError
 from ....hls4ml_backend.options import HlsDesignOptions
 from ...compare import Comparison
+from ...inputs import count_of, load_inputs, part_of
+from ...model_steps import expected_codes
 from ...steps import Facts, StepContext
 from ...workspace import digests
 from .pace import interval
@@ -34,11 +36,11 @@ def convert(context: StepContext) -> Facts:
     layout = {
         "project": model.config["ProjectName"],
         "io_type": model.config["IOType"],
-        "input_index": np.asarray(plan.input_index).reshape(-1).tolist(),
-        "output_index": np.asarray(plan.output_index).reshape(-1).tolist(),
-        "output_shape": list(np.asarray(plan.output_index).shape),
-        "input_type": str(plan.input.precision["result"]),
-        "output_type": str(plan.output.precision["result"]),
+        "input_index": np.asarray(plan.inputs[0].index).reshape(-1).tolist(),
+        "output_index": np.asarray(plan.outputs[0].index).reshape(-1).tolist(),
+        "output_shape": list(np.asarray(plan.outputs[0].index).shape),
+        "input_type": str(plan.inputs[0].layer.precision["result"]),
+        "output_type": str(plan.outputs[0].layer.precision["result"]),
     }
     config = _config(context)
     (context.folder / "config.txt").write_text(f"{_table(config)}\n", encoding="utf-8")
@@ -65,16 +67,18 @@ def simulate(context: StepContext) -> Facts:
     context.progress(0, 1, "compiling")
     model.compile()
     source = context.input("import")
-    inputs, expected = np.load(source / "inputs.npy"), np.load(source / "expected_0.npy")
-    (output,) = context.facts("import")["outputs"]
-    points = np.asarray(output["frac_bits"]).reshape(-1, *[1] * (len(output["shape"]) - 1))
-    comparison = Comparison("hls4ml C simulation", context.log)
-    for start in range(0, len(inputs), CHUNK):
-        values = np.asarray(model.predict(inputs[start : start + CHUNK]))
-        codes = np.ldexp(values.reshape(len(values), *output["shape"]), points)
-        wanted = expected[start : start + CHUNK]
-        comparison.add_codes({output["name"]: codes}, {output["name"]: wanted})
-        context.progress(min(start + CHUNK, len(inputs)), len(inputs), "samples")
+    inputs, expected = load_inputs(source), expected_codes(context, source)
+    points = {
+        output["name"]: np.reshape(output["frac_bits"], (-1, *[1] * (len(output["shape"]) - 1)))
+        for output in context.facts("import")["outputs"]
+    }
+    comparison, samples = Comparison("hls4ml C simulation", context.log), count_of(inputs)
+    for start in range(0, samples, CHUNK):
+        part = slice(start, start + CHUNK)
+        values = model.values(part_of(inputs, part))
+        codes = {name: np.ldexp(found, points[name]) for name, found in values.items()}
+        comparison.add_codes(codes, {name: codes[part] for name, codes in expected.items()})
+        context.progress(min(start + CHUNK, samples), samples, "samples")
     entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
     return {"agreement": [entry]}

@@ -16,7 +16,7 @@ from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, ca
 
 from ....driver import Description, InputTensor, OutputTensor, QfxAccelerator
 from ....driver.description import HLS
-from ....errors import VerificationError
+from ....errors import TargetError, VerificationError
 from ....shell.simulated_hls import SimulatedHls, compile_hls
 from ....shell.wrap import DMA_LENGTH_BITS, network_id
 from ....tools import compiler, process
@@ -73,6 +73,12 @@ def run(context: StepContext) -> Facts:
 
 def _wires(context: StepContext, layout: dict[str, Any]) -> dict[str, Wire]:
     settings = context.options.settings
+    counts = [len(context.facts("import")[name]) for name in ("inputs", "outputs")]
+    if counts != [1, 1]:
+        raise TargetError(
+            f"the AXI-Stream top of target hls4ml has one input and one output, not {counts[0]} "
+            f"and {counts[1]}: use target rtl, or the project of step convert in a top of your own"
+        )
     is_float = settings.interface == "float"
     (source,) = context.facts("import")["inputs"]
     (result,) = context.facts("import")["outputs"]

@@ -10,11 +10,12 @@ import numpy as np
 from ....config import save
 from ...board_values import RTL_CELL, board_values
 from ...inputs import load_inputs, save_inputs
+from ...model_steps import expected_codes
 from ...overlay import copy_driver, list_overlay, write_run_script
 from ...render import render
 from ...steps import Facts, StepContext
 from .check import check
-from .shell import SAMPLES, SOURCES, expected_codes
+from .shell import SAMPLES, SOURCES
 
 
 def run(context: StepContext) -> Facts:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ....driver import Figures, QfxAccelerator
 from ....qonnx_import import load_qonnx
@@ -15,6 +12,7 @@ from ....shell.wrap import NetworkRtl, Place, Shell, wrap
 from ...board_values import accelerator_address, dma_address, told_clock
 from ...compare import Comparison
 from ...inputs import Inputs, count_of, load_inputs
+from ...model_steps import expected_codes
 from ...steps import Facts, StepContext
 
 SAMPLES = 64
@@ -117,9 +115,3 @@ def _pace(figures: Figures, clock_mhz: float) -> dict[str, float]:
         pace["interval_cycles"] = round(interval, 1)
         pace["most_samples_per_second"] = round(1e6 * clock_mhz / interval)
     return pace
-
-
-def expected_codes(context: StepContext, folder: Path) -> dict[str, Any]:
-    """The interpreter's codes of all samples, by output."""
-    names = [entry["name"] for entry in context.facts("import")["outputs"]]
-    return {name: np.load(folder / f"expected_{index}.npy") for index, name in enumerate(names)}

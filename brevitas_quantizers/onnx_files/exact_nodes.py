@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from brevitas_quantizers.fixed_point import (
-    ExportError,
     OverflowMode,
     RoundingMode,
     code_range,
@@ -96,15 +95,17 @@ def append_cast(
         width: word length in bits.
         signed: two's complement if true.
         rounding: any of the seven.
-        overflow: all but `AP_WRAP_SM`.
-
-    Raises:
-        ExportError: `AP_WRAP_SM`.
+        overflow: any of the five.
     """
+    if overflow is OverflowMode.AP_WRAP_SM and not signed:
+        overflow = OverflowMode.AP_SAT
     saturates = not overflow.wraps
     if not signed and saturates:  # what is negative becomes zero in any case
         rounding = _MIRRORED.get(rounding, rounding)
     source = chain.x
+    if overflow is OverflowMode.AP_WRAP_SM:
+        _append_whole(chain, scale, "Floor")
+    floor, chain.x = chain.x, source
     mirrored = rounding in _MIRRORED
     if mirrored:
         chain.apply("Abs")
@@ -120,7 +121,7 @@ def append_cast(
         case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM:
             pass
         case OverflowMode.AP_WRAP_SM:
-            raise ExportError(f"{chain.prefix}: no standard nodes compute AP_WRAP_SM")
+            _append_sign_magnitude(chain, floor, width)
         case _:
             forgotten(overflow)
     chain.apply("Mul", scale)
@@ -167,8 +168,29 @@ def _append_wrap(chain: NodeChain, width: int, signed: bool) -> None:
 
 def _append_zero_outside(chain: NodeChain, width: int, signed: bool) -> None:
     """Whole numbers outside the format become zero."""
-    low, high = code_range(width, signed, OverflowMode.AP_SAT_ZERO)
+    inside = _inside(chain, *code_range(width, signed, OverflowMode.AP_SAT_ZERO))
+    chain.x = chain.node("Where", [inside, chain.x, chain.constant(np.float32(0))])
+
+
+def _append_sign_magnitude(chain: NodeChain, floor: str, width: int) -> None:
+    """Outside the format, wrap; where the sign is not the lowest lost bit of `floor`, mirror."""
+    whole = chain.x
+    inside = _inside(chain, *code_range(width, True, OverflowMode.AP_WRAP_SM))
+    _append_wrap(chain, width, True)
+    word, zero = chain.x, chain.constant(np.float32(0))
+    negative = chain.node("Less", [word, zero])
+    mirrored = chain.node("Sub", [chain.constant(np.float32(-1)), word])
+    chain.x = floor
+    chain.apply("Mul", 2.0**-width)
+    chain.apply("Floor")
+    _append_wrap(chain, 1, False)
+    lost = chain.node("Greater", [chain.x, zero])
+    changes = chain.node("Xor", [lost, negative])
+    outside = chain.node("Where", [changes, mirrored, word])
+    chain.x = chain.node("Where", [inside, whole, outside])
+
+
+def _inside(chain: NodeChain, low: int, high: int) -> str:
     above = chain.node("GreaterOrEqual", [chain.x, chain.constant(np.float32(low))])
     below = chain.node("LessOrEqual", [chain.x, chain.constant(np.float32(high))])
-    inside = chain.node("And", [above, below])
-    chain.x = chain.node("Where", [inside, chain.x, chain.constant(np.float32(0))])
+    return chain.node("And", [above, below])
