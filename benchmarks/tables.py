@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common import RESULTS, parser, write_results
+from coverage_tables import TABLES as COVERAGE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -342,7 +343,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-}
+} | COVERAGE
 """What fills each mark."""
 
 
