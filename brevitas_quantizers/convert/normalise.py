@@ -22,7 +22,7 @@ from .functional import (
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
-from .parametric import SOURCES, parametric_form
+from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
 from .several import separate_extremes
 from .tails import WAY_OUT, tails
@@ -46,6 +46,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()
+    turn_left_factors(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     ends = dict.fromkeys(tails(traced), WAY_OUT)
     called: set[str] = set()
@@ -66,6 +67,8 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
             else:
                 _replace_function(traced, node, problems, constants, placement, ends.get(node, ""))
     for node in list(traced.graph.nodes):
+        if node.op == "call_method" and node.target == "view":
+            node.target = "reshape"  # without the copies that made views of what was turned
         _drop_same(traced, node)
     _drop_unused(traced)
     traced.graph.lint()
