@@ -267,6 +267,7 @@ def _moving(place: Any) -> Iterator[Callable[[], Any]]:
                 places=numpy_helper.from_array(order.reshape(-1), "places"),
                 inputDataType=f"UINT{bits}", outputDataType=f"UINT{bits}",
             )  # fmt: skip
+    yield from _tables(place)
     rng = np.random.default_rng(0)
     for pe, left, right in ((1, 8, 8), (4, 4, 4), (2, 8, 7), (8, 3, 4), (1, 2, 8), (4, 3, 3)):
         kinds = {"NumChannels": 16, "PE": pe, "numInputVectors": [1, 4, 4], "shifts": [1, 0]}
@@ -284,6 +285,26 @@ def _moving(place: Any) -> Iterator[Callable[[], Any]]:
                 Function=function,
                 **kinds,
             )
+
+
+def _tables(place: Any) -> Iterator[Callable[[], Any]]:
+    """Tables of SiLU's shape, or of noise, one for all channels or several."""
+    rng = np.random.default_rng(1)
+    grid = ((1, 8, 8, 1), (4, 8, 8, 1), (1, 6, 8, 1), (2, 7, 6, 1), (2, 8, 4, 3), (1, 10, 8, 1),
+            (4, 7, 4, 1), (1, 6, 8, 4))  # fmt: skip
+    for pe, bits, wide, count in grid:
+        low, high = -(1 << bits - 1), 1 << bits - 1
+        x = np.arange(low, high) / 2.0 ** (bits - 4)
+        smooth = x / (1 + np.exp(-x)) * 2.0 ** (wide - 4)
+        table = np.array([np.clip(np.rint(smooth + rng.normal(0, number, x.size)),
+                                  -(1 << wide - 1), (1 << wide - 1) - 1)
+                          for number in range(count)]).astype(np.int64)  # fmt: skip
+        yield lambda pe=pe, bits=bits, wide=wide, count=count, table=table, low=low: unit(
+            "QFXLookup", *place(), NumChannels=16, PE=pe, numInputVectors=[1, 4, 4],
+            table=numpy_helper.from_array(table, "table"), low=low,
+            numbers=[channel % count for channel in range(16)],
+            inputDataType=f"INT{bits}", outputDataType=f"INT{wide}",
+        )  # fmt: skip
 
 
 def main() -> None:

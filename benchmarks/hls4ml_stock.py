@@ -144,7 +144,9 @@ def run(case: str, backend: str, wide: bool, samples: int, answer: Any) -> None:
             project.write()
             given = x if x.ndim == 2 else np.moveaxis(x, 1, -1)
             if backend == "QFX":
-                given = np.moveaxis(project.qfx_plan.inputs[0].cast_on_host(x.astype(np.float64)), 1, -1)
+                given = np.moveaxis(
+                    project.qfx_plan.inputs[0].cast_on_host(x.astype(np.float64)), 1, -1
+                )
             library = str(csim.build_library(folder, "myproject"))
             size = expected.codes[0].size
             csim.probe(Path(library), "myproject_double", x[0].size, size)

@@ -18,6 +18,7 @@ from typing import Any
 
 from common import RESULTS, parser, write_results
 from cost_picture import picture
+from coverage_tables import TABLES as COVERAGE
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cost_front.svg"
@@ -397,7 +398,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-}
+} | COVERAGE
 """What fills each mark."""
 
 

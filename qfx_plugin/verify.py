@@ -26,6 +26,7 @@ from .agreement import Agreement, Difference, ExecutorAgreement, TensorAgreement
 from .config import checked_keywords
 from .errors import DataError, OptionError, one_line
 from .executors import EXECUTORS, Executor, Job, Runner
+from .executors.slips import FLOAT32_BITS
 from .ir import FixedTensor, FixedType, Graph, interpret
 from .ir.compare import SHOWN_DIFFERENCES, Tally, compare_codes
 from .ir.inputs import as_array, as_float32, check_inputs
@@ -191,10 +192,13 @@ class _Trial:
         if self.missing:
             return f"it returned nothing of {', '.join(map(repr, self.missing))}"
         if self.erring:
-            every = self.samples + self.erring
+            every, needed = self.samples + self.erring, self.job.graph.float_bits()
+            what = "in float32, x + 0.5 becomes a whole number one ULP from a tie"
+            if needed > FLOAT32_BITS:
+                what = f"a sum may need {needed} bits, float32 is exact to {FLOAT32_BITS}"
             return (
                 f"left out {self.erring:,} of {every:,} samples, on which {self.executor.name} "
-                "itself errs: in float32, x + 0.5 becomes a whole number one ULP from a tie"
+                f"itself errs: {what}"
             )
         return None
 

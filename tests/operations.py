@@ -1,6 +1,6 @@
 """The table of operations: a row climbs every rung of `tests/ladder`, and stands in the docs.
 
-    Row("Lookup, falls", (CONV, ACT, Lookup(...)), refused={FINN: "use target 'hls4ml' or 'rtl'"})
+    Row("ArgMax", (CONV, ACT, ArgMax(...)), refused={FINN: "use target 'hls4ml' or 'rtl'"})
 
 A row is a small network: operations behind `q`, the cast of an input of `shape`, or a layer of
 PyTorch behind a convolution. With no other line it is compared, code by code and every sample:
@@ -276,15 +276,10 @@ OPERATIONS = (
     Row(
         "PRelu, one slope that falls",
         (CONV, PRelu("prelu", ("conv",), "prelu", Weight(np.array([-3]), 3, 4))),
-        refused={FINN: "which thresholds cannot follow: train with slopes of at least 0"},
     ),
     Row("Clip", (CONV, Clip("clip", ("conv",), "clip", 0, 6, 0))),
     Row("Lookup", (CONV, ACT, Lookup("f", ("act",), "f", Weight(RISING, 2, 6), -16, 3))),
-    Row(
-        "Lookup, falls",
-        (CONV, ACT, Lookup("f", ("act",), "f", Weight(DIP, 2, 6), -16, 3)),
-        refused={FINN: "which thresholds cannot follow: use target 'hls4ml' or 'rtl'"},
-    ),
+    Row("Lookup, falls", (CONV, ACT, Lookup("f", ("act",), "f", Weight(DIP, 2, 6), -16, 3))),
     Row("Clip, one side", (CONV, Clip("clip", ("conv",), "clip", None, 5, 2))),
     Row("Multiply by a constant", (CONV, constant(2, 1, 1), Multiply("mul", ("conv", "c"), "mul"))),
     Row("Add of a constant", (CONV, constant(2, 1, 1), Add("add", ("conv", "c"), "add"))),
@@ -430,7 +425,6 @@ LAYERS = (
     Row(
         "QuantFunction, falls",
         layer=lambda: QuantFunction("square", output_signed=False),
-        refused={FINN: "which thresholds cannot follow: use target 'hls4ml' or 'rtl'"},
     ),
     Row("QuantSoftmax", layer=lambda: nn.Sequential(nn.Flatten(), QuantSoftmax()),
         refused=TABLE_ONLY),

@@ -274,6 +274,7 @@ SHARED_NAMES = {
     "Add": "messages of `quantize` call the module that a + b becomes as torch calls it",
     "ExecutorAgreement": "a report's own row of it: plain data that needs no executor",
     "QFXGather": "a host's name of an operation: FINN's node, hls4ml's layer",
+    "QFXLookup": "a host's name of an operation: FINN's node, hls4ml's layer",
     "QFXGlobalSum": "a host's name of an operation: FINN's node, hls4ml's layer",
 }
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from qfx_plugin import finn_plugin, hls4ml_backend
-from qfx_plugin.errors import TargetError
 from qfx_plugin.finn_plugin import lower as lower_finn
+from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.ir import (
+    Add,
     Constant,
     Conv,
     Graph,
@@ -15,6 +16,7 @@ from qfx_plugin.ir import (
     Lookup,
     Multiply,
     Op,
+    PRelu,
     Quantize,
     Weight,
     Window,
@@ -52,6 +54,14 @@ def image(codes) -> Graph:
     after = Conv("last", ("f",), "last", weight(2, 3, 1, 1), None, Window.plain(1, 1))
     look = Lookup("f", ("a",), "f", table(codes), -16, 1)
     return graph(conv, act, look, after, Quantize("y", ("last",), "y", 8, 3), shape=(2, 4, 4))
+
+
+def slope_behind_sums(slope: int, width: int) -> Graph:
+    wide = Weight(RNG.integers(-99, 99, (4, 8)), np.array([2]), 8)
+    slopes = Weight(np.array([slope, 1, -slope, 0]), np.array([1, 2, 3, 1]), 4)
+    layer = Linear("fc", ("q",), "fc", wide, None)
+    prelu = PRelu("p", ("fc",), "p", slopes)
+    return graph(layer, prelu, Quantize("y", ("p",), "y", width, 1))
 
 
 ANY = RNG.integers(-99, 99, 32)
@@ -115,12 +125,40 @@ def test_finn_takes_what_rises_into_thresholds():
     assert finn_plugin.convert(to_qonnx(network)).check(x) == x.shape[0] * 2 * 16
 
 
-def test_finn_refuses_what_falls():
-    codes = np.sort(ANY)
-    codes[20:] = codes[20:][::-1]
-    with pytest.raises(TargetError) as caught:
-        lower_finn(image(codes))
-    assert str(caught.value) == (
-        "Lookup 'f': its function falls behind 2, which thresholds cannot follow: use target "
-        "'hls4ml' or 'rtl' (style 'unrolled' or 'streaming'), or a function that never falls"
-    )
+FALLING = {
+    "image": image(ANY),
+    "output": dense(LOOK),
+    "cast behind": dense(LOOK, Quantize("y", ("f",), "y", 5, 1)),
+    "wide cast behind": dense(LOOK, Quantize("y", ("f",), "y", 10, 5)),
+    "negated": GRAPHS["negated"],
+    "two in a row": GRAPHS["two in a row"],
+    "rises into a wide cast": dense(
+        Lookup("f", ("a",), "f", table(np.sort(ANY)), -16, 1), Quantize("y", ("f",), "y", 10, 5)
+    ),
+    "two readers": dense(
+        LOOK, Quantize("y", ("f",), "y", 5, 1), Quantize("z", ("f",), "z", 3, 0),
+        Add("sum", ("y", "z"), "sum"),
+    ),
+    "falls, then meets its operand": dense(LOOK, Add("sum", ("f", "a"), "sum")),
+    "points per channel": dense(
+        Quantize("p", ("a",), "p", 4, (1, 0, -1, 1)),
+        Lookup("f", ("p",), "f", table(RNG.integers(-9, 9, 64)), -32, 1),
+    ),
+    "slope that falls, few codes": dense(
+        PRelu("p", ("a",), "p", Weight(np.array([-3, 1, 2, 0]), 2, 4)),
+        Quantize("y", ("p",), "y", 9, 3),
+    ),
+    "slope that falls, many codes": slope_behind_sums(-3, 6),
+    "slope into a wide cast": slope_behind_sums(3, 11),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_finn_takes_what_falls(name):
+    """As a table in a unit of ours; a PReLU of wide sums in two parts."""
+    network = FALLING[name]
+    x = samples(network, 24)
+    dataflow = finn_plugin.convert(to_qonnx(network))
+    assert set(dataflow.differences(x).values()) == {0}
+    hardware = to_hardware(dataflow.model)
+    assert set(dataflow.differences(x, hardware).values()) == {0}

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 
-from .kinds import Add, Argmax, Mul, Sub, Unary
+from .kinds import Add, Argmax, Compare, Gate, Mul, Sub, Unary
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -34,6 +34,23 @@ def extreme(kind: type[nn.Module]) -> Callable[..., Form]:
         return kind(), (input, other)
 
     return build
+
+
+def compare(below: bool, equal: bool) -> Callable[..., Form]:
+    """Builder of a comparison: with a number, or of two tensors by their exact difference."""
+
+    def build(input: Any, other: Any) -> Form:
+        if is_number(other):
+            limit = _number(other, "what is compared with")
+            return Compare(limit, below, equal), (input,)
+        return nn.Sequential(Sub(), Compare(0.0, below, equal)), (input, other)
+
+    return build
+
+
+def gate(x: Any, mask: Any) -> Form:
+    """`x` where a comparison holds, else zero."""
+    return Gate(), (x, mask)
 
 
 def argmax(least: bool) -> Callable[..., Form]:

@@ -19,6 +19,7 @@ from torch.fx.proxy import assert_fn
 from . import arithmetic
 from .arithmetic import Form, NoFixedPointFormError, constants, is_number
 from .checks import advice, table_of
+from .choices import COMPARISONS, gate
 from .kinds import Cat, Maximum, Minimum, Unary
 from .tracer import IS_SIZE
 
@@ -313,6 +314,7 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     operator.truediv: arithmetic.div,
     operator.itruediv: arithmetic.div,
     operator.neg: arithmetic.neg,
+    gate: arithmetic.gate,
     torch.rsub: arithmetic.rsub,
     torch.cat: _cat,
     torch.concat: _cat,
@@ -357,6 +359,7 @@ METHODS: dict[Any, Callable[..., Form]] = {
     "relu": _relu,
     "relu_": _relu,
 }
+FUNCTIONS |= {one: arithmetic.compare(*how) for one, how in COMPARISONS.items()}
 for _name, _build in _BUILT_IN.items():
     for _method in (_name, f"{_name}_"):
         METHODS[_method] = _build

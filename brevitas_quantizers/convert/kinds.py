@@ -40,6 +40,10 @@ class Mul(nn.Module):
         return x * y
 
 
+class Gate(Mul):
+    """Product with a comparison, 0 or 1: the other operand where it holds, else zero."""
+
+
 class Maximum(nn.Module):
     """The larger of two tensors; stands for `torch.maximum`."""
 
@@ -139,6 +143,25 @@ class Argmax(nn.Module):
         return (torch.argmin if self.least else torch.argmax)(x, self.dim, self.keepdim)
 
 
+class Compare(nn.Module):
+    """Comparison with a number, as 0 or 1; stands for `x > 0.5`.
+
+    Args:
+        threshold: the number.
+        below: whether it holds below it.
+        equal: whether it holds at it.
+    """
+
+    def __init__(self, threshold: float, below: bool = False, equal: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.below, self.equal = threshold, below, equal
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(...) to the same shape."""
+        holds = x < self.threshold if self.below else x > self.threshold
+        return (holds | (x == self.threshold if self.equal else False)).to(x.dtype)
+
+
 class CastPoint(nn.Module):
     """The place of an activation quantizer.
 
@@ -190,15 +213,16 @@ HANDLED: tuple[type[nn.Module], ...] = (
     *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
     Reduce,
     Argmax,
+    Compare,
     CastPoint,
 )
 
 SAME_SHAPE = (*NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, TensorShift, Argmax)
+_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, TensorShift, Argmax, Compare)
 _GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES + NUMBERS + CONSTANTS
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax)
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax, Compare)
 KEEP_SIGN = (
     *(PASS_ON + POOLS + MEANS + ADAPTIVE_MAXIMA),
     *(Reduce, Add, Mul, Maximum, Minimum, Cat),
@@ -215,7 +239,7 @@ def grows(module: nn.Module | None) -> bool:
     """Whether the result needs more bits than the operands."""
     if isinstance(module, Reduce):
         return module.kind in ("sum", "mean")
-    return isinstance(module, _GROW)
+    return isinstance(module, _GROW) and not isinstance(module, Gate)
 
 
 def takes_wide(module: nn.Module | None) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from torch import fx, nn
 
 from .checks import advice, module_problems, shared_parameters, table_of
+from .choices import spell_choices
 from .constants import Expression, constant_expressions
 from .errors import Problems
 from .functional import (
@@ -21,7 +22,7 @@ from .functional import (
 )
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
-from .parametric import SOURCES, parametric_form
+from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
 from .several import separate_extremes
 from .tails import WAY_OUT, tails
@@ -41,9 +42,11 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
     separate_extremes(traced)
+    spell_choices(traced)
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()
+    turn_left_factors(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     ends = dict.fromkeys(tails(traced), WAY_OUT)
     called: set[str] = set()
@@ -64,6 +67,8 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
             else:
                 _replace_function(traced, node, problems, constants, placement, ends.get(node, ""))
     for node in list(traced.graph.nodes):
+        if node.op == "call_method" and node.target == "view":
+            node.target = "reshape"  # without the copies that made views of what was turned
         _drop_same(traced, node)
     _drop_unused(traced)
     traced.graph.lint()

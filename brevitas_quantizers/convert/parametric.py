@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from .checks import NORM_ADVICE
 from .constants import Expression
 from .functional import Form, NoFixedPointFormError
-from .kinds import TensorScale, TensorShift
+from .kinds import Compare, TensorScale, TensorShift
+from .trace import NAME
+from .tracer import SHAPE
 
 SOURCES = "qfx_sources"
 """Attribute of a module made here: by its parameter or buffer, the expression that gives it."""
@@ -101,14 +104,36 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Form:
 def _matmul(input: Any, other: Any) -> Form:
     if isinstance(input, Expression):
         raise NoFixedPointFormError(
-            f"multiplies {input!r} from the left: write F.linear(x.transpose(-1, -2), "
-            "A).transpose(-1, -2)"
+            f"multiplies {input!r} from the left, which must have two axes, and the tensor three "
+            f"at least, with the batch first; it has shape {tuple(input.value.shape)}"
         )
     if _given("weight", other).ndim != 2:
         raise NoFixedPointFormError(
             f"a constant factor must have two axes, not shape {tuple(other.value.shape)}"
         )
     return _linear(input, other.then(torch.t))
+
+
+def turn_left_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:
+    """`A @ x` of a constant as a layer on the last axis, in place: `F.linear(x.mT, A).mT`."""
+    for node in list(traced.graph.nodes):
+        if node.target not in (operator.matmul, torch.matmul, "matmul") or len(node.args) != 2:
+            continue
+        factor, x = node.args
+        if factor not in constants or x in constants or constants[factor].value.ndim != 2:
+            continue
+        if len(x.meta.get(SHAPE, (1, 1, 1))) < 3:
+            continue
+        with traced.graph.inserting_before(node):
+            turned = traced.graph.call_method("transpose", (x, -1, -2))
+        with traced.graph.inserting_after(node):
+            back = traced.graph.call_method("transpose", (node, -1, -2))
+        for call, step in ((turned, "turn"), (back, "back")):
+            call.meta = {**node.meta, NAME: f"{node.meta[NAME]}.{step}"}
+        node.replace_all_uses_with(back, lambda user, back=back: user is not back)
+        node.op, node.target, node.args = "call_function", F.linear, (turned, factor)
+        node.meta.pop(SHAPE, None)
+        turned.meta.pop(SHAPE, None)
 
 
 def _conv(kind: Any) -> Callable[..., Form]:
@@ -218,6 +243,16 @@ def _div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:
     return _scale(input, other.then(torch.reciprocal))
 
 
+def _compare(below: bool, equal: bool) -> Callable[..., Form]:
+    def build(input: Any, other: Any) -> Form:
+        if isinstance(input, Expression):
+            return _compare(not below, equal)(other, input)
+        shifted, operands = _shift(input, other.then(operator.neg))
+        return nn.Sequential(shifted, Compare(0.0, below, equal)), operands
+
+    return build
+
+
 FORMS: dict[str | None, Callable[..., Form]] = {
     "add": _add,
     "iadd": _add,
@@ -240,6 +275,10 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "batch_norm": _batch_norm,
     "torch.batch_norm": _torch_batch_norm,
     "prelu": _prelu,
+    "gt": _compare(below=False, equal=False),
+    "ge": _compare(below=False, equal=True),
+    "lt": _compare(below=True, equal=False),
+    "le": _compare(below=True, equal=True),
     "layer_norm": _refused(NORM_ADVICE),
     "group_norm": _refused(NORM_ADVICE),
     "instance_norm": _refused(NORM_ADVICE),

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.utils import _ntuple
 
 from brevitas_quantizers.fixed_point import OptionError, QfxError
-from brevitas_quantizers.injectors import QuantizerOptions
+from brevitas_quantizers.injectors import QFXFixedPoint, QuantizerOptions
 from brevitas_quantizers.nn import (
     QuantAdaptiveAvgPool1d,
     QuantAdaptiveAvgPool2d,
@@ -65,6 +65,8 @@ from .kinds import (
     Argmax,
     CastPoint,
     Cat,
+    Compare,
+    Gate,
     Maximum,
     Minimum,
     Mul,
@@ -79,8 +81,8 @@ from .rules import Rules, Site
 from .trace import NAME, call
 
 _JOINS: dict[type, type[nn.Module]] = {
-    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Cat: QuantCat, Maximum: QuantMaximum,
-    Minimum: QuantMinimum,
+    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Gate: QuantMul, Cat: QuantCat,
+    Maximum: QuantMaximum, Minimum: QuantMinimum,
 }  # fmt: skip
 
 
@@ -133,7 +135,7 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, NORMS):
         return ("weight", "bias")
     has_number = isinstance(module, Reduce) and module.kind == "mean"
-    weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale)
+    weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale, Compare)
     return ("weight",) if has_number or isinstance(module, weights) else ()
 
 
@@ -334,6 +336,21 @@ def _number(module: ScaleBy | ShiftBy, options: _Options) -> nn.Module:
     return ShiftBy(rounded_offset(float(module.value), bits))
 
 
+def _compare(module: Compare, options: _Options) -> nn.Module:
+    """The distance to the number, plus one half, rounded to 0 or 1; a tie is where they are equal.
+
+    A signed word of 2 bits ends at 1, and QONNX has none of 1 bit.
+    """
+    limit = rounded_offset(module.threshold, options.bits())
+    offset = 0.5 + limit if module.below else 0.5 - limit
+    steps: list[nn.Module] = [ScaleBy(-1)] if module.below else []
+    steps += [ShiftBy(offset)] if offset else []
+    rounding = "AP_RND" if module.equal else "AP_RND_MIN_INF"
+    word = {"bit_width": 2, "integer_bits": 2, "signed": True, "learn_binary_point": False}
+    step = qnn.QuantReLU(QFXFixedPoint, rounding=rounding, overflow="AP_SAT", **word)
+    return nn.Sequential(*steps, step)
+
+
 def _reduction(module: Reduce, options: _Options) -> nn.Module:
     return Reduce(module.kind, module.dims, module.keepdim, options.bits())
 
@@ -392,4 +409,5 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d): _adaptive_mean,
     ADAPTIVE_MAXIMA: _adaptive_maximum,
     Reduce: _reduction,
+    Compare: _compare,
 }

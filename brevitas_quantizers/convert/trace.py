@@ -20,6 +20,8 @@ from .tracer import CONSTANT, Tracer
 
 NAME = "qfx_name"
 _PLAIN_NAMES = {
+    operator.and_: "logical_and",
+    operator.or_: "logical_or",
     operator.iadd: "add",
     operator.imul: "mul",
     operator.isub: "sub",

@@ -17,7 +17,7 @@ from brevitas_quantizers.nn.base import plain
 from .choice import choose_format, first_format, not_worth
 from .folded import FoldedCost
 from .formats import bias_shape, fit_bias, fold_half_lsb, take_over
-from .layers import Layer, decay_zeros
+from .layers import Layer, decay_zeros, held_digits
 from .limits import FOLDED, Limits
 from .measure import Measurements
 from .model import (
@@ -304,7 +304,7 @@ class HardwareBudget:
             "folded": None if self._folded is None else self._folded.state_dict(),
             "frozen": self.frozen,
             "gone": {name: gone.clone() for name, gone in self._gone.items()},
-            "held": self._held(),
+            "held": held_digits(self.layers),
             "lut_per_bit": self.lut_per_bit,
             "measurements": self._measurements.state_dict(),
             "steps_done": self.steps_done,
@@ -325,10 +325,6 @@ class HardwareBudget:
             self.frozen = True  # the model's state has the folded biases already
             self._measurements.stop()
         self._measurements.listen(self.due)
-
-    def _held(self) -> dict[str, Tensor]:
-        held = {layer.name: layer.quantizer.held for layer in self.layers}
-        return {name: values.clone() for name, values in held.items() if values is not None}
 
     def _take_over(self) -> None:
         for cast in self.casts:

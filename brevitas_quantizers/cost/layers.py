@@ -294,3 +294,9 @@ def decay_zeros(layers: Iterable[Layer], digits: Mapping[str, Tensor], steps: in
         known = layer.quantizer.count(weight) if known is None else known
         weight.mul_(1 - (1 - (1 - _ZERO_DECAY) ** steps) * (known == 0))
         weight.copy_(torch.minimum(torch.maximum(weight, -limit), limit))
+
+
+def held_digits(layers: Iterable[Layer]) -> dict[str, Tensor]:
+    """Copies of the digits that layers keep between measurements, by name."""
+    held = {layer.name: layer.quantizer.held for layer in layers}
+    return {name: values.clone() for name, values in held.items() if values is not None}

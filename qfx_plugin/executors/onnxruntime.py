@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 
 from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
 from .batching import batched_model
+from .slips import float32_sums
 
 _INTEGERS = ("ArgMax", "ArgMin")
 
@@ -63,4 +64,5 @@ EXECUTOR = Executor(
     "onnxruntime",
     start,
     lambda job: missing("onnxruntime") or float32_obstacle(job),
+    errs=float32_sums,
 )

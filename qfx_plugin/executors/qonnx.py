@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..qonnx_import import SUFFIX
 from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
 from .batching import batched_model
-from .slips import float32_ties
+from .slips import float32_sums_and_ties
 
 
 def start(job: Job) -> Runner:
@@ -56,5 +56,5 @@ EXECUTOR = Executor(
     "qonnx",
     start,
     lambda job: missing("qonnx") or float32_obstacle(job),
-    errs=float32_ties,
+    errs=float32_sums_and_ties,
 )

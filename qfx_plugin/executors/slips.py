@@ -1,5 +1,8 @@
 """Where a float executor itself is wrong, so that a difference says nothing about the file.
 
+Float32 holds codes of 24 bits. A sum that may need more is rounded for some inputs, not for others:
+where every code is equal, they are proven all the same.
+
 qonnx rounds with the modes HALF_UP and HALF_DOWN, and the sum `x + LSB / 2` that stands for AP_RND
 in files, by an addition in float32. One ULP from a tie the sum is rounded itself, to the next code.
 """
@@ -12,8 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import FixedTensor, Graph, Quantize
+from ..ir import FixedTensor, FixedType, Graph, Op, Quantize
 from ..ir.ops.base import column
+
+FLOAT32_BITS = 24
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Compared: TypeAlias = Mapping[str, tuple[NDArray[np.bool_], NDArray[np.float64]]]
@@ -24,28 +29,59 @@ What was compared: by tensor, where it differs, and its values in LSBs.
 """
 
 
-def float32_ties(
+def float32_sums(
     graph: Graph, inputs: Arrays, expected: Mapping[str, FixedTensor], compared: Compared
 ) -> NDArray[np.bool_]:
-    """Samples that differ first at a cast, by one code, and only one ULP from its ties.
+    """Samples that differ first at a tensor whose codes may be too wide for float32.
 
     What differs behind that follows from it.
     """
-    samples = len(next(iter(inputs.values())))
+    return _first_at(graph, compared, lambda op: np.array(False))
+
+
+def float32_sums_and_ties(
+    graph: Graph, inputs: Arrays, expected: Mapping[str, FixedTensor], compared: Compared
+) -> NDArray[np.bool_]:
+    """The same, or at a cast, by one code, and only one ULP from its ties."""
+
+    def on_a_tie(op: Op) -> NDArray[np.bool_]:
+        if not isinstance(op, Quantize):
+            return np.array(False)
+        (source,) = op.inputs
+        x = inputs[source] if source in inputs else expected[source].values
+        off = np.abs(compared[op.output][1] - expected[op.output].codes)
+        return _rounds_the_sum(op, x) & (off == 1)
+
+    return _first_at(graph, compared, on_a_tie)
+
+
+def _first_at(
+    graph: Graph, compared: Compared, known: Callable[[Op], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Samples whose first tensor that differs is a wide sum, or is wrong only where it may be.
+
+    A wide sum that was not compared shows at what reads it.
+    """
+    samples = len(next(iter(compared.values()))[0])
     undecided, errs = np.ones(samples, dtype=bool), np.zeros(samples, dtype=bool)
+    hidden: set[str] = set()
     for op in graph.ops:
+        wide = _bits(graph, op) > FLOAT32_BITS or not hidden.isdisjoint(op.inputs)
         if op.output not in compared:
+            hidden |= {op.output} if wide else set()
             continue
-        wrong, scaled = compared[op.output]
+        wrong, _ = compared[op.output]
         begins = undecided & wrong.reshape(samples, -1).any(axis=1)
-        if begins.any() and isinstance(op, Quantize):
-            (source,) = op.inputs
-            x = inputs[source] if source in inputs else expected[source].values
-            off = np.abs(scaled - expected[op.output].codes)
-            known = ~wrong | (_rounds_the_sum(op, x) & (off == 1))
-            errs |= begins & known.reshape(samples, -1).all(axis=1)
+        if begins.any():
+            errs |= begins & (wide or (~wrong | known(op)).reshape(samples, -1).all(axis=1))
         undecided &= ~begins
     return errs
+
+
+def _bits(graph: Graph, op: Op) -> int:
+    """Of the sums on the way to its output; 0 of an input of floats."""
+    fixed = isinstance(graph.types()[op.output], FixedType)
+    return graph.significant_bits(op.output) if fixed else 0
 
 
 def _rounds_the_sum(op: Quantize, x: NDArray[Any]) -> NDArray[np.bool_]:

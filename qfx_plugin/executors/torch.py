@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..errors import DataError, OptionError
 from ..ir import Graph
 from ..qonnx_import import CHANNELS_LAST_DOMAIN, SUFFIX
-from .base import FLOAT32_BITS, FLOAT64_BITS, Arrays, Executor, Job, Runner, too_wide
+from .base import FLOAT64_BITS, Arrays, Executor, Job, Runner, too_wide
+from .slips import FLOAT32_BITS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -150,6 +150,13 @@ class Importer:
             self.emit(Transpose(output, (tensor,), output, order))
         return output
 
+    def moved(self, tensor: str, order: tuple[int, ...]) -> str:
+        """A tensor of the graph with the axes of its samples in another order."""
+        output = f"{tensor}:moved{''.join(map(str, order))}"
+        if output not in self._types:
+            self.emit(Transpose(output, (tensor,), output, order))
+        return output
+
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]

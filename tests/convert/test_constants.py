@@ -254,6 +254,36 @@ def test_a_tensor_that_trains_belongs_to_one_layer():
         quantize(Twice(True))
 
 
+FACTORS = {
+    "operator": lambda a, y: a @ y,
+    "function": lambda a, y: torch.matmul(a, y),
+    "method, transposed": lambda a, y: a.t().matmul(y),
+    "product of two": lambda a, y: (a @ a.t()) @ y,
+}
+
+
+class Mixed(nn.Module):
+    """Nodes that mix by a constant matrix from the left."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.function = function
+        self.register_buffer("matrix", (torch.rand(5, 5) > 0.5).float() / 4)
+
+    def forward(self, x):
+        y = F.relu(self.function(self.matrix, self.fc1(x)))
+        return self.function(self.matrix, self.fc2(y)).sum(1)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_constant_factor_on_the_left(name):
+    network, x = Mixed(FACTORS[name]), torch.rand(3, 5, 3)
+    model = converted(network, x, bit_width=14, example=x)
+    assert_close(model, network, x, 0.01)
+    prove(converted(network, x, bit_width=6), x)
+
+
 REFUSED = {
     "layer_norm: has no fixed-point form; use BatchNorm": lambda y, c: F.layer_norm(
         y, (SIDE,), c[0, 0].expand(SIDE)
@@ -264,7 +294,9 @@ REFUSED = {
         [y, c[None]], 1
     ),
     "linear: its weight must be a parameter of the network": lambda y, c: F.linear(y, y, c),
-    "multiplies a constant of 'held' from the left": lambda y, c: c[:, 0] @ y,
+    "multiplies a constant of 'held' from the left, which must have two axes": lambda y, c: (
+        c[:, 0] @ y
+    ),
     "a constant of 'held': is a result of the network as it is": lambda y, c: (y, c),
 }
 

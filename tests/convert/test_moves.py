@@ -277,3 +277,15 @@ def test_bilinear_is_that_of_torch(shape, factor):
     mode = "bilinear" if len(shape) == 4 else "linear"
     wanted = F.interpolate(x, scale_factor=factor, mode=mode, align_corners=False)
     assert torch.equal(BilinearUpsample(scale_factor=factor)(x), wanted)
+
+
+def test_a_view_of_what_was_copied_for_it():
+    """The copy goes, and the view takes tensors of any order in memory."""
+
+    class Copied(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.transpose(1, 2).contiguous().view(x.size(0), -1)
+
+    x = torch.randn(2, 3, 4)
+    model = converted(Copied(), x, example=x, bit_width=16)
+    torch.testing.assert_close(model(x), Copied()(x), atol=1e-3, rtol=0)

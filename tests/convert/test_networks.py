@@ -23,7 +23,6 @@ NETWORKS = {
 }
 ACT_BITS = (4, 8, 12)
 FOLDED = {"fold": {"fold_batchnorm": True}, "batch norm": {}}
-FLOAT32_LIMIT = "out of float32 range: a sum may need "
 
 
 def network(name: str, **options: Any) -> nn.Module:
@@ -107,7 +106,7 @@ def test_the_function_stays(name, how, torch_seed):
 def test_where_float32_cannot_hold_the_sums_it_is_said(torch_seed):
     model = converted(network("resnet20", width=8), images(8), act_bit_width=12)
     agreement = prove(model, images(3))
-    assert agreement["qonnx"].reason.startswith(FLOAT32_LIMIT)
+    assert "qonnx itself errs: a sum may need " in agreement["qonnx"].reason
     assert agreement["torch"].ran and agreement["torch"].differing == 0
 
 

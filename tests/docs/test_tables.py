@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def tables(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    for name in ("common", "cost_picture", "tables"):
+    for name in ("common", "cost_picture", "coverage_tables", "tables"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import tables
 

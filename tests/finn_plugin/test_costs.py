@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from qfx_plugin.errors import TargetError
@@ -14,11 +15,14 @@ from qfx_plugin.finn_plugin.hardware.stitch import assemble
 from qfx_plugin.finn_plugin.hardware.stock import STOCK, unit_of
 from qfx_plugin.finn_plugin.lowering.plan import HARDWARE
 from qfx_plugin.finn_plugin.ops.unit import CountedUnit, Estimate
+from qfx_plugin.ir import Add, Constant, Graph, Input, Multiply, Quantize, Slice, Weight
 from qfx_plugin.units.terms import all_weights
 from tests import qonnx_models
 from tests.finn_plugin.helpers import PART
 from tests.finn_plugin.test_bits import scaled
 from tests.finn_plugin.test_rtl import Unit
+from tests.graph_file import to_qonnx
+from tests.operations import OPERATIONS
 
 EMITTED = {
     "InferThresholdingLayer": {"Thresholding"},
@@ -29,6 +33,25 @@ EMITTED = {
 }
 """Which of FINN's operations stay of each of its conversions that `to_hardware` calls."""
 
+
+def elements():
+    """What moves, multiplies, adds constants to and looks up elements."""
+    rows = {row.name: row.ops for row in OPERATIONS}
+    *front, look = rows["Lookup, falls"]
+    steps = (
+        *front,
+        look,
+        Quantize("g", ("f",), "g", 5, 2),
+        Multiply("mul", ("act", "g"), "mul"),
+        Quantize("h", ("mul",), "h", 5, 2),
+        Constant("c", (), "c", Weight(np.arange(32).reshape(2, 4, 4), np.array([2]), 6)),
+        Add("add", ("h", "c"), "add"),
+        Slice("part", ("add",), "part", (0, 1, 0), (2, 3, 2), (1, 1, 2)),
+    )
+    first = Input("x", (), "x", (2, 4, 4)), Quantize("q", ("x",), "q", 6, 3)
+    return to_qonnx(Graph((*first, *steps), ("part",), "elements").verify())
+
+
 MODELS = {
     "cnn": qonnx_models.cnn,
     "depthwise": qonnx_models.depthwise,
@@ -36,6 +59,7 @@ MODELS = {
     "concat": qonnx_models.concat,
     "global mean": qonnx_models.average_pool,
     "thresholds": scaled,
+    "elements": elements,
 }
 
 

@@ -48,10 +48,10 @@ def test_sums_beyond_float32():
     assert "float32" in text
 
 
-def falling(*, cast_between: bool) -> QonnxBuilder:
+def falling(*, cast_between: bool, width: int = 8) -> QonnxBuilder:
     """A negative factor, then PReLU; with a cast between, or without."""
     b = QonnxBuilder((4,))
-    x = b.quant("x", "x_q", 8, 6)
+    x = b.quant("x", "x_q", width, 6)
     x = b.node("Mul", [x, b.quant(b.constant("f", -0.75), "f_q", 4, 2)], "scaled")
     x = b.quant(x, "between", 8, 6) if cast_between else x
     slope = b.quant(b.constant("slope", np.full((1,), 0.25)), "slope_q", 4, 3)
@@ -60,10 +60,15 @@ def falling(*, cast_between: bool) -> QonnxBuilder:
 
 
 def test_a_factor_below_zero_in_front_of_thresholds():
-    text = refusal(falling(cast_between=False), "y", (4,))
+    text = refusal(falling(cast_between=False, width=14), "y", (4,))
     assert text.startswith(
         "Quantize 'y_node': a negative factor in front makes it fall in channel 0"
     )
+
+
+def test_a_factor_below_zero_in_front_of_a_table():
+    plan = lower(load_qonnx(falling(cast_between=False).model("y", (4,))))
+    assert [node.kind for node in plan.nodes] == ["QFXLookup"]
 
 
 def test_what_that_refusal_advises_works():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from qfx_plugin.finn_plugin import adapter, convert
 from qfx_plugin.finn_plugin.hardware import rtlsim
@@ -125,6 +126,20 @@ def test_add(tmp_path, rng):
     )  # fmt: skip
     shape = (1, PIXELS, 1, CHANNELS)
     unit.check(codes(rng, "INT5", *shape), codes(rng, "UINT4", *shape))
+
+
+@pytest.mark.parametrize(
+    ("pe", "count", "low", "entries"),
+    [(2, 1, -13, 30), (3, 4, -16, 32), (1, 2, 3, 9), (6, 1, 5, 1)],
+)
+def test_lookup(pe, count, low, entries, tmp_path, rng):
+    """One table for all channels or several, that end between powers of two."""
+    unit = Unit(
+        "QFXLookup", tmp_path, PE=pe, inputDataType="INT6", outputDataType="INT9", low=low,
+        table=numpy_helper.from_array(rng.integers(-256, 256, (count, entries)), "table"),
+        numbers=[int(number) for number in rng.integers(0, count, CHANNELS)],
+    )  # fmt: skip
+    unit.check(rng.integers(low, low + entries, (1, PIXELS, 1, CHANNELS)))
 
 
 def concat(folder: Path, pe: int) -> Unit:

@@ -21,6 +21,7 @@ SAMPLES = 2, 12
 
 IN_VERILATOR = (
     "PRelu", "Add of two tensors", "Concat", "MaxPool", "SumPool, global", "QuantConv2d, K-hot",
+    "Lookup, falls",
 )  # fmt: skip
 """Rows that have each of our units once; a unit takes a second to compile."""
 

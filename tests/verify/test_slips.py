@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from brevitas_quantizers.fixed_point import RoundingMode
-from qfx_plugin.executors.slips import float32_ties
-from qfx_plugin.ir import Add, Graph, Input, Quantize, interpret
+from qfx_plugin.executors.slips import float32_sums, float32_sums_and_ties
+from qfx_plugin.ir import Add, Graph, Input, Multiply, Quantize, interpret
 from qfx_plugin.verify import compare_codes
 
 NEAR = np.nextafter(np.float32(0.5), np.float32(0))
@@ -30,7 +30,7 @@ def excused(a, b, **off) -> list[bool]:
     exact = interpret(NETWORK, inputs, keep=["qa", "qb", "y"])
     got = {name: tensor.values + np.array(off.get(name, 0.0)) for name, tensor in exact.items()}
     compared = {name: compare_codes(exact[name], got[name]) for name in exact}
-    return float32_ties(NETWORK, inputs, exact, compared).tolist()
+    return float32_sums_and_ties(NETWORK, inputs, exact, compared).tolist()
 
 
 @pytest.mark.parametrize("value", [NEAR, -NEAR, 1 + 2 * NEAR + 2**-23])
@@ -59,3 +59,37 @@ def test_the_first_difference_decides():
     assert excused(*both, qa=[1, 0], y=[9, 0]) == [True]  # it follows from it
     assert excused(*both, qa=[0, 7], qb=[1, 0]) == [False]  # another came before
     assert excused(*both, qb=[1, 0], y=[1, 0]) == [True]
+
+
+WIDE = Graph(
+    (
+        Input("x", (), "x", (2,)),
+        Quantize("q", ("x",), "q", 8, 0),
+        Multiply("square", ("q", "q"), "square"),
+        Multiply("fourth", ("square", "square"), "fourth"),
+        Quantize("cast", ("fourth",), "cast", 8, -20),
+    ),
+    ("cast",),
+).verify()
+
+
+@pytest.mark.parametrize(
+    ("off", "excused"),
+    [
+        ({"fourth": 1}, True),
+        ({"fourth": 1, "cast": 2**20}, True),
+        ({"square": 1, "fourth": 1}, False),
+        ({"cast": 2**20}, False),
+        ({"fourth": None, "cast": 2**20}, True),
+    ],
+)
+@pytest.mark.parametrize("errs", [float32_sums, float32_sums_and_ties])
+def test_what_differs_first_at_a_sum_too_wide_for_float32(errs, off, excused):
+    """Or behind one that was not compared."""
+    exact = interpret(WIDE, np.array([[7, 100]]), keep=["q", "square", "fourth", "cast"])
+    compared = {
+        name: compare_codes(exact[name], tensor.values + np.array([0, off.get(name, 0)]))
+        for name, tensor in exact.items()
+        if off.get(name, 0) is not None
+    }
+    assert errs(WIDE, {}, exact, compared).tolist() == [excused]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -97,28 +98,62 @@ class Casts:
                 return current.width <= self.limit
             if not (isinstance(current, Elementwise) and current.arity == 1):
                 return False
+            if not self.is_monotone(current):
+                return False
+
+    def is_monotone(self, op: Elementwise) -> bool:
+        """Whether an operation of one operand rises everywhere, or falls everywhere."""
+        try:
+            Link(op, self.fixed(op.inputs[0]), self.fixed(op.output)).slopes()
+        except TargetError:
+            return False
+        return True
 
     def cast(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:
-        """The pending operations as thresholds, or as multiply-add, shift and clip."""
-        try:
+        """The pending operations as thresholds, as multiply-add, shift and clip, or as a table."""
+        with suppress(TargetError):
             return self.requant(op, value, shifts_only=True)
-        except TargetError:
-            pass  # the next best: what follows says why, if nothing does
         try:
             return self.joined(op, value)
-        except TargetError:
-            *before, last = value.pending
-            if not before or isinstance(before[-1].op, Quantize):
-                raise
-            try:  # what stands before the cast by itself
-                points = np.broadcast_to(before[-1].result.frac_bits, value.points.shape)
-                name = self.fresh(f"{op.output}:before")
-                front = self.requant(op, replace(value, pending=tuple(before)), name, points)
-            except TargetError:
-                pass
-            else:
-                return self.requant(op, replace(front, pending=(last,)))
+        except TargetError:  # the one that is shown, if nothing follows
+            for further in (self.in_two, self.table):
+                with suppress(TargetError):
+                    return further(op, value)
             raise
+
+    def in_two(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:
+        """What stands before the cast by itself."""
+        *before, last = value.pending
+        if not before or isinstance(before[-1].op, Quantize):
+            raise TargetError(f"{op.label}: nothing stands before it")
+        points = np.broadcast_to(before[-1].result.frac_bits, value.points.shape)
+        name = self.fresh(f"{op.output}:before")
+        front = self.requant(op, replace(value, pending=tuple(before)), name, points)
+        return self.requant(op, replace(front, pending=(last,)))
+
+    def table(self, op: Op, value: StreamedTensor, name: str = "") -> StreamedTensor:
+        """The pending operations as a `QFXLookup`, an entry for each code that comes in.
+
+        Raises:
+            TargetError: too many codes come in.
+        """
+        low, tables = chains.tables(op.label, value.pending, value.kind)
+        value, (rows,) = self.streamed(op, value, [tables])
+        kind = replace(value.pending[-1].result, shape=value.kind.shape)
+        tensor = self.ranged(name or op.output, value.tensor.shape, kind)
+        different, numbers = np.unique(rows, axis=0, return_inverse=True)
+        self.plan.add(
+            "QFXLookup",
+            (value.tensor.name,),
+            tensor,
+            node=op.name,
+            domain=HARDWARE,
+            table=numpy_helper.from_array(different, "table"),
+            numbers=np.broadcast_to(numbers.reshape(-1), tensor.shape[-1:]).tolist(),
+            low=low,
+            **layers.hardware(value.tensor, tensor),
+        )
+        return StreamedTensor(tensor, kind, value.order)
 
     def joined(self, op: Quantize, value: StreamedTensor) -> StreamedTensor:
         """All pending operations in one unit."""
@@ -297,7 +332,14 @@ class Casts:
             return value
         if points is None:
             points = np.broadcast_to(self.fixed(name).frac_bits, value.points.shape)
-            done = self.requant(op, value, self.fresh(name), points)
+            try:
+                done = self.requant(op, value, self.fresh(name), points)
+            except TargetError as error:
+                with suppress(TargetError):
+                    done = self.table(op, value, self.fresh(name))
+                    self.values[name] = done
+                    return done
+                raise error from None
             self.values[name] = done
             return done
         return self.requant(op, value, self.fresh(f"{name}:aligned"), points)

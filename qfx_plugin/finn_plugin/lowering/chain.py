@@ -20,6 +20,7 @@ from brevitas_quantizers.fixed_point import OverflowMode, requantize
 from ...errors import TargetError
 from ...ir import Add, Clip, Extreme, FixedType, Multiply, PRelu, Quantize, Relu
 from ...ir.handlers import Handlers
+from ...ir.ops.lookup import MAX_BITS
 
 WIDE = 62
 
@@ -153,6 +154,28 @@ def thresholds(
         high = np.where(reached & ~done, middle, high)
         low = np.where(~reached & ~done, middle + 1, low)
     return low.T
+
+
+def tables(label: str, chain: Chain, source: FixedType) -> tuple[int, NDArray[np.int64]]:
+    """The chain at every code that comes in.
+
+    Returns:
+        The smallest code, and (channels, entries) results from there on; what a channel does not
+        reach has the result at the end of its range.
+
+    Raises:
+        TargetError: naming `label`, for more codes than a table holds.
+    """
+    kind = source.channels()
+    low, high = int64(kind.low), int64(kind.high)
+    first, last = int(low.min()), int(high.max())
+    if last - first >= 1 << MAX_BITS:
+        raise TargetError(
+            f"{label}: {(last - first).bit_length()} bits come in, a table holds {MAX_BITS}: "
+            "put a Quant in front"
+        )
+    codes = np.clip(np.arange(first, last + 1)[:, np.newaxis], low, high)
+    return first, np.ascontiguousarray(evaluate(chain, codes, len(source.shape)).T)
 
 
 def never_wraps(op: Quantize, source: FixedType) -> bool:

@@ -33,6 +33,8 @@ def lookup_slopes(link: Link) -> NDArray[np.int64]:
 @handles(Lookup)
 def lower_lookup(lowering: Any, op: Lookup) -> None:
     """It waits for the cast behind it; without one, it is a cast to its entries' own format."""
+    if not lowering.is_monotone(op):  # it becomes a table: of the codes themselves, not of sums
+        lowering.settled(op.inputs[0])
     value, readers = lowering.extended(op), lowering.graph.consumers(op.output)
     is_output = op.output in lowering.graph.outputs
     if not is_output and all(isinstance(reader, Quantize) for reader in readers):

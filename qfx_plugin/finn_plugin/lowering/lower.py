@@ -41,6 +41,7 @@ from ...ir.passes import (
     hoist_elementwise,
     share_pads,
     split_biases,
+    split_slopes,
     spread_groups,
 )
 from ..contract import Contract, FinnInput
@@ -59,6 +60,7 @@ PASSES = (
     drop_identities,
     fold_constants,
     split_biases,
+    split_slopes,
     share_pads,
     drop_dead,
     hoist_elementwise,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...units.reorder import MODULE, Reorder
+from ...units.terms import block_rams, lut_memory, memory_luts, varying_bits
 from .elementwise import ElementwiseOp
 from .rtl import Instance, operation
-from .terms import block_rams, lut_memory, memory_luts, varying_bits
 from .unit import Cost, Foldings, divisors
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qonnx.core.datatype import BaseDataType, DataType
 
+from ...units.terms import memory_luts, slices
 from .add import QFXAdd
 from .elementwise import ElementwiseOp
 from .rtl import Instance, operation
-from .terms import memory_luts, slices
 from .unit import Cost
 
 

@@ -10,6 +10,7 @@ from . import (  # noqa: F401  they announce themselves
     concat,
     duplicate,
     gather,
+    lookup,
     multiply,
     mvu,
     pool,

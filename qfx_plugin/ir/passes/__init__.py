@@ -21,6 +21,7 @@ from .merge_halves import merge_halves
 from .share_pads import share_pads
 from .silence_dead import silence_dead
 from .split_biases import split_biases
+from .split_slopes import split_slopes
 from .spread_groups import spread_groups
 from .turn_inputs import turn_inputs
 
@@ -38,6 +39,7 @@ __all__ = [
     "share_pads",
     "silence_dead",
     "split_biases",
+    "split_slopes",
     "spread_groups",
     "turn_inputs",
 ]

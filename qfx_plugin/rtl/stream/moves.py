@@ -123,8 +123,8 @@ class Moves:
             zeros = bool((row == ZERO).any())
             rows.append((bits, min(low, 0) if zeros else low, max(high, 0) if zeros else high))
         points, lows, highs = zip(*rows, strict=True)
-        low, high = np.array(lows, dtype=object), np.array(highs, dtype=object)
-        return FixedType((len(rows), 1, 1), np.array(points), low, high)
+        ends = (np.array(edge, dtype=object) for edge in (lows, highs))
+        return FixedType((len(rows), 1, 1), np.array(points), *ends)
 
     @cached_property
     def word(self) -> FixedType:

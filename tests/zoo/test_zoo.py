@@ -1,0 +1,54 @@
+"""Every network of the zoo, from float to files and back; some through simulated hardware."""
+
+from __future__ import annotations
+
+import pytest
+
+from brevitas_quantizers.fixed_point import QfxError
+from tests.zoo import ZOO, Network
+from tests.zoo.proof import FIRST, HARDWARE, Proof
+
+SAMPLES = 4
+
+REFUSED = {
+    "CategoricalTable": "Embedding has no fixed-point form",
+    "TextCNN": "Embedding has no fixed-point form",
+    "GraphConvolution": "multiplies a constant of 'adjacency' from the left",
+}
+"""Part of what `quantize` says."""
+
+IN_HARDWARE = {
+    "MLPMixer": HARDWARE,
+    "TinyResNet": HARDWARE,
+    "UNet": HARDWARE,
+    "Siamese": HARDWARE,
+    "BoxDetector": HARDWARE,
+    "WaveNet": HARDWARE,
+}
+
+
+def proof(network: Network) -> Proof:
+    return Proof(network.model(), network.inputs(SAMPLES), network.options)
+
+
+@pytest.mark.parametrize("network", ZOO.values(), ids=str)
+def test_from_float_to_files_and_back(network: Network) -> None:
+    own = proof(network)
+    if network.name in REFUSED:
+        with pytest.raises(QfxError, match=REFUSED[network.name]):
+            own.column("quantize")
+        return
+    for column in FIRST:
+        assert own.column(column) > 0 or column in FIRST[:2], column
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "column"), [(name, column) for name in IN_HARDWARE for column in IN_HARDWARE[name]]
+)
+def test_through_hardware(name: str, column: str) -> None:
+    assert proof(ZOO[name]).column(column) > 0
+
+
+def test_there_are_networks_enough() -> None:
+    assert len(ZOO) >= 40 and len(REFUSED) <= len(ZOO) // 10
