@@ -103,7 +103,7 @@ def test_layers_of_every_operation() -> None:
         ("QFXGlobalSum", ""),
         ("QFXBinary", "multiply"),
         ("Activation", ""),
-        ("Resize", ""),
+        ("QFXGather", ""),
         ("DepthwiseConv2D", ""),
         ("Concatenate", ""),
         ("Reshape", ""),
