@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import DataError, TargetError
-from qfx_plugin.hls4ml_backend import convert
-from qfx_plugin.hls4ml_backend.lowering import lower
+from qfx_plugin.hls4ml_backend import convert, lower
 from qfx_plugin.ir import interpret
 from tests.several import (
     BRANCHES,
@@ -42,6 +41,7 @@ def test_inputs_and_results_of_predict(tmp_path):
     for given in (x, list(x.values())):
         found = project.predict(given)
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    project.graph.compile()
     flat = project.graph.predict(list(x.values()))
     assert [part.shape for part in flat] == [(5, 4), (5, 32), (5, 2)]
     assert np.array_equal(flat[2], wanted["z"])

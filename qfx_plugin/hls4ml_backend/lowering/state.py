@@ -85,11 +85,11 @@ class Lowering:
         for op in self.graph.ops:
             if op.output not in self.values:
                 handles.of(op)(op, self)
-        if len(self.layers) == len(self.inputs):
-            raise TargetError(f"graph {self.graph.name!r} has no layer for hls4ml to compute")
         for source in self.graph.inputs:
             if source.output not in self.inputs:
                 raise TargetError(f"input {source.output!r}: no output depends on it: leave it out")
+        if len(self.layers) == len(self.inputs):
+            raise TargetError(f"graph {self.graph.name!r} has no layer for hls4ml to compute")
         outputs: list[PlannedOutput] = []
         for name in dict.fromkeys(self.graph.outputs):
             outputs.append(self._output(name, [other.layer for other in outputs]))
