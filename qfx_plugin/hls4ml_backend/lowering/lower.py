@@ -9,6 +9,7 @@ node's name, before hls4ml sees it. One function lowers each operation and annou
 from __future__ import annotations
 
 from ...config import checked_keywords
+from ...errors import TargetError
 from ...ir import Graph
 from ...ir.passes import (
     apply,
@@ -55,4 +56,9 @@ def lower(
     Raises:
         TargetError: names the node that cannot be computed exactly, why, and what would work.
     """
-    return Lowering(apply(graph, *PASSES), io_type, max_accumulator_bits).run()
+    lowered = apply(graph, *PASSES)
+    read = {op.output for op in lowered.inputs}
+    for source in graph.inputs:
+        if source.output not in read:
+            raise TargetError(f"input {source.output!r}: no output depends on it: leave it out")
+    return Lowering(lowered, io_type, max_accumulator_bits).run()

@@ -85,9 +85,6 @@ class Lowering:
         for op in self.graph.ops:
             if op.output not in self.values:
                 handles.of(op)(op, self)
-        for source in self.graph.inputs:
-            if source.output not in self.inputs:
-                raise TargetError(f"input {source.output!r}: no output depends on it: leave it out")
         if len(self.layers) == len(self.inputs):
             raise TargetError(f"graph {self.graph.name!r} has no layer for hls4ml to compute")
         outputs: list[PlannedOutput] = []
