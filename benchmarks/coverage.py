@@ -65,6 +65,7 @@ FIRST = ("quantize", "export", "torch", "qonnx", "onnxruntime", "import")
 HARDWARE = ("hls4ml, arrays", "hls4ml, streams", "FINN", "RTL, unrolled", "RTL, streaming")
 Cells: TypeAlias = dict[str, int | str]
 """By column: how many codes are equal (0 where none are compared), or the reason."""
+LATE = "not within"
 LONG = 300
 """Characters of a reason that are kept."""
 
@@ -160,7 +161,7 @@ def run(names: list[str], columns: list[str], limit: float) -> Iterator[tuple[st
                     process.wait()
                     errors.seek(0)
                     last = (errors.read().strip().splitlines() or ["?"])[-1]
-                    why = f"the process ended: {last}" if in_time else f"not within {limit:.0f} s"
+                    why = f"the process ended: {last}" if in_time else f"{LATE} {limit:.0f} s"
                     cells = {c: cells.get(c, why[:LONG]) for c in columns}
                 yield names.pop(0), cells
                 if ended:
@@ -202,9 +203,9 @@ def main() -> None:
 
 
 def not_known(cells: Cells, columns: Sequence[str], failed: bool) -> bool:
-    """Whether there is something to ask for."""
-    found = [cells.get(column) for column in columns]
-    return None in found or (failed and any(isinstance(cell, str) for cell in found))
+    """Whether there is something to ask for: never asked, out of time, or failed."""
+    found = [str(cells.get(column, LATE)) for column in columns]
+    return any(cell.startswith(LATE) or (failed and not cell.isdigit()) for cell in found)
 
 
 def keep(rows: dict[str, Cells]) -> None:

@@ -50,7 +50,7 @@ def float32_sums_and_ties(
         (source,) = op.inputs
         x = inputs[source] if source in inputs else expected[source].values
         off = np.abs(compared[op.output][1] - expected[op.output].codes)
-        return _rounds_the_sum(op, x) & (off == 1)
+        return np.asarray(_rounds_the_sum(op, x) & (off == 1))
 
     return _first_at(graph, compared, on_a_tie)
 

@@ -13,7 +13,6 @@ SAMPLES = 4
 REFUSED = {
     "CategoricalTable": "Embedding has no fixed-point form",
     "TextCNN": "Embedding has no fixed-point form",
-    "GraphConvolution": "multiplies a constant of 'adjacency' from the left",
 }
 """Part of what `quantize` says."""
 
