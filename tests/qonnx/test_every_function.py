@@ -1,4 +1,4 @@
-"""Every function of `QuantFunction`, of 2 to 12 bits: all executors have its table at every code."""
+"""Every function of `QuantFunction`, of 2 to 12 bits: executors have its table at every code."""
 
 from __future__ import annotations
 
