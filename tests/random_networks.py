@@ -49,6 +49,7 @@ from qfx_plugin.ir import (
     Graph,
     Input,
     Linear,
+    Lookup,
     MaxPool,
     Multiply,
     Op,
@@ -106,6 +107,7 @@ __all__ = [
 
 SAMPLES = 300
 MOST_BITS = 62
+MOST_ENTRIES = 4096
 LIVELY = 30
 """A network whose results take no more values than this proves little."""
 
@@ -139,6 +141,7 @@ class RandomNetwork:
     def __init__(self, name: str, target: Target = ANY) -> None:
         self.name, self.target, self.sizes = name, target, target.sizes
         self.rng = np.random.default_rng(zlib.crc32(name.encode()))
+        self.tables = np.random.default_rng(zlib.crc32(f"{name}, tables".encode()))
         self.traits: set[str] = set()
         self.ops: list[Op] = []
         self.inputs: dict[str, NDArray[np.float64]] = {}
@@ -325,6 +328,32 @@ class RandomNetwork:
         self.quantize(signed=not unsigned or self.one_in(4))
         if self.has("cast of a cast", 6):
             self.quantize()
+        if "table" not in self.target.lacks and self.tables.integers(5) == 0:
+            self.look_up()
+
+    def look_up(self) -> None:
+        """A table of the cast tensor, if it has few codes: noise, steps that rise, or a dip."""
+        kind = self._kinds[self.last]
+        points = int(kind.frac_bits.max()) + int(self.tables.integers(2))
+        low, high = (int(end) for end in self.span(kind, points))
+        size = high - low + 1
+        if size > MOST_ENTRIES:
+            return
+        codes = self.tables.integers(-99, 100, size)
+        shape = self.tables.integers(3)
+        if shape:
+            codes = np.sort(codes) if shape == 1 else np.abs(np.sort(codes))
+        self.traits.add("table")
+        table = Weight(codes, np.array([int(self.tables.integers(2, 6))]), 8)
+        self.append(Lookup, table=table, low=low, frac_bits=points)
+        if self.tables.integers(4):
+            self.quantize(signed=True)
+
+    @staticmethod
+    def span(kind: Any, points: int) -> tuple[int, int]:
+        """The smallest and the largest code on a binary point."""
+        low, high = kind.aligned(np.array([points]))
+        return min(low), max(high)
 
     def move_pixels(self) -> None:
         """Nothing, most of the time."""

@@ -23,6 +23,7 @@ TRAITS = {
     "points per channel": "binary points of activations that differ by up to 4 bits",
     "distant points": "binary points of channels 7 bits apart",
     "cast of a cast": "a Quantize that reads a Quantize",
+    "table": "any function of one number, most of which fall somewhere",
     "two tensors": "sums, products, extremes and concatenations of tensors",
     "shared layer": "one weight in two layers, as a module that is called twice",
     "several inputs": "a second input",

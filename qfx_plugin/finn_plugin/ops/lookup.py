@@ -70,7 +70,7 @@ class QFXLookup(ElementwiseOp):
         return Instance("qfx_stream_lookup", parameters, memories={file: self._words()})
 
     def _address_bits(self) -> int:
-        return max((self.table.shape[1] - 1).bit_length(), 1)
+        return max(int(self.table.shape[1] - 1).bit_length(), 1)
 
     def _style(self) -> int:
         """Block RAM for as many bits as other units keep there."""

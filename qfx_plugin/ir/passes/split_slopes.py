@@ -27,8 +27,11 @@ def split_slopes(graph: Graph) -> Graph:
             yield op
             return
         (source,) = op.inputs
-        kind = types[source]
-        if isinstance(kind, FixedType) and kind.high.max() - kind.low.min() < 1 << MAX_BITS:
+        kind, result = types[source], types[op.output]
+        if not (isinstance(kind, FixedType) and isinstance(result, FixedType)):
+            yield op
+            return
+        if kind.high.max() - kind.low.min() < 1 << MAX_BITS:
             yield op
             return
         parts = ("above", "below", "slope", "scaled")
@@ -38,7 +41,12 @@ def split_slopes(graph: Graph) -> Graph:
         yield Clip(op.name, (source,), below, None, 0)
         yield Constant(op.name, (), slope, replace(op.slope, codes=codes))
         yield Multiply(op.name, (below, slope), scaled)
-        yield Add(op.name, (above, scaled), op.output)
+        total = f"{op.output}:total"
+        yield Add(op.name, (above, scaled), total)
+        # The parts' extremes do not meet: without the proven range, what follows might not fit.
+        points = int(result.frac_bits.max())
+        low, high = result.aligned(np.array([points]))
+        yield Clip(op.name, (total,), op.output, int(min(low)), int(max(high)), points)
 
     return mapped(graph, split)
 
