@@ -80,6 +80,8 @@ _ADVICE = {
     "same",
     ("multihead", "scaleddotproduct", "transformer"): "attention multiplies tensors and "
     "normalises by data: compute it outside of the network",
+    ("embedding",): "look the rows up on the host and give them as the network's input, or give "
+    "one-hot vectors to an nn.Linear",
     ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
     ("matmul", "bmm", "einsum", "baddbmm", "mm"): "only a constant of the network can be a factor "
     "of a matrix product, as in F.linear",

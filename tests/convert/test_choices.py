@@ -10,7 +10,7 @@ from torch import nn
 from brevitas_quantizers import learned_formats, quantize
 from brevitas_quantizers.fixed_point import ConversionError
 from tests.convert.helpers import converted, prove
-from tests.convert.test_operations import CHANNELS, Around, other
+from tests.convert.test_operations import Around, other
 
 
 def second(m, y):
@@ -20,7 +20,7 @@ def second(m, y):
 CHOICES = {
     "times a comparison": lambda m, y: y * (y > 0),
     "comparison as numbers": lambda m, y: (y >= 0.25).to(y.dtype) - y.gt(0.5).float(),
-    "where, zeros": lambda m, y: torch.where(0 < y, y, torch.zeros_like(y)),
+    "where, zeros": lambda m, y: torch.where(y.detach() > 0, y, torch.zeros_like(y)),
     "where, another tensor": lambda m, y: torch.where(y <= -0.1, second(m, y), y),
     "where, numbers": lambda m, y: torch.where(y > 0, 1.5, -0.5),
     "x.where": lambda m, y: y.where(y < 0.5, 0.25),
