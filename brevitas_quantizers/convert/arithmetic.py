@@ -72,7 +72,7 @@ def ordered(*args: Any, **kwargs: Any) -> Form:
     """Refuse what sorts."""
     raise NoFixedPointFormError(
         "leaves open which of equal values comes first: give the values to the host, or use "
-        "argmax or amax, which are exact"
+        "argmax, amax or topk(1), which are exact"
     )
 
 

@@ -74,12 +74,17 @@ def advice(name: str) -> str:
 
 
 NORM_ADVICE = "use BatchNorm, whose statistics are constants once trained"
+EMBEDDING_ADVICE = (
+    "look the rows up on the host and give them as the network's input, or give one-hot vectors to "
+    "an nn.Linear"
+)
 _ADVICE = {
     ("layernorm", "groupnorm", "instancenorm", "localresponsenorm", "rmsnorm"): NORM_ADVICE,
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
     "same",
     ("multihead", "scaleddotproduct", "transformer"): "attention multiplies tensors and "
     "normalises by data: compute it outside of the network",
+    ("embedding",): EMBEDDING_ADVICE,
     ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
     ("matmul", "bmm", "einsum", "baddbmm", "mm"): "only a constant of the network can be a factor "
     "of a matrix product, as in F.linear",

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from .checks import NORM_ADVICE
+from .checks import EMBEDDING_ADVICE, NORM_ADVICE
 from .constants import Expression
 from .functional import Form, NoFixedPointFormError
 from .kinds import Compare, TensorScale, TensorShift
@@ -279,6 +279,7 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "ge": _compare(below=False, equal=True),
     "lt": _compare(below=True, equal=False),
     "le": _compare(below=True, equal=True),
+    "embedding": _refused(EMBEDDING_ADVICE),
     "layer_norm": _refused(NORM_ADVICE),
     "group_norm": _refused(NORM_ADVICE),
     "instance_norm": _refused(NORM_ADVICE),

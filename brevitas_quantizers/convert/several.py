@@ -1,4 +1,4 @@
-"""Calls with two results, `x.max(dim)`, as one call for each result that is read."""
+"""Calls with two results, `x.max(dim)` or `x.topk(1)`, as one call for each result that is read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import fx
 
 from .trace import NAME
 
-_METHODS = {"max": ("amax", "argmax"), "min": ("amin", "argmin")}
-_FUNCTIONS = {torch.max: "max", torch.min: "min"}
+_METHODS = {"max": ("amax", "argmax"), "min": ("amin", "argmin"), "topk": ("amax", "argmax")}
+_FUNCTIONS = {torch.max: "max", torch.min: "min", torch.topk: "topk"}
 _PLACES = {0: 0, 1: 1, -2: 0, -1: 1, "values": 0, "indices": 1}
 
 
@@ -29,6 +29,10 @@ def _methods(node: fx.Node) -> tuple[str, str] | None:
     target: Any = node.target
     name = str(target) if node.op == "call_method" else _FUNCTIONS.get(target, "")
     found = _METHODS.get(name) if node.op in ("call_method", "call_function") else None
+    if found is not None and name == "topk":
+        largest = _argument(node, 3, "largest", True)
+        found = found if largest is True else _METHODS["min"]
+        return found if _argument(node, 1, "k", None) == 1 and type(largest) is bool else None
     return found if found is not None and isinstance(_argument(node, 1, "dim", None), int) else None
 
 
@@ -41,10 +45,11 @@ def _replaced(pairs: dict[fx.Node, tuple[fx.Node, fx.Node]], part: Any) -> Any:
 
 
 def _separate(graph: fx.Graph, node: fx.Node, methods: tuple[str, str]) -> None:
+    ranks = node.target in (torch.topk, "topk")
     arguments = (
         _argument(node, 0, "input", None),
-        _argument(node, 1, "dim", None),
-        _argument(node, 2, "keepdim", False),
+        _argument(node, 2, "dim", -1) if ranks else _argument(node, 1, "dim", None),
+        ranks or _argument(node, 2, "keepdim", False),
     )
     results = {}
 

@@ -20,7 +20,7 @@ def second(m, y):
 CHOICES = {
     "times a comparison": lambda m, y: y * (y > 0),
     "comparison as numbers": lambda m, y: (y >= 0.25).to(y.dtype) - y.gt(0.5).float(),
-    "where, zeros": lambda m, y: torch.where(y > 0, y, torch.zeros_like(y)),
+    "where, zeros": lambda m, y: torch.where(y.detach() > 0, y, torch.zeros_like(y)),
     "where, another tensor": lambda m, y: torch.where(y <= -0.1, second(m, y), y),
     "where, numbers": lambda m, y: torch.where(y > 0, 1.5, -0.5),
     "x.where": lambda m, y: y.where(y < 0.5, 0.25),
@@ -69,7 +69,7 @@ def test_a_comparison_holds_at_the_number_or_not(limit, below, equal):
 
 
 def test_a_product_with_a_comparison_adds_no_cast(torch_seed):
-    model = quantize(Around(CHOICES["times a comparison"]))
+    model = converted(Around(CHOICES["times a comparison"]), torch.randn(6, 3, 8, 8))
     acts = [name for name in learned_formats(model) if name.endswith(".act")]
     assert acts == ["x_quant.act", "first_quant.act", "gt.1.act"]
 
@@ -84,7 +84,7 @@ def test_a_comparison_trains_what_is_compared(torch_seed):
     ("function", "text"),
     [
         (lambda m, y: torch.where(y, y, 0.0), "where: has no fixed-point form"),
-        (lambda m, y: y.masked_fill_(y > 0, 0.0), "masked_fill_: has no fixed-point form"),
+        (lambda m, y: y.masked_fill_(y > 0, 0.0), "masked_fill: has no fixed-point form"),
         (lambda m, y: y > float("nan"), "what is compared with must be a finite number, not nan"),
     ],
 )

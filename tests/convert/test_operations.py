@@ -185,6 +185,8 @@ NETWORKS = {
     "values of x.max": lambda: line(lambda y: y.max(dim=2).values),
     "argmax": lambda: line(lambda y: y.argmax(1)),
     "argmin over time": lambda: line(lambda y: torch.argmin(y, dim=-1, keepdim=True)),
+    "values of topk(1)": lambda: line(lambda y: torch.topk(-y, 1, 1, largest=False)[0]),
+    "the place of topk(1)": lambda: line(lambda y: y.topk(k=1).indices.squeeze(-1)),
     "indices of torch.max": lambda: line(lambda y: torch.max(y, 1)[1]),
     "batch norm": lambda: Around(lambda m, y: F.relu(m.norm(y)), norm=nn.BatchNorm2d(CHANNELS)),
     "batch norm, no relu": lambda: Around(lambda m, y: m.norm(y), norm=nn.BatchNorm2d(CHANNELS)),

@@ -139,7 +139,13 @@ CALLS = {
     "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "
     "torch.reciprocal(divisor)": lambda y: y / y,
     "topk: leaves open which of equal values comes first: give the values to the host, or use "
-    "argmax or amax, which are exact": lambda y: y.topk(2),
+    "argmax, amax or topk(1), which are exact": lambda y: y.topk(2),
+    "sort: leaves open which of equal values comes first: give the values to the host, or use "
+    "argmax, amax or topk(1), which are exact": lambda y: y.sort(1),
+    "embedding: has no fixed-point form; look the rows up on the host and give them as the "
+    "network's input, or give one-hot vectors to an nn.Linear": (
+        lambda y: F.embedding(y, torch.ones(4, 2))
+    ),
     "div: rounding_mode must be None, not 'floor'": (
         lambda y: torch.div(y, 2, rounding_mode="floor")
     ),

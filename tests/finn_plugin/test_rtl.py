@@ -142,6 +142,16 @@ def test_lookup(pe, count, low, entries, tmp_path, rng):
     unit.check(rng.integers(low, low + entries, (1, PIXELS, 1, CHANNELS)))
 
 
+@pytest.mark.parametrize("function", ["Maximum", pytest.param("Minimum", marks=pytest.mark.slow)])
+def test_extreme(function, tmp_path, rng):
+    unit = Unit(
+        "QFXAdd", tmp_path, 2, PE=3, shifts=[0, 2], inputDataType="INT5", rhsDataType="UINT3",
+        outputDataType="INT6", Function=function,
+    )  # fmt: skip
+    shape = (1, PIXELS, 1, CHANNELS)
+    unit.check(codes(rng, "INT5", *shape), codes(rng, "UINT3", *shape))
+
+
 def concat(folder: Path, pe: int) -> Unit:
     kinds = {"inputDataType": "", "inputDataTypes": ["INT5", "UINT7"], "outputDataType": "INT8"}
     channels = {"ChannelsPerStream": [4, 2], "PE": pe}

@@ -11,9 +11,11 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from qfx_plugin.errors import UnsupportedModelError
 from qfx_plugin.ir import (
     Add,
+    ArgMax,
     AveragePool,
     Concat,
     Conv,
+    Extreme,
     Graph,
     Input,
     Linear,
@@ -89,6 +91,28 @@ BROKEN = {
     "concat": (
         [*source((2, 6)), Reshape("r", ("q",), "r", (3, 4)), Concat("cat", ("q", "r"), "y")],
         "Concat 'cat': operands must agree in all but the channel axis, not [[2, 6], [3, 4]]",
+    ),
+    "extreme of a float": (
+        [Input("x", (), "x", (3,)), Extreme("max", ("x", "x"), "y", True)],
+        "Extreme 'max': tensor 'x' must be quantized before it is used here; put a Quant node "
+        "after the network's input",
+    ),
+    "extremes broadcast": (
+        [*source((2, 6)), Reshape("r", ("q",), "r", (3, 4)), Extreme("m", ("q", "r"), "y", False)],
+        "Extreme 'm': shapes [2, 6] and [3, 4] do not broadcast",
+    ),
+    "one operand": (
+        [*source((3,)), Extreme("m", ("q",), "y", True)],
+        "Extreme 'm': needs 2 operands, not 1",
+    ),
+    "argmax of a float": (
+        [Input("x", (), "x", (3,)), ArgMax("which", ("x",), "y")],
+        "ArgMax 'which': tensor 'x' must be quantized before it is used here; put a Quant node "
+        "after the network's input",
+    ),
+    "argmax of a number": (
+        [*source((1,)), Reshape("r", ("q",), "r", ()), ArgMax("which", ("r",), "y")],
+        "ArgMax 'which': its operand must have at least one dimension behind the batch",
     ),
     "broadcast": (
         [*source((2, 6)), Reshape("r", ("q",), "r", (3, 4)), Add("add", ("q", "r"), "y")],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qfx_plugin.ir import ArgMax, Reshape
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
 from qfx_plugin.units.reorder import MODULE, Reorder
 from qfx_plugin.units.sources import sources_of
 from qfx_plugin.units.words import cut_words
+from tests.ir.graphs import graph, source
 from tests.moving import ROWS
 
 IMAGE = np.arange(12).reshape(3, 4)
@@ -74,3 +76,10 @@ def test_streams_whose_elements_move():
     for row, network in zip(ROWS, networks, strict=True):
         for pauses in ({}, {"idle": 0.4, "backpressure": 0.4, "seed": 1}):
             assert network.check(row.x[:60], **pauses) > 0, row.name
+
+
+@pytest.mark.parametrize("style", ["unrolled", "streaming"])
+def test_a_result_without_axes_is_one_number(style):
+    ops = ArgMax("which", ("q",), "which"), Reshape("flat", ("which",), "flat", ())
+    network = build_network(graph(*source((5,)), *ops), RtlOptions(style=style))
+    assert network.graph.types()["flat"].shape == ()

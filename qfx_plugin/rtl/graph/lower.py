@@ -293,7 +293,8 @@ def _identity(op: Identity, operands: Sequence[Symbols], effort: int) -> Symbols
 @handles(Arrangement)
 def _arrange(op: Arrangement, operands: Sequence[Symbols], effort: int) -> Symbols:
     """Wires."""
-    return op.seen(operands[0], adder_graph.constant(0.0))
+    seen: Any = op.seen(operands[0], adder_graph.constant(0.0))
+    return seen if isinstance(seen, np.ndarray) else _array([seen])  # of a sample without axes
 
 
 def _pairwise(combine: Callable[[Symbol, Symbol], Symbol], operands: Sequence[Symbols]) -> Symbols:

@@ -62,7 +62,7 @@ class Moves:
     @cached_property
     def places(self) -> NDArray[np.int64]:
         """(channels, positions) of the result."""
-        return self.shown.reshape(self.shown.shape[0], -1)
+        return self.shown.reshape(*(self.shown.shape[:1] or (1,)), -1)
 
     @property
     def image(self) -> tuple[int, int]:
@@ -123,8 +123,8 @@ class Moves:
             zeros = bool((row == ZERO).any())
             rows.append((bits, min(low, 0) if zeros else low, max(high, 0) if zeros else high))
         points, lows, highs = zip(*rows, strict=True)
-        ends = (np.array(edge, dtype=object) for edge in (lows, highs))
-        return FixedType((len(rows), 1, 1), np.array(points), *ends)
+        least, most = np.array(lows, dtype=object), np.array(highs, dtype=object)
+        return FixedType((len(rows), 1, 1), np.array(points), least, most)
 
     @cached_property
     def word(self) -> FixedType:
