@@ -17,7 +17,6 @@ from .facts import (
     Bounds,
     Convolution,
     Geometry,
-    PlainNumbers,
     Product,
     TransposedConvolution,
     check_area,
@@ -38,9 +37,11 @@ from .moves import (
     read_identity,
 )
 from .node import Node
+from .numbers import PlainNumbers
 from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
-from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
+from .others import CastConstant, adopt, warn_of_changes
+from .quant import HALVES, MAX_RANK, Quants, QuantSpec
 from .read import (
     CHANNELS_LAST_DOMAIN,
     QUANT_DOMAINS,
@@ -50,12 +51,16 @@ from .read import (
     tensor_array,
 )
 from .reader import Reader, reader_of
+from .refusals import Refusals
 from .register import Register
 from .sizes import fold_size
+from .snapped import SnappedScale
 
 __all__ = [
+    "adopt",
     "ARRANGEMENTS",
     "Bounds",
+    "CastConstant",
     "CHANNELS_LAST_DOMAIN",
     "check_area",
     "check_slope",
@@ -96,6 +101,7 @@ __all__ = [
     "Reader",
     "reader_of",
     "Reduction",
+    "Refusals",
     "Register",
     "Repetition",
     "SnappedScale",
@@ -104,4 +110,5 @@ __all__ = [
     "tensor_array",
     "TransposedConvolution",
     "UnitAxes",
+    "warn_of_changes",
 ]

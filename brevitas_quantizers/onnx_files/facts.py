@@ -8,19 +8,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .node import Node
+from .numbers import MAX_BOUND_BITS, MAX_NUMBER_BITS
 from .operands import FileConstants
 
 MAX_SIZE = 1 << 24
 """Largest kernel, step or padding; more is taken for a damaged file."""
-MAX_NUMBER_BITS = 16
-"""A decimal fraction such as 0.1 has 24 in float32, and no reader of the file is exact there."""
-MAX_BOUND_BITS = 64
-"""Most bits right of the binary point of a bound or a slope."""
 DEFAULT_ALPHA = float(np.float32(0.01))
 
 
@@ -385,59 +381,6 @@ def read_leaky_slope(node: Node) -> Fraction:
             f"alpha must be a number of at most {MAX_NUMBER_BITS} significant bits, not {alpha:.9g}"
         )
     return slope
-
-
-@dataclass(frozen=True, eq=False)
-class PlainNumbers:
-    """A constant operand that no Quant casts: numbers of few bits on one binary point.
-
-    Attributes:
-        codes: int64, in the shape of the file.
-        frac_bits: their binary point.
-        width: bits of the widest, with its sign.
-    """
-
-    codes: NDArray[np.int64]
-    frac_bits: int
-    width: int
-
-    @classmethod
-    def read(cls, node: Node, constants: FileConstants, name: str) -> PlainNumbers | None:
-        """What an Add, Sub or Mul computes with; of a Div, the reciprocals; None for a tensor.
-
-        Raises:
-            UnsupportedModelError: numbers of more bits than every reader of the file is exact
-                with.
-        """
-        if name not in constants.raw:
-            return None
-        values = constants.array(node, name, "operand").astype(np.float64)
-        if node.op_type == "Div":
-            if not (np.abs(np.frexp(values)[0]) == 0.5).all():
-                raise node.refuse(
-                    f"must divide by powers of two, unlike {name!r}: multiply by a quantized "
-                    "constant"
-                )
-            values = 1 / values
-        numbers = [Fraction(v) if math.isfinite(v) else None for v in values.reshape(-1).tolist()]
-        known = [number for number in numbers if number]
-        bits = max((_point(number) for number in known), default=0)
-        codes = [int(n * Fraction(2) ** bits) if n is not None else 1 << 62 for n in numbers]
-        width = max((abs(code).bit_length() for code in codes), default=0)
-        if not codes or width > MAX_NUMBER_BITS or abs(bits) > MAX_BOUND_BITS:
-            shown = f"{values.reshape(-1)[0]:.9g}" if values.size == 1 else f"{width}"
-            raise node.refuse(
-                f"its operand {name!r} must be numbers of at most {MAX_NUMBER_BITS} bits on one "
-                f"binary point, not {shown}; or it must go through a Quant node to be fixed point"
-            )
-        array = np.array(codes, dtype=np.int64).reshape(values.shape)
-        return cls(array, bits, width + 1)
-
-
-def _point(number: Fraction) -> int:
-    """Binary point of the shortest code of a number that is not zero."""
-    zeros = (number.numerator & -number.numerator).bit_length() - 1
-    return number.denominator.bit_length() - 1 - zeros
 
 
 def check_slope(node: Node, slope: tuple[int, ...], shape: tuple[int, ...], channels: int) -> None:

@@ -21,9 +21,11 @@ class Node:
         name: name in the file, or that of its first output where it has none.
         inputs: names of the operands; trailing absent ones are dropped.
         outputs: names of the results; trailing absent ones are dropped.
+        proto: of the file.
     """
 
     def __init__(self, proto: onnx.NodeProto) -> None:
+        self.proto = proto
         self.op_type = proto.op_type
         self.domain = proto.domain
         self.inputs = _trim(proto.input)

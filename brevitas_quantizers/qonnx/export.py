@@ -42,6 +42,7 @@ from .qcdq import to_qcdq
 from .read_again import calling_modules, read_again, without_overflows
 from .reader_checks import check_model
 from .settle import settle_sizes
+from .stock import replace_stock_quantizers
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -73,7 +74,8 @@ def export_qonnx(
 
     Args:
         model: a calibrated or trained model whose parameters and activations are all quantized
-            by `QFXFixedPoint` or `QFXKHot`.
+            by `QFXFixedPoint` or `QFXKHot`, or by quantizers of Brevitas whose scales are powers
+            of two and whose zero points are 0.
         args: example input (batch, ...) that fixes the shapes in the file; several in a tuple, in
             which None leaves out an optional argument.
         path: file to write, or `None` to only return the model.
@@ -101,6 +103,7 @@ def export_qonnx(
     call = ModelCall(args, kwargs)
     twin = plain_copy(model)
     drop_uncalled(twin, *call.arguments)
+    replace_stock_quantizers(twin)
     check_model(twin, reader)
     metadata, trained = describe_model(twin), trained_floats(twin)
     with torch.no_grad():
