@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from .consumers import Consumers
 from .facts import refuse_operation
 from .node import Node
+from .others import REWRITTEN
 
 
 class Import(Protocol):
@@ -96,7 +97,8 @@ class Register(Generic[Builder]):
 
     def check(self, node: Node) -> None:
         """Refuse a node that nobody would take, whatever it reads."""
-        if not (node.is_quant or node.is_constant or node.op_type == "Shape"):
+        known = node.is_quant or node.is_constant or node.op_type == "Shape"
+        if not known and node.op_type not in REWRITTEN:
             self.converter(node)
 
     def converter(self, node: Node) -> Callable[[Node, Builder], None]:

@@ -225,6 +225,19 @@ def test_every_obstacle_at_once_one_line_a_kind(door: str) -> None:
     assert text.count("batch-norm factor") == text.count("scale must be") == 1
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_what_is_behind_a_lost_tensor_is_not_blamed(door: str) -> None:
+    b = Builder((3, 4, 4))
+    x = b.node("Erf", [b.quant("x", "x_q", 8, 4)], "odd")
+    names = [b.array(f"bn{i}", np.ones(3)) for i in range(4)]
+    x = b.qcdq(b.node("BatchNormalization", [x, *names], "bn"), 0.25)
+    x = b.node("Celu", [b.node("Relu", [x], "r")], "odd_too")
+    with pytest.raises(UnsupportedModelError) as caught:
+        DOORS[door](b.model(b.quant(x, "y", 8, 4), (3, 4, 4)))
+    kinds = [line.split(":")[0] for line in str(caught.value).splitlines()[1:]]
+    assert kinds == ["  Erf 'odd_node'", "  Celu 'odd_too_node'"]
+
+
 def test_a_lone_obstacle_is_one_line() -> None:
     b = Builder((4,))
     x = b.node("Mul", [b.quant("x", "x_q", 8, 4), b.array("third", 1 / 3)], "m")

@@ -23,6 +23,8 @@ _REPLACED = {
     "MultiThreshold": rewrite_thresholds,
     "Trunc": rewrite_trunc,
 }
+REWRITTEN = frozenset((*_REPLACED, *FOLDED, "QuantizeLinear", "DequantizeLinear"))
+"""Operations that an importer need not know: none of them is left, but behind what was refused."""
 _MAX_FOLDED = 1 << 26
 """Elements of all constants that are computed."""
 

@@ -99,4 +99,4 @@ def _bias(node: Node, writer: Writer, numbers: Floats) -> str:
     codes, bits = found
     width = max(2, int(np.abs(codes).max()).bit_length() + 1)
     raw = writer.put(name, numbers.astype(np.float32))
-    return writer.quant(node, raw, f"{name}:cast", width, np.float64(2.0**-bits))
+    return writer.quant(node, raw, f"{name}:cast", width, 2.0**-bits)

@@ -57,11 +57,11 @@ def fold(
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
     proto.ClearField("name")
-    ends = (
+    ends, starts = (
         [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names)]
-        for names in (values, node.outputs)
+        for names in (node.outputs, values)
     )
-    part = helper.make_graph([proto], "constants", *ends)
+    part = helper.make_graph([proto], "constants", starts, ends)
     model = helper.make_model(part, opset_imports=[helper.make_opsetid("", opset)])
     try:
         with np.errstate(all="ignore"):

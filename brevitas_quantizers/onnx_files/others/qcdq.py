@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from .writer import Floats, Writer
 
 _DEFAULT_AXIS = 1
 _MAX_KEPT_BITS = 16
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Qcdq:
         """A node without the operands that stay here: it was refused."""
         if not any(name in self._codes for name in node.inputs):
             return node.proto
-        proto = onnx.NodeProto.FromString(node.proto.SerializeToString())
+        proto: onnx.NodeProto = onnx.NodeProto.FromString(node.proto.SerializeToString())
         del proto.input[:]
         proto.input.extend(name for name in node.inputs if name not in self._codes)
         return proto
@@ -130,7 +132,7 @@ class Qcdq:
                 )
             if not values.size:
                 raise node.refuse(f"its operand {source!r} must hold numbers")
-            limits = np.iinfo(values.dtype)
+            limits = np.iinfo(values.dtype.name)
             bounds = (int(limits.min), int(limits.max))
             codes = Codes("", values.astype(np.int64), None, zero, *bounds)
         same = codes.scale is None or np.array_equal(codes.scale, scale)
@@ -167,7 +169,7 @@ class Qcdq:
         whole = high == full and (fits or narrow)
         output = node.output if whole else f"{node.output}:cast"
         flags = {"signed": int(signed), "narrow": int(narrow and whole)}
-        self._writer.quant(node, codes.source, output, width, np.float64(scale), **flags)
+        self._writer.quant(node, codes.source, output, width, scale, **flags)
         if not whole:
             lsb = 2.0 ** np.rint(np.log2(scale)) if 0 < scale < np.inf else scale
             bounds = [
@@ -179,15 +181,15 @@ class Qcdq:
     def _parameters(self, node: Node) -> tuple[Floats, NDArray[np.int64], tuple[int, int]]:
         scale = self._writer.floats(node, node.inputs[1], "scale")
         name = node.inputs[2] if len(node.inputs) > 2 else ""
-        zero = self._writer.value(name) if name else np.zeros((), np.uint8)
+        zero = self._writer.value(name) if name else np.asarray(np.uint8(0))
         if zero is None or zero.dtype.kind not in "iu" or not zero.size:
             raise node.refuse("its zero point must be an initializer of integers")
-        bounds = np.iinfo(zero.dtype)
+        bounds = np.iinfo(zero.dtype.name)
         return scale, zero.astype(np.int64), (int(bounds.min), int(bounds.max))
 
     def _along(
-        self, node: Node, values: NDArray[np.generic], like: NDArray[np.generic]
-    ) -> NDArray[np.generic]:
+        self, node: Node, values: NDArray[_Number], like: NDArray[np.generic]
+    ) -> NDArray[_Number]:
         """Numbers of each channel, with as many dimensions as the tensor."""
         axis = node.integer("axis", _DEFAULT_AXIS)
         if values.size == 1:

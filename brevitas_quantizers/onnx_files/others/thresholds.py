@@ -7,6 +7,8 @@ MultiThreshold:  equal steps are one cast that rounds down; otherwise each thres
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
@@ -40,15 +42,15 @@ def rewrite_trunc(node: Node, writer: Writer) -> None:
     if not all(b.is_integer() and 1 <= b < MAX_WIDTH for b in (bits, out_bits)):
         raise node.refuse(f"bit widths must be whole numbers from 1 to {MAX_WIDTH - 1}")
     output = node.output
-    last = {"rounding_mode": rounding}
-    x = writer.quant(node, source, f"{output}:cast", int(bits) + 1, np.float64(scale))
+    last: dict[str, Any] = {"rounding_mode": rounding}
+    x = writer.quant(node, source, f"{output}:cast", int(bits) + 1, scale)
     if more:
         last |= {"signed": signed, "narrow": narrow}
-        writer.quant(node, x, output, int(out_bits), np.float64(more[0]), **last)
+        writer.quant(node, x, output, int(out_bits), more[0], **last)
         return
     shift = writer.put(f"{output}:shift", np.float32(2.0 ** (out_bits - bits)))
     x = writer.emit(node, "Mul", [x, shift], f"{output}:shifted")
-    writer.quant(node, x, output, int(out_bits) + 1, np.float64(scale), **last)
+    writer.quant(node, x, output, int(out_bits) + 1, scale, **last)
 
 
 def rewrite_thresholds(node: Node, writer: Writer) -> None:
@@ -113,8 +115,8 @@ def _equal_steps(
     if np.any(offsets):
         offset = writer.constant(node, "first threshold", offsets)
         x = writer.emit(node, "Add", [source, offset], f"{output}:from_first")
-    flags = {"signed": 0, "rounding_mode": "FLOOR"}
-    x = writer.quant(node, x, f"{output}:count", width, np.float64(step), **flags)
+    flags: dict[str, Any] = {"signed": 0, "rounding_mode": "FLOOR"}
+    x = writer.quant(node, x, f"{output}:count", width, step, **flags)
     if not whole:
         most = writer.put(f"{output}:most", np.float32(count * step))
         x = writer.emit(node, "Clip", [x, "", most], f"{output}:counted")
@@ -134,7 +136,7 @@ def _every_step(
         at = f"{output}:{index}"
         offset = writer.constant(node, f"threshold {index}", column.reshape(shape))
         x = writer.emit(node, "Add", [source, offset], f"{at}:minus")
-        x = writer.quant(node, x, f"{at}:floor", 2, np.float64(1), rounding_mode="FLOOR")
+        x = writer.quant(node, x, f"{at}:floor", 2, 1, rounding_mode="FLOOR")
         x = writer.emit(node, "Clip", [x, low, high], f"{at}:below")
         total = writer.emit(node, "Add", [total, x], f"{at}:sum") if total else x
     count = writer.put(f"{output}:steps", np.float32(steps.shape[1]))

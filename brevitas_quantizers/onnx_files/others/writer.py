@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -102,14 +103,14 @@ class Writer:
             raise node.refuse(f"its {role} must be one number, not {values.size}")
         return float(values.reshape(-1)[0])
 
-    def put(self, name: str, values: NDArray[np.generic]) -> str:
+    def put(self, name: str, values: NDArray[np.generic] | np.generic) -> str:
         """A new constant."""
         while name in self.made or name in self.constants:
             name += "_"
-        self.made[name] = values
+        self.made[name] = np.asarray(values)
         return name
 
-    def emit(self, node: Node, op_type: str, inputs: list[str], output: str, **more: object) -> str:
+    def emit(self, node: Node, op_type: str, inputs: list[str], output: str, **more: Any) -> str:
         """A node in the place of `node`, called like it."""
         last = output == node.outputs[0]
         name = node.name if last else f"{node.name}:{output.removeprefix(node.outputs[0] + ':')}"
@@ -117,7 +118,7 @@ class Writer:
         return output
 
     def quant(
-        self, node: Node, source: str, output: str, width: int, scale: Floats, **flags: object
+        self, node: Node, source: str, output: str, width: int, scale: Floats | float, **flags: Any
     ) -> str:
         """A Quant of `source`."""
         constants = [
