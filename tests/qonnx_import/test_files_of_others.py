@@ -230,7 +230,7 @@ def test_what_is_behind_a_lost_tensor_is_not_blamed(door: str) -> None:
     b = Builder((3, 4, 4))
     x = b.node("Erf", [b.quant("x", "x_q", 8, 4)], "odd")
     names = [b.array(f"bn{i}", np.ones(3)) for i in range(4)]
-    x = b.qcdq(b.node("BatchNormalization", [x, *names], "bn"), 0.25)
+    x = b.qcdq(b.node("BatchNormalization", [x, *names], "bn", epsilon=0.0), 0.25)
     x = b.node("Celu", [b.node("Relu", [x], "r")], "odd_too")
     with pytest.raises(UnsupportedModelError) as caught:
         DOORS[door](b.model(b.quant(x, "y", 8, 4), (3, 4, 4)))
