@@ -11,6 +11,7 @@ from .arrangements import (
     in_order,
     read_arrangement,
 )
+from .bounds import Bounds, read_leaky_slope
 from .constants import RawConstants
 from .consumers import Consumers
 from .facts import (
@@ -35,11 +36,12 @@ from .moves import (
     read_identity,
 )
 from .node import Node
+from .numbers import PlainNumbers
 from .operands import FileConstants, QuantizedConstant
 from .order import ordered_nodes
+from .others import CastConstant, adopt, warn_of_changes
 from .overflows import has_word, join_overflows, written_cast
-from .plain import Bounds, PlainNumbers, read_leaky_slope
-from .quant import HALVES, MAX_RANK, Quants, QuantSpec, SnappedScale
+from .quant import HALVES, MAX_RANK, Quants, QuantSpec
 from .read import (
     CHANNELS_LAST_DOMAIN,
     QUANT_DOMAINS,
@@ -49,12 +51,16 @@ from .read import (
     tensor_array,
 )
 from .reader import Reader, reader_of
+from .refusals import Refusals
 from .register import Register
 from .sizes import fold_size
+from .snapped import SnappedScale
 
 __all__ = [
+    "adopt",
     "ARRANGEMENTS",
     "Bounds",
+    "CastConstant",
     "CHANNELS_LAST_DOMAIN",
     "check_area",
     "check_slope",
@@ -97,6 +103,7 @@ __all__ = [
     "Reader",
     "reader_of",
     "Reduction",
+    "Refusals",
     "Register",
     "Repetition",
     "SnappedScale",
@@ -105,5 +112,6 @@ __all__ = [
     "tensor_array",
     "TransposedConvolution",
     "UnitAxes",
+    "warn_of_changes",
     "written_cast",
 ]

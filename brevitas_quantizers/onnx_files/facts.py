@@ -340,8 +340,6 @@ def check_slope(node: Node, slope: tuple[int, ...], shape: tuple[int, ...], chan
 
 
 _ADVICE = {
-    "BatchNormalization": "fold it into the layer before, or train with QuantBatchNorm, which is "
-    "fixed point",
     "Softmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "LogSoftmax": "stop in front of it with outputs=[...]; the largest logit is the same",
     "Pad": "make it the padding of the Conv or the pool behind it",

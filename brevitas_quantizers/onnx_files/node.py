@@ -23,11 +23,13 @@ class Node:
         inputs: names of the operands; trailing absent ones are dropped.
         outputs: names of the results; trailing absent ones are dropped.
         modes: of a `Quant` with the nodes in front of it that belong to it, see `overflows`.
+        proto: of the file.
     """
 
     modes: tuple[RoundingMode, OverflowMode] | None = None
 
     def __init__(self, proto: onnx.NodeProto) -> None:
+        self.proto = proto
         self.op_type = proto.op_type
         self.domain = proto.domain
         self.inputs = _trim(proto.input)

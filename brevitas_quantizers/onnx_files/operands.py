@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from brevitas_quantizers.fixed_point import code_range, round_to_integer
 from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .constants import RawConstants
 from .node import Node
 from .quant import QuantSpec
+from .snapped import SnappedScale, sqnr
 
 MAX_ENTRIES = 16
 """Entries of a shape, or of a list of axes."""
@@ -61,6 +63,18 @@ class QuantizedConstant:
     def executed(self) -> NDArray[np.float64]:
         """Values that every reader of QONNX computes with."""
         return np.asarray(np.ldexp(self.codes.astype(np.float64), -self.frac_bits))
+
+    @property
+    def snapped(self) -> SnappedScale | None:
+        """How the scale was moved, and what that did to the values, as they were read."""
+        spec = self.spec
+        if spec.snapped is None:
+            return None
+        scales = spec.scales.reshape(self.frac_bits.shape)
+        bounds = code_range(spec.width, spec.signed, spec.saturation)
+        old = np.clip(round_to_integer(self.values / scales, spec.executed), *bounds) * scales
+        change = float(np.abs(old - self.executed).max())
+        return replace(spec.snapped, largest_change=change, sqnr=sqnr(old, self.executed))
 
     def transpose(self, order: tuple[int, ...] | None) -> QuantizedConstant:
         """Axes in another order, reversed by default."""

@@ -6,7 +6,7 @@ scale, a width or a mode by itself, so that no two of them can read one file dif
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -23,9 +23,11 @@ from brevitas_quantizers.fixed_point import (
     is_khot,
     parse_rounding,
 )
+from brevitas_quantizers.fixed_point.errors import UnsupportedModelError
 
 from .node import Node
 from .reader import Reader
+from .snapped import SnappedScale
 
 Mode: TypeAlias = RoundingMode | OverflowMode
 _Mode = TypeVar("_Mode", RoundingMode, OverflowMode)
@@ -46,30 +48,6 @@ _SAME_IF_UNSIGNED = {RoundingMode.AP_RND, RoundingMode.AP_RND_INF}
 
 EXECUTED = {Reader.STOCK_FINN: RoundingMode.AP_RND}
 """What readers give every activation, whatever its node says."""
-
-
-@dataclass(frozen=True)
-class SnappedScale:
-    """A scale that was moved to the nearest power of two.
-
-    Attributes:
-        node: name of the `Quant` node.
-        scale: in the file, where it moved most.
-        power: the power of two instead.
-        largest_change: of a quantized weight or bias, in absolute value; None for an activation,
-            whose values depend on the data.
-    """
-
-    node: str
-    scale: float
-    power: float
-    largest_change: float | None = None
-
-    def __str__(self) -> str:
-        text = f"{self.node}: {self.scale:.6g} became {self.power:.6g}"
-        if self.largest_change is None:
-            return text
-        return f"{text} (values changed by up to {self.largest_change:.3g})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +212,7 @@ class Quants:
         reader: whom the file was written for; see `reader_of`.
         snap: take the nearest power of two for a scale that is none; None if the caller has no
             such option.
+        refuse: is told where `snap` was not set, and decides whether to go on all the same.
     """
 
     def __init__(
@@ -243,10 +222,12 @@ class Quants:
         outputs: Iterable[str],
         reader: Reader = Reader.QONNX,
         snap: bool | None = None,
+        refuse: Callable[[Node, UnsupportedModelError], None] | None = None,
     ) -> None:
         self._constants = constants
         self._executed = EXECUTED.get(reader)
         self._snap = snap
+        self._refuse = refuse
         self._producers: dict[str, Node] = {}
         self._readers: dict[str, list[Node | None]] = {name: [None] for name in outputs}
         for node in nodes:
@@ -279,7 +260,7 @@ class Quants:
         saturation = OverflowMode.AP_SAT_SYM if narrow else OverflowMode.AP_SAT
         if node.modes is not None:
             executed, saturation = node.modes
-        points, snapped = _points(node, scale, self._snap)
+        points, snapped = self._points(node, scale)
         spec = QuantSpec(
             node,
             source if half is None else half.add.inputs[half.index],
@@ -314,6 +295,36 @@ class Quants:
         if name not in self._constants:
             raise node.refuse(f"its {role} {name!r} must be an initializer")
         return self._constants[name]
+
+    def _points(
+        self, node: Node, scale: NDArray[np.generic]
+    ) -> tuple[NDArray[np.int64], SnappedScale | None]:
+        values = np.asarray(scale, np.float64) if scale.dtype.kind in "fiu" else np.empty(0)
+        bad = values.reshape(-1)[np.flatnonzero(~(np.isfinite(values) & (values > 0)))[:1]]
+        if values.size == 0 or bad.size:
+            found = f"{bad[0]:g}" if bad.size else "empty"
+            raise node.refuse(f"scale must be a power of two, not {found}")
+        mantissa, exponent = np.frexp(values)
+        wrong = np.flatnonzero(mantissa != 0.5)
+        exponents, snapped = np.asarray(exponent - 1, np.int64), None
+        if wrong.size and not self._snap:
+            first = values.reshape(-1)[wrong[0]]
+            offer = "; snap_scales=True takes the nearest one, and changes numbers"
+            hint = "" if self._snap is None else offer
+            error = node.refuse(f"scale must be a power of two, not {first:.9g}{hint}")
+            if self._refuse is None:
+                raise error
+            self._refuse(node, error)
+        if wrong.size:
+            exponents = np.rint(np.log2(values)).astype(np.int64)
+            moved = np.abs(np.log2(values) - exponents).reshape(-1)
+            worst = int(moved.argmax())
+            power = float(2.0 ** exponents.reshape(-1)[worst])
+            snapped = SnappedScale(node.name, float(values.reshape(-1)[worst]), power)
+        points = -exponents
+        if points.min() < MIN_FRAC_BITS or points.max() > MAX_FRAC_BITS:
+            raise node.refuse(f"scale must be 2**-{MAX_FRAC_BITS} to 2**{-MIN_FRAC_BITS}")
+        return points, snapped
 
     def _rounding(
         self, node: Node, is_constant: bool, half: HalfLsb | None, signed: bool
@@ -401,34 +412,6 @@ def _width(node: Node, bit_width: NDArray[np.generic]) -> int:
         rule = f"a whole number from {MIN_WIDTH} to {MAX_WIDTH}"
         raise node.refuse(f"bit width must be {rule}, not {width:g}")
     return int(width)
-
-
-def _points(
-    node: Node, scale: NDArray[np.generic], snap: bool | None
-) -> tuple[NDArray[np.int64], SnappedScale | None]:
-    values = np.asarray(scale, np.float64) if scale.dtype.kind in "fiu" else np.empty(0)
-    bad = values.reshape(-1)[np.flatnonzero(~(np.isfinite(values) & (values > 0)))[:1]]
-    if values.size == 0 or bad.size:
-        found = f"{bad[0]:g}" if bad.size else "empty"
-        raise node.refuse(f"scale must be a power of two, not {found}")
-    mantissa, exponent = np.frexp(values)
-    wrong = np.flatnonzero(mantissa != 0.5)
-    exponents, snapped = np.asarray(exponent - 1, np.int64), None
-    if wrong.size and not snap:
-        offer = "; snap_scales=True takes the nearest one, and changes numbers"
-        hint = "" if snap is None else offer
-        first = values.reshape(-1)[wrong[0]]
-        raise node.refuse(f"scale must be a power of two, not {first:.9g}{hint}")
-    if wrong.size:
-        exponents = np.rint(np.log2(values)).astype(np.int64)
-        moved = np.abs(np.log2(values) - exponents).reshape(-1)
-        worst = int(moved.argmax())
-        power = float(2.0 ** exponents.reshape(-1)[worst])
-        snapped = SnappedScale(node.name, float(values.reshape(-1)[worst]), power)
-    points = -exponents
-    if points.min() < MIN_FRAC_BITS or points.max() > MAX_FRAC_BITS:
-        raise node.refuse(f"scale must be 2**-{MAX_FRAC_BITS} to 2**{-MIN_FRAC_BITS}")
-    return points, snapped
 
 
 def _mode(node: Node, name: str, kind: type[_Mode]) -> _Mode | None:

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from .consumers import Consumers
 from .facts import refuse_operation
 from .node import Node
+from .others import REWRITTEN
 
 
 class Import(Protocol):
@@ -92,11 +93,25 @@ class Register(Generic[Builder]):
                 builder.done.update(one.output for one in nodes[1:])
                 chain_converter(nodes, builder)
                 return
+        self.converter(node)(node, builder)
+
+    def check(self, node: Node) -> None:
+        """Refuse a node that nobody would take, whatever it reads."""
+        known = node.is_quant or node.is_constant or node.op_type == "Shape"
+        if not known and node.op_type not in REWRITTEN:
+            self.converter(node)
+
+    def converter(self, node: Node) -> Callable[[Node, Builder], None]:
+        """Who takes a node that stands alone.
+
+        Raises:
+            UnsupportedModelError: nobody takes such a node.
+        """
         known = node.is_standard or (node.is_channels_last and node.op_type in self._channels_last)
         converter = self.converters.get(node.op_type) if known else None
         if converter is None:
             raise refuse_operation(node, self)
-        converter(node, builder)
+        return converter
 
 
 def _followed(node: Node, most: int, consumers: Consumers) -> list[Node]:

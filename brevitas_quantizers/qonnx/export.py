@@ -43,6 +43,7 @@ from .qcdq import to_qcdq
 from .read_again import calling_modules, read_again, without_overflows
 from .reader_checks import check_model
 from .settle import settle_sizes
+from .stock import replace_stock_quantizers
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -76,7 +77,8 @@ def export_qonnx(
 
     Args:
         model: a calibrated or trained model whose parameters and activations are all quantized
-            by `QFXFixedPoint` or `QFXKHot`.
+            by `QFXFixedPoint` or `QFXKHot`, or by quantizers of Brevitas whose scales are powers
+            of two and whose zero points are 0.
         args: example input (batch, ...) that fixes the shapes in the file; several in a tuple, in
             which None leaves out an optional argument, or by the names of `forward`'s arguments
             in a dict, which are then their names in the file.
@@ -107,6 +109,7 @@ def export_qonnx(
     call = ModelCall(model, args, kwargs, input_names)
     twin = plain_copy(model)
     drop_uncalled(twin, *call.arguments)
+    replace_stock_quantizers(twin)
     check_model(twin, reader)
     metadata, trained = describe_model(twin), trained_floats(twin)
     with torch.no_grad():

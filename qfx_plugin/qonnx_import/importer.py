@@ -15,7 +15,9 @@ from brevitas_quantizers.onnx_files import (
     PlainNumbers,
     Quants,
     Reader,
+    Refusals,
     Register,
+    SnappedScale,
 )
 
 from ..errors import OptionError, UnsupportedModelError
@@ -51,14 +53,22 @@ class Importer:
         quants: reads the Quant nodes.
         consumers: of each tensor.
         done: outputs of nodes that one before them has taken in.
+        snapped: scales that were moved to a power of two.
         batch: first dimension of the inputs in the file, None where it is symbolic.
     """
 
     def __init__(
-        self, graph: onnx.GraphProto, nodes: list[Node], outputs: Sequence[str], reader: Reader
+        self,
+        graph: onnx.GraphProto,
+        nodes: list[Node],
+        outputs: Sequence[str],
+        reader: Reader,
+        snap: bool,
+        refusals: Refusals,
     ) -> None:
         self.constants = FileConstants(graph, nodes)
-        self.quants = Quants(nodes, self.constants.raw, outputs, reader)
+        self.snapped: list[SnappedScale] = []
+        self.quants = Quants(nodes, self.constants.raw, outputs, reader, snap, refusals.add)
         self.consumers = Consumers(nodes, outputs)
         self.done: set[str] = set()
         self.ops: list[Op] = []

@@ -41,7 +41,11 @@ def convert_quant(node: Node, state: Importer) -> None:
     if source in constants.raw:
         constant = QuantizedConstant.of(spec, constants.raw[source], source)
         constants.quantized[node.output] = constant
+        if constant.snapped is not None:
+            state.snapped.append(constant.snapped)
         return
+    if spec.snapped is not None:
+        state.snapped.append(spec.snapped)
     if source in constants.quantized:
         raise node.refuse(f"its operand {source!r} is quantized already")
     view = state.view(node, source)

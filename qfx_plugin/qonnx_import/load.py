@@ -11,13 +11,15 @@ from brevitas_quantizers.fixed_point import FixedPointFormat
 from brevitas_quantizers.onnx_files import (
     ModelSource,
     Node,
-    Reader,
+    Refusals,
+    adopt,
     fold_size,
     join_overflows,
     move_constant,
     ordered_nodes,
     read_model,
     reader_of,
+    warn_of_changes,
 )
 
 from ..ir import Graph
@@ -32,6 +34,7 @@ def load_qonnx(
     *,
     input_formats: Mapping[str, FixedPointFormat | str] | None = None,
     outputs: Sequence[str] | None = None,
+    snap_scales: bool = False,
 ) -> Graph:
     """Read a QONNX network whose every number is exact fixed point.
 
@@ -40,6 +43,8 @@ def load_qonnx(
         input_formats: formats of inputs, by name, that reach arithmetic without a Quant, as in
             files of QKeras; such as `{"x": "ap_fixed<16,6>"}`. Inputs are cast to the nearest.
         outputs: tensors to stop at instead of the file's outputs, such as the one before a Softmax.
+        snap_scales: move a scale that is no power of two to the nearest one, and cast float
+            constants, with a warning that says by how much; otherwise these are errors.
 
     Returns:
         The verified graph; tensors have their names of the file.
@@ -55,37 +60,32 @@ def load_qonnx(
         key: fmt if isinstance(fmt, FixedPointFormat) else FixedPointFormat.parse(fmt)
         for key, fmt in (input_formats or {}).items()
     }
-    return convert_graph(model.graph, name, reader_of(model), formats, outputs)
-
-
-def convert_graph(
-    graph: onnx.GraphProto,
-    name: str,
-    reader: Reader = Reader.QONNX,
-    input_formats: Mapping[str, FixedPointFormat] | None = None,
-    outputs: Sequence[str] | None = None,
-) -> Graph:
-    """Convert a graph that `read_model` has accepted.
-
-    Args:
-        graph: of the file.
-        name: of the network.
-        reader: whom the file was written for.
-        input_formats: formats of inputs without a Quant.
-        outputs: tensors to stop at.
-    """
-    outputs = [value.name for value in graph.output] if outputs is None else list(outputs)
+    outputs = [value.name for value in model.graph.output] if outputs is None else list(outputs)
+    refusals = Refusals(name or "model")
+    graph, cast = adopt(model, outputs, refusals, snap_scales)
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     nodes = join_overflows(nodes, graph, outputs)
-    state = Importer(graph, nodes, outputs, reader)
-    state.declare_inputs(input_formats or {})
+    state = Importer(graph, nodes, outputs, reader_of(model), snap_scales, refusals)
+    state.declare_inputs(formats)
     for node in nodes:
-        is_done = node.is_constant or state.quants.takes(node) or node.output_or_none in state.done
-        if is_done or fold_size(node, state.constants, state.shape):
-            continue
-        if node.is_quant:
-            convert_quant(node, state)
-        elif not move_constant(node, state.constants):
-            converts.convert(node, state)
+        with refusals.collecting(node):
+            _convert(node, state, refusals.blocks(node))
+    refusals.raise_if_any()
+    warn_of_changes("load_qonnx", state.snapped, cast, 2)
     return state.graph(outputs, name)
+
+
+def _convert(node: Node, state: Importer, blocked: bool) -> None:
+    """Take in one node; of one that is behind a refused one, look at what can be seen."""
+    is_done = node.is_constant or state.quants.takes(node) or node.output_or_none in state.done
+    if blocked:
+        if node.is_quant:
+            state.quants.read(node)
+        converts.check(node)
+    elif is_done or fold_size(node, state.constants, state.shape):
+        return
+    elif node.is_quant:
+        convert_quant(node, state)
+    elif not move_constant(node, state.constants):
+        converts.convert(node, state)

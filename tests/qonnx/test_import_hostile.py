@@ -254,7 +254,8 @@ def check_mutations(rng: np.random.Generator, path: Path, count: int) -> None:
             import_qonnx(path)
         except QfxError as error:
             refusals += 1
-            assert "\n" not in str(error)
+            lines = str(error).splitlines()
+            assert len(lines) == 1 or lines[0].endswith("kinds are no exact fixed point:")
         assert time.process_time() - start < 5
     assert refusals > count // 4
 

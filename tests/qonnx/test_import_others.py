@@ -232,7 +232,8 @@ def test_scales_are_snapped_only_on_demand_and_never_in_silence():
     text = str(caught[0].message)
     assert re.fullmatch(
         r"import_qonnx: snap_scales changed 1 scale\(s\), so the network computes other numbers "
-        r"than the file: the_node: 0.11 became 0.125 \(values changed by up to 0\.\d+\)",
+        r"than the file: the_node: 0.11 became 0.125 \(values changed by up to 0\.\d+, "
+        r"\d+\.\d dB\)",
         text,
     )
     (snapped,) = twin.meta["qfx_import"].snapped

@@ -353,8 +353,9 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "must have pads, not output_shape",
     ),
     "float operand": (
-        lambda: file("Add", np.float32(0.5)),
-        "its operand 'c0' is float; it must go through a Quant node to be fixed point",
+        lambda: file("Add", np.float32(0.3)),
+        "its offset must be numbers of at most 16 bits on one binary point, or go through a Quant "
+        "node; snap_scales=True casts to 12 bits, and changes numbers",
     ),
     "surprise": (lambda: file("Transpose", surprise=1), "attribute 'surprise' is not supported"),
 }

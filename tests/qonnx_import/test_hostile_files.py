@@ -163,7 +163,8 @@ def check_mutations(rng: np.random.Generator, folder: Path, count: int) -> float
             graph = load_qonnx(path)
             assert load_json(graph.to_json()) == graph
         except QfxError as error:
-            assert "\n" not in str(error)
+            lines = str(error).splitlines()
+            assert len(lines) == 1 or lines[0].endswith("kinds are no exact fixed point:")
         slowest = max(slowest, time.perf_counter() - start)
         assert slowest < 5
     assert [entry.name for entry in folder.iterdir()] == ["m.onnx"]
@@ -190,7 +191,8 @@ def check_structure(door: str, files: list[onnx.ModelProto], seed: int, count: i
             read += 1
         except QfxError as error:
             refusals += 1
-            assert "\n" not in str(error)
+            lines = str(error).splitlines()
+            assert len(lines) == 1 or lines[0].endswith("kinds are no exact fixed point:")
         assert time.process_time() - start < 5, index
     assert read > count // 50
     assert refusals > count // 2

@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from torch import fx
@@ -19,25 +18,26 @@ from torch import fx
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
 from brevitas_quantizers.onnx_files import (
     Node,
+    Refusals,
     SnappedScale,
+    adopt,
     fold_size,
     join_overflows,
     move_constant,
     ordered_nodes,
     read_model,
     reader_of,
+    warn_of_changes,
 )
 
 from .builder import NetworkBuilder, converts
 from .casts import convert_cast
 from .growth import Growth, check_sizes
-from .layers import snapping_change
 from .metadata import Metadata
 from .report import ImportReport
 
 MAX_NODES = 20_000
 REPORT = "qfx_import"
-_SHOWN = 5
 _MAX_NESTING = 32
 
 
@@ -69,41 +69,50 @@ def import_qonnx(
         ModelImportError: the file is damaged, or a node, called by its name, is no fixed point.
     """
     model = read_model(path, MAX_NODES)
-    graph = model.graph
     metadata = Metadata(model)
     if not latents:
         metadata.state = {}
-    initializers = [tensor.name for tensor in graph.initializer]
-    known = {value.name for value in graph.input} | set(initializers)
-    own = [value.name for value in graph.output]
+    name = model.graph.name or "model"
+    own = [value.name for value in model.graph.output]
     outputs = own if outputs is None else list(outputs)
     if not outputs:
-        raise ModelImportError(f"{graph.name or 'model'}: the graph must have an output, not 0")
+        raise ModelImportError(f"{name}: the graph must have an output, not 0")
+    refusals = Refusals(name)
+    graph, cast = adopt(model, outputs, refusals, snap_scales)
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
     nodes = join_overflows(nodes, graph, outputs)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights
-        network = NetworkBuilder(graph, nodes, metadata, outputs, reader_of(model), snap_scales)
+        network = NetworkBuilder(
+            graph, nodes, metadata, outputs, reader_of(model), snap_scales, refusals
+        )
         network.own_outputs = outputs == own
         with _default_dtype(torch.float64 if network.needs_double else torch.float32):
-            _convert(nodes, network)
+            _convert(nodes, network, refusals)
+            refusals.raise_if_any()
             result = _finish(network)
-    report = _report(network)
+    report = replace(_report(network), cast=tuple(cast))
     result.meta[REPORT] = report
     _warn(report)
     return result
 
 
-def _convert(nodes: list[Node], network: NetworkBuilder) -> None:
+def _convert(nodes: list[Node], network: NetworkBuilder, refusals: Refusals) -> None:
     for node in nodes:  # constants first: layers look ahead for them
-        if move_constant(node, network.constants):
-            network.done.add(node.output)
+        with refusals.collecting(node):
+            if move_constant(node, network.constants):
+                network.done.add(node.output)
     growth = Growth()
     for node in nodes:
-        growth.follow(node)
-        known = len(network.values)
-        network.start_dropouts(node)
-        _convert_node(node, network)
-        check_sizes(node, islice(network.values.values(), known, None))
+        with refusals.collecting(node):
+            if refusals.blocks(node):
+                converts.check(node)
+                continue
+            growth.follow(node)
+            known = len(network.values)
+            network.start_dropouts(node)
+            _convert_node(node, network)
+            check_sizes(node, islice(network.values.values(), known, None))
 
 
 def _convert_node(node: Node, network: NetworkBuilder) -> None:
@@ -197,25 +206,12 @@ def _report(network: NetworkBuilder) -> ImportReport:
 
 def _snapped(network: NetworkBuilder) -> list[SnappedScale]:
     """Every moved scale, with what that did to the values of constants."""
-    found = []
-    for constant in network.quantized:
-        if constant.spec.snapped is not None:
-            change = snapping_change(constant)
-            found.append(replace(constant.spec.snapped, largest_change=change))
-    found += [cast.spec.snapped for cast in network.casts if cast.spec.snapped is not None]
-    return found
+    found = [constant.snapped for constant in network.quantized]
+    found += [cast.spec.snapped for cast in network.casts]
+    return [scale for scale in found if scale is not None]
 
 
 def _warn(report: ImportReport) -> None:
-    if report.snapped:
-        worst = sorted(report.snapped, key=lambda s: abs(np.log2(s.power / s.scale)))[::-1]
-        shown = "; ".join(str(scale) for scale in worst[:_SHOWN])
-        more = f"; and {len(worst) - _SHOWN} more" if len(worst) > _SHOWN else ""
-        warnings.warn(
-            f"import_qonnx: snap_scales changed {len(worst)} scale(s), so the network computes "
-            f"other numbers than the file: {shown}{more}",
-            QfxWarning,
-            stacklevel=3,
-        )
+    warn_of_changes("import_qonnx", report.snapped, report.cast, 3)
     for note in report.notes:
         warnings.warn(f"import_qonnx: {note}", QfxWarning, stacklevel=3)

@@ -20,6 +20,7 @@ from brevitas_quantizers.onnx_files import (
     QuantizedConstant,
     Quants,
     Reader,
+    Refusals,
     Register,
 )
 
@@ -65,6 +66,7 @@ class NetworkBuilder:
         outputs: list[str],
         reader: Reader,
         snap: bool,
+        refusals: Refusals,
     ) -> None:
         self.metadata = metadata
         self.layers = Layers(metadata)
@@ -86,7 +88,11 @@ class NetworkBuilder:
         self.own_outputs = True
         self.batch: int | None = None
         self.ranks = _ranks(nodes)
-        self._read_quantizers(nodes, Quants(nodes, self.constants.raw, outputs, reader, snap))
+        quants = Quants(nodes, self.constants.raw, outputs, reader, snap, refusals.add)
+        calls = dict[str, int]()
+        for node in filter(lambda node: node.is_quant, nodes):
+            with refusals.collecting(node):
+                self._read_quantizer(node, quants, calls)
         self._inputs(graph)
 
     @property
@@ -235,27 +241,23 @@ class NetworkBuilder:
 
     # Quantizers ------------------------------------------------------------------------------
 
-    def _read_quantizers(self, nodes: list[Node], quants: Quants) -> None:
-        """Read every Quant node: constants by their outputs, casts by what they read."""
-        raw, calls = self.constants.raw, dict[str, int]()
-        for node in nodes:
-            if not node.is_quant:
-                continue
-            spec = quants.read(node)
-            if spec.source in raw:
-                constant = QuantizedConstant.of(spec, raw[spec.source], spec.source)
-                self.constants.quantized[node.output] = constant
-                self.quantized.append(constant)
-                continue
-            slots = self.metadata.shared(spec.name)
-            call = calls[spec.name] = calls.get(spec.name, -1) + 1
-            slot = slots[call] if spec.name and call < len(slots) else spec.name
-            cast = ActivationCast(spec, node.output, slot, spec.name)
-            self.casts.append(cast)
-            self._by_output[cast.output] = cast
-            self._casts.setdefault(cast.source, []).append(cast)
-            if spec.half is not None:
-                self.done.add(spec.half.add.output)
+    def _read_quantizer(self, node: Node, quants: Quants, calls: dict[str, int]) -> None:
+        """Read a Quant node: constants by their outputs, casts by what they read."""
+        raw, spec = self.constants.raw, quants.read(node)
+        if spec.source in raw:
+            constant = QuantizedConstant.of(spec, raw[spec.source], spec.source)
+            self.constants.quantized[node.output] = constant
+            self.quantized.append(constant)
+            return
+        slots = self.metadata.shared(spec.name)
+        call = calls[spec.name] = calls.get(spec.name, -1) + 1
+        slot = slots[call] if spec.name and call < len(slots) else spec.name
+        cast = ActivationCast(spec, node.output, slot, spec.name)
+        self.casts.append(cast)
+        self._by_output[cast.output] = cast
+        self._casts.setdefault(cast.source, []).append(cast)
+        if spec.half is not None:
+            self.done.add(spec.half.add.output)
 
     def cast_with_output(self, output: str) -> ActivationCast:
         """The cast that defines `output`."""

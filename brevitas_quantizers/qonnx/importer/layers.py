@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import (
     ModelImportError,
     QfxError,
-    code_range,
-    round_to_integer,
 )
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.nn import QuantLayer
@@ -330,15 +328,6 @@ def _fill(held: _Held) -> None:
     if isinstance(parameter, nn.Parameter) and not isinstance(held.layer, DerivedConstants):
         values = torch.from_numpy(np.array(held.constant.values))
         parameter.data = values.reshape(parameter.shape).to(parameter.dtype)
-
-
-def snapping_change(constant: QuantizedConstant) -> float:
-    """How far the new scale of `constant`, as it was read, moved one of its values."""
-    spec, values = constant.spec, constant.values
-    scales = spec.scales.reshape(constant.frac_bits.shape)
-    bounds = code_range(spec.width, spec.signed, spec.saturation)
-    codes = np.clip(round_to_integer(values / scales, spec.executed), *bounds)
-    return float(np.abs(codes * scales - constant.executed).max())
 
 
 def _cast(held: _Held) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brevitas_quantizers.onnx_files import SnappedScale
+from brevitas_quantizers.onnx_files import CastConstant, SnappedScale
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,9 @@ class ImportReport:
     Attributes:
         snapped: scales that are no longer those of the file.
         notes: what else could not be kept, a line each.
+        cast: float constants of the file that were cast to fixed point.
     """
 
     snapped: tuple[SnappedScale, ...] = ()
     notes: tuple[str, ...] = ()
+    cast: tuple[CastConstant, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from ..graph import Graph
 from ..ops import Add, Clip, Constant, Multiply, Op, PRelu, Quantize, Relu
 from ..ops.lookup import MAX_BITS
