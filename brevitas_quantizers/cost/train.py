@@ -226,6 +226,7 @@ def inputs_and_targets(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], A
         DataError: the batch holds too little or too much.
     """
     known = forward_signature(model)
+    inputs: Any
     if isinstance(batch, Mapping):
         others = [name for name in batch if name not in known.parameters]
         if len(others) != 1:

@@ -36,6 +36,7 @@ def run_import(context: StepContext) -> Facts:
         context.progress(min(start + CHUNK, samples), samples, "samples interpreted")
     for index, name in enumerate(graph.outputs):
         np.save(context.folder / f"expected_{index}.npy", np.concatenate(expected[name]))
+    fit = fitting(graph)
     facts = {
         "network": graph.name,
         "inputs": [{"name": op.output, "shape": list(op.shape)} for op in graph.inputs],
@@ -44,9 +45,9 @@ def run_import(context: StepContext) -> Facts:
         "largest": largest(graph),
         "layers": layers(graph),
         "samples": samples,
-        "casts_without_overflow": fitting(graph),
+        "casts_without_overflow": fit,
     }
-    facts["checks"] = _told(graph, facts["casts_without_overflow"])
+    facts["checks"] = _told(graph, fit)
     (context.folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
     context.log.info("%s: %d operations", graph.name, len(graph))
     return facts

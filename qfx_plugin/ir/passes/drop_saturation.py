@@ -29,5 +29,5 @@ def drop_saturation(graph: Graph) -> Graph:
 
 def _same_range(one: Quantize, other: Quantize, operand: TensorType) -> bool:
     kinds = [cast.result(operand) for cast in (one, other)]
-    ends = [np.stack([kind.low, kind.high]) for kind in kinds]
-    return bool(np.array_equal(*ends))
+    first, second = (np.stack([kind.low, kind.high]) for kind in kinds)
+    return bool(np.array_equal(first, second))
