@@ -29,6 +29,13 @@ from qfx_plugin import verify_agreement
 from tests.networks import Detector
 
 BATCH, RATE = 32, 6e-3
+RECIPE: dict[str, Any] = {
+    "input_bit_width": 8,
+    "last_layer": {"bit_width": 8},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
+    "weight_scaling_per_output_channel": True,
+}
+"""What does not have the few bits; weights have a binary point for each channel."""
 EXECUTORS = ["torch", "qonnx", "onnxruntime", "hls4ml", "rtl"]
 
 
@@ -126,7 +133,7 @@ def measure(seed: int, data: tuple[Scenes, Scenes, Scenes], options: Any) -> tup
     model, row = Detector(), {"seed": seed}
     trained(model, f"float-{steps}", steps, RATE)
     x = training.images(torch.arange(256))
-    quantized = quantize(model, example=x[:1], bit_width=options.bits, input_bit_width=8)
+    quantized = quantize(model, example=x[:1], bit_width=options.bits, **RECIPE)
     row["calibrated"] = score(calibrate(quantized, [x]).eval(), *rest)
     trained(quantized, f"trained-{steps}-{more}-{options.bits}", more, RATE / 3)
     trained(model, f"longer-{steps}-{more}", more, RATE / 3)
@@ -154,7 +161,7 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--bits", type=int, default=4)
     arguments.add_argument("--scenes", type=int, default=8000, help="of the training")
     arguments.add_argument("--steps", type=int, default=1000, help="in float, 32 scenes each")
-    arguments.add_argument("--quantized-steps", type=int, default=200)
+    arguments.add_argument("--quantized-steps", type=int, default=400)
     arguments.add_argument("--executors", nargs="+", default=EXECUTORS)
     arguments.add_argument("--samples", type=int, default=20, help="scenes that executors run")
     arguments.add_argument("--simulated", type=int, default=2, help="of them in C++ and Verilog")

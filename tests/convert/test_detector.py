@@ -14,6 +14,14 @@ from tests.networks import Detector
 
 X = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
+RECIPE = {
+    "bit_width": 4,
+    "input_bit_width": 8,
+    "last_layer": {"bit_width": 8},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
+    "weight_scaling_per_output_channel": True,
+}
+
 
 class OneResult(Detector):
     """The levels in one tensor: (batch, scores and sides, cells of both)."""
@@ -35,8 +43,7 @@ def quantized(torch_seed: None) -> Callable[..., nn.Module]:
                 module.momentum = 1.0
         with torch.no_grad():
             model(X)
-        made = quantize(model.eval(), example=X[:1], bit_width=4, input_bit_width=8, **options)
-        return calibrate(made, [X])
+        return calibrate(quantize(model.eval(), example=X[:1], **RECIPE, **options), [X])
 
     return make
 
