@@ -31,6 +31,7 @@ from tests.networks import Detector
 BATCH, RATE = 32, 6e-3
 RECIPE: dict[str, Any] = {
     "input_bit_width": 8,
+    "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
     "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
     "weight_scaling_per_output_channel": True,
@@ -135,8 +136,8 @@ def measure(seed: int, data: tuple[Scenes, Scenes, Scenes], options: Any) -> tup
     x = training.images(torch.arange(256))
     quantized = quantize(model, example=x[:1], bit_width=options.bits, **RECIPE)
     row["calibrated"] = score(calibrate(quantized, [x]).eval(), *rest)
-    trained(quantized, f"trained-{steps}-{more}-{options.bits}", more, RATE / 3)
-    trained(model, f"longer-{steps}-{more}", more, RATE / 3)
+    trained(quantized, f"trained-{steps}-{more}-{options.bits}", more, RATE)
+    trained(model, f"longer-{steps}-{more}", more, RATE)
     return row, quantized
 
 
@@ -161,7 +162,7 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--bits", type=int, default=4)
     arguments.add_argument("--scenes", type=int, default=8000, help="of the training")
     arguments.add_argument("--steps", type=int, default=1000, help="in float, 32 scenes each")
-    arguments.add_argument("--quantized-steps", type=int, default=400)
+    arguments.add_argument("--quantized-steps", type=int, default=600)
     arguments.add_argument("--executors", nargs="+", default=EXECUTORS)
     arguments.add_argument("--samples", type=int, default=20, help="scenes that executors run")
     arguments.add_argument("--simulated", type=int, default=2, help="of them in C++ and Verilog")

@@ -87,15 +87,6 @@ def train_step() -> Iterator[str]:
     )
 
 
-def cifar_elementwise() -> Iterator[str]:
-    """ResNet-20, element-wise layers at few bits."""
-    rows = _rows("cifar_elementwise")
-    rows = sorted(rows, key=lambda row: -row["bits"])
-    head = ("element-wise layers", *(f"{row['bits']} bit" for row in rows))
-    lines = [("rounded after training", *(f"{row['ptq']:.2f}" for row in rows))]
-    return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
-
-
 def detector() -> Iterator[str]:
     """F1 of the detector, for each seed and as means."""
     columns = {
@@ -116,6 +107,15 @@ def detector_codes() -> Iterator[str]:
         for name, row in results.get("codes", {}).items()
     ]
     return table(("executor", "scenes", "codes", "different"), lines)
+
+
+def cifar_elementwise() -> Iterator[str]:
+    """ResNet-20, element-wise layers at few bits."""
+    rows = _rows("cifar_elementwise")
+    rows = sorted(rows, key=lambda row: -row["bits"])
+    head = ("element-wise layers", *(f"{row['bits']} bit" for row in rows))
+    lines = [("rounded after training", *(f"{row['ptq']:.2f}" for row in rows))]
+    return table(head, [*lines, ("QFX", *(f"{row['qfx']:.2f}" for row in rows))])
 
 
 _PEERS = {"given": "HGQ2", "distilled": "HGQ2 with distillation"}
@@ -355,9 +355,9 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         accuracy,
         codes,
         train_step,
-        cifar_elementwise,
         detector,
         detector_codes,
+        cifar_elementwise,
         cost_front,
         cost_peer,
         cost_step,
