@@ -91,6 +91,28 @@ def train_step() -> Iterator[str]:
     )
 
 
+def detector() -> Iterator[str]:
+    """F1 of the detector, for each seed and as means."""
+    columns = {
+        "float": "float", "longer": "float, as many steps more", "calibrated": "4 bits, calibrated",
+        "trained": "4 bits, trained",
+    }  # fmt: skip
+    rows = _rows("detector")
+    lines = [(str(row["seed"]), *(f"{row[key]:.1f}" for key in columns)) for row in rows]
+    means = (f"{_mean(rows, key):.1f}" for key in columns)
+    return table(("seed", *columns.values()), [*lines, ("mean", *means)])
+
+
+def detector_codes() -> Iterator[str]:
+    """What executors give for the detector, against the interpreter."""
+    results = json.loads((RESULTS / "detector.json").read_text(encoding="utf-8"))
+    lines = [
+        (_TITLES[name], str(row["samples"]), f"{row['codes']:,}", f"{row['differing']:,}")
+        for name, row in results.get("codes", {}).items()
+    ]
+    return table(("executor", "scenes", "codes", "different"), lines)
+
+
 def cifar_elementwise() -> Iterator[str]:
     """ResNet-20, element-wise layers at few bits."""
     rows = _rows("cifar_elementwise")
@@ -387,6 +409,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         accuracy,
         codes,
         train_step,
+        detector,
+        detector_codes,
         cifar_elementwise,
         cost_front,
         cost_peer,

@@ -1,4 +1,4 @@
-"""Small float networks in the shapes that people train: ResNet-20 for CIFAR, MobileNet."""
+"""Small float networks in the shapes that people train: ResNet-20, MobileNet, a detector."""
 
 from __future__ import annotations
 
@@ -104,3 +104,58 @@ def _separable(
         nn.BatchNorm2d(outputs),
         activation(inplace=True),
     )
+
+
+def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class SharedHead(nn.Module):
+    """One head for all levels, as in AQD (arXiv 2007.06919): only the batch norms are a level's."""
+
+    def __init__(self, channels: int, classes: int, levels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+        self.scores = nn.Conv2d(channels, classes, 1)
+        self.sides = nn.Conv2d(channels, 4, 1)
+        nn.init.constant_(self.scores.bias, -4.0)
+        nn.init.constant_(self.sides.bias, 1.0)
+
+    def forward(self, levels: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Scores and sides of each level."""
+        results = []
+        for x, norm in zip(levels, self.norms, strict=True):
+            y = F.relu(norm(self.conv(x)))
+            results.append((self.scores(y), self.sides(y)))
+        return results
+
+
+class Detector(nn.Module):
+    """Levels of strides 4 and 8, the coarse one added to the fine one, and a head for both.
+
+    Args:
+        widths: channels of the stem, of the two levels, and of the head.
+        classes: of objects.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (12, 24, 32, 24), classes: int = 10):
+        super().__init__()
+        stem, fine, coarse, channels = widths
+        self.stem = _block(3, stem, 2)
+        self.fine = nn.Sequential(_block(stem, fine, 2), _block(fine, fine))
+        self.coarse = nn.Sequential(_block(fine, coarse, 2), _block(coarse, coarse))
+        self.lateral_fine = nn.Conv2d(fine, channels, 1)
+        self.lateral_coarse = nn.Conv2d(coarse, channels, 1)
+        self.head = SharedHead(channels, classes, levels=2)
+
+    def forward(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Scores and distances to a box's sides, of the fine level and of the coarse."""
+        fine = self.fine(self.stem(x))
+        coarse = self.lateral_coarse(self.coarse(fine))
+        above = F.interpolate(coarse, scale_factor=2, mode="nearest")
+        return self.head([self.lateral_fine(fine) + above, coarse])

@@ -143,8 +143,10 @@ def _solve_shape(
 
 
 def _channel_shape(constant: Tensor, axis: int) -> tuple[int, ...]:
+    """Ones but along `axis`; a single number has no axis, and one binary point."""
     shape = [1] * constant.ndim
-    shape[axis] = constant.shape[axis]
+    if shape:
+        shape[axis] = constant.shape[axis]
     return tuple(shape)
 
 

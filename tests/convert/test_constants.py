@@ -72,6 +72,16 @@ def test_shapes_of_constants(name, shape):
     prove(model, x)
 
 
+@pytest.mark.parametrize("shape", [(), (CHANNELS, 1, 1)])
+def test_a_format_for_each_channel_where_there_are_channels(shape):
+    network, x = With(FUNCTIONS["mul"], shape), torch.rand(2, 3, SIDE, SIDE)
+    model = converted(network, x, bit_width=14, weight_scaling_per_output_channel=True)
+    assert_close(model, network, x, 0.01)
+    formats = learned_formats(model)["mul.weight"]
+    assert isinstance(formats, tuple) == (shape != ())
+    prove(model, x)
+
+
 @pytest.mark.parametrize("name", ["add", "mul"])
 def test_the_file_comes_back(name):
     network, x = With(FUNCTIONS[name]), torch.rand(2, 3, SIDE, SIDE)
