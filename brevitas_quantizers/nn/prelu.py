@@ -254,5 +254,7 @@ class QuantHardtanh(QuantLayer, nn.Hardtanh):
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         """Any shape to the same."""
+        if math.isfinite(self.min_val) and math.isfinite(self.max_val):
+            return self.deliver(nn.Hardtanh.forward(self, self.receive(input)))
         low, high = (e if math.isfinite(e) else None for e in (self.min_val, self.max_val))
         return self.deliver(torch.clamp(self.receive(input), low, high))

@@ -305,7 +305,7 @@ REFUSED = {
     ),
     "linear: its weight must be a parameter of the network": lambda y, c: F.linear(y, y, c),
     "multiplies a constant of 'held' from the left, which must have two axes": lambda y, c: (
-        c[:, 0] @ y
+        c[0, 0] @ y
     ),
     "a constant of 'held': is a result of the network as it is": lambda y, c: (y, c),
 }

@@ -280,11 +280,29 @@ REFUSED = {
         "pow: exponent must be one of 2, 0.5, -1, -0.5, not 3; a layer QuantFunction(lambda x: "
         "x**3) has a table of any other",
     ),
-    "Softmax": (nn.Softmax(1), "function: Softmax has no fixed-point form"),
-    "softmax": (lambda y: y.softmax(-1), "softmax: has no fixed-point form"),
-    "LayerNorm": (nn.LayerNorm(6), "function: LayerNorm has no fixed-point form"),
-    "PixelShuffle": (nn.PixelShuffle(2), "function: PixelShuffle has no fixed-point form"),
-    "sum": (lambda y: y.sum(), "sum: has no fixed-point form"),
+    "Softmax": (
+        nn.Softmax(1),
+        "function: Softmax has no fixed-point form; leave it out at the end of the network: "
+        "the largest logit is the same",
+    ),
+    "softmax": (
+        lambda y: y.softmax(-1),
+        "softmax: has no fixed-point form; leave it out at the end of the network: the largest "
+        "logit is the same",
+    ),
+    "LayerNorm": (
+        nn.LayerNorm(6),
+        "function: LayerNorm has no fixed-point form; use BatchNorm, whose statistics are "
+        "constants once trained",
+    ),
+    "FractionalMaxPool": (
+        nn.FractionalMaxPool2d(2, 2),
+        "function: FractionalMaxPool2d has no fixed-point form; docs/convert.md lists what has one",
+    ),
+    "sum": (
+        lambda y: y.sum(),
+        "sum: dim must be dimensions of a sample, not the batch, and not None",
+    ),
 }
 
 

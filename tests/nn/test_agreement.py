@@ -21,7 +21,7 @@ def check(model, path, dynamo: bool = False) -> int:
     )
     narrow = load_qonnx(path).float_bits() <= 24
     result.raise_if_different(required=["torch", "qonnx"] if narrow else ["torch"])
-    assert result["qonnx"].ran is narrow
+    assert result["qonnx"].ran or not narrow  # wider sums may still come out right
     return result["torch"].codes
 
 

@@ -226,14 +226,14 @@ class InputCasts(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.relu = qnn.QuantReLU(**FIXED, **casts)
         self.clip = qnn.QuantHardTanh(**FIXED, **casts, min_val=-1.0, max_val=0.5)
-        self.tanh = qnn.QuantTanh(**FIXED, **casts)
+        self.other = qnn.QuantHardTanh(**FIXED, **casts, min_val=-0.5, max_val=1.0)
         self.add = qnn.QuantEltwiseAdd(output_quant=QFXFixedPoint, **casts)
         self.plain_add = qnn.QuantEltwiseAdd(output_quant=None, **casts)
         self.bare = qnn.QuantReLU(act_quant=None, **casts)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.drop(self.conv(x)))
-        y = self.add(self.clip(x), self.tanh(x))
+        y = self.add(self.clip(x), self.other(x))
         y = self.add(y, x)
         return self.bare(self.plain_add(y, y))
 

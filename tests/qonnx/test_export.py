@@ -197,8 +197,9 @@ def test_refuses_float_normalisation():
     )
     stock = nn.Sequential(*small_cnn(), qnn.QuantLinear(5, 2, bias=False))
     assert refusal(stock) == (
-        "6.weight: every parameter needs a QFX quantizer, and this one of QuantLinear has a "
-        "WeightQuantProxyFromInjector"
+        "6.weight: the scale of WeightQuantProxyFromInjector must be a power of two, not "
+        f"{stock[-1].weight_quant.scale().item():.9g}; use QFXFixedPoint, or one of Brevitas' "
+        "...FixedPoint quantizers"
     )
 
 
