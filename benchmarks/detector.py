@@ -31,7 +31,6 @@ from tests.networks import Detector
 BATCH, RATE = 32, 6e-3
 RECIPE: dict[str, Any] = {
     "input_bit_width": 8,
-    "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
     "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
     "weight_scaling_per_output_channel": True,
