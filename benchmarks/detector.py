@@ -31,11 +31,13 @@ from tests.networks import Detector
 BATCH, RATE = 32, 6e-3
 RECIPE: dict[str, Any] = {
     "input_bit_width": 8,
+    "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
-    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}, "stem.1": {"bit_width": 6}},
     "weight_scaling_per_output_channel": True,
 }
-"""What does not have the few bits; weights have a binary point for each channel."""
+"""What does not have the few bits (the first batch norm 6, so that its sums are exact in float32), and
+a binary point for each channel."""
 EXECUTORS = ["torch", "qonnx", "onnxruntime", "hls4ml", "rtl"]
 
 
