@@ -17,9 +17,8 @@ X = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 RECIPE = {
     "bit_width": 4,
     "input_bit_width": 8,
-    "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
-    "overrides": {nn.BatchNorm2d: {"bit_width": 8}, "stem.1": {"bit_width": 6}},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
     "weight_scaling_per_output_channel": True,
 }
 
