@@ -33,10 +33,11 @@ RECIPE: dict[str, Any] = {
     "input_bit_width": 8,
     "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
-    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}, "stem.1": {"bit_width": 6}},
     "weight_scaling_per_output_channel": True,
 }
-"""What does not have the few bits; weights have a binary point for each channel."""
+"""What has more bits (the first batch norm only so many that float32 holds its sums), and a binary
+point for each channel."""
 EXECUTORS = ["torch", "qonnx", "onnxruntime", "hls4ml", "rtl"]
 
 

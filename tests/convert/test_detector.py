@@ -17,7 +17,6 @@ X = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 RECIPE = {
     "bit_width": 4,
     "input_bit_width": 8,
-    "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
     "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
     "weight_scaling_per_output_channel": True,
@@ -58,7 +57,7 @@ def test_a_shared_head_is_equal_everywhere(quantized, kind, fold):
     assert own | {"head.scores", "head.sides"} <= parts
     report = verify_agreement(model, X[:2].numpy(), executors=["torch", "qonnx", "onnxruntime"])
     report.raise_if_different()
-    assert all(entry.ran and entry.codes for entry in report.executors)
+    assert all(entry.ran and entry.codes for entry in report.executors), str(report)
 
 
 def test_levels_train_their_own_batch_norm(quantized):
