@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import exact_exp2
-from brevitas_quantizers.autograd.digits import digit_table
+from brevitas_quantizers.autograd.digits import digit_table, losses_by_digits
 from brevitas_quantizers.fixed_point import khot_codes
 from brevitas_quantizers.injectors import DigitsQuantizer
+from brevitas_quantizers.injectors.digits import digit_counts
 from brevitas_quantizers.injectors.quantizers import has_state
 
 from .layers import Layer
@@ -82,6 +83,7 @@ class BudgetedDigits(DigitsQuantizer):
         self._codes = torch.tensor(
             khot_codes(width, self.signed, digits), dtype=point.dtype, device=point.device
         )
+        self._counts = digit_counts(self._codes)
         self._bit_width.fill_(width)
 
     def _load_from_state_dict(
@@ -148,10 +150,7 @@ def format_losses(
 
 def _errors(weight: Tensor, half: Tensor, codes: Tensor, point: Tensor) -> Tensor:
     r = weight * exact_exp2(point)
-    places = len(codes) // 2
-    place = (2 * r.abs()).ceil_().clamp_(max=places - 1).long() + (r < 0) * places
-    nearest = codes[:, -1][place]
-    return half * (r - nearest).square_() * exact_exp2(-2 * point)
+    return losses_by_digits(r, codes[-1:], half * exact_exp2(-2 * point))[0]
 
 
 def _reduced(values: Tensor, shape: torch.Size, by: Any) -> Tensor:

@@ -55,8 +55,7 @@ class DigitsQuantizer(KHotQuantizer):
         self.register_buffer("price", torch.zeros(()))
         codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
         self.register_buffer("_nearest", digit_table(codes), persistent=False)
-        counts = count_digits(np.arange(codes[-1][0], codes[-1][-1] + 1))
-        self.register_buffer("_counts", torch.from_numpy(counts).float(), persistent=False)
+        self.register_buffer("_counts", digit_counts(self._codes), persistent=False)
 
     def make_room(self, curvature: Tensor, price: Tensor) -> None:
         """Take these shapes for `curvature` and `price`, unless that was done before."""
@@ -148,3 +147,9 @@ class DigitsQuantizer(KHotQuantizer):
     def extra_repr(self) -> str:
         """Format and most digits, as shown by `print(model)`."""
         return f"{FixedPointQuantizer.extra_repr(self)}, max_digits={self.options.max_digits}"
+
+
+def digit_counts(codes: Tensor) -> Tensor:
+    """How many digits each integer from the first of ascending `codes` to the last has."""
+    counts = count_digits(np.arange(int(codes[0]), int(codes[-1]) + 1))
+    return torch.from_numpy(counts).to(codes)
