@@ -7,6 +7,7 @@ linear layers read vectors. A sum pool becomes a depthwise convolution with ones
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,14 @@ def _pad(op: Pad, b: QonnxBuilder, types: Any) -> None:
 
 
 def _gather(op: Gather, b: QonnxBuilder, types: Any) -> None:
+    """A zero is none of the operand's elements: it is put behind them first."""
+    size = types[op.inputs[0]].shape[op.axis]
+    if -1 in op.indices:
+        rank, padded = len(types[op.inputs[0]].shape), f"{op.output}_zero"
+        pads = [int(axis == rank + 2 + op.axis) for axis in range(2 * rank + 2)]
+        b.initializers[f"{padded}_pads"] = np.array(pads, dtype=np.int64)
+        b.node("Pad", [op.inputs[0], f"{padded}_pads"], padded)
+        op = replace(op, inputs=(padded,), indices=tuple(i % (size + 1) for i in op.indices))
     _with_integers(op, b, "Gather", {"indices": op.indices}, axis=op.axis + 1)
 
 

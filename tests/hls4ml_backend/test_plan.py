@@ -50,7 +50,7 @@ def test_auto_streams_large_images(size: int, expected: str) -> None:
 def test_ap_rnd_is_one_type_and_no_addition() -> None:
     plan = lower(load_qonnx(models.mlp((4, 5, 3), 6, rounding="AP_RND")))
     assert [layer.kind for layer in plan.layers] == ["InputLayer", "Dense", "Activation", "Dense"]
-    assert str(plan.layers[2].result) == "ap_ufixed<6,3,AP_RND,AP_SAT>"
+    assert str(plan.layers[2].result) == "ap_ufixed<6,3,AP_RND,AP_WRAP>"
 
 
 def test_per_channel_weights_share_the_enclosing_type() -> None:
@@ -63,7 +63,7 @@ def test_per_channel_weights_share_the_enclosing_type() -> None:
         ),
         ("y",),
     )
-    layer = lower(graph).output
+    (layer,) = lower(graph).outputs
     assert str(layer.precision["weight"].format) == "ap_fixed<9,4>"
     assert np.array_equal(layer.attributes["weight_data"], [[7.0, -1.0, 3 / 32]])
 

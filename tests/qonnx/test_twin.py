@@ -126,7 +126,6 @@ NO_FORM = {
     "softmax": (nn.Softmax(1), "2: Softmax has no exact form in QONNX: this operation is not "),
     "gelu": (nn.GELU(), "2: Div has no exact form in QONNX: "),
     "leaky": (nn.LeakyReLU(), "2: LeakyRelu has no exact form in QONNX: alpha must be "),
-    "unflatten": (nn.Unflatten(0, (-1, 1)), "2: "),
 }
 
 

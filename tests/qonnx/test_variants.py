@@ -116,7 +116,8 @@ def test_every_target_takes_channels_last_files(name, input_too):
     make, _ = NETWORKS[name]
     graph = load_qonnx(channels_last(complete(make()), input_too))
     for io_type in ("io_parallel", "io_stream"):
-        assert hls4ml_backend.lower(graph, io_type=io_type).input_shape == graph.inputs[0].shape
+        (source,) = hls4ml_backend.lower(graph, io_type=io_type).inputs
+        assert source.shape == graph.inputs[0].shape
     assert finn_plugin.lower(graph).contract.inputs[0].source_shape == graph.inputs[0].shape
     assert cut(passes.apply(graph, *PASSES))
 

@@ -261,11 +261,6 @@ CNN_CASES: dict[str, tuple[Change, str]] = {
         attribute("conv1_pool", kernel_shape=[2]),
         "MaxPool 'conv1_pool_node': strides, dilations and pads must fit a kernel of 1 dimensions",
     ),
-    "ceil": (
-        attribute("conv1_pool", ceil_mode=1, kernel_shape=[3, 3]),
-        "MaxPool 'conv1_pool_node': ceil_mode must be 0 where windows do not cover the input "
-        "evenly",
-    ),
     "dilated pool": (
         attribute("conv1_pool", dilations=[2, 2]),
         "MaxPool 'conv1_pool_node': its geometry is impossible: ",

@@ -54,6 +54,8 @@ module qfx_stream_add #(
             assign chosen = (shifted_left < shifted_right) == (FUNCTION == 1)
                 ? shifted_right : shifted_left;
         end
+        logic unused_upper;
+        assign unused_upper = ^chosen;
         always_ff @(posedge clk) begin
             if (free) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(chosen);
         end

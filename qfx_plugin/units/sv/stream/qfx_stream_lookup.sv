@@ -51,6 +51,8 @@ module qfx_stream_lookup #(
         end else begin : g_one
             assign address[ADDRESS_BITS+:NUMBER_BITS] = '0;
         end
+        logic unused_upper;  // the number of the only table
+        assign unused_upper = ^address;
         qfx_rom #(
             .WIDTH(OUT_BITS),
             .DEPTH(DEPTH),
