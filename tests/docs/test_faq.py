@@ -26,7 +26,7 @@ from qfx_plugin.boards import load_board
 from qfx_plugin.build.options import BuildOptions
 from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.driver import Description
-from qfx_plugin.ir import Graph, Multiply
+from qfx_plugin.ir import ArgMax, Graph
 from tests.ir.graphs import source
 from tests.qonnx_models import mlp
 
@@ -53,7 +53,7 @@ def first(*layers: nn.Module, **options: object) -> nn.Module:
 
 
 def overflowing() -> object:
-    return export_qonnx(ready(quantize(network(), act_overflow="AP_WRAP")), X[:1])
+    return export_qonnx(ready(quantize(network(), act_overflow="AP_WRAP")), X[:1], target="hls4ml")
 
 
 def float_norm() -> object:
@@ -86,10 +86,10 @@ def configured(**change: object) -> object:
     return convert(mlp(), "project", config=config)
 
 
-def product() -> object:
+def ranked() -> object:
     from qfx_plugin.finn_plugin import lower
 
-    ops = (*source((4,)), Multiply("square", ("q", "q"), "y"))
+    ops = (*source((4,)), ArgMax("largest", ("q",), "y"))
     return lower(Graph(ops, ("y",)))
 
 
@@ -123,7 +123,7 @@ CASES: dict[str, Callable[[], object]] = {
     "executor must be": lambda: verify_agreement(mlp(), np.zeros((1, 16)), executors=["vivado"]),
     "accum must be": lambda: configured(Precision={"accum": "fixed<8,4>"}),
     "reuse factor must divide": lambda: configured(Strategy="khot", ReuseFactor=7),
-    "the FINN target multiplies": product,
+    "the FINN target compares": ranked,
     "cifar10 is read from": lambda: load_dataset("cifar10"),
     "board must be one of": lambda: load_board("ultra69"),
     "target must be one of": lambda: BuildOptions.parse({"target": "vhdl"}, "options"),

@@ -63,7 +63,7 @@ def test_per_channel_weights_share_the_enclosing_type() -> None:
         ),
         ("y",),
     )
-    (layer,) = lower(graph).outputs
+    layer = lower(graph).outputs[0].layer
     assert str(layer.precision["weight"].format) == "ap_fixed<9,4>"
     assert np.array_equal(layer.attributes["weight_data"], [[7.0, -1.0, 3 / 32]])
 
@@ -132,8 +132,9 @@ def test_the_result_runs_checks_and_reports(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report)) == report
     assert (report["style"], report["part"]) == ("io_parallel", "xczu3eg-sbva484-1-i")
     assert report["inexact"] == [] and "fc1_acc_node" in report["layers"]
-    values = converted.predict(x["x"])
-    converted.predict = lambda given: values + 2.0**-20  # type: ignore[method-assign]
+    values = converted.values(x)
+    off = {name: value + 2.0**-20 for name, value in values.items()}
+    converted._predict = lambda given: off  # type: ignore[method-assign]
     text = r"^C simulation of 'qfx_test' differs from the interpreter in 90 of 90 codes; first: sam"
     with pytest.raises(VerificationError, match=text):
         converted.check(x)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import DataError
-from qfx_plugin.ir import Concat, Conv, Graph, Linear, MaxPool, Quantize, Relu, Reshape, Window
+from qfx_plugin.ir import Conv, Graph, Linear, MaxPool, Quantize, Relu, Reshape, Window
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.rtl.stream.fit import fit_report
@@ -144,6 +144,3 @@ def test_a_small_device_gets_a_network_that_fits_it(rng):
     assert fit_report(folded, SMALL)["fits"] is True
     assert folded.check(rng.uniform(-9, 9, (20, 24)), idle=0.2, backpressure=0.2) == 160
     assert build_network(network).style == "unrolled"
-    ops = (*network.ops, Concat("three", ("c1", "c1", "c1"), "y"))
-    branches = Graph(ops, ("y",), "no streaming form").verify()
-    assert build_network(branches, RtlOptions(), SMALL).style == "unrolled"
