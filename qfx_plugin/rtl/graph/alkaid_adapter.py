@@ -199,13 +199,14 @@ def _options(effort: int) -> Any:
 
 @cache
 def _make_exact() -> None:
-    """Mend four losses of alkaid 0.8.2, in this process: constants are exact or refused.
+    """Mend five losses of alkaid 0.8.2, in this process: constants are exact or refused.
 
     It looks for a constant's lowest bit in float32, so that a sum with a constant of more than 24
     significant bits is wrong; it cuts a constant that is added to its 32 lowest bits; it takes
     the bit below the sign of a number that is shifted left for the sign; and where it chooses by
     a word's highest bit, it takes that of what the word was cut from, which has another sign if
-    negated, and may be wider in Verilog if it is never negative.
+    negated, and may be wider in Verilog if it is never negative; and a table that it has read once
+    it does not read again where its optimised graph knows less of the operand.
     """
     from alkaid.trace.fixed_variable import FVariable
 
@@ -233,6 +234,19 @@ def _make_exact() -> None:
         return chosen
 
     FVariable.msb_mux = msb_mux
+    read = FVariable.lookup
+
+    def lookup(self: Any, table: Any, original_qint: Any = None) -> Any:
+        """Optimised graphs may know less of an operand: entries for values that never occur."""
+        if original_qint is not None:
+            low, high, step = original_qint
+            more = [max(0, round(gap / step)) for gap in (low - self.low, self.high - high)]
+            if any(more):
+                table = type(table)(np.pad(table.float_table, more, mode="edge"))
+                original_qint = (low - more[0] * step, high + more[1] * step, step)
+        return read(self, table, original_qint)
+
+    FVariable.lookup = lookup
     canon = import_module("alkaid.trace.passes.canon")
     normalise = canon.canonicalize_msb_wraps
 

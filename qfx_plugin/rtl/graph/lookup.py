@@ -32,8 +32,12 @@ def lower_lookup(op: Lookup, operands: Sequence[Symbols], effort: int) -> Symbol
 
 
 def _entry(x: Symbol, codes: NDArray[np.int64], op: Lookup) -> Symbol:
-    """The entry at a symbol, whose LSB may be coarser than the table's."""
+    """The entry at a symbol, whose LSB may be coarser than the table's.
+
+    Its range may be wider than the one that is proven: what never occurs takes the nearest entry.
+    """
     first, last = (round(end * 2.0**op.frac_bits) - op.low for end in (x.low, x.high))
-    found = codes[first : last + 1 : max(1, round(x.step * 2.0**op.frac_bits))]
+    step = max(1, round(x.step * 2.0**op.frac_bits))
+    found = codes[np.clip(np.arange(first, last + 1, step), 0, len(codes) - 1)]
     entries = np.ldexp(found.astype(np.float64), -op.table.frac_bits)
     return adder_graph.constant(float(entries[0])) if entries.size == 1 else x.lookup(entries)
