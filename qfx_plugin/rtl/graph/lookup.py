@@ -38,6 +38,6 @@ def _entry(x: Symbol, codes: NDArray[np.int64], op: Lookup) -> Symbol:
     """
     first, last = (round(end * 2.0**op.frac_bits) - op.low for end in (x.low, x.high))
     step = max(1, round(x.step * 2.0**op.frac_bits))
-    found = codes[np.clip(np.arange(first, last + 1, step), 0, len(codes) - 1)]
+    found = codes[[min(max(place, 0), len(codes) - 1) for place in range(first, last + 1, step)]]
     entries = np.ldexp(found.astype(np.float64), -op.table.frac_bits)
     return adder_graph.constant(float(entries[0])) if entries.size == 1 else x.lookup(entries)
