@@ -85,15 +85,15 @@ def _readers() -> Iterator[Callable[[onnx.ModelProto], object]]:
 def _in_names_of(model: nn.Module, refusal: str, places: dict[str, str]) -> str:
     """The first refusal, and where the others are: a file with several has a line for each."""
     first, *others = [line.strip() for line in refusal.splitlines()[1:]] or [refusal]
-    who, what, why = _place(model, first, places)
-    also = dict.fromkeys(": ".join(filter(None, _place(model, o, places)[:2])) for o in others)
+    who, why = _place(model, first, places)
+    also = dict.fromkeys(_place(model, other, places)[0] for other in others)
     rest = f"; nor has {', '.join(also)}" if also else ""
-    return f"{who}{': ' * bool(what)}{what} has no exact form in QONNX: {why}{rest}"
+    return f"{who} has no exact form in QONNX: {why}{rest}"
 
 
-def _place(model: nn.Module, refusal: str, places: dict[str, str]) -> tuple[str, str, str]:
-    """Module, operation (unless it has none of its own), and reason."""
+def _place(model: nn.Module, refusal: str, places: dict[str, str]) -> tuple[str, str]:
+    """The module, with the operation where that is known, and the reason."""
     found, kind = _NODE.match(refusal), type(model).__name__
     if found is None or found[2] not in places:
-        return kind, "", refusal
-    return places[found[2]] or kind, found[1], refusal[found.end() :]
+        return kind, refusal
+    return f"{places[found[2]] or kind}: {found[1]}", refusal[found.end() :]

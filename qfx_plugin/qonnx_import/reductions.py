@@ -45,13 +45,18 @@ def convert_reduce(node: Node, state: Importer) -> None:
     if node.op_type == "ReduceMin":
         source, output = state.negated(source, f"{name}:turned"), f"{node.output}:turned"
     result = reduction.shape(shape)
-    kept = tuple(1 if place in places else size for place, size in enumerate(shape))
+    kept = _kept(shape, places)
     reduced = output if result == kept else f"{output}:reduced"
     _reduced(kind, name, source, reduced, shape, places, state)
     if reduced != output:
         state.emit(Reshape(f"{name}:squeeze", (reduced,), output, result))
     if node.op_type == "ReduceMin":
         state.negated(output, name, node.output)
+
+
+def _kept(shape: tuple[int, ...], places: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with size 1 at `places`."""
+    return tuple(1 if place in places else size for place, size in enumerate(shape))
 
 
 def _reduced(
@@ -130,10 +135,9 @@ def _as_image(
 ) -> None:
     """The reduced axes as the rows of an image."""
     rest = tuple(place for place in range(len(shape)) if place not in places)
-    kept = tuple(1 if place in places else size for place, size in enumerate(shape))
     outer, inner = (prod(shape[place] for place in part) for part in (rest, places))
     image, pooled = f"{output}:image", f"{output}:pooled"
     moved = state.moved(source, (*rest, *places))
     state.emit(Reshape(f"{name}:image", (moved,), image, (outer, inner, 1)))
     state.emit(kind(name, (image,), pooled, Window.plain(inner, 1)))
-    state.emit(Reshape(f"{name}:shape", (pooled,), output, kept))
+    state.emit(Reshape(f"{name}:shape", (pooled,), output, _kept(shape, places)))

@@ -18,9 +18,6 @@ MODULE = "qfx_reorder"
 FRAMES = 4
 """Samples after which the pace is the lasting one."""
 
-MOST_WORDS = 1 << 20
-"""Of a sample: the longest table."""
-
 
 @dataclass(frozen=True, eq=False)
 class Reorder:

@@ -50,11 +50,15 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("trains", [True, False], ids=["parameter", "buffer"])
-@pytest.mark.parametrize("name", FUNCTIONS)
+ONE_LAYER = [name for name in FUNCTIONS if name not in ("in place", "twice")]
+"""A tensor that trains belongs to one layer."""
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"),
+    [*((name, True) for name in ONE_LAYER), *((name, False) for name in FUNCTIONS)],
+)
 def test_arithmetic_with_a_constant(name, trains):
-    if name in ("in place", "twice") and trains:
-        pytest.skip("a tensor that trains belongs to one layer")
     network, x = With(FUNCTIONS[name], trains=trains), torch.rand(2, 3, SIDE, SIDE)
     model = converted(network, x, bit_width=14)
     assert_close(model, network, x, 0.01)
