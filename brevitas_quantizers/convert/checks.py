@@ -16,7 +16,17 @@ from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
 from brevitas_quantizers.nn.upsample import is_power_of_two
 
-from .kinds import ADAPTIVE_MAXIMA, LINEAR, NORMS, PADS, RESIZES, TABLES, WEIGHTED, function_name
+from .kinds import (
+    ADAPTIVE_MAXIMA,
+    LINEAR,
+    NEAREST,
+    NORMS,
+    PADS,
+    RESIZES,
+    TABLES,
+    WEIGHTED,
+    function_name,
+)
 
 
 def module_problems(module: nn.Module) -> Iterator[str]:
@@ -151,7 +161,7 @@ def resize_problems(
     antialias: bool = False,
 ) -> Iterator[str]:
     """Why F.interpolate with these arguments is not exact."""
-    if mode not in ("nearest", "nearest-exact", *LINEAR):
+    if mode not in (*NEAREST, *LINEAR):
         yield f"mode must be 'nearest' or 'bilinear', not {mode!r}"
         return
     if align_corners:
@@ -159,7 +169,8 @@ def resize_problems(
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor]
     numbers = [factor for factor in factors if isinstance(factor, (int, float))]
     if any(factor % 1 for factor in numbers):
-        yield f"scale_factor must be a whole number, not {scale_factor!r}"
+        way_out = "" if mode in LINEAR else ", or quantize(..., example=x) must tell the sizes"
+        yield f"scale_factor must be a whole number, not {scale_factor!r}{way_out}"
     elif mode in LINEAR and not all(map(is_power_of_two, numbers)):
         yield f"scale_factor must be a power of two where mode is {mode!r}, not {scale_factor!r}"
 

@@ -133,6 +133,14 @@ def _elu_(input: Any, alpha: float = 1.0) -> Form:
     return _elu(input, alpha)
 
 
+def _shrink(kind: type[nn.Module]) -> Callable[..., Form]:
+    def build(input: Any, lambd: float = 0.5) -> Form:
+        constants(lambd=lambd)
+        return kind(lambd), (input,)
+
+    return build
+
+
 def _softplus(input: Any, beta: float = 1, threshold: float = 20) -> Form:
     constants(beta=beta, threshold=threshold)
     return nn.Softplus(beta, threshold), (input,)
@@ -266,7 +274,9 @@ def _size_index(size: Any, x: fx.Node) -> Any:
 _IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = {
-    name: _unary(name) for name in ("abs", "exp", "log", "reciprocal", "rsqrt", "sqrt", "square")
+    name: _unary(name)
+    for name in ("abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "reciprocal", "rsqrt")
+    + ("sqrt", "square")
 } | {
     "absolute": _unary("abs"),
     "add": arithmetic.add,
@@ -347,12 +357,20 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.elu: _elu,
     F.elu_: _elu_,
     F.gelu: _gelu,
+    F.hardshrink: _shrink(nn.Hardshrink),
     F.hardsigmoid: _layer(nn.Hardsigmoid),
     F.hardswish: _layer(nn.Hardswish),
+    F.logsigmoid: _layer(nn.LogSigmoid),
+    F.mish: _layer(nn.Mish),
+    F.selu: _layer(nn.SELU),
     F.silu: _layer(nn.SiLU),
     F.softplus: _softplus,
+    F.softshrink: _shrink(nn.Softshrink),
+    F.softsign: _layer(nn.Softsign),
+    F.tanhshrink: _layer(nn.Tanhshrink),
     operator.abs: _unary("abs"),
     operator.pow: _pow,
+    torch.selu: _layer(nn.SELU),
     torch.special.expit: _layer(nn.Sigmoid),
 }
 METHODS: dict[Any, Callable[..., Form]] = {

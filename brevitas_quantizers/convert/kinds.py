@@ -203,6 +203,7 @@ PADS: tuple[type[nn.Module], ...] = tuple(
     for rank in (1, 2, 3)
 )
 RESIZES = (nn.Upsample, nn.UpsamplingNearest2d)
+NEAREST = ("nearest", "nearest-exact")
 LINEAR = ("linear", "bilinear")
 """Modes of resizing whose results need more bits."""
 SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, Pick)
@@ -229,9 +230,11 @@ KEEP_SIGN = (
 )
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
-    {"abs", "exp", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
+    {"abs", "exp", "exp2", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
 )
-NEEDS_NOT_NEGATIVE = frozenset({"log", "rsqrt", "sqrt"})
+_BELOW_ZERO = frozenset({"log", "log2", "logsigmoid"})
+"""Functions that have negative values where the operand has none."""
+NEEDS_NOT_NEGATIVE = frozenset({"log", "log2", "rsqrt", "sqrt"})
 """Functions without a value below zero."""
 
 
@@ -265,7 +268,7 @@ def function_name(module: nn.Module) -> str:
 
 def gives_no_negative(function: str, operand: bool) -> bool:
     """Whether no value of a known function is negative; `operand`: of what is not, itself."""
-    return function in _NEVER_NEGATIVE or (operand and function != "log")
+    return function in _NEVER_NEGATIVE or (operand and function not in _BELOW_ZERO)
 
 
 def base_type(module: nn.Module) -> type[nn.Module] | None:

@@ -18,8 +18,9 @@ from brevitas_quantizers.nn.pick import Pick
 from brevitas_quantizers.nn.upsample import BilinearUpsample
 
 from .checks import outer_padding, resize_problems
-from .kinds import LINEAR
+from .kinds import LINEAR, NEAREST
 from .trace import NAME, unique_name
+from .tracer import SHAPE
 
 Dims = list[Any]
 
@@ -211,12 +212,24 @@ def spell_moves(traced: fx.GraphModule) -> None:
 
 
 def _call(traced: fx.GraphModule, like: fx.Node, name: str, *args: Any) -> fx.Node:
-    call = traced.graph.call_method(name, args)
-    call.meta = {**like.meta, NAME: f"{like.meta[NAME]}.{name}"}
+    return _named(traced.graph.call_method(name, args), like, name)
+
+
+def _call_function(
+    traced: fx.GraphModule, like: fx.Node, function: Callable[..., Any], *args: Any
+) -> fx.Node:
+    return _named(traced.graph.call_function(function, args), like, function.__name__)
+
+
+def _named(call: fx.Node, like: fx.Node, name: str) -> fx.Node:
+    """A step of what `like` did, whose shape is its own."""
+    call.meta = _without(like.meta, SHAPE) | {NAME: f"{like.meta[NAME]}.{name}"}
     return call
 
 
 def _replace(traced: fx.GraphModule, node: fx.Node, new: fx.Node) -> None:
+    if SHAPE in node.meta:
+        new.meta[SHAPE] = node.meta[SHAPE]
     node.replace_all_uses_with(new)
     traced.graph.erase_node(node)
 
@@ -245,7 +258,7 @@ def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
-    """Bilinear as a layer; by whole factors, the exact nearest neighbour is the nearest one."""
+    """Bilinear as a layer; the nearest neighbours by other than whole factors as what they pick."""
     names = ("size", "scale_factor", "mode", "align_corners")
     given: dict[str, Any]
     layer: Any = None
@@ -261,10 +274,54 @@ def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
     if mode in LINEAR and not computed and not list(resize_problems(mode=mode, **given)):
         large = BilinearUpsample(size, given.get("scale_factor"))
         _replace(traced, node, _layer(traced, node, moved(node), large))
+    elif mode in NEAREST and _is_uneven(node):
+        _spell_nearest(traced, node, mode, given)
     elif mode == "nearest-exact" and layer is not None:
         layer.mode = "nearest"
     elif mode == "nearest-exact":
         node.args, node.kwargs = (moved(node),), given | {"mode": "nearest"}
+
+
+def _is_uneven(node: fx.Node) -> bool:
+    """Whether an example told that some side does not grow by a whole factor."""
+    sides = [one.meta.get(SHAPE, ())[2:] for one in (moved(node), node)]
+    return len(sides[0]) == len(sides[1]) and any(
+        large is not None and small is not None and large % small
+        for small, large in zip(*sides, strict=True)
+    )
+
+
+def _spell_nearest(
+    traced: fx.GraphModule, node: fx.Node, mode: str, given: Mapping[str, Any]
+) -> None:
+    """What torch picks along each axis."""
+    found = moved(node)
+    sides = found.meta[SHAPE][2:]
+    for axis, side in enumerate(sides):
+        one_axis = {
+            name: value[axis] if isinstance(value, (tuple, list)) else value
+            for name, value in given.items()
+        }
+        places = torch.arange(side, dtype=torch.float64).reshape(1, 1, side)
+        picked: torch.Tensor = F.interpolate(places, mode=mode, **one_axis)
+        if not torch.equal(picked, places):
+            indices = [int(place) for place in picked.flatten().tolist()]
+            found = _pick(traced, node, found, axis + 2, indices)
+    _replace(traced, node, found)
+
+
+def _spell_gate(traced: fx.GraphModule, node: fx.Node) -> None:
+    """`glu`: one half, times the sigmoid of the other."""
+    keywords = _without(node.kwargs, "input")
+    dim = [*node.args[1:], *keywords.values(), -1][0]
+    if node.op == "call_module":
+        dim = traced.get_submodule(str(node.target)).dim
+    if dim == 0:
+        return
+    halves = _call(traced, node, "chunk", moved(node), 2, dim)
+    first, last = (_call_function(traced, node, operator.getitem, halves, n) for n in (0, 1))
+    gate = _call_function(traced, node, torch.sigmoid, last)
+    _replace(traced, node, _call_function(traced, node, operator.mul, first, gate))
 
 
 def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -274,8 +331,7 @@ def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
     if pads is None or not node.args:
         return
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    call = traced.graph.call_function(F.pad, (node.args[0], pads), {"mode": mode})
-    call.meta = {**node.meta, NAME: f"{node.meta[NAME]}.pad"}
+    call = _call_function(traced, node, F.pad, node.args[0], pads, mode)
     node.args = (call, *node.args[1:])
 
 
@@ -304,8 +360,7 @@ def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
         rest = tuple(slice(None) if n == place else other for n, other in enumerate(index))
         source = node.args[0]
         if any(other != slice(None) for other in rest):
-            source = traced.graph.call_function(operator.getitem, (source, rest))
-            source.meta = {**node.meta, NAME: f"{node.meta[NAME]}.part"}
+            source = _call_function(traced, node, operator.getitem, source, rest)
         _replace(traced, node, _pick(traced, node, source, place, chosen))
         return
 
@@ -340,12 +395,13 @@ def _layer(traced: fx.GraphModule, node: fx.Node, x: Any, layer: nn.Module) -> f
     name = unique_name(traced, node.meta[NAME])
     traced.add_submodule(name, layer)
     call = traced.graph.call_module(name, (x,))
-    call.meta = {**node.meta, NAME: name}
+    call.meta = _without(node.meta, SHAPE) | {NAME: name}
     return call
 
 
 _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     F.channel_shuffle: _spell_shuffle,
+    F.glu: _spell_gate,
     F.interpolate: _spell_resize,
     operator.getitem: _spell_list,
     torch.channel_shuffle: _spell_shuffle,
@@ -357,5 +413,7 @@ _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     nn.Conv1d: _spell_padding,
     nn.Conv2d: _spell_padding,
     nn.ChannelShuffle: _spell_shuffle,
+    nn.GLU: _spell_gate,
     nn.Upsample: _spell_resize,
+    nn.UpsamplingNearest2d: _spell_resize,
 }

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import fx, nn
 
-from .checks import advice, module_problems, shared_parameters, table_of
+from .checks import advice, module_problems, shared_parameters
 from .choices import spell_choices
 from .constants import Expression, constant_expressions
 from .errors import Problems
@@ -107,7 +107,7 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems, ins
     if base_type(module) is None:
         quantized = kind.__module__.startswith(("brevitas", "qfx_plugin"))
         reason = "is quantized already" if quantized else "has no fixed-point form"
-        way_out = instead or table_of(module, f"nn.{module!r}") or advice(kind.__name__)
+        way_out = instead or advice(kind.__name__)
         way_out = "" if quantized else way_out
         problems.add(str(node.target), f"{kind.__name__} {reason}{way_out}", node)
         return

@@ -154,6 +154,7 @@ class Tracer(fx.Tracer):
                     argument.node.args = (constant,)
             elif name.lstrip("*") in self._examples:
                 self.shapes.give_input(argument.node, self._examples[name.lstrip("*")])
+                self._note_shape(argument.node)
         return function, arguments
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -219,12 +220,16 @@ class Tracer(fx.Tracer):
         recorded = super().create_proxy(kind, target, args, kwargs, *more, **options)
         if values is not None:
             self.shapes.give(recorded.node, values)
-            shape = sizes(values)
-            if shape is not None:
-                recorded.node.meta[SHAPE] = shape
-            elif not holds_tensor(values):
-                recorded.node.meta[IS_SIZE] = True
+            self._note_shape(recorded.node)
         return recorded
+
+    def _note_shape(self, node: fx.Node) -> None:
+        values: Values = self.shapes.of(node) or ()
+        shape = sizes(values)
+        if shape is not None:
+            node.meta[SHAPE] = shape
+        elif not holds_tensor(values):
+            node.meta[IS_SIZE] = True
 
     def shape_of(self, proxy: fx.Proxy) -> _Shape:
         """Its sizes: numbers, and calls of `size` where they follow the batch."""

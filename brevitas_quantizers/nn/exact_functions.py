@@ -28,6 +28,8 @@ from .tables import Function, exact_sigmoid, exact_tanh
 _GUARD_BITS = 64
 _MAX_EXPONENT = 4096
 _TINY = Fraction(1, 2**256)
+_SELU_ALPHA = Fraction("1.6732632423543772848170429916717")
+_SELU_SCALE = Fraction("1.0507009873554804934193349852946")
 
 
 def _decimal(x: Fraction, bits: int, apply: Callable[[Decimal], Decimal]) -> Fraction:
@@ -88,9 +90,20 @@ def softplus(x: Fraction, bits: int) -> Fraction:
     return beyond + Fraction(value)
 
 
+def mish(x: Fraction, bits: int) -> Fraction:
+    """`x` times the hyperbolic tangent of its softplus."""
+    more = bits + int(abs(x)).bit_length()
+    return x * exact_tanh(softplus(x, more + _GUARD_BITS), more)
+
+
 def elu(x: Fraction, bits: int) -> Fraction:
     """`x` where it is positive, `exp(x) - 1` elsewhere."""
     return x if x >= 0 else exp(x, bits) - 1
+
+
+def selu(x: Fraction, bits: int) -> Fraction:
+    """ELU at the slope and the depth that normalise themselves (arXiv 1706.02515, appendix A1)."""
+    return _SELU_SCALE * (x if x >= 0 else _SELU_ALPHA * (exp(x, bits) - 1))
 
 
 def gelu(x: Fraction, bits: int) -> Fraction:
@@ -151,23 +164,58 @@ def _hardsigmoid(x: Fraction, bits: int) -> Fraction:
     return min(max(x / 6 + Fraction(1, 2), Fraction(0)), Fraction(1))
 
 
+def _shrink(x: Fraction, bits: int) -> Fraction:
+    return x - min(max(x, -Fraction(1, 2)), Fraction(1, 2))
+
+
+def _binary_log(x: Fraction, bits: int) -> Fraction | float:
+    """`log2(x)`, where it is a whole number exactly."""
+    if x <= 0:
+        return log(x, bits)
+    whole = x.numerator.bit_length() - x.denominator.bit_length()
+    if x == Fraction(2) ** whole:
+        return Fraction(whole)
+    return _decimal(x, bits, lambda value: value.ln() / Decimal(2).ln())
+
+
+def _power_of_two(x: Fraction, bits: int) -> Fraction:
+    """`2**x`, where it is rational exactly."""
+    whole = math.floor(min(x, Fraction(_MAX_EXPONENT)))
+    part = min(x, Fraction(_MAX_EXPONENT)) - whole
+    if whole < -(_GUARD_BITS + max(0, bits)):
+        return _TINY / 2 ** max(0, bits)
+    power = _decimal(part, bits + max(0, whole), lambda value: Decimal(2) ** value)
+    return (power if part else 1) * Fraction(2) ** whole
+
+
 EXACT: dict[str, tuple[Function, Callable[[Tensor], Tensor]]] = {
     "abs": (lambda x, bits: abs(x), torch.abs),
     "elu": (elu, F.elu),
     "exp": (exp, torch.exp),
+    "exp2": (_power_of_two, torch.exp2),
+    "expm1": (lambda x, bits: exp(x, bits) - 1, torch.expm1),
     "gelu": (gelu, F.gelu),
     "gelu_tanh": (gelu_tanh, partial(F.gelu, approximate="tanh")),
+    "hardshrink": (lambda x, bits: x if abs(x) > Fraction(1, 2) else Fraction(0), F.hardshrink),
     "hardsigmoid": (_hardsigmoid, F.hardsigmoid),
     "hardswish": (lambda x, bits: x * _hardsigmoid(x, bits), F.hardswish),
     "log": (log, torch.log),
+    "log1p": (lambda x, bits: log(1 + x, bits), torch.log1p),
+    "log2": (_binary_log, torch.log2),
+    "logsigmoid": (lambda x, bits: -softplus(-x, bits), F.logsigmoid),
+    "mish": (mish, F.mish),
     "reciprocal": (reciprocal, torch.reciprocal),
     "rsqrt": (rsqrt, torch.rsqrt),
+    "selu": (selu, F.selu),
     "sigmoid": (exact_sigmoid, torch.sigmoid),
     "silu": (silu, F.silu),
     "softplus": (softplus, F.softplus),
+    "softshrink": (_shrink, F.softshrink),
+    "softsign": (lambda x, bits: x / (1 + abs(x)), F.softsign),
     "sqrt": (sqrt, torch.sqrt),
     "square": (lambda x, bits: x * x, torch.square),
     "tanh": (exact_tanh, torch.tanh),
+    "tanhshrink": (lambda x, bits: x - exact_tanh(x, bits), F.tanhshrink),
 }
 """By name: the exact function, and torch's, whose gradient training takes."""
 
@@ -177,7 +225,11 @@ _ALIASES: dict[Any, str] = {smooth: name for name, (_, smooth) in EXACT.items()}
     torch.sigmoid: "sigmoid",
     torch.nn.functional.silu: "silu",
     math.exp: "exp",
+    math.exp2: "exp2",
+    math.expm1: "expm1",
     math.log: "log",
+    math.log1p: "log1p",
+    math.log2: "log2",
     math.sqrt: "sqrt",
     math.tanh: "tanh",
     abs: "abs",
@@ -185,17 +237,25 @@ _ALIASES: dict[Any, str] = {smooth: name for name, (_, smooth) in EXACT.items()}
     np.tanh: "tanh",
 }
 LAYERS: dict[type[nn.Module], str] = {
+    nn.CELU: "elu",
     nn.ELU: "elu",
     nn.GELU: "gelu",
+    nn.Hardshrink: "hardshrink",
     nn.Hardsigmoid: "hardsigmoid",
     nn.Hardswish: "hardswish",
+    nn.LogSigmoid: "logsigmoid",
+    nn.Mish: "mish",
+    nn.SELU: "selu",
     nn.Sigmoid: "sigmoid",
     nn.SiLU: "silu",
     nn.Softplus: "softplus",
+    nn.Softshrink: "softshrink",
+    nn.Softsign: "softsign",
     nn.Tanh: "tanh",
+    nn.Tanhshrink: "tanhshrink",
 }
 """Layers of torch that are one of these, but for their options."""
-PLAIN_OPTIONS = {"alpha": 1, "beta": 1, "threshold": 20}
+PLAIN_OPTIONS = {"alpha": 1, "beta": 1, "lambd": 0.5, "threshold": 20}
 """With other values a layer is another function."""
 
 

@@ -39,12 +39,19 @@ MODULES = {
     "elu": nn.ELU(inplace=True),
     "gelu": nn.GELU(),
     "gelu_tanh": nn.GELU(approximate="tanh"),
+    "hardshrink": nn.Hardshrink(),
     "hardsigmoid": nn.Hardsigmoid(),
     "hardswish": nn.Hardswish(),
+    "logsigmoid": nn.LogSigmoid(),
+    "mish": nn.Mish(),
+    "selu": nn.SELU(inplace=True),
     "sigmoid": nn.Sigmoid(),
     "silu": nn.SiLU(),
     "softplus": nn.Softplus(),
+    "softshrink": nn.Softshrink(),
+    "softsign": nn.Softsign(),
     "tanh": nn.Tanh(),
+    "tanhshrink": nn.Tanhshrink(),
 }
 FUNCTIONS = {
     "F.elu": F.elu,
@@ -52,9 +59,16 @@ FUNCTIONS = {
     "F.gelu": F.gelu,
     "F.gelu, tanh": lambda y: F.gelu(y, approximate="tanh"),
     "F.hardsigmoid": F.hardsigmoid,
+    "F.hardshrink": F.hardshrink,
     "F.hardswish": lambda y: F.hardswish(y, inplace=True),
+    "F.logsigmoid": F.logsigmoid,
+    "F.mish": F.mish,
+    "F.selu": F.selu,
     "F.silu": F.silu,
     "F.softplus": F.softplus,
+    "F.softshrink": F.softshrink,
+    "F.softsign": F.softsign,
+    "F.tanhshrink": F.tanhshrink,
     "F.sigmoid": F.sigmoid,
     "torch.sigmoid": torch.sigmoid,
     "torch.special.expit": torch.special.expit,
@@ -74,8 +88,8 @@ FUNCTIONS = {
     "x.pow": positive(lambda y: y.pow(-1)),
     "gate": lambda y: y * y.sigmoid(),
 }
-METHODS = ("abs", "absolute", "exp", "sigmoid", "square", "tanh")
-POSITIVE_METHODS = ("log", "reciprocal", "rsqrt", "sqrt")
+METHODS = ("abs", "absolute", "exp", "exp2", "expm1", "sigmoid", "square", "tanh")
+POSITIVE_METHODS = ("log", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
 NETWORKS = (
     {f"nn, {name}": module for name, module in MODULES.items()}
     | FUNCTIONS
@@ -271,8 +285,15 @@ REFUSED = {
         "function: Softplus: threshold must be 20, not 3"
         + way_out("nn.Softplus(beta=1, threshold=3)"),
     ),
-    "Mish": (nn.Mish(), "function: Mish has no fixed-point form" + way_out("nn.Mish()")),
-    "F.mish": (F.mish, "mish: has no fixed-point form" + way_out("F.mish")),
+    "lambd": (
+        lambda y: F.softshrink(y, 0.25),
+        "softshrink: lambd must be 0.5, not 0.25" + way_out("nn.Softshrink(0.25)"),
+    ),
+    "RReLU": (
+        nn.RReLU(),
+        "function: RReLU has no fixed-point form; docs/convert.md lists what has one",
+    ),
+    "erf": (torch.erf, "erf: has no fixed-point form" + way_out("torch.erf")),
     "sin": (torch.sin, "sin: has no fixed-point form" + way_out("torch.sin")),
     "x.sin_": (lambda y: y.sin_(), "sin: has no fixed-point form" + way_out("torch.sin")),
     "cube": (
@@ -312,7 +333,9 @@ def test_what_is_another_function_is_refused(name):
     assert reason(Between(function)) == [text]
 
 
-@pytest.mark.parametrize("layer", [nn.ELU(0.5), nn.Softplus(2), nn.Softplus(1, 3), nn.Mish()])
+@pytest.mark.parametrize(
+    "layer", [nn.ELU(0.5), nn.Softplus(2), nn.Softplus(1, 3), nn.Hardshrink(0)]
+)
 def test_the_way_out_leads_out(layer, torch_seed):
     x = torch.randn(16, 5)
     model = converted(Between(QuantFunction(layer)), x)

@@ -130,6 +130,7 @@ LAYERS = [
     nn.Upsample(scale_factor=(2, 1), mode="nearest-exact"),
     nn.Upsample(scale_factor=2, mode="bilinear"),
     nn.UpsamplingNearest2d(scale_factor=2),
+    nn.GLU(1),
 ]
 CONVOLUTIONS = [
     nn.Conv2d(4, 3, 3, padding=1, padding_mode="reflect"),
@@ -289,3 +290,27 @@ def test_a_view_of_what_was_copied_for_it():
     x = torch.randn(2, 3, 4)
     model = converted(Copied(), x, example=x, bit_width=16)
     torch.testing.assert_close(model(x), Copied()(x), atol=1e-3, rtol=0)
+
+
+def test_nearest_neighbours_of_any_size():
+    """What torch picks, smaller and larger; without an example the sizes are not known."""
+    network = behind(
+        [
+            lambda m, y: F.interpolate(y, scale_factor=0.5),
+            lambda m, y: F.interpolate(y, size=(5, 11)),
+            lambda m, y: F.interpolate(y, scale_factor=(0.75, 2), mode="nearest-exact"),
+            lambda m, y: m.inside[0](y),
+        ],
+        [nn.UpsamplingNearest2d(scale_factor=1.5)],
+    )
+    x = torch.randn(3, 3, SIDE, SIDE)
+    model = converted(network, x, example=x, bit_width=12)
+    agreement = verify_agreement(
+        export_qonnx(model, x[:1]), x.numpy(), torch_model=model, executors=["torch", "qonnx"]
+    )
+    agreement.raise_if_different(required=["torch", "qonnx"])
+    with torch.no_grad():
+        for mine, theirs in zip(model(x), network(x), strict=True):
+            assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
+    with pytest.raises(ConversionError, match=r"not 0.5, or quantize\(..., example=x\) must tell"):
+        quantize(network)

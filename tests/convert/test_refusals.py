@@ -42,12 +42,12 @@ class Many(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
-        self.mish = nn.Mish()
+        self.odd = nn.RReLU()
         self.blocks = nn.ModuleList([Gate()])
         self.bias = nn.Parameter(torch.zeros(1, 4, 1, 1))
 
     def forward(self, x):
-        y = self.mish(self.conv(x))
+        y = self.odd(self.conv(x))
         for block in self.blocks:
             y = block(y)
         return F.relu(y + self.bias).cumsum(1)
@@ -61,8 +61,7 @@ class Gate(nn.Module):
 def test_all_problems_at_once_with_their_call_sites():
     assert refused(Many()).splitlines() == [
         "Many: 3 operation(s) cannot be converted to fixed point:",
-        f"  mish: Mish has no fixed-point form{TABLE.format('nn.Mish()')} "
-        f"({line_of('self.mish(self', Many)})",
+        f"  odd: RReLU has no fixed-point form{LISTED} ({line_of('self.odd(self', Many)})",
         f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
         f"({line_of('torch.sin', Gate)})",
         f"  cumsum: has no fixed-point form{LISTED} ({line_of('cumsum', Many)})",
@@ -70,8 +69,8 @@ def test_all_problems_at_once_with_their_call_sites():
 
 
 def test_layers_of_a_sequential_have_no_line_but_a_name():
-    assert refused(nn.Sequential(nn.Linear(3, 4), nn.Mish())).splitlines()[1:] == [
-        f"  1: Mish has no fixed-point form{TABLE.format('nn.Mish()')}"
+    assert refused(nn.Sequential(nn.Linear(3, 4), nn.RReLU())).splitlines()[1:] == [
+        f"  1: RReLU has no fixed-point form{LISTED}"
     ]
 
 
@@ -109,9 +108,9 @@ def test_control_flow_that_torch_fx_cannot_follow(kind, code):
 
 
 def test_bounds_of_a_hardtanh_stand_in_the_joint_list():
-    text = refused(nn.Sequential(nn.Linear(4, 4), nn.Hardtanh(-0.1, 0.5), nn.Mish()))
+    text = refused(nn.Sequential(nn.Linear(4, 4), nn.Hardtanh(-0.1, 0.5), nn.RReLU()))
     assert "1: Hardtanh: min_val must be a multiple of 2**-16, not -0.1" in text
-    assert "2: Mish has no fixed-point form" in text
+    assert "2: RReLU has no fixed-point form" in text
 
 
 def test_a_single_layer():
@@ -184,7 +183,8 @@ LAYERS = {
     "Upsample: mode must be 'nearest' or 'bilinear', not 'bicubic'": lambda: nn.Upsample(
         scale_factor=2, mode="bicubic"
     ),
-    "Upsample: scale_factor must be a whole number, not 1.5": lambda: nn.Upsample(scale_factor=1.5),
+    "Upsample: scale_factor must be a whole number, not 1.5, or quantize(..., example=x) must "
+    "tell the sizes": lambda: nn.Upsample(scale_factor=1.5),
     "ConstantPad2d: value must be 0, not 1.0": lambda: nn.ConstantPad2d(1, 1.0),
     "Unflatten: dim must be at least 1, not 0: it would divide the batch": lambda: nn.Unflatten(
         0, (2, 2)
@@ -269,7 +269,7 @@ class Tower(nn.Module):
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
-        self.linear, self.norm, self.act = nn.Linear(4, 4), nn.LayerNorm(4), nn.Mish()
+        self.linear, self.norm, self.act = nn.Linear(4, 4), nn.LayerNorm(4), nn.RReLU()
 
     def forward(self, x):
         return torch.special.i0(self.act(self.norm(self.linear(x)))).softmax(1)
@@ -284,7 +284,7 @@ def test_one_line_for_each_kind_with_counts_and_examples():
         f"constants once trained ({line}); so are blocks.1.norm, blocks.2.norm and 37 more"
     )
     assert text[2].startswith(
-        "  blocks.0.act: Mish has no fixed-point form; a layer QuantFunction("
+        "  blocks.0.act: RReLU has no fixed-point form; docs/convert.md lists"
     )
     assert text[2].endswith("; so are blocks.1.act, blocks.2.act and 37 more")
     assert len(text) == 6

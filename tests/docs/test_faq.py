@@ -108,7 +108,7 @@ CASES: dict[str, Callable[[], object]] = {
     "rounding mode must be": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint, rounding="ROUND"),
     "casts run in float32": lambda: ready(quantize(network())).half()(X.half()),
     "24-bit mantissa": lambda: fixed_point_cast(X, torch.tensor(0.0), 30),
-    "cannot be converted": lambda: quantize(nn.Sequential(nn.Linear(4, 4), nn.Mish())),
+    "cannot be converted": lambda: quantize(nn.Sequential(nn.Linear(4, 4), nn.RReLU())),
     "computes in floating point": float_norm,
     "every parameter needs": lambda: export_qonnx(ready(first(nn.Linear(16, 4))), X[:1]),
     "at least one QFX quantizer": lambda: export_qonnx(network(), X[:1]),

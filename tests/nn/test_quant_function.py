@@ -31,24 +31,39 @@ ORACLES = {
     "abs": abs,
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
     "exp": mpmath.exp,
+    "exp2": lambda x: mpmath.mpf(2) ** x,
+    "expm1": mpmath.expm1,
     "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     "gelu_tanh": lambda x: (
         x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + x**3 * 44715 / 10**6)))
     ),
+    "hardshrink": lambda x: x if abs(x) > Fraction(1, 2) else 0,
     "hardsigmoid": lambda x: min(max(x / 6 + Fraction(1, 2), Fraction(0)), Fraction(1)),
     "hardswish": lambda x: x * ORACLES["hardsigmoid"](x),
     "log": mpmath.log,
+    "log1p": mpmath.log1p,
+    "log2": lambda x: mpmath.log(x, 2),
+    "logsigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)),
+    "mish": lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))),
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+    "selu": lambda x: (
+        mpmath.mpf("1.0507009873554804934193349852946")
+        * (x if x > 0 else mpmath.mpf("1.6732632423543772848170429916717") * mpmath.expm1(x))
+    ),
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "silu": lambda x: x / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "softshrink": lambda x: x - min(max(x, -Fraction(1, 2)), Fraction(1, 2)),
+    "softsign": lambda x: x / (1 + abs(x)),
     "sqrt": mpmath.sqrt,
     "square": lambda x: x * x,
     "tanh": mpmath.tanh,
+    "tanhshrink": lambda x: x - mpmath.tanh(x),
 }
-RATIONAL = ("abs", "hardsigmoid", "hardswish", "reciprocal", "square")
-POSITIVE = ("log", "reciprocal", "rsqrt", "sqrt")
+RATIONAL = ("abs", "hardshrink", "hardsigmoid", "hardswish", "reciprocal", "softshrink", "softsign")
+RATIONAL += ("square",)
+POSITIVE = ("log", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
 FORMATS = (FixedPointFormat(7, 4), FixedPointFormat(6, 1), FixedPointFormat(6, 7))
 
 
@@ -177,9 +192,8 @@ def test_a_function_without_a_value_is_refused(torch_seed):
     [
         (
             lambda: QuantFunction("sine"),
-            "QuantFunction: function must be one of abs, elu, exp, gelu, gelu_tanh, hardsigmoid, "
-            "hardswish, log, reciprocal, rsqrt, sigmoid, silu, softplus, sqrt, square, tanh, or a "
-            "callable, not 'sine'",
+            f"QuantFunction: function must be one of {', '.join(sorted(ORACLES))}, or a callable, "
+            "not 'sine'",
         ),
         (
             lambda: QuantFunction(3),
