@@ -11,7 +11,7 @@ PLACES = (ARRAYS, "io_parallel", 30), (STREAMS, "io_stream", 7)
 """With how many readers of one tensor; hls4ml clones a stream seven times."""
 
 PARTS = 4
-"""Tests for each place: its rows are exported and joined in there, not while tests are collected."""
+"""Tests for each place: rows are exported and joined there, not while tests are collected."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -40,7 +40,7 @@ NAMED_ROUNDINGS = [mode for mode in RoundingMode if mode is not RoundingMode.AP_
 
 @dataclass(frozen=True)
 class Entry:
-    """A network and the shapes of its inputs, without batch; one that has them itself needs none."""
+    """A network and the shapes of its inputs, without batch; none where it has one itself."""
 
     build: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...] = ()
@@ -335,9 +335,7 @@ NETWORKS: dict[str, Entry] = {
     "quantize folded": Entry(
         lambda: quantize(Float(), bit_width=6, fold_batchnorm=True), ((2, 6, 6),)
     ),
-    **{
-        f"layer {name}": Entry(lambda build=build: build(6)) for name, build in LAYERS.items()
-    },
+    **{f"layer {name}": Entry(lambda build=build: build(6)) for name, build in LAYERS.items()},
 }
 
 LARGE: dict[str, Entry] = {
