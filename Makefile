@@ -7,11 +7,12 @@ OUT ?= build/demo
 ARGS ?=
 # Tests run in as many processes, one thread each: most of their time is spent in C++ compilers. Each
 # process gets a run of neighbours, so that few fixtures of a module are made twice, and takes over
-# what another has left at the end.
+# what another has left at the end. What Python compiles is kept: else each of them, and each program
+# that a test starts, compiles all again.
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 PINS := pyproject.toml constraints.txt
 DEMO_READY := $(VENV)/.installed-hls4ml
 ALL_READY := $(VENV)/.installed-all

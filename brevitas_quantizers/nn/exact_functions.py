@@ -115,11 +115,17 @@ def gelu(x: Fraction, bits: int) -> Fraction:
 def gelu_tanh(x: Fraction, bits: int) -> Fraction:
     """GELU as the formula with tanh that `approximate="tanh"` stands for."""
     more = max(0, bits) + int(abs(x)).bit_length() + _GUARD_BITS
+    inner = _root(more) * (x + Fraction(44715, 10**6) * x**3)
+    near = Fraction(round(inner * 2 ** (2 * more)), 2 ** (2 * more))
+    return x * (1 + exact_tanh(near, more)) / 2
+
+
+@cache
+def _root(digits: int) -> Fraction:
+    """Of two over pi."""
     with localcontext() as context:
-        context.prec = more
-        root = Fraction((2 / _pi(more)).sqrt())
-    inner = root * (x + Fraction(44715, 10**6) * x**3)
-    return x * (1 + exact_tanh(inner.limit_denominator(2 ** (2 * more)), more)) / 2
+        context.prec = digits
+        return Fraction((2 / _pi(digits)).sqrt())
 
 
 def _tail(x: Fraction, bits: int) -> Fraction:

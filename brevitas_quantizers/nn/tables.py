@@ -62,7 +62,8 @@ def exact_exp(x: Fraction, bits: int) -> Fraction:
     far = -(_GUARD_BITS + max(0, bits))
     x = max(x, Fraction(far))
     with localcontext() as context:
-        context.prec = 2 * _GUARD_BITS + max(0, bits) + x.denominator.bit_length()
+        # Decimal digits for so many bits, a good three each.
+        context.prec = (2 * _GUARD_BITS + max(0, bits) + x.denominator.bit_length()) // 3 + 2
         power = (Decimal(x.numerator) / Decimal(x.denominator)).exp()
     return Fraction(power)
 

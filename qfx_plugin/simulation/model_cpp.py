@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TargetError
-from ..tools import compiler, verilator
+from ..tools import compiler, precompiled, verilator
 
 TEMPLATES = Path(__file__).parent / "templates"
 HARNESS = TEMPLATES / "harness.cpp"
+HEADER = TEMPLATES / "qfx_verilated.h"
 PREFIX = "Vqfx"
 FLAGS = ("-O1", "-std=c++17", "-fvisibility=hidden", "-pthread")
 QUICK_FLAGS = ("-O0", *FLAGS[1:])
@@ -67,7 +68,8 @@ def compile_classes(
 ) -> list[list[VerilogPort]]:
     """Compile the classes that Verilator wrote into a shared library; one list of ports per module.
 
-    All is one translation unit: one pass over Verilator's headers.
+    All is one translation unit: one pass over Verilator's headers, which are compiled once for all
+    libraries.
 
     Args:
         classes: folder of the classes, named by `prefix`.
@@ -79,7 +81,8 @@ def compile_classes(
         cache: folder for the object files that all libraries share.
     """
     own = harness != HARNESS
-    ports, lines = [], [_HEADER.format(prefix(number)) for number in range(modules)]
+    ports, lines = [], [f'#include "{HEADER.name}"\n']
+    lines += [_HEADER.format(prefix(number)) for number in range(modules)]
     names = sorted(path.name for path in classes.glob("*.cpp"))
     lines += [f'#include "{name}"\n' for name in names]
     for number in range(modules):
@@ -96,13 +99,15 @@ def compile_classes(
     else:
         lines.append(_maker(modules))
     (classes / "all.cc").write_text("".join(lines))
-    compiler.compile_shared(
-        [classes / "all.cc", *objects],
-        library,
-        include_dirs=_includes(classes),
-        defines=_defines(trace),
-        flags=flags,
-    )
+    defines = _defines(trace)
+    ready = precompiled.folders(
+        HEADER, "verilated", [verilator.version().encode(), HEADER.read_bytes()],
+        include_dirs=_includes(), defines=defines, flags=flags,
+    )  # fmt: skip
+    precompiled.compile_shared(
+        [classes / "all.cc", *objects], library, ready,
+        include_dirs=_includes(classes), defines=defines, flags=flags,
+    )  # fmt: skip
     return ports
 
 

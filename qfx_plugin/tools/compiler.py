@@ -114,10 +114,11 @@ def precompile_header(
     output: Path,
     *,
     include_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
     flags: Sequence[str] = ("-O1",),
 ) -> Path:
     """Write what a compiler of GNU knows after `header` into `output`; like `compile_shared`."""
-    return _compile([header], output, ["-x", "c++-header"], include_dirs, None, flags)
+    return _compile([header], output, ["-x", "c++-header"], include_dirs, defines, flags)
 
 
 def link_program(objects: Sequence[Path], output: Path, libraries: Sequence[str] = ()) -> Path:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brevitas_quantizers import QFXKHot, calibrate, parameter_groups, quantize
+from tests.campaign import part
 from tests.convert.helpers import assert_close, converted, prove
 from tests.networks import MobileNet, ResNet20
 
@@ -66,10 +67,16 @@ def test_calibrated_and_trained(name, how, bits, torch_seed):
     prove(trained(model, 2), images(3))
 
 
+THOUSAND = (
+    *(("resnet20", "batch norm", 4), ("mobilenet", "fold", 8), ("mobilenet", "batch norm", 12)),
+    *(("resnet20", "fold", 8), ("resnet20", "fold", 4), ("resnet20", "fold", 12)),
+    *(("resnet20", "batch norm", 8), ("resnet20", "batch norm", 12), ("mobilenet", "fold", 4)),
+    *(("mobilenet", "fold", 12), ("mobilenet", "batch norm", 4), ("mobilenet", "batch norm", 8)),
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", ACT_BITS)
-@pytest.mark.parametrize("how", FOLDED)
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet"])
+@pytest.mark.parametrize(("name", "how", "bits"), part(THOUSAND, 3))
 def test_thousand_images(name, how, bits, torch_seed):
     """Calibrated and, in place, trained; folded networks, which do less, only trained."""
     model = converted(network(name), images(64, size=32), act_bit_width=bits, **FOLDED[how])

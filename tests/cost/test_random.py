@@ -9,10 +9,13 @@ from torch import nn
 
 from brevitas_quantizers import HardwareBudget, QFXDigits, export_qonnx, hardware_cost, quantize
 from qfx_plugin import verify_agreement
+from tests.campaign import part
 from tests.cost.networks import continue_training
 
 NETWORKS = 100
-GROUP = 10
+GROUP, FIRST = 10, 2
+"""Networks of a test, and tests that always run of the campaign."""
+
 QUICK = ("torch", "qonnx", "onnxruntime")
 """Executors that need no compiler; the first network of a group runs on all."""
 
@@ -42,7 +45,7 @@ def random_network(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", range(NETWORKS // GROUP))
+@pytest.mark.parametrize("group", part(range(NETWORKS // GROUP), FIRST))
 def test_random_networks_with_random_budgets_are_exact(group, tmp_path):
     for number in range(group * GROUP, group * GROUP + GROUP):
         rng = np.random.default_rng(number)

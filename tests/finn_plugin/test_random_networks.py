@@ -1,4 +1,4 @@
-"""300 random networks through FINN: the converted graph and its hardware, code by code."""
+"""Random networks through FINN: the converted graph and its hardware, code by code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from qfx_plugin.finn_plugin.hardware.convert import to_hardware
 from qfx_plugin.finn_plugin.integers import require_integers
 from qfx_plugin.finn_plugin.lowering.lower import lower
 from qfx_plugin.finn_plugin.network import Dataflow
+from tests.campaign import part
 from tests.random_networks import FINN, random_network
 
-NETWORKS, BATCH = 300, 30
+NETWORKS, BATCH, FIRST = 300, 30, 2
+"""All of the campaign, networks of a test, and tests that always run."""
+
 SAMPLES = 2, 12
 """Of the converted graph, whose standard nodes take 100 times as long, and of the hardware."""
 
@@ -24,7 +27,7 @@ pools whose padding or steps it has not; casts that may wrap behind them."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, NETWORKS, BATCH))
+@pytest.mark.parametrize("first", part(range(0, NETWORKS, BATCH), FIRST))
 def test_random_networks_in_finn(first):
     refused, traits, kinds = [], set(), set()
     draws = count()

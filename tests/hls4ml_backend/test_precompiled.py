@@ -13,6 +13,7 @@ from qfx_plugin.errors import TargetError
 from qfx_plugin.hls4ml_backend import convert
 from qfx_plugin.hls4ml_backend.simulation import csim, precompiled
 from qfx_plugin.tools import compiler, process
+from qfx_plugin.tools.precompiled import KEPT
 from tests import qonnx_models as models
 
 hls4ml = pytest.importorskip("hls4ml", reason="pip install qfx-plugin[hls4ml]")
@@ -70,11 +71,25 @@ def precompiled_ones(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return written
 
 
+def folders(firmware: Path, flags: tuple[str, ...] = FLAGS) -> list[Path]:
+    """That the compiler is told of."""
+    told: list[Path] = []
+
+    def tell(_: object, output: Path, *, include_dirs: list[Path], **__: object) -> Path:
+        told[:] = include_dirs
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "compile_shared", tell)
+        precompiled.compile_shared(Path("net.cpp"), Path("net.so"), firmware, flags)
+    return told
+
+
 def test_the_second_project_makes_the_file(firmware: Path, precompiled_ones: list[Path]) -> None:
-    plain = precompiled.plain_dirs(firmware)
-    assert precompiled.include_dirs(firmware, FLAGS) == plain
+    plain = folders(firmware)
+    assert plain == [firmware / "ap_types", firmware, precompiled.FOLDER]
     for _ in range(2):
-        folder, *others = precompiled.include_dirs(firmware, FLAGS)
+        folder, *others = folders(firmware)
         assert others == plain
         assert precompiled_ones == [folder / "qfx_simulation.h.gch"]
 
@@ -83,8 +98,8 @@ def test_other_headers_and_flags_are_another_file(
     firmware: Path, precompiled_ones: list[Path]
 ) -> None:
     def folder(flags: tuple[str, ...] = FLAGS) -> Path:
-        precompiled.include_dirs(firmware, flags)
-        return precompiled.include_dirs(firmware, flags)[0]
+        folders(firmware, flags)
+        return folders(firmware, flags)[0]
 
     first = folder()
     (firmware / "nnet_utils" / precompiled.OF_THE_PROJECT).write_text("// of one project\n")
@@ -96,36 +111,36 @@ def test_other_headers_and_flags_are_another_file(
 
 
 def test_only_a_few_are_kept(firmware: Path, precompiled_ones: list[Path]) -> None:
-    for level in range(2 * precompiled.KEPT):
+    for level in range(2 * KEPT):
         for _ in range(2):
-            precompiled.include_dirs(firmware, (f"-O{level}",))
-    assert sum(path.exists() for path in precompiled_ones) == precompiled.KEPT
+            folders(firmware, (f"-O{level}",))
+    assert sum(path.exists() for path in precompiled_ones) == KEPT
 
 
 def test_headers_are_read_as_text_where_nothing_can_be_kept(
     firmware: Path, precompiled_ones: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = precompiled.include_dirs(firmware, FLAGS)
+    plain = folders(firmware)
 
     def fail(*_: object, **__: object) -> Path:
         raise TargetError("g++ could not compile")
 
     monkeypatch.setattr(compiler, "precompile_header", fail)
-    assert precompiled.include_dirs(firmware, FLAGS) == plain
+    assert folders(firmware) == plain
     monkeypatch.setenv("QFX_CACHE", str(firmware / "ap_types" / "ap_int.h"))  # no folder
-    assert precompiled.include_dirs(firmware, FLAGS) == plain
+    assert folders(firmware) == plain
     monkeypatch.setattr(compiler, "version", lambda: "Debian clang version 19")
-    assert precompiled.include_dirs(firmware, FLAGS) == plain
+    assert folders(firmware) == plain
     assert precompiled_ones == []
 
 
 def test_a_file_that_cannot_be_loaded_is_done_without(
     firmware: Path, precompiled_ones: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders: list[list[Path]] = []
+    told: list[list[Path]] = []
 
     def fail(_: object, output: Path, *, include_dirs: list[Path], **__: object) -> Path:
-        folders.append(include_dirs)
+        told.append(include_dirs)
         if len(include_dirs) > 3:
             raise TargetError("had to relocate PCH")
         return output
@@ -135,8 +150,8 @@ def test_a_file_that_cannot_be_loaded_is_done_without(
     for _ in range(2):
         library = csim.build_library(firmware.parent, "net")
         assert library.parent == firmware
-    plain = precompiled.plain_dirs(firmware)
-    assert folders == [plain, [precompiled_ones[0].parent, *plain], plain]
+    plain = [firmware / "ap_types", firmware, precompiled.FOLDER]
+    assert told == [plain, [precompiled_ones[0].parent, *plain], plain]
 
 
 def test_weights_are_read_as_hls4ml_reads_them(firmware: Path, rng: np.random.Generator) -> None:

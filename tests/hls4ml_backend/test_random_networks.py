@@ -1,4 +1,4 @@
-"""hls4ml's C simulation of 300 random networks equals the integer interpreter on every code."""
+"""hls4ml's C simulation of random networks equals the integer interpreter on every code."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign import part
 from tests.hls4ml_backend.random_comparison import NETWORKS, compare
 
-CHUNK = 10
+CHUNK, FIRST = 10, 4
+"""Networks of a test, and tests that always run of the campaign."""
+
 REFUSED = 0
 """All of them convert. A network that is refused would be one that is not compared."""
 
@@ -16,7 +19,7 @@ INPUTS = 300
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, NETWORKS, CHUNK))
+@pytest.mark.parametrize("first", part(range(0, NETWORKS, CHUNK), FIRST))
 def test_random_networks_equal_the_interpreter(first: int, tmp_path: Path) -> None:
     results = [compare(index, tmp_path / str(index)) for index in range(first, first + CHUNK)]
     refused = [result for result in results if result.refused]

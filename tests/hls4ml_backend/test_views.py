@@ -34,6 +34,7 @@ from qfx_plugin.ir import (
     interpret,
 )
 from qfx_plugin.ir.compare import compare_codes
+from tests.campaign import part
 
 IO_TYPES = ("io_parallel", "io_stream")
 
@@ -200,20 +201,19 @@ FORMS = (
 QUICK = ("flattened-io_stream", "features_and_image-io_stream")
 
 
-def cases() -> list[object]:
-    names = [(form, io_type) for form in FORMS for io_type in IO_TYPES]
-    return [
-        pytest.param(
-            form,
-            io_type,
-            id=f"{form.__name__}-{io_type}",
-            marks=[] if f"{form.__name__}-{io_type}" in QUICK else pytest.mark.slow,
-        )
-        for form, io_type in names
-    ]
+CASES = [
+    pytest.param(
+        form,
+        io_type,
+        id=f"{form.__name__}-{io_type}",
+        marks=[] if f"{form.__name__}-{io_type}" in QUICK else pytest.mark.slow,
+    )
+    for io_type in reversed(IO_TYPES)
+    for form in FORMS
+]
 
 
-@pytest.mark.parametrize(("form", "io_type"), cases())
+@pytest.mark.parametrize(("form", "io_type"), part(CASES, len(FORMS) + 3))
 def test_every_code(form: object, io_type: str, tmp_path: Path) -> None:
     graph = form().graph()
     x = np.random.default_rng(0).normal(0, 3, size=(60, *graph.inputs[0].shape))

@@ -10,15 +10,16 @@ from tests.operations import ARRAYS, STREAMS, batches, differing, joined, taken
 PLACES = (ARRAYS, "io_parallel", 30), (STREAMS, "io_stream", 7)
 """With how many readers of one tensor; hls4ml clones a stream seven times."""
 
-CASES = [
-    pytest.param(io_type, rows, id=f"{place}, {rows[0]} to {rows[-1]}")
-    for place, io_type, most in PLACES
-    for rows in batches(taken(place), most)
-]
+PARTS = 4
+"""Tests for each place: rows are exported and joined there, not while tests are collected."""
 
 
-@pytest.mark.parametrize(("io_type", "rows"), CASES)
-def test_simulation(io_type, rows, tmp_path):
-    graph = joined(rows)
-    project = convert(graph, tmp_path, io_type=io_type).compile(quick=True)
-    assert differing(rows, graph, project.predict(rows[0].x)) == {}
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(("place", "io_type", "most"), PLACES)
+def test_simulation(place, io_type, most, part, tmp_path):
+    projects = batches(taken(place), most)[part::PARTS]
+    assert projects
+    for number, rows in enumerate(projects):
+        graph = joined(rows)
+        project = convert(graph, tmp_path / str(number), io_type=io_type).compile(quick=True)
+        assert differing(rows, graph, project.predict(rows[0].x)) == {}

@@ -40,15 +40,16 @@ NAMED_ROUNDINGS = [mode for mode in RoundingMode if mode is not RoundingMode.AP_
 
 @dataclass(frozen=True)
 class Entry:
-    """A network and the shapes of its inputs, without batch."""
+    """A network and the shapes of its inputs, without batch; none where it has one itself."""
 
     build: Callable[[], nn.Module]
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def trained(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
         """The network after calibration and a few steps, and a batch."""
         model = self.build()
-        batch = tuple(torch.randn(6, *shape) * 2 + 0.3 for shape in self.shapes)
+        shapes = self.shapes or (model.shape,)
+        batch = tuple(torch.randn(6, *shape) * 2 + 0.3 for shape in shapes)
         if len(batch) == 1:
             calibrate(model, [batch[0]])
         model.train()
@@ -334,10 +335,7 @@ NETWORKS: dict[str, Entry] = {
     "quantize folded": Entry(
         lambda: quantize(Float(), bit_width=6, fold_batchnorm=True), ((2, 6, 6),)
     ),
-    **{
-        f"layer {name}": Entry(lambda build=build: build(6), (build(6).shape,))
-        for name, build in LAYERS.items()
-    },
+    **{f"layer {name}": Entry(lambda build=build: build(6)) for name, build in LAYERS.items()},
 }
 
 LARGE: dict[str, Entry] = {

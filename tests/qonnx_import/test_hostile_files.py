@@ -399,18 +399,36 @@ def test_a_graph_of_ten_million_nodes_costs_no_memory(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (framed(7, framed(5, b"") * 300_000), "must have at most 262144 nodes"),
-        (framed(7, RELU + framed(5, framed(6, b"") * 70_000)), "initializer has more than 65536"),
-        (framed(7, RELU) + framed(20, bytes(1 << 27)), "must have at most 67108864 bytes besides"),
-        (framed(7, framed(1, framed(5, bytes(1 << 27)))), "must have at most 67108864 bytes"),
-        (framed(7, RELU) + framed(14, b"") * 300_000, "the metadata must have at most 262144"),
-        (framed(7, RELU) + framed(14, bytes((1 << 27) + 1)), "entries of 134217728 bytes"),
+        (
+            lambda: framed(7, framed(5, b"") * 300_000),
+            "must have at most 262144 nodes",
+        ),
+        (
+            lambda: framed(7, RELU + framed(5, framed(6, b"") * 70_000)),
+            "initializer has more than 65536",
+        ),
+        (
+            lambda: framed(7, RELU) + framed(20, bytes(1 << 27)),
+            "must have at most 67108864 bytes besides",
+        ),
+        (
+            lambda: framed(7, framed(1, framed(5, bytes(1 << 27)))),
+            "must have at most 67108864 bytes",
+        ),
+        (
+            lambda: framed(7, RELU) + framed(14, b"") * 300_000,
+            "the metadata must have at most 262144",
+        ),
+        (
+            lambda: framed(7, RELU) + framed(14, bytes((1 << 27) + 1)),
+            "entries of 134217728 bytes",
+        ),
     ],
     ids=["initializers", "strings", "training", "nested", "properties", "property"],
-)  # fmt: skip
+)
 def test_other_files_that_would_unfold(content, text, tmp_path: Path):
     path = tmp_path / "m.onnx"
-    path.write_bytes(content)
+    path.write_bytes(content())
     start = time.perf_counter()
     with pytest.raises(ModelFileError, match=re.escape(text)):
         load_qonnx(path)

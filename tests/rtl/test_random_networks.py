@@ -1,4 +1,4 @@
-"""600 random small networks in simulation, code by code, and that a difference would be told."""
+"""Random small networks in simulation, code by code, and that a difference would be told."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import pytest
 from qfx_plugin.ir import Graph, Linear, Quantize
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
+from tests.campaign import part
 from tests.ir.graphs import graph, source, weight
 from tests.random_networks import OVERFLOWS, ROUNDINGS
 from tests.rtl.small_networks import BATCH, STYLES, case, compare, simulate
 
-NETWORKS = 600
+NETWORKS, FIRST = 600, 2
+"""All of the campaign, and batches that always run."""
+
 MOST_REFUSED = 5
 """Draws of a batch that are refused, at most, each for a constant of more than 31 bits or for what
 style 'streaming' has no form of; another one is drawn instead."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, NETWORKS, BATCH))
+@pytest.mark.parametrize("first", part(range(0, NETWORKS, BATCH), FIRST))
 def test_random_networks_as_gates(first):
     cases = [case(index) for index in range(first, first + BATCH)]
     assert sum(simulate(cases)) >= 2 * 300 * BATCH

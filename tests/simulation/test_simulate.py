@@ -10,6 +10,7 @@ import pytest
 from qfx_plugin.errors import DataError, OptionError, TargetError, VerificationError
 from qfx_plugin.simulation import Beats, Expect, Lanes, compile_module
 from qfx_plugin.simulation.model import VerilogModule, build_model, library_key
+from qfx_plugin.tools import compiler, process
 
 UNITS = [Path(__file__).parent / "verilog" / "units.sv"]
 BYTE = Lanes.uniform(1, 8, signed=False)
@@ -117,6 +118,30 @@ def test_models_are_kept_by_content(tmp_path):
     assert first == again
     source.write_text(source.read_text().replace("~a", "a"))
     assert build_model([source], "unit", {}, (), {}, (), False).library != first.library
+
+
+def test_a_header_is_compiled_once_for_all_libraries(tmp_path, monkeypatch):
+    """From the third library on at the latest; g++ says that it is used."""
+    if "clang" in compiler.version().lower():
+        pytest.skip("only GNU compilers keep what they know after a header")
+    used: list[bool] = []
+    run = process.run
+
+    def recorded(command, **options):
+        if "-shared" in command:
+            told = run([part for part in command if part != "-shared"] + ["-fsyntax-only", "-H"])
+            used.append(any(line.startswith("! ") for line in told.stderr.splitlines()))
+        return run(command, **options)
+
+    monkeypatch.setattr(process, "run", recorded)
+    for number in range(3):
+        source = tmp_path / f"unit{number}.v"
+        source.write_text(f"module unit(input [7:0] a, output [7:0] b); assign b = {number} - a;"
+                          f"endmodule // {tmp_path}\n")  # fmt: skip
+        sim = compile_module([source], "unit")
+        got = sim.pipeline({"a": Beats(np.array([[1]]), BYTE)}, {"b": BYTE})
+        assert got["b"].item() == number - 1 & 255
+    assert used[-1]
 
 
 def test_memories_are_found_wherever_the_program_runs(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brevitas_quantizers.fixed_point import QfxError
+from tests.campaign import part
 from tests.zoo import ZOO, Network
 from tests.zoo.proof import FIRST, HARDWARE, Proof
 
@@ -16,14 +17,13 @@ REFUSED = {
 }
 """Part of what `quantize` says."""
 
-IN_HARDWARE = {
-    "MLPMixer": HARDWARE,
-    "TinyResNet": HARDWARE,
-    "UNet": HARDWARE,
-    "Siamese": HARDWARE,
-    "BoxDetector": HARDWARE,
-    "WaveNet": HARDWARE,
-}
+IN_HARDWARE = ("MLPMixer", "TinyResNet", "UNet", "Siamese", "BoxDetector", "WaveNet")
+CASES = [
+    (name, HARDWARE[(index + shift) % len(HARDWARE)])
+    for shift in range(len(HARDWARE))
+    for index, name in enumerate(IN_HARDWARE)
+]
+"""Every network and every column among the first ones already."""
 
 
 def proof(network: Network) -> Proof:
@@ -42,9 +42,7 @@ def test_from_float_to_files_and_back(network: Network) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "column"), [(name, column) for name in IN_HARDWARE for column in IN_HARDWARE[name]]
-)
+@pytest.mark.parametrize(("name", "column"), part(CASES, 2 * len(IN_HARDWARE)))
 def test_through_hardware(name: str, column: str) -> None:
     assert proof(ZOO[name]).column(column) > 0
 

@@ -186,13 +186,7 @@ def build_library(folder: str | Path, project: str, quick: bool = False) -> Path
     text = _WHOLE.format(project=project, bridge=bridge.name, weights=weights)
     text += _MANY.format(project=project, arguments=_arguments(bridge, project))
     whole.write_text(text, encoding="utf-8")
-    folders, plain = precompiled.include_dirs(firmware, flags), precompiled.plain_dirs(firmware)
-    try:
-        return compiler.compile_shared([whole], library, include_dirs=folders, flags=flags)
-    except TargetError:  # the project's, or the compiler cannot load what it has kept
-        if folders == plain:
-            raise
-        return compiler.compile_shared([whole], library, include_dirs=plain, flags=flags)
+    return precompiled.compile_shared(whole, library, firmware, flags)
 
 
 def probe(library: Path, function: str, input_size: int, output_size: int) -> None:
