@@ -19,7 +19,7 @@ class ExecutorAgreement:
         name: the executor.
         version: package and version.
         samples: inputs compared: all it was given, its limit at most, if it `ran`; those before it
-            stopped, and without those on which its own arithmetic errs, if it did not.
+            stopped if it did not.
         tensors: the tensors compared, in the order of the network.
         first: the first differences, earliest tensor first.
         seconds: time of the executor alone, its preparation included.
