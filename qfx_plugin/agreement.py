@@ -18,11 +18,12 @@ class ExecutorAgreement:
     Attributes:
         name: the executor.
         version: package and version.
-        samples: inputs compared.
+        samples: inputs compared: all it was given, its limit at most, if it `ran`; those before it
+            stopped if it did not.
         tensors: the tensors compared, in the order of the network.
         first: the first differences, earliest tensor first.
         seconds: time of the executor alone, its preparation included.
-        reason: why it was not run, or not to its end; None if it was. What was compared before
+        reason: why it was not run, or not on every sample; None if it was. What was compared
             counts all the same.
     """
 

@@ -26,7 +26,6 @@ from .agreement import Agreement, Difference, ExecutorAgreement, TensorAgreement
 from .config import checked_keywords
 from .errors import DataError, OptionError, one_line
 from .executors import EXECUTORS, Executor, Job, Runner
-from .executors.slips import FLOAT32_BITS
 from .ir import FixedTensor, FixedType, Graph, interpret
 from .ir.compare import SHOWN_DIFFERENCES, Tally, compare_codes
 from .ir.inputs import as_array, as_float32, check_inputs
@@ -117,7 +116,7 @@ class _Trial:
 
     def __init__(self, executor: Executor, job: Job, limit: int | None) -> None:
         self.executor, self.job, self.limit = executor, job, limit
-        self.seconds, self.erring = 0.0, 0
+        self.seconds = 0.0
         self.tally = Tally()
         self.missing: dict[str, None] = {}
         self.runner: Runner | None = None
@@ -132,7 +131,7 @@ class _Trial:
     def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Found]:
         """The executor's tensors for one chunk; none if it cannot run or has run enough."""
         size = len(next(iter(inputs.values())))
-        room = size if self.limit is None else min(size, self.limit - self.samples - self.erring)
+        room = size if self.limit is None else min(size, self.limit - self.samples)
         if self.failed is not None or room <= 0:
             return {}
         start = time.perf_counter()
@@ -145,26 +144,12 @@ class _Trial:
         self.missing |= {name: None for name in self.job.graph.outputs if name not in results}
         return {name: self._checked(name, got, room) for name, got in results.items()}
 
-    def compare(
-        self,
-        inputs: dict[str, NDArray[Any]],
-        results: Mapping[str, Found],
-        expected: dict[str, FixedTensor],
-    ) -> None:
+    def compare(self, results: Mapping[str, Found], expected: Mapping[str, FixedTensor]) -> None:
         """Count what differs in some samples of a chunk; `results` may end before `expected`."""
         size = max((len(_array(got)) for got in results.values()), default=0)
-        pairs = {name: (_some(expected[name], slice(size)), got) for name, got in results.items()}
-        found = {name: compare_codes(*pair) for name, pair in pairs.items()}
-        if self.executor.errs is not None and any(wrong.any() for wrong, _ in found.values()):
-            own = {name: array[:size] for name, array in inputs.items()}
-            exact = {name: _some(tensor, slice(size)) for name, tensor in expected.items()}
-            right = ~self.executor.errs(self.job.graph, own, exact, found)
-            self.erring += int(np.count_nonzero(~right))
-            pairs = {name: (_some(tensor, right), got) for name, (tensor, got) in pairs.items()}
-            found = {name: (wrong[right], got[right]) for name, (wrong, got) in found.items()}
-            size = int(np.count_nonzero(right))
-        for name, (wrong, scaled) in found.items():
-            self.tally.count(name, pairs[name][0], (wrong, scaled))
+        for name, got in results.items():
+            exact = _some(expected[name], slice(size))
+            self.tally.count(name, exact, compare_codes(exact, got))
         self.tally.samples += size
 
     def result(self, graph: Graph) -> ExecutorAgreement:
@@ -191,15 +176,6 @@ class _Trial:
             return f"its limit is {self.limit} samples"
         if self.missing:
             return f"it returned nothing of {', '.join(map(repr, self.missing))}"
-        if self.erring:
-            every, needed = self.samples + self.erring, self.job.graph.float_bits()
-            what = "in float32, x + 0.5 becomes a whole number one ULP from a tie"
-            if needed > FLOAT32_BITS:
-                what = f"a sum may need {needed} bits, float32 is exact to {FLOAT32_BITS}"
-            return (
-                f"left out {self.erring:,} of {every:,} samples, on which {self.executor.name} "
-                f"itself errs: {what}"
-            )
         return None
 
     def _results(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Found]:
@@ -254,7 +230,7 @@ def _compare_chunks(graph: Graph, arrays: dict[str, NDArray[Any]], trials: list[
             seconds += time.perf_counter() - start
             for trial, result in zip(trials, results, strict=True):
                 left = {name: _part(found, part) for name, found in result.items()}
-                trial.compare({n: a[part] for n, a in chunk.items()}, left, expected)
+                trial.compare(left, expected)
     return seconds
 
 
@@ -278,7 +254,7 @@ def _array(found: Found) -> NDArray[Any]:
     return found.codes if isinstance(found, FixedTensor) else found
 
 
-def _some(tensor: FixedTensor, samples: slice | NDArray[np.bool_]) -> FixedTensor:
+def _some(tensor: FixedTensor, samples: slice) -> FixedTensor:
     return FixedTensor(tensor.codes[samples], tensor.frac_bits)
 
 

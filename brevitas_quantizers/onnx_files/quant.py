@@ -149,6 +149,20 @@ class QuantSpec:
             raise self.node.refuse(f"scale of shape {list(bits.shape)} does not fit {list(shape)}")
         return bits.reshape((1,) * (len(shape) - bits.ndim) + bits.shape)
 
+    def activation_points(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Binary points of a tensor of `shape`, which differ along one axis at most.
+
+        Raises:
+            UnsupportedModelError: the scale does not fit, or differs along several axes.
+        """
+        bits = self.broadcast_points(shape)
+        axes = tuple(axis for axis, size in enumerate(bits.shape) if size > 1)
+        same = tuple(axis for axis in axes if len(axes) > 1 and not np.ptp(bits, axis=axis).any())
+        if len(axes) - len(same) > 1:
+            found = list(self.frac_bits.shape)
+            raise self.node.refuse(f"scale of shape {found} must differ along one axis only")
+        return bits.max(axis=same, keepdims=True)
+
     def codes(self, values: NDArray[np.generic], name: str) -> NDArray[np.int64]:
         """Cast an initializer with the standard attributes, as any QONNX tool does.
 

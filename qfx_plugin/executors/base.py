@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..errors import OptionError
 from ..ir import Constant, FixedTensor, FixedType, Graph, Quantize
 from ..qonnx_import import reader_of
-from .slips import Slips
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Results: TypeAlias = Mapping[str, "FixedTensor | NDArray[Any]"]
@@ -24,7 +23,7 @@ Runner: TypeAlias = Callable[[Arrays], Results]
 floats from one that has only these. Floats are compared as they are; rounded to codes by the
 executor, they would hide what is no code."""
 
-FLOAT64_BITS = 53
+FLOAT32_BITS, FLOAT64_BITS = 24, 53
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +55,6 @@ class Executor:
         samples: at most so many samples, unless the user says otherwise; None for all. For
             simulators that run one sample at a time.
         by_default: whether it runs without being named; one that takes minutes does not.
-        errs: on which samples its own arithmetic is known to be wrong, so that they say nothing
-            about the file; see `slips.py`.
     """
 
     name: str
@@ -66,7 +63,6 @@ class Executor:
     obstacle: Callable[[Job], str | None]
     samples: int | None = None
     by_default: bool = True
-    errs: Slips | None = None
 
     @property
     def version(self) -> str:
@@ -108,8 +104,8 @@ def too_wide(job: Job, bits: int, kind: str) -> str | None:
     return f"out of {kind} range: a sum may need {needed} bits, {kind} is exact to {bits}"
 
 
-def float32_obstacle(job: Job) -> str | None:
-    """Why a float32 executor of the standard attributes would not compute this network."""
+def unnamed_casts(job: Job) -> str | None:
+    """An obstacle: casts that an executor of the standard attributes does not know."""
     model = onnx.load(str(job.model_path), load_external_data=False)
     signed = any(isinstance(op, Quantize) and op.signed for op in job.graph)
     if reader_of(model) == "finn" and signed:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, shape_inference
 
-from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
+from .base import Arrays, Executor, Job, Runner, missing, named_tensors, unnamed_casts
 from .batching import batched_model
-from .slips import float32_sums
+from .float64 import in_float64, in_pieces, needs_float64, obstacle
 
 _INTEGERS = ("ArgMax", "ArgMin")
 
@@ -24,15 +24,18 @@ def start(job: Job) -> Runner:
     from brevitas_quantizers.qonnx.qcdq import to_qcdq
 
     sessions: dict[int, Any] = {}
-    names = named_tensors(job.graph)
+    names, wide = named_tensors(job.graph), needs_float64(job.graph)
 
     def prepare(batch: int) -> Any:
         model = to_qcdq(batched_model(job.model_path, job.graph, batch))
+        if wide:
+            model = in_float64(shape_inference.infer_shapes(model, data_prop=True))
         shown = {value.name for value in model.graph.output}
         made = {name: node.op_type for node in model.graph.node for name in node.output}
+        number = TensorProto.DOUBLE if wide else TensorProto.FLOAT
         for name in names:
             if name in made and name not in shown:
-                kind = TensorProto.INT64 if made[name] in _INTEGERS else TensorProto.FLOAT
+                kind = TensorProto.INT64 if made[name] in _INTEGERS else number
                 model.graph.output.append(helper.make_tensor_value_info(name, kind, None))
         return onnxruntime.InferenceSession(
             model.SerializeToString(), _options(), providers=["CPUExecutionProvider"]
@@ -46,7 +49,7 @@ def start(job: Job) -> Runner:
         shown = [value.name for value in session.get_outputs()]
         return dict(zip(shown, session.run(shown, inputs), strict=True))
 
-    return run
+    return in_pieces(run, job.graph) if wide else run
 
 
 def _options() -> Any:
@@ -63,6 +66,5 @@ EXECUTOR = Executor(
     "onnxruntime",
     "onnxruntime",
     start,
-    lambda job: missing("onnxruntime") or float32_obstacle(job),
-    errs=float32_sums,
+    lambda job: missing("onnxruntime") or unnamed_casts(job) or obstacle(job),
 )

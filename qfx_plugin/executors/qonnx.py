@@ -6,12 +6,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from ..qonnx_import import SUFFIX
-from .base import Arrays, Executor, Job, Runner, float32_obstacle, missing, named_tensors
-from .batching import batched_model
-from .slips import float32_sums_and_ties
+from .base import Arrays, Executor, Job, Runner, missing, named_tensors, unnamed_casts
+from .batching import QUANT_NAMES, batched_model
+from .float64 import in_float64, in_pieces, needs_float64, obstacle
 
 
 def start(job: Job) -> Runner:
@@ -25,22 +27,66 @@ def start(job: Job) -> Runner:
     from qonnx.transformation.infer_shapes import InferShapes
 
     prepared: dict[int, Any] = {}
-    names = named_tensors(job.graph)
+    names, wide = named_tensors(job.graph), needs_float64(job.graph, slips=True)
+    kept = {*names, *(name.removesuffix(SUFFIX) for name in names)}
+
+    def prepare(batch: int) -> Any:
+        model = ModelWrapper(batched_model(job.model_path, job.graph, batch))
+        model = model.transform(InferShapes())
+        return in_float64(model.model) if wide else model
 
     def run(inputs: Arrays) -> Arrays:
         batch = len(next(iter(inputs.values())))
-        if batch not in prepared:
-            model = batched_model(job.model_path, job.graph, batch)
-            prepared[batch] = ModelWrapper(model).transform(InferShapes())
+        model = prepared.setdefault(batch, prepared.get(batch) or prepare(batch))
         with warnings.catch_warnings():
             # Harmless here: dynamic shapes that qonnx cannot infer beforehand.
             warnings.filterwarnings("ignore", message="Output shapes disagree")
-            context = execute_onnx(prepared[batch], inputs, return_full_exec_context=True)
+            if wide:
+                context = _execute_in_float64(model, inputs, kept)
+            else:
+                context = execute_onnx(model, inputs, return_full_exec_context=True)
         return {
             name: found for name in names if (found := _channels_first(context, name)) is not None
         }
 
-    return run
+    return in_pieces(run, job.graph) if wide else run
+
+
+def _execute_in_float64(model: onnx.ModelProto, inputs: Arrays, kept: set[str]) -> Arrays:
+    """As `execute_onnx`, which rounds the result of each Quant node to float32.
+
+    Args:
+        model: the network in float64.
+        inputs: by name.
+        kept: tensors that are wanted; others go when they are read for the last time.
+    """
+    from qonnx.core.onnx_exec import execute_node
+    from qonnx.custom_op.general.intquant import int_quant
+    from qonnx.custom_op.registry import getCustomOp
+
+    graph = model.graph
+    values = {v.name: v for v in (*graph.input, *graph.value_info, *graph.output)}
+    for tensor in graph.initializer:
+        given = (tensor.name, tensor.data_type, tensor.dims)
+        values[tensor.name] = helper.make_tensor_value_info(*given)
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    context: dict[str, Any] = {t.name: numpy_helper.to_array(t) for t in graph.initializer} | inputs
+    context[""] = None  # what a node leaves out
+    last = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    for index, node in enumerate(graph.node):
+        if node.op_type in QUANT_NAMES:
+            own = getCustomOp(node)
+            how = [own.get_nodeattr(name) for name in ("signed", "narrow", "rounding_mode")]
+            context[node.output[0]] = int_quant(*(context[name] for name in node.input), *how)
+        else:  # with no more of the graph than the node's own tensors, which qonnx looks through
+            known = [values[n] for n in {*node.input, *node.output} if n in values]
+            context |= {name: np.empty(0) for name in node.output}
+            own = helper.make_graph([], "node", [], [], value_info=known)
+            execute_node(node, context, own, opsets.get(node.domain, opsets[""]))
+        for name in {*node.input}.difference(kept, [""]):
+            if last[name] == index:
+                del context[name]
+    return context
 
 
 def _channels_first(context: Arrays, name: str) -> NDArray[Any] | None:
@@ -55,6 +101,5 @@ EXECUTOR = Executor(
     "qonnx",
     "qonnx",
     start,
-    lambda job: missing("qonnx") or float32_obstacle(job),
-    errs=float32_sums_and_ties,
+    lambda job: missing("qonnx") or unnamed_casts(job) or obstacle(job),
 )

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, OptionError
 from ..ir import Graph
 from ..qonnx_import import CHANNELS_LAST_DOMAIN, SUFFIX
-from .base import FLOAT64_BITS, Arrays, Executor, Job, Runner, too_wide
-from .slips import FLOAT32_BITS
+from .base import FLOAT32_BITS, FLOAT64_BITS, Arrays, Executor, Job, Runner, too_wide
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -167,6 +167,16 @@ class Importer:
             self.emit(Transpose(output, (tensor,), output, order))
         return output
 
+    def channel_at(self, view: TensorView, axis: int) -> TensorView:
+        """The same tensor of the file, with its axis `axis` as the channels of the graph's."""
+        channel = view.order[axis]
+        if channel == 0:
+            return view
+        rank = len(view.order)
+        order = view.order if axis == 0 else (channel, *(n for n in range(rank) if n != channel))
+        places = tuple(order.index(n) for n in view.order)
+        return TensorView(self.moved(view.tensor, order), places)
+
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor by its name in the graph."""
         return self._types[tensor]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brevitas_quantizers.onnx_files import (
     Convolution,
@@ -14,7 +13,6 @@ from brevitas_quantizers.onnx_files import (
     Node,
     Product,
     QuantizedConstant,
-    QuantSpec,
     check_area,
 )
 
@@ -50,38 +48,24 @@ def convert_quant(node: Node, state: Importer) -> None:
         raise node.refuse(f"its operand {source!r} is quantized already")
     view = state.view(node, source)
     shape = state.type_of(view.tensor).shape
-    sample = tuple(shape[axis] for axis in view.order)
-    spec.check_activation((1, *sample))
-    bits = view.to_graph(spec.broadcast_points((1, *sample)))
+    sample = (1, *(shape[axis] for axis in view.order))
+    spec.check_activation(sample)
+    points = spec.activation_points(sample)
+    bits = tuple(points.reshape(-1).tolist())
+    if len(set(bits)) > 1:
+        view = state.channel_at(view, int(np.argmax(points.shape)) - 1)
     state.emit(
         Quantize(
             state.node_name(node),
             (view.tensor,),
             state.put_view(node.output, view),
             spec.width,
-            activation_points(spec, bits),
+            bits if len(set(bits)) > 1 else bits[0],
             spec.signed,
             spec.executed,
             spec.saturation,
         )
     )
-
-
-def activation_points(spec: QuantSpec, bits: NDArray[np.int64]) -> int | tuple[int, ...]:
-    """Binary points of an activation: one, or one per channel.
-
-    Args:
-        spec: the Quant node.
-        bits: its binary points, one for each axis of a channels-first tensor, the batch first.
-    """
-    per_channel = bits.reshape(bits.shape[1], -1)[:, 0]
-    if (bits == bits.reshape(-1)[0]).all():
-        return int(bits.reshape(-1)[0])
-    if per_channel.size != bits.size:
-        raise spec.node.refuse(
-            f"scale of shape {list(spec.frac_bits.shape)} must differ along the channel axis only"
-        )
-    return tuple(int(value) for value in per_channel)
 
 
 @converts("Conv", channels_last=True)

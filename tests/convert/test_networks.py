@@ -82,8 +82,7 @@ def test_thousand_images(name, how, bits, torch_seed):
     model = converted(network(name), images(64, size=32), act_bit_width=bits, **FOLDED[how])
     for steps in (4,) if FOLDED[how] else (0, 4):
         agreement = prove(trained(model, steps), images(1000, size=32))
-        assert agreement["torch"].samples == 1000
-        assert agreement["qonnx"].samples == (1000 if agreement["qonnx"].ran else 0)
+        assert agreement["torch"].samples == agreement["qonnx"].samples == 1000
 
 
 @pytest.mark.parametrize(
@@ -108,13 +107,6 @@ def test_the_function_stays(name, how, torch_seed):
     float_model = network(name, width=8)
     x = images(8)
     assert_close(converted(float_model, x, bit_width=16, **FOLDED[how]), float_model, x, 5e-3)
-
-
-def test_where_float32_cannot_hold_the_sums_it_is_said(torch_seed):
-    model = converted(network("resnet20", width=8), images(8), act_bit_width=12)
-    agreement = prove(model, images(3))
-    assert "qonnx itself errs: a sum may need " in agreement["qonnx"].reason
-    assert agreement["torch"].ran and agreement["torch"].differing == 0
 
 
 def test_both_networks_fit_float32_at_four_bits(torch_seed):

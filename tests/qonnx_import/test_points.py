@@ -58,6 +58,20 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_an_activation_has_a_binary_point_for_each_index_of_any_axis(axis, torch_seed):
+    shape = tuple(size if n == axis else 1 for n, size in enumerate((1, 3, 4, 5)))
+    own = {"scaling_per_output_channel": True, "per_channel_broadcastable_shape": shape}
+    model = points(qnn.QuantIdentity(**ACT, **own, bit_width=5), qnn.QuantLinear(5, 2, **WB))
+    x = torch.randn(6, 3, 4, 5) * 2.0 ** torch.arange(max(shape)).reshape(shape)
+    model(x)
+    exported = export_qonnx(model.eval(), x[:1])
+    assert torch.equal(import_qonnx(exported)(x), model(x))
+    graph = load_qonnx(exported)
+    assert len(graph.ops[3 if axis > 1 else 2].frac_bits) == max(shape)
+    verify_agreement(exported, x, model, executors=["torch", "qonnx"]).raise_if_different()
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exported_read_and_equal(name, torch_seed):
     model, shape = NETWORKS[name]

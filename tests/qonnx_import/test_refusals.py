@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from qfx_plugin.errors import UnsupportedModelError
+from brevitas_quantizers import import_qonnx
+from qfx_plugin.errors import QfxError, UnsupportedModelError
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models as models
 from tests.qonnx_models import QonnxBuilder
@@ -306,12 +307,13 @@ def test_a_reshape_must_leave_the_batch_alone():
         load_qonnx(model)
 
 
-def test_activations_differ_along_the_channels_only():
+@pytest.mark.parametrize("read", [load_qonnx, import_qonnx])
+def test_activations_differ_along_one_axis_only(read):
     b = QonnxBuilder((2, 3))
-    b.quant("x", "logits", 4, np.array([[[1, 2, 3]]]))
-    text = "Quant 'logits_node': scale of shape [1, 1, 3] must differ along the channel axis only"
-    with pytest.raises(UnsupportedModelError, match=f"^{re.escape(text)}$"):
-        load_qonnx(b.model("logits", (2, 3)))
+    b.quant("x", "logits", 4, np.array([[[1, 2, 3], [1, 2, 4]]]))
+    text = "Quant 'logits_node': scale of shape [1, 2, 3] must differ along one axis only"
+    with pytest.raises(QfxError, match=f"^{re.escape(text)}$"):
+        read(b.model("logits", (2, 3)))
 
 
 def test_an_unquantized_constant_is_refused_by_an_add():

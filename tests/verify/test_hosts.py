@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import replace
 
 import brevitas.nn as qnn
 import numpy as np
@@ -16,8 +15,7 @@ from torch import Tensor, nn
 from brevitas_quantizers import QFXFixedPoint, calibrate, export_qonnx
 from brevitas_quantizers.nn import QuantAdd
 from qfx_plugin import verify_agreement
-from qfx_plugin.errors import DataError, ExportError, OptionError, VerificationError
-from qfx_plugin.executors import EXECUTORS, Job
+from qfx_plugin.errors import DataError, ExportError, OptionError
 from qfx_plugin.qonnx_import import load_qonnx
 from qfx_plugin.verify import verify
 from tests import qonnx_models as models
@@ -252,7 +250,8 @@ def test_a_module_with_other_outputs_than_the_file(tmp_path, torch_seed):
 
 
 @pytest.mark.parametrize("rounding", ["AP_RND", "AP_RND_INF", "AP_RND_MIN_INF", "AP_RND_ZERO"])
-def test_one_ulp_from_a_tie_qonnx_errs_and_the_file_does_not(rounding, torch_seed):
+def test_one_ulp_from_a_tie(rounding, torch_seed):
+    """`x + 0.5`, by which files and qonnx round, is a whole number there in float32."""
     weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
     entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=8, rounding=rounding)
     model = nn.Sequential(entry, qnn.QuantLinear(6, 3, **weight)).train()
@@ -260,57 +259,8 @@ def test_one_ulp_from_a_tie_qonnx_errs_and_the_file_does_not(rounding, torch_see
     (bits,) = {op.frac_bits for op in models_graph(model) if hasattr(op, "frac_bits")}
     ties = (torch.randint(-20, 20, (200, 6)).float() + 0.5) / 2.0**bits
     near = torch.cat([torch.nextafter(ties, ties + side) for side in (-1, 1)])
-    result = verify(model, near, executors=ALL)
-    assert (result["torch"].differing, result["torch"].samples) == (0, 400)
-    qonnx = result["qonnx"]
-    assert qonnx.differing == 0 and result.agrees
-    if rounding == "AP_RND_ZERO":
-        assert qonnx.ran
-        return
-    assert 0 < qonnx.samples < 400 and not qonnx.ran
-    assert qonnx.reason == (
-        f"left out {400 - qonnx.samples} of 400 samples, on which qonnx itself errs: in float32, "
-        "x + 0.5 becomes a whole number one ULP from a tie"
-    )
-    assert f"  qonnx: {qonnx.reason}" in str(result).splitlines()
-    alone = verify(model, near, executors=["qonnx"])
-    assert not alone.agrees  # what it errs on is no agreement
-    with pytest.raises(VerificationError, match="qonnx was not run: left out"):
-        result.raise_if_different(required=["qonnx"])
+    verify(model, near, executors=ALL).raise_if_different(required=ALL)
 
 
 def models_graph(model: nn.Module):
     return load_qonnx(export_qonnx(model.eval(), torch.zeros(1, 6)))
-
-
-def test_a_true_difference_beside_a_known_error_stays_one(tmp_path, torch_seed):
-    weight = {"weight_quant": QFXFixedPoint, "weight_bit_width": 4, "bias": False}
-    entry = qnn.QuantIdentity(act_quant=QFXFixedPoint, bit_width=8, rounding="AP_RND_INF")
-    model = nn.Sequential(entry, qnn.QuantLinear(6, 3, **weight)).train()
-    model(torch.randn(40, 6))
-    bits = next(op.frac_bits for op in models_graph(model) if hasattr(op, "frac_bits"))
-    half = torch.tensor(0.5 / 2.0**bits)
-    x = torch.randn(8, 6)
-    x[2, 1] = torch.nextafter(half, torch.tensor(0.0))
-
-    def spoilt(change):
-        def start(job: Job):
-            run = EXECUTORS["qonnx"].start(job)
-            return lambda inputs: change(run(inputs))
-
-        return replace(EXECUTORS["qonnx"], start=start)
-
-    def elsewhere(results):  # in another sample
-        results["output"][5, 0] += 2.0**-20
-        return results
-
-    def same_place(results):  # by more than one code, at the cast itself
-        name = next(name for name, values in results.items() if values.shape == (8, 6))
-        results[name][2, 1] += 3 / 2.0**bits
-        return results
-
-    for change, differing in ((lambda results: results, 0), (elsewhere, 1)):
-        result = verify(model, x, executors=[spoilt(change)])["qonnx"]
-        assert (result.samples, result.differing) == (7, differing)
-    result = verify(model, x, executors=[spoilt(same_place)])["qonnx"]
-    assert (result.samples, result.first[0].sample) == (8, 2)

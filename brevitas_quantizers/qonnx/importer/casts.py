@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
-import numpy as np
 
 from brevitas_quantizers.onnx_files import Node, QuantizedConstant
 
@@ -215,18 +214,8 @@ def points_shape(cast: ActivationCast, value: ComputedTensor) -> tuple[int, ...]
     Raises:
         ModelImportError: it does not fit the tensor, or differs along several axes.
     """
-    bits, rank = cast.spec.frac_bits, value.meta.ndim
-    order = value.order or tuple(range(rank))
-    cast.spec.check_activation((1, *(value.shape[axis] for axis in order[1:])))
-    if bits.size == 1:
-        return None
-    shape = (1,) * (rank - bits.ndim) + bits.shape
-    if value.order is not None and len(shape) == rank:
-        shape = tuple(shape[value.order.index(axis)] for axis in range(rank))
-    fits = len(shape) == rank and all(a in (1, b) for a, b in zip(shape, value.shape, strict=True))
-    if not fits or max(shape) != np.prod(shape):
-        raise cast.spec.node.refuse(
-            f"scale of shape {list(bits.shape)} must be one number, or one for each channel of "
-            f"{list(value.shape)}"
-        )
-    return shape
+    axes = value.axes
+    file_shape = (1, *value.file_shape[1:])
+    cast.spec.check_activation(file_shape)
+    shape = cast.spec.activation_points(file_shape).shape
+    return tuple(shape[axes.index(axis)] for axis in range(len(axes))) if max(shape) > 1 else None

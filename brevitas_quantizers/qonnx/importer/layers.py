@@ -99,7 +99,8 @@ class Layers:
         """Note what the quantizer of an activation slot of `module` has to hold."""
         proxy = getattr(module, f"{cast.role}_quant")
         shape = tuple(proxy.quantizer.binary_point.shape)
-        points = np.broadcast_to(cast.spec.frac_bits.reshape(-1), (max(1, int(np.prod(shape))),))
+        own = cast.spec.activation_points(cast.spec.frac_bits.shape).reshape(-1)
+        points = np.broadcast_to(own, (max(1, int(np.prod(shape))),))
         self.quantizers.attach(module, cast.role, cast.spec, points)
 
     def hold(self, module: nn.Module, slot: str, constant: QuantizedConstant, name: str) -> None:
