@@ -30,5 +30,8 @@ def test_any_number_of_computed_sizes_is_settled() -> None:
     settle_sizes(model)
     assert [node.op_type for node in model.graph.node] == ["Reshape"] * MANY
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    assert {tuple(known[node.input[1]].tolist()) for node in model.graph.node} == {(4, -1), (4, 2, 3)}
+    assert {tuple(known[node.input[1]].tolist()) for node in model.graph.node} == {
+        (4, -1),
+        (4, 2, 3),
+    }
     onnx.checker.check_model(model)
