@@ -10,9 +10,9 @@ torchvision and timm want an environment, or a folder, of their own:
     pip install --no-deps --target site torchvision==0.27.1 timm==1.0.31 huggingface_hub safetensors
     PYTHONPATH=.:site python benchmarks/coverage.py torchvision timm
 
-Networks are asked in another process, with limits of time and memory, in the order given, and what they found is stored at
-once: a run that was stopped is taken up where it ended. Weights are random, batch norms as after
-training, samples few; what is compared is codes.
+Networks are asked in the order given, in another process, with limits of time and memory; what is
+found is stored at once: a run that was stopped is taken up where it ended. Weights are random,
+batch norms as after training, samples few; what is compared is codes.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ class LoadFloat:
 
     Args:
         loads: as of `Placement`.
-        saved: what checkpoints hold; other tensors (`torch.tensor(...)` in forward, buffers that are
-            not persistent) are as they were.
+        saved: what checkpoints hold; others (`torch.tensor(...)` in forward, buffers that are not
+            persistent) are as they were.
     """
 
     def __init__(self, loads: dict[str, Expression], saved: Collection[str]) -> None:

@@ -221,7 +221,7 @@ class Tracer(fx.Tracer):
         return self._record(kind, target, args, kwargs, *more, **options)
 
     def _new(self, name: str, args: Any, kwargs: Any) -> Tensor | None:
-        """`x.new_zeros(3, 3)` and its kin, which take no number of `x`: a constant to write into."""
+        """`x.new_zeros(3, 3)` and its kin, of no number of `x`: a constant to write into."""
         values = self.shapes.of(args[0].node)
         rest = tree_leaves((args[1:], kwargs))
         if values is None or any(isinstance(leaf, (fx.Proxy, FakeTensor)) for leaf in rest):
