@@ -35,6 +35,9 @@ sys.path.insert(0, str(ROOT))
 
 from common import RESULTS, environment, parser, write_results  # noqa: E402
 
+HERE = str(Path(__file__).parent)
+sys.path = [path for path in sys.path if path != HERE]  # numba asks for a package of this name
+
 
 def _names(text: str) -> list[str]:
     return text.split()
