@@ -10,15 +10,16 @@ torchvision and timm want an environment, or a folder, of their own:
     pip install --no-deps --target site torchvision==0.27.1 timm==1.0.31 huggingface_hub safetensors
     PYTHONPATH=.:site python benchmarks/coverage.py torchvision timm
 
-Networks are asked in another process, with a time limit each, and what they found is stored at
-once: a run that was stopped is taken up where it ended. Weights are random, batch norms as after
-training, samples few; what is compared is codes.
+Networks are asked in the order given, in another process, with limits of time and memory; what is
+found is stored at once: a run that was stopped is taken up where it ended. Weights are random,
+batch norms as after training, samples few; what is compared is codes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common import RESULTS, environment, parser, write_results  # noqa: E402
+
+HERE = str(Path(__file__).parent)
+sys.path = [path for path in sys.path if path != HERE]  # numba asks for a package of this name
 
 
 def _names(text: str) -> list[str]:
@@ -135,10 +139,13 @@ def reason_of(error: Exception) -> str:
     return (text if isinstance(error, QfxError) else f"{type(error).__name__}: {text}")[:LONG]
 
 
-def run(names: list[str], columns: list[str], limit: float) -> Iterator[tuple[str, Cells]]:
+def run(
+    names: list[str], columns: list[str], limit: float, memory: float
+) -> Iterator[tuple[str, Cells]]:
     """Ask in processes with so many seconds a network; one that ends a process says so."""
     while names:
         command = [sys.executable, __file__, "--ask", *names, "--columns", *columns]
+        command += ["--memory", str(memory)]
         environ = os.environ | {"OMP_NUM_THREADS": "1"}
         with (
             tempfile.TemporaryFile("w+") as errors,
@@ -175,12 +182,15 @@ def main() -> None:
     arguments.add_argument("names", nargs="*", help="zoo, torchvision, timm, or zoo:UNet ...")
     arguments.add_argument("--columns", nargs="+", default=[*FIRST, *HARDWARE])
     arguments.add_argument("--limit", type=float, default=600, help="seconds of a network")
+    arguments.add_argument("--memory", type=float, default=16, help="GiB of a process")
     arguments.add_argument("--seconds", type=float, default=1e9, help="of all; then it stops")
     arguments.add_argument("--again", action="store_true", help="what is known, too")
     arguments.add_argument("--failed", action="store_true", help="what is known to fail, too")
     arguments.add_argument("--ask", nargs="+", help="(what a process of its own is started with)")
     options = arguments.parse_args()
     if options.ask:
+        limit = int(options.memory * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         ask(options.ask, options.columns)
         return
     end = time.monotonic() + options.seconds
@@ -188,18 +198,23 @@ def main() -> None:
         chosen = [column for column in columns if column in options.columns]
         names = [
             name
-            for name, own in known().items()
-            if {name, name.split(":")[0]} & set(options.names or [name])
-            and set(chosen) & set(own)
+            for name in named(options.names)
+            if set(chosen) & set(known()[name])
             and (options.again or not_known(stored().get(name, {}), chosen, options.failed))
         ]
-        for name, cells in run(names, chosen, options.limit) if chosen else ():
+        for name, cells in run(names, chosen, options.limit, options.memory) if chosen else ():
             print(name, cells, flush=True)
             rows = stored()
             rows[name] = rows.get(name, {}) | cells
             keep(rows)
             if time.monotonic() > end:
                 return
+
+
+def named(texts: list[str]) -> list[str]:
+    """Networks, or all of a group, in the order in which they were asked for; all without any."""
+    groups = [[n for n in known() if text in (n, n.split(":")[0])] for text in texts]
+    return list(dict.fromkeys(sum(groups, []))) or list(known())
 
 
 def not_known(cells: Cells, columns: Sequence[str], failed: bool) -> bool:

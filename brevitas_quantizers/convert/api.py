@@ -130,5 +130,7 @@ def _finish(model: nn.Module, traced: fx.GraphModule, placement: Placement) -> f
     if parameter is not None:
         result.to(device=parameter.device, dtype=parameter.dtype)
     if placement.loads:
-        result.register_load_state_dict_pre_hook(LoadFloat(placement.loads))
+        result.register_load_state_dict_pre_hook(
+            LoadFloat(placement.loads, set(model.state_dict()))
+        )
     return result.train(model.training)

@@ -16,6 +16,7 @@ class Expression:
     Attributes:
         sources: qualified names of the parameters and buffers in it, in the order of `function`.
         function: computes it from these.
+        tensors: these.
         value: what it is now.
         of: what tells it from others: the node, and what was done with it.
     """
@@ -25,7 +26,7 @@ class Expression:
         self.function = fx.GraphModule(nn.Module(), graph)
         with torch.no_grad():
             self.value: Tensor = self.function(*sources.values())
-        self._tensors = sources
+        self.tensors = sources
         self.of = of
 
     @property
@@ -36,14 +37,14 @@ class Expression:
     @property
     def trains(self) -> bool:
         """Whether a trainable parameter is in it."""
-        return any(tensor.requires_grad for tensor in self._tensors.values())
+        return any(tensor.requires_grad for tensor in self.tensors.values())
 
     def then(self, function: Callable[..., Any], *arguments: Any) -> Expression:
         """`function(self, *arguments)`."""
         graph = fx.Graph()
         result: Any = graph.graph_copy(self.function.graph, {})
         graph.output(graph.call_function(function, (result, *arguments)))
-        return Expression(self._tensors, graph, (*self.of, function.__name__, *arguments))
+        return Expression(self.tensors, graph, (*self.of, function.__name__, *arguments))
 
     def __repr__(self) -> str:
         return f"a constant of {', '.join(map(repr, self.sources))}"

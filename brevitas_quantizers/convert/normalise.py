@@ -20,6 +20,7 @@ from .functional import (
     same_as,
     writes_in_place,
 )
+from .joined import spell_joined_constants
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
 from .parametric import SOURCES, parametric_form, turn_left_factors
@@ -47,6 +48,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()
     turn_left_factors(traced, constants)
+    spell_joined_constants(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     ends = dict.fromkeys(tails(traced), WAY_OUT)
     called: set[str] = set()

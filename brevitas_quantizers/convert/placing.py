@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import fx, nn
@@ -78,18 +79,26 @@ class LoadFloat:
 
     Args:
         loads: as of `Placement`.
+        saved: what checkpoints hold; others (`torch.tensor(...)` in forward, buffers that are not
+            persistent) are as they were.
     """
 
-    def __init__(self, loads: dict[str, Expression]) -> None:
+    def __init__(self, loads: dict[str, Expression], saved: Collection[str]) -> None:
         self._loads = {name: (found.sources, found.function) for name, found in loads.items()}
+        self._unsaved = {
+            source: tensor
+            for found in loads.values()
+            for source, tensor in found.tensors.items()
+            if source not in saved
+        }
 
     def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
         """Give each parameter of `state` the name that it has in `module`; changes `state`."""
         used = set()
         for name, (sources, function) in self._loads.items():
-            keys = [f"{prefix}{source}" for source in sources]
-            if f"{prefix}{name}" not in state and all(key in state for key in keys):
-                state[f"{prefix}{name}"] = function(*(state[key] for key in keys))
-                used.update(keys)
+            found = [state.get(f"{prefix}{key}", self._unsaved.get(key)) for key in sources]
+            if f"{prefix}{name}" not in state and all(tensor is not None for tensor in found):
+                state[f"{prefix}{name}"] = function(*found)
+                used.update(f"{prefix}{key}" for key in sources)
         for key in used:
-            del state[key]
+            state.pop(key, None)

@@ -84,6 +84,12 @@ class _Proxy(fx.Proxy):
             return super().__getattr__(k)
         return self.tracer.create_proxy("call_function", getattr, (self, k), {})
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise fx.proxy.TraceError(
+            "it writes into a part of a tensor: join the parts with torch.cat, or choose with "
+            "torch.where"
+        )
+
     def __len__(self) -> int:
         values = self.tracer.shapes.of(self.node)
         return super().__len__() if values is None else len(values[0])
@@ -209,7 +215,20 @@ class Tracer(fx.Tracer):
             index = args[1] if len(args) > 1 else kwargs.get("dim")
             shape = self.shape_of(args[0])
             return shape if index is None else shape[index]
+        if kind == "call_method" and target.startswith("new_"):
+            made = self._new(target, args, kwargs)
+            if made is not None:
+                return made
         return self._record(kind, target, args, kwargs, *more, **options)
+
+    def _new(self, name: str, args: Any, kwargs: Any) -> Tensor | None:
+        """`x.new_zeros(3, 3)` and its kin, of no number of `x`: a constant to write into."""
+        values = self.shapes.of(args[0].node)
+        rest = tree_leaves((args[1:], kwargs))
+        if values is None or any(isinstance(leaf, (fx.Proxy, FakeTensor)) for leaf in rest):
+            return None
+        like = torch.empty(0, dtype=values[0].dtype, device=values[0].device)
+        return _call_method(name, like, *args[1:], **kwargs)  # type: ignore[no-any-return]
 
     def _record(
         self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **options: Any

@@ -19,7 +19,6 @@ from brevitas_quantizers.onnx_files import STANDARD_DOMAINS
 
 from .patterns import drop_unread
 
-_MOST_ROUNDS = 100
 _INTEGERS = "iub"
 _SCALES = ":scales"
 
@@ -29,10 +28,9 @@ Shape = tuple[int, ...]
 def settle_sizes(exported: onnx.ModelProto) -> None:
     """Change the exporter's graph in place."""
     graph = exported.graph
-    for _ in range(_MOST_ROUNDS):
+    shapes = _shapes(exported)
+    while _fold(exported, shapes):
         shapes = _shapes(exported)
-        if not _fold(exported, shapes):
-            break
     for node in graph.node:
         for entry in node.attribute:
             if entry.name == "axis" and entry.i < 0 and node.input[0] in shapes:
@@ -87,21 +85,24 @@ def _shapes(exported: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def _fold(exported: onnx.ModelProto, shapes: dict[str, Shape]) -> bool:
-    """Compute what depends on integers alone, and shapes; whether there was anything."""
-    graph = exported.graph
+    """Compute what depends on integers alone, and shapes; whether shapes may be known now."""
+    graph, found = exported.graph, False
     known = dict(_integers(graph))
-    for node in list(graph.node):
+    kept = []
+    for node in graph.node:
         values = _computed(exported, node, known, shapes)
         if values is None:
+            kept.append(node)
             continue
         for name, value in zip(node.output, values, strict=True):
             if value.dtype.kind in _INTEGERS:
                 known[name] = value
             graph.initializer.append(numpy_helper.from_array(value, name))
-        graph.node.remove(node)
-        if node.op_type != "Constant":
-            return True  # shapes behind it may be known now
-    return False
+        found |= node.op_type != "Constant"
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(kept)
+    return found
 
 
 def _integers(graph: onnx.GraphProto) -> Iterator[tuple[str, NDArray[np.generic]]]:

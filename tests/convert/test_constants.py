@@ -298,6 +298,44 @@ def test_a_constant_factor_on_the_left(name):
     prove(converted(network, x, bit_width=6), x)
 
 
+JOINED = {
+    "class token": (1, lambda y, c: torch.cat([c.expand(y.shape[0], -1, -1), y], 1)),
+    "map": (-1, lambda y, c: torch.cat((y, c.repeat(y.size(0), 1, 1), c.expand_as(y)), dim=-1)),
+    "written": (1, lambda y, c: torch.cat([y + written(y), c.expand(y.shape[0], SIDE, 4)], 1)),
+}
+
+
+def written(y):
+    """What forward makes of numbers alone."""
+    mask = y.new_zeros((SIDE, y.shape[-1]))
+    mask[1:3] = 2
+    mask[:, 1] += torch.arange(SIDE)
+    return mask
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_constants_joined_and_written(name):
+    dim, function = JOINED[name]
+
+    class Joined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Parameter(torch.randn(1, SIDE, CHANNELS))
+            self.last = nn.Linear(3 * CHANNELS if dim == -1 else CHANNELS, 2)
+
+        def forward(self, x):
+            return self.last(function(x, self.token))
+
+    network, x = Joined(), torch.rand(3, SIDE, CHANNELS)
+    model = converted(network, x, bit_width=14, example=x)
+    model.load_state_dict(network.state_dict())
+    assert_close(model, network, x, 0.01)
+    prove(model, x)
+    model.train()(x).square().mean().backward()
+    held = [leaf for leaf in model.parameters() if leaf.shape == network.token.shape]
+    assert held and all(leaf.grad.any() for leaf in held)
+
+
 REFUSED = {
     "layer_norm: has no fixed-point form; use BatchNorm": lambda y, c: F.layer_norm(
         y, (SIDE,), c[0, 0].expand(SIDE)
@@ -305,7 +343,7 @@ REFUSED = {
     "truediv: must divide a tensor of the network by a constant": lambda y, c: c / y,
     "divides by a constant of 'held', which has a zero in it": lambda y, c: y / (c - c),
     "cat: has no fixed-point form with a constant of 'held'": lambda y, c: torch.cat(
-        [y, c[None]], 1
+        [y, c[None]], 0
     ),
     "linear: its weight must be a parameter of the network": lambda y, c: F.linear(y, y, c),
     "multiplies a constant of 'held' from the left, which must have two axes": lambda y, c: (
