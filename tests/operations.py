@@ -40,6 +40,7 @@ from brevitas_quantizers.nn import (
     QuantGlobalAvgPool2d,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMatMul,
     QuantMaximum,
     QuantMaxPool2d,
     QuantMinimum,
@@ -70,6 +71,7 @@ from qfx_plugin.ir import (
     Input,
     Linear,
     Lookup,
+    MatMul,
     MaxPool,
     Multiply,
     Op,
@@ -249,6 +251,11 @@ ACT = Quantize("act", ("conv",), "act", 5, 2)
 
 COPIES = tuple(Quantize(f"copy{n}", ("act",), f"copy{n}", 3, n // 3) for n in range(8))
 
+NO_MATMUL = {
+    FINN: "use target 'hls4ml' or 'rtl' (style 'unrolled')",
+    STREAMING: "use style 'unrolled'",
+}
+
 OPERATIONS = (
     Row("Linear", (linear("fc", "q", 8),), (8,)),
     Row(
@@ -303,6 +310,21 @@ OPERATIONS = (
     Row(
         "Multiply by one pixel",
         (CONV, ACT, pooled(MaxPool, 4, 4), Multiply("mul", ("act", "pool"), "mul")),
+    ),
+    Row(
+        "MatMul",
+        (CONV, ACT, MatMul("mm", ("act", "q"), "mm")),
+        refused=NO_MATMUL,
+    ),
+    Row(
+        "MatMul of one matrix, turned, points per row",
+        (
+            Quantize("rows", ("q",), "rows", 5, (3, 2, 1)),
+            Transpose("turn", ("q",), "turn", (1, 0)),
+            MatMul("mm", ("turn", "rows"), "mm"),
+        ),
+        (3, 4),
+        refused=NO_MATMUL,
     ),
     Row("Concat", (CONV, ACT, Concat("cat", ("act", "q"), "cat"))),
     Row(
@@ -398,6 +420,7 @@ LAYERS = (
     Row("QuantMaximum", layer=QuantMaximum),
     Row("QuantMinimum", layer=QuantMinimum),
     Row("QuantMul", layer=QuantMul),
+    Row("QuantMatMul", layer=QuantMatMul, refused=NO_MATMUL),
     Row("ScaleBy, ShiftBy", layer=lambda: nn.Sequential(
         ScaleBy(-0.75), ShiftBy(0.125), ScaleBy(-1)
     )),

@@ -2,7 +2,15 @@
 
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
-from .elementwise import QuantAdd, QuantCat, QuantMaximum, QuantMinimum, QuantMul, QuantSub
+from .elementwise import (
+    QuantAdd,
+    QuantCat,
+    QuantMatMul,
+    QuantMaximum,
+    QuantMinimum,
+    QuantMul,
+    QuantSub,
+)
 from .function import QuantFunction
 from .pool import (
     QuantAdaptiveAvgPool1d,
@@ -36,6 +44,7 @@ __all__ = [
     "QuantLeakyReLU",
     "QuantMaxPool1d",
     "QuantMaxPool2d",
+    "QuantMatMul",
     "QuantMaximum",
     "QuantMinimum",
     "QuantMul",
