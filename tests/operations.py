@@ -39,6 +39,7 @@ from brevitas_quantizers.nn import (
     QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
+    QuantLayerNorm,
     QuantLeakyReLU,
     QuantMatMul,
     QuantMaximum,
@@ -46,6 +47,7 @@ from brevitas_quantizers.nn import (
     QuantMinimum,
     QuantMul,
     QuantPReLU,
+    QuantRMSNorm,
     QuantRPReLU,
     QuantSigmoid,
     QuantSoftmax,
@@ -395,8 +397,6 @@ def _cast(mode: RoundingMode | OverflowMode) -> Row:
 ROUNDINGS = tuple(map(_cast, RoundingMode))
 OVERFLOWS = tuple(map(_cast, OverflowMode))
 
-TABLE_ONLY = {EXPORT: "has no exact form in QONNX; its integers are those of table()"}
-
 LAYERS = (
     Row("QuantConv2d", layer=lambda: qnn.QuantConv2d(2, 2, 3, **FIXED)),
     Row("QuantConv2d, K-hot", layer=lambda: qnn.QuantConv2d(2, 2, 3, **KHOT)),
@@ -449,8 +449,17 @@ LAYERS = (
         "QuantFunction, falls",
         layer=lambda: QuantFunction("square", output_signed=False),
     ),
-    Row("QuantSoftmax", layer=lambda: nn.Sequential(nn.Flatten(), QuantSoftmax()),
-        refused=TABLE_ONLY),
+    Row("QuantSoftmax", layer=lambda: QuantSoftmax(exp_bits=6, input_bit_width=5)),
+    Row(
+        "QuantLayerNorm",
+        layer=lambda: QuantLayerNorm((4, 4), input_bit_width=4),
+        refused={FINN: "use narrower weights or activations"},
+    ),
+    Row(
+        "QuantRMSNorm",
+        layer=lambda: QuantRMSNorm(4, input_bit_width=4),
+        refused={FINN: "use narrower weights or activations"},
+    ),
 )  # fmt: skip
 
 ROWS = (*OPERATIONS, *ROUNDINGS, *OVERFLOWS, *LAYERS)

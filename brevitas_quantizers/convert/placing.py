@@ -14,10 +14,12 @@ class Placement:
     """The layers that hold parameters and buffers which forward used itself.
 
     Attributes:
+        masks: buffers that are part of a softmax now.
         loads: by its new name, the expression that gives a parameter or buffer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, masks: set[str]) -> None:
+        self.masks = masks
         self.loads: dict[str, Expression] = {}
         self._placed: dict[tuple[Any, ...], str] = {}
         self._holders: dict[str, str] = {}
@@ -78,9 +80,11 @@ class LoadFloat:
 
     Args:
         loads: as of `Placement`.
+        left_out: buffers that the network has no longer.
     """
 
-    def __init__(self, loads: dict[str, Expression]) -> None:
+    def __init__(self, loads: dict[str, Expression], left_out: set[str]) -> None:
+        self._left_out = left_out
         self._loads = {name: (found.sources, found.function) for name, found in loads.items()}
 
     def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -91,5 +95,6 @@ class LoadFloat:
             if f"{prefix}{name}" not in state and all(key in state for key in keys):
                 state[f"{prefix}{name}"] = function(*(state[key] for key in keys))
                 used.update(keys)
-        for key in used:
+        used |= {f"{prefix}{name}" for name in self._left_out}
+        for key in used & state.keys():
             del state[key]

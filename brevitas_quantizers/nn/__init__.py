@@ -12,6 +12,7 @@ from .elementwise import (
     QuantSub,
 )
 from .function import QuantFunction
+from .layernorm import QuantLayerNorm, QuantNormalise, QuantRMSNorm
 from .pool import (
     QuantAdaptiveAvgPool1d,
     QuantAdaptiveAvgPool2d,
@@ -23,7 +24,8 @@ from .pool import (
 )
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .scale_shift import QuantScale, QuantShift
-from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
+from .softmax import QuantSoftmax
+from .tables import FunctionTable, QuantSigmoid, QuantTanh
 from .upsample import BilinearUpsample
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "QuantCat",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
+    "QuantLayerNorm",
     "QuantLayer",
     "QuantLeakyReLU",
     "QuantMaxPool1d",
@@ -48,7 +51,9 @@ __all__ = [
     "QuantMaximum",
     "QuantMinimum",
     "QuantMul",
+    "QuantNormalise",
     "QuantPReLU",
+    "QuantRMSNorm",
     "QuantRPReLU",
     "QuantFunction",
     "QuantScale",
@@ -57,5 +62,4 @@ __all__ = [
     "QuantSoftmax",
     "QuantSub",
     "QuantTanh",
-    "softmax_codes",
 ]

@@ -155,6 +155,7 @@ EXACT: dict[str, tuple[Function, Callable[[Tensor], Tensor]]] = {
     "abs": (lambda x, bits: abs(x), torch.abs),
     "elu": (elu, F.elu),
     "exp": (exp, torch.exp),
+    "exp_neg": (lambda x, bits: exp(-x, bits), lambda x: torch.exp(-x)),
     "gelu": (gelu, F.gelu),
     "gelu_tanh": (gelu_tanh, partial(F.gelu, approximate="tanh")),
     "hardsigmoid": (_hardsigmoid, F.hardsigmoid),

@@ -1,4 +1,4 @@
-"""onnxruntime as an executor: the QONNX file rewritten to QuantizeLinear and DequantizeLinear."""
+"""onnxruntime as an executor: the QONNX file rewritten to standard nodes; see `qonnx.qcdq`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start(job: Job) -> Runner:
     names = named_tensors(job.graph)
 
     def prepare(batch: int) -> Any:
-        model = to_qcdq(batched_model(job.model_path, job.graph, batch))
+        model = to_qcdq(batched_model(job.model_path, job.graph, batch), wide=True)
         shown = {value.name for value in model.graph.output}
         made = {name: node.op_type for node in model.graph.node for name in node.output}
         for name in names:
