@@ -39,12 +39,15 @@ from brevitas_quantizers.nn import (
     QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
+    QuantLayerNorm,
     QuantLeakyReLU,
+    QuantMatMul,
     QuantMaximum,
     QuantMaxPool2d,
     QuantMinimum,
     QuantMul,
     QuantPReLU,
+    QuantRMSNorm,
     QuantRPReLU,
     QuantSigmoid,
     QuantSoftmax,
@@ -70,6 +73,7 @@ from qfx_plugin.ir import (
     Input,
     Linear,
     Lookup,
+    MatMul,
     MaxPool,
     Multiply,
     Op,
@@ -249,6 +253,11 @@ ACT = Quantize("act", ("conv",), "act", 5, 2)
 
 COPIES = tuple(Quantize(f"copy{n}", ("act",), f"copy{n}", 3, n // 3) for n in range(8))
 
+NO_MATMUL = {
+    FINN: "use target 'hls4ml' or 'rtl' (style 'unrolled')",
+    STREAMING: "use style 'unrolled'",
+}
+
 OPERATIONS = (
     Row("Linear", (linear("fc", "q", 8),), (8,)),
     Row(
@@ -303,6 +312,21 @@ OPERATIONS = (
     Row(
         "Multiply by one pixel",
         (CONV, ACT, pooled(MaxPool, 4, 4), Multiply("mul", ("act", "pool"), "mul")),
+    ),
+    Row(
+        "MatMul",
+        (CONV, ACT, MatMul("mm", ("act", "q"), "mm")),
+        refused=NO_MATMUL,
+    ),
+    Row(
+        "MatMul of one matrix, turned, points per row",
+        (
+            Quantize("rows", ("q",), "rows", 5, (3, 2, 1)),
+            Transpose("turn", ("q",), "turn", (1, 0)),
+            MatMul("mm", ("turn", "rows"), "mm"),
+        ),
+        (3, 4),
+        refused=NO_MATMUL,
     ),
     Row("Concat", (CONV, ACT, Concat("cat", ("act", "q"), "cat"))),
     Row(
@@ -373,8 +397,6 @@ def _cast(mode: RoundingMode | OverflowMode) -> Row:
 ROUNDINGS = tuple(map(_cast, RoundingMode))
 OVERFLOWS = tuple(map(_cast, OverflowMode))
 
-TABLE_ONLY = {EXPORT: "has no exact form in QONNX; its integers are those of table()"}
-
 LAYERS = (
     Row("QuantConv2d", layer=lambda: qnn.QuantConv2d(2, 2, 3, **FIXED)),
     Row("QuantConv2d, K-hot", layer=lambda: qnn.QuantConv2d(2, 2, 3, **KHOT)),
@@ -398,6 +420,7 @@ LAYERS = (
     Row("QuantMaximum", layer=QuantMaximum),
     Row("QuantMinimum", layer=QuantMinimum),
     Row("QuantMul", layer=QuantMul),
+    Row("QuantMatMul", layer=QuantMatMul, refused=NO_MATMUL),
     Row("ScaleBy, ShiftBy", layer=lambda: nn.Sequential(
         ScaleBy(-0.75), ShiftBy(0.125), ScaleBy(-1)
     )),
@@ -426,8 +449,17 @@ LAYERS = (
         "QuantFunction, falls",
         layer=lambda: QuantFunction("square", output_signed=False),
     ),
-    Row("QuantSoftmax", layer=lambda: nn.Sequential(nn.Flatten(), QuantSoftmax()),
-        refused=TABLE_ONLY),
+    Row("QuantSoftmax", layer=lambda: QuantSoftmax(exp_bits=6, input_bit_width=5)),
+    Row(
+        "QuantLayerNorm",
+        layer=lambda: QuantLayerNorm((4, 4), input_bit_width=4),
+        refused={FINN: "use narrower weights or activations"},
+    ),
+    Row(
+        "QuantRMSNorm",
+        layer=lambda: QuantRMSNorm(4, input_bit_width=4),
+        refused={FINN: "use narrower weights or activations"},
+    ),
 )  # fmt: skip
 
 ROWS = (*OPERATIONS, *ROUNDINGS, *OVERFLOWS, *LAYERS)

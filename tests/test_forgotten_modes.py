@@ -23,7 +23,6 @@ from brevitas_quantizers.fixed_point import (
     to_codes,
     wrap_or_saturate,
 )
-from brevitas_quantizers.nn.tables import _rounds_up
 from brevitas_quantizers.onnx_files.exact_nodes import NodeChain, append_cast
 from qfx_plugin.ir import Graph, Input, Quantize, interpret
 from qfx_plugin.rtl.graph.casts import bring_into_range, round_to
@@ -68,7 +67,6 @@ ROUNDING_CONSUMERS = {
     "torch": torch_cast,
     "torch rounding": lambda mode: round_codes_(torch.tensor(R), mode),
     "torch gradient": lambda mode: range_limits(-8, 7, True, mode, SAT),
-    "softmax": lambda mode: _rounds_up(np.array([1]), np.array([0]), mode),
     "ONNX nodes": nodes,
     "interpreter": graph,
     "adder graphs": lambda mode: round_to(Symbol(), 0, mode),

@@ -129,8 +129,9 @@ def _finish(model: nn.Module, traced: fx.GraphModule, placement: Placement) -> f
     parameter: torch.Tensor | None = next(model.parameters(), None)
     if parameter is not None:
         result.to(device=parameter.device, dtype=parameter.dtype)
-    if placement.loads:
+    left_out = placement.masks - set(result.state_dict())
+    if placement.loads or left_out:
         result.register_load_state_dict_pre_hook(
-            LoadFloat(placement.loads, set(model.state_dict()))
+            LoadFloat(placement.loads, set(model.state_dict()), left_out)
         )
     return result.train(model.training)

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
 
-from .kinds import Add, Argmax, Compare, Gate, Mul, Sub, Unary
+from .kinds import Add, Argmax, Compare, Gate, MatMul, Mul, Sub, Unary
 
 Form: TypeAlias = tuple[nn.Module, tuple[fx.Node, ...]]
 
@@ -130,6 +130,11 @@ def mul(input: Any, other: Any) -> Form:
     if is_number(other):
         return _scaled(input, other)
     return _scaled(other, input) if is_number(input) else (Mul(), (input, other))
+
+
+def matmul(input: Any, other: Any) -> Form:
+    """`input @ other`."""
+    return MatMul(), (input, other)
 
 
 def div(input: Any, other: Any, *, rounding_mode: Any = None) -> Form:

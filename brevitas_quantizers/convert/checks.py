@@ -18,11 +18,13 @@ from brevitas_quantizers.nn.upsample import is_power_of_two
 
 from .kinds import (
     ADAPTIVE_MAXIMA,
+    DATA_NORMS,
     LINEAR,
     NEAREST,
     NORMS,
     PADS,
     RESIZES,
+    SOFTMAXES,
     TABLES,
     WEIGHTED,
     function_name,
@@ -55,6 +57,8 @@ def module_problems(module: nn.Module) -> Iterator[str]:
     if isinstance(module, RESIZES):
         corners = module.align_corners
         yield from resize_problems(module.size, module.scale_factor, module.mode, corners)
+    if isinstance(module, SOFTMAXES) and module.dim in (None, 0):
+        yield f"dim must be a dimension of a sample, not the batch, and not {module.dim}"
     if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
         yield f"value must be 0, not {module.value!r}"
 
@@ -89,15 +93,12 @@ EMBEDDING_ADVICE = (
     "an nn.Linear"
 )
 _ADVICE = {
-    ("layernorm", "groupnorm", "instancenorm", "localresponsenorm", "rmsnorm"): NORM_ADVICE,
+    ("groupnorm", "instancenorm", "localresponsenorm"): NORM_ADVICE,
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
     "same",
-    ("multihead", "scaleddotproduct", "transformer"): "attention multiplies tensors and "
-    "normalises by data: compute it outside of the network",
     ("embedding",): EMBEDDING_ADVICE,
     ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
-    ("matmul", "bmm", "einsum", "baddbmm", "mm"): "only a constant of the network can be a factor "
-    "of a matrix product, as in F.linear",
+    ("baddbmm", "mm"): "use torch.matmul, whose operands have the batch first",
 }
 
 
@@ -120,7 +121,7 @@ def shared_parameters(root: nn.Module) -> Iterator[tuple[str, str]]:
     """Pairs of parameters of different layers that are one tensor: it would need two formats."""
     first: dict[int, str] = {}
     for layer, module in root.named_modules():
-        if isinstance(module, (*WEIGHTED, *NORMS, nn.PReLU)):
+        if isinstance(module, (*WEIGHTED, *NORMS, *DATA_NORMS, nn.PReLU)):
             for name, parameter in module.named_parameters(layer, recurse=False):
                 other = first.setdefault(id(parameter), name)
                 if other != name:

@@ -117,6 +117,24 @@ def _layer(kind: type[nn.Module]) -> Callable[..., Form]:
     return build
 
 
+def _softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Form:
+    if dtype not in (None, torch.float32):
+        raise NoFixedPointFormError(f"dtype must be None, not {dtype}")
+    return nn.Softmax(dim), (input,)
+
+
+def _layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Form:
+    return nn.LayerNorm(normalized_shape, eps, elementwise_affine=False), (input,)
+
+
+def _rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Form:
+    return nn.RMSNorm(normalized_shape, eps, elementwise_affine=False), (input,)
+
+
 def _unary(function: str) -> Callable[..., Form]:
     def build(input: Any) -> Form:
         return Unary(function), (input,)
@@ -296,6 +314,8 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "maximum": arithmetic.extreme(Maximum),
     "mean": arithmetic.reduce("mean"),
     "min": arithmetic.extreme(Minimum),
+    "bmm": arithmetic.matmul,
+    "matmul": arithmetic.matmul,
     "minimum": arithmetic.extreme(Minimum),
     "mul": arithmetic.mul,
     "multiply": arithmetic.mul,
@@ -304,6 +324,7 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "pow": _pow,
     "sort": arithmetic.ordered,
     "sigmoid": _layer(nn.Sigmoid),
+    "softmax": _softmax,
     "sub": arithmetic.sub,
     "subtract": arithmetic.sub,
     "sum": arithmetic.reduce("sum"),
@@ -324,6 +345,7 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     operator.truediv: arithmetic.div,
     operator.itruediv: arithmetic.div,
     operator.neg: arithmetic.neg,
+    operator.matmul: arithmetic.matmul,
     gate: arithmetic.gate,
     torch.rsub: arithmetic.rsub,
     torch.cat: _cat,
@@ -354,6 +376,9 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.alpha_dropout: _dropout(nn.AlphaDropout, 0.5, False),
     F.feature_alpha_dropout: _dropout(nn.FeatureAlphaDropout, 0.5, False),
     torch.dropout: _torch_dropout,
+    F.softmax: _softmax,
+    F.layer_norm: _layer_norm,
+    F.rms_norm: _rms_norm,
     F.elu: _elu,
     F.elu_: _elu_,
     F.gelu: _gelu,

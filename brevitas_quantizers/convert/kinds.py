@@ -40,6 +40,34 @@ class Mul(nn.Module):
         return x * y
 
 
+class MatMul(nn.Module):
+    """Product of the matrices on the last two dimensions; stands for `@` of two tensors."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(batch, ..., n, k) and (batch, ..., k, m) to (batch, ..., n, m)."""
+        return torch.matmul(x, y)
+
+
+class MaskedSoftmax(nn.Module):
+    """Softmax of those elements that a constant mask shows; stands for `x + mask` in front of one.
+
+    Args:
+        dim: the dimension.
+        keep: (...) bool, true where an element counts; broadcasts.
+    """
+
+    keep: Tensor
+
+    def __init__(self, dim: int, keep: Tensor) -> None:
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("keep", keep, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, ...) to the same shape."""
+        return torch.softmax(x.masked_fill(~self.keep, -math.inf), self.dim)
+
+
 class Gate(Mul):
     """Product with a comparison, 0 or 1: the other operand where it holds, else zero."""
 
@@ -193,7 +221,10 @@ POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 MEANS = (BilinearUpsample,)
 """Means that are exact without a quantized constant."""
-MERGES = (Add, Sub, Mul, Maximum, Minimum, Cat)
+MERGES = (Add, Sub, Mul, MatMul, Maximum, Minimum, Cat)
+SOFTMAXES = (nn.Softmax, MaskedSoftmax)
+DATA_NORMS = (nn.LayerNorm, nn.RMSNorm)
+"""Normalise by what they are given."""
 NUMBERS = (ScaleBy, ShiftBy)
 """Sums and products with numbers, which are rounded to few bits and do not train."""
 CONSTANTS = (TensorScale, TensorShift)
@@ -211,26 +242,30 @@ MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
-    *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
+    *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS + SOFTMAXES + DATA_NORMS),
     Reduce,
     Argmax,
     Compare,
     CastPoint,
 )
 
-SAME_SHAPE = (*NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
+SAME_SHAPE = (*NORMS, *SOFTMAXES, *DATA_NORMS, *RAMPS, *SLOPES, *LAYERS, *DROPOUTS, nn.Identity)
 PASS_ON = MOVERS + DROPOUTS
 """Give on what they are given: no value grows."""
-_TAKE_WIDE = (*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, ShiftBy, TensorShift, Argmax, Compare)
-_GROW = WEIGHTED + NORMS + SLOPES + POOLS + MEANS + MERGES + NUMBERS + CONSTANTS
-NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, Argmax, Compare)
+_TAKE_WIDE = (
+    *(*RAMPS, *SLOPES, *NORMS, *TABLES, *READY, *SOFTMAXES, *DATA_NORMS),
+    *(ShiftBy, TensorShift, Argmax, Compare),
+)
+_GROW = WEIGHTED + NORMS + DATA_NORMS + SLOPES + POOLS + MEANS + MERGES + NUMBERS + CONSTANTS
+NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, *SOFTMAXES, Argmax, Compare)
 KEEP_SIGN = (
     *(PASS_ON + POOLS + MEANS + ADAPTIVE_MAXIMA),
-    *(Reduce, Add, Mul, Maximum, Minimum, Cat),
+    *(Reduce, Add, Mul, MatMul, Maximum, Minimum, Cat),
 )
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
-    {"abs", "exp", "exp2", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt", "square"}
+    {"abs", "exp", "exp2", "exp_neg", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt"}
+    | {"square"}
 )
 _BELOW_ZERO = frozenset({"log", "log2", "logsigmoid"})
 """Functions that have negative values where the operand has none."""
@@ -240,6 +275,8 @@ NEEDS_NOT_NEGATIVE = frozenset({"log", "log2", "rsqrt", "sqrt"})
 
 def grows(module: nn.Module | None) -> bool:
     """Whether the result needs more bits than the operands."""
+    if isinstance(module, DATA_NORMS):  # the norm itself ends with a cast
+        return module.weight is not None
     if isinstance(module, Reduce):
         return module.kind in ("sum", "mean")
     return isinstance(module, _GROW) and not isinstance(module, Gate)

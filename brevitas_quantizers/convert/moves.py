@@ -273,7 +273,7 @@ def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
     computed = any(isinstance(side, fx.Node) for side in sizes)
     if mode in LINEAR and not computed and not list(resize_problems(mode=mode, **given)):
         large = BilinearUpsample(size, given.get("scale_factor"))
-        _replace(traced, node, _layer(traced, node, moved(node), large))
+        _replace(traced, node, put_layer(traced, node, moved(node), large))
     elif mode in NEAREST and _is_uneven(node):
         _spell_nearest(traced, node, mode, given)
     elif mode == "nearest-exact" and layer is not None:
@@ -387,10 +387,10 @@ def _indices(traced: fx.GraphModule, item: Any) -> list[int] | None:
 
 
 def _pick(traced: fx.GraphModule, node: fx.Node, x: Any, dim: int, indices: list[int]) -> fx.Node:
-    return _layer(traced, node, x, Pick(dim, indices))
+    return put_layer(traced, node, x, Pick(dim, indices))
 
 
-def _layer(traced: fx.GraphModule, node: fx.Node, x: Any, layer: nn.Module) -> fx.Node:
+def put_layer(traced: fx.GraphModule, node: fx.Node, x: Any, layer: nn.Module) -> fx.Node:
     """A call of a new layer, by the name of `node`, which it replaces."""
     name = unique_name(traced, node.meta[NAME])
     traced.add_submodule(name, layer)

@@ -21,7 +21,8 @@ from .functional import (
     writes_in_place,
 )
 from .joined import spell_joined_constants
-from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
+from .kinds import POOLS, RAMPS, SOFTMAXES, TABLES, Cat, base_type
+from .masks import hide_masked
 from .moves import is_move, move_problems, moved, spell_moves
 from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
@@ -43,10 +44,11 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
     separate_extremes(traced)
+    masks = hide_masked(traced)
     spell_choices(traced)
     spell_moves(traced)
     _drop_unused(traced)
-    constants, placement = constant_expressions(traced), Placement()
+    constants, placement = constant_expressions(traced), Placement(masks)
     turn_left_factors(traced, constants)
     spell_joined_constants(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
@@ -126,7 +128,7 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems, ins
 def _separate_calls(traced: fx.GraphModule, node: fx.Node, called: set[str]) -> None:
     """What has a quantizer or a window size of its own has one for each of its calls."""
     name, module = str(node.target), traced.get_submodule(str(node.target))
-    if name in called and isinstance(module, RAMPS + POOLS + TABLES):
+    if name in called and isinstance(module, RAMPS + POOLS + TABLES + SOFTMAXES):
         node.target = node.meta[NAME]
         traced.add_submodule(str(node.target), copy.deepcopy(module))
     called.add(name)

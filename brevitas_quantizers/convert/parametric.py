@@ -193,6 +193,19 @@ def _torch_batch_norm(
     return _batch_norm(input, mean, var, weight, bias, training, momentum, eps)
 
 
+def _layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Form:
+    if weight is None:
+        raise NoFixedPointFormError("must have a weight where it has a bias")
+    layer = nn.LayerNorm(normalized_shape, eps, bias=bias is not None)
+    return _hold(layer, weight=weight, bias=bias), (input,)
+
+
+def _rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: float | None = None) -> Form:
+    return _hold(nn.RMSNorm(normalized_shape, eps), weight=weight), (input,)
+
+
 def _prelu(input: Any, weight: Any) -> Form:
     return _hold(nn.PReLU(_given("weight", weight).numel()), weight=weight), (input,)
 
@@ -280,7 +293,8 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "lt": _compare(below=True, equal=False),
     "le": _compare(below=True, equal=True),
     "embedding": _refused(EMBEDDING_ADVICE),
-    "layer_norm": _refused(NORM_ADVICE),
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
     "group_norm": _refused(NORM_ADVICE),
     "instance_norm": _refused(NORM_ADVICE),
 }

@@ -15,10 +15,12 @@ class Placement:
     """The layers that hold parameters and buffers which forward used itself.
 
     Attributes:
+        masks: buffers that are part of a softmax now.
         loads: by its new name, the expression that gives a parameter or buffer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, masks: set[str]) -> None:
+        self.masks = masks
         self.loads: dict[str, Expression] = {}
         self._placed: dict[tuple[Any, ...], str] = {}
         self._holders: dict[str, str] = {}
@@ -81,9 +83,13 @@ class LoadFloat:
         loads: as of `Placement`.
         saved: what checkpoints hold; others (`torch.tensor(...)` in forward, buffers that are not
             persistent) are as they were.
+        left_out: buffers that the network has no longer.
     """
 
-    def __init__(self, loads: dict[str, Expression], saved: Collection[str]) -> None:
+    def __init__(
+        self, loads: dict[str, Expression], saved: Collection[str], left_out: set[str]
+    ) -> None:
+        self._left_out = left_out
         self._loads = {name: (found.sources, found.function) for name, found in loads.items()}
         self._unsaved = {
             source: tensor
@@ -94,11 +100,11 @@ class LoadFloat:
 
     def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
         """Give each parameter of `state` the name that it has in `module`; changes `state`."""
-        used = set()
+        used: set[str] = set()
         for name, (sources, function) in self._loads.items():
             found = [state.get(f"{prefix}{key}", self._unsaved.get(key)) for key in sources]
             if f"{prefix}{name}" not in state and all(tensor is not None for tensor in found):
                 state[f"{prefix}{name}"] = function(*found)
                 used.update(f"{prefix}{key}" for key in sources)
-        for key in used:
+        for key in used | {f"{prefix}{name}" for name in self._left_out}:
             state.pop(key, None)

@@ -24,13 +24,17 @@ from brevitas_quantizers.nn import (
     QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
+    QuantLayerNorm,
     QuantLeakyReLU,
+    QuantMatMul,
     QuantMaximum,
     QuantMinimum,
     QuantMul,
     QuantPReLU,
+    QuantRMSNorm,
     QuantScale,
     QuantShift,
+    QuantSoftmax,
     QuantSub,
 )
 from brevitas_quantizers.nn.numbers import (
@@ -49,6 +53,7 @@ from .constants import exact_width
 from .kinds import (
     ADAPTIVE_MAXIMA,
     CONSTANTS,
+    DATA_NORMS,
     MEANS,
     NEEDS_NOT_NEGATIVE,
     NORMS,
@@ -58,6 +63,7 @@ from .kinds import (
     RAMPS,
     READY,
     SLOPES,
+    SOFTMAXES,
     TABLES,
     TRANSPOSED,
     WEIGHTED,
@@ -67,6 +73,8 @@ from .kinds import (
     Cat,
     Compare,
     Gate,
+    MaskedSoftmax,
+    MatMul,
     Maximum,
     Minimum,
     Mul,
@@ -81,7 +89,7 @@ from .rules import Rules, Site
 from .trace import NAME, call
 
 _JOINS: dict[type, type[nn.Module]] = {
-    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Gate: QuantMul, Cat: QuantCat,
+    Add: QuantAdd, Sub: QuantSub, Mul: QuantMul, Gate: QuantMul, Cat: QuantCat, MatMul: QuantMatMul,
     Maximum: QuantMaximum, Minimum: QuantMinimum,
 }  # fmt: skip
 
@@ -124,8 +132,11 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
 def _roles(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, CastPoint):
         return ("input",) if module.is_input else ("act",)
-    if isinstance(module, TABLES):
+    if isinstance(module, TABLES + SOFTMAXES):
         return ("act", "input")
+    if isinstance(module, DATA_NORMS):
+        names = [name for name, parameter in module.named_parameters() if parameter is not None]
+        return (*names, "act", "input")
     if isinstance(module, RAMPS):
         return ("act",)
     if isinstance(module, TensorShift):
@@ -306,17 +317,45 @@ def _hardtanh(module: nn.Hardtanh, options: _Options) -> nn.Module:
 def _table(module: nn.Module, options: _Options) -> nn.Module:
     function, site = function_name(module), options.site
     signed = not (site.takes_no_negative or function in NEEDS_NOT_NEGATIVE)
+    given = _table_input(signed, options, "tables with QuantFunction")
+    not_negative = gives_no_negative(function, site.takes_no_negative)
+    return QuantFunction(function, **given, **options.output(not not_negative))
+
+
+def _table_input(signed: bool, options: _Options, others: str) -> dict[str, Any]:
+    """`input_quant` and its options, of as many bits as a table may be given."""
     given = options.input(signed)
     limit = "max_bit_width" if given.get("input_learn_bit_width") else "bit_width"
     width = given.get(f"input_{limit}", getattr(QuantizerOptions, limit))
     if isinstance(width, int) and width > MAX_INPUT_BITS:
         raise OptionError(
             f"what a table is given must have at most {MAX_INPUT_BITS} bits, not {width}: say so "
-            f"with overrides={{{site.names[0]!r}: {{'input_{limit}': {MAX_INPUT_BITS}}}}}, or for "
-            "all tables with QuantFunction as the key"
+            f"with overrides={{{options.site.names[0]!r}: {{'input_{limit}': {MAX_INPUT_BITS}}}}}, "
+            f"or for all {others} as the key"
         )
-    not_negative = gives_no_negative(function, site.takes_no_negative)
-    return QuantFunction(function, **given, **options.output(not not_negative))
+    return given
+
+
+def _softmax(module: nn.Softmax | MaskedSoftmax, options: _Options) -> nn.Module:
+    given = _table_input(False, options, "of its kind with nn.Softmax") | options.output(False)
+    return QuantSoftmax(module.dim, mask=getattr(module, "keep", None), **given)
+
+
+def _data_norm(module: nn.LayerNorm | nn.RMSNorm, options: _Options) -> nn.Module:
+    has = dict(module.named_parameters())
+    given = _table_input(True, options, f"of its kind with nn.{type(module).__name__}")
+    given |= options.output(True) | (options.weight() if "weight" in has else {})
+    shape, affine = module.normalized_shape, "weight" in has
+    if isinstance(module, nn.RMSNorm):
+        twin: Any = QuantRMSNorm(shape, module.eps, affine, **given)
+    else:
+        given |= options.parameters() if "bias" in has else {}
+        twin = QuantLayerNorm(shape, module.eps, affine, "bias" in has, **given)
+    for name, home in (("weight", twin.scale), ("bias", twin.shift)):
+        if name in has:
+            setattr(home, name, has[name])
+            home.restart_formats()
+    return twin
 
 
 def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
@@ -402,6 +441,8 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     nn.ReLU: _relu,
     nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass
     TABLES: _table,
+    SOFTMAXES: _softmax,
+    DATA_NORMS: _data_norm,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
     CONSTANTS: _constant,

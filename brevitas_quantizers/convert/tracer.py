@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_leaves
 
+from .attention import SPELLED_CALLS, spelled
 from .constants import tensor_of
 from .example import Shapes, Values, fixed, holds_tensor, sizes
 from .kinds import SAME_SHAPE, base_type
@@ -165,7 +166,7 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether `m` becomes one call instead of the calls inside its forward."""
-        return (
+        return spelled(m) is None and (
             base_type(m) is not None
             or type(m).__module__.startswith(_QUANTIZED_HOMES)
             or super().is_leaf_module(m, module_qualified_name)
@@ -181,7 +182,9 @@ class Tracer(fx.Tracer):
         """Record the call of a leaf, or follow it; see `is_leaf_module`."""
         if self._running:
             return forward(*args, **kwargs)
-        inner = unwrapped(m)
+        inner, spelling = unwrapped(m), spelled(m)
+        if spelling is not None:
+            forward = partial(spelling, m)
         return (
             super().call_module(m, forward, args, kwargs) if inner is m else inner(*args, **kwargs)
         )
@@ -211,6 +214,8 @@ class Tracer(fx.Tracer):
                 return None
             if _is_users(target):
                 return target(*args, **kwargs)
+            if target in SPELLED_CALLS:
+                return SPELLED_CALLS[target](*args, **kwargs)
         if kind == "call_method" and target == "size" and self.shapes.of(args[0].node):
             index = args[1] if len(args) > 1 else kwargs.get("dim")
             shape = self.shape_of(args[0])

@@ -2,8 +2,17 @@
 
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
-from .elementwise import QuantAdd, QuantCat, QuantMaximum, QuantMinimum, QuantMul, QuantSub
+from .elementwise import (
+    QuantAdd,
+    QuantCat,
+    QuantMatMul,
+    QuantMaximum,
+    QuantMinimum,
+    QuantMul,
+    QuantSub,
+)
 from .function import QuantFunction
+from .layernorm import QuantLayerNorm, QuantNormalise, QuantRMSNorm
 from .pool import (
     QuantAdaptiveAvgPool1d,
     QuantAdaptiveAvgPool2d,
@@ -15,7 +24,8 @@ from .pool import (
 )
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
 from .scale_shift import QuantScale, QuantShift
-from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
+from .softmax import QuantSoftmax
+from .tables import FunctionTable, QuantSigmoid, QuantTanh
 from .upsample import BilinearUpsample
 
 __all__ = [
@@ -32,14 +42,18 @@ __all__ = [
     "QuantCat",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
+    "QuantLayerNorm",
     "QuantLayer",
     "QuantLeakyReLU",
     "QuantMaxPool1d",
     "QuantMaxPool2d",
+    "QuantMatMul",
     "QuantMaximum",
     "QuantMinimum",
     "QuantMul",
+    "QuantNormalise",
     "QuantPReLU",
+    "QuantRMSNorm",
     "QuantRPReLU",
     "QuantFunction",
     "QuantScale",
@@ -48,5 +62,4 @@ __all__ = [
     "QuantSoftmax",
     "QuantSub",
     "QuantTanh",
-    "softmax_codes",
 ]

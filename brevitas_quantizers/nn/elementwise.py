@@ -1,4 +1,4 @@
-"""Layers with several operands: sum, difference, product, extremes, concatenation."""
+"""Layers with several operands: sum, difference, products, extremes, concatenation."""
 
 from __future__ import annotations
 
@@ -68,6 +68,17 @@ class QuantMul(_QuantJoin):
     ) -> Tensor | QuantTensor:
         """`left * right`, shapes that broadcast."""
         return self.deliver(self.receive(left) * self.receive(right))
+
+
+@in_files()
+class QuantMatMul(_QuantJoin):
+    """Product of the matrices on the last two axes, exact before the output quantizer."""
+
+    def forward(
+        self, left: Tensor | QuantTensor, right: Tensor | QuantTensor
+    ) -> Tensor | QuantTensor:
+        """`left @ right`: (batch, ..., n, k) and (batch, ..., k, m)."""
+        return self.deliver(torch.matmul(self.receive(left), self.receive(right)))
 
 
 @in_files()

@@ -200,6 +200,7 @@ EXACT: dict[str, tuple[Function, Callable[[Tensor], Tensor]]] = {
     "exp": (exp, torch.exp),
     "exp2": (_power_of_two, torch.exp2),
     "expm1": (lambda x, bits: exp(x, bits) - 1, torch.expm1),
+    "exp_neg": (lambda x, bits: exp(-x, bits), lambda x: torch.exp(-x)),
     "gelu": (gelu, F.gelu),
     "gelu_tanh": (gelu_tanh, partial(F.gelu, approximate="tanh")),
     "hardshrink": (lambda x, bits: x if abs(x) > Fraction(1, 2) else Fraction(0), F.hardshrink),

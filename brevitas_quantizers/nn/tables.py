@@ -1,17 +1,10 @@
-"""Sigmoid, tanh and softmax as tables of integers: the table is the function, on every machine.
+"""Sigmoid and tanh as tables of integers: the table is the function, on every machine.
 
 The input is cast to at most 12 signed bits, so that it has at most 4096 values; a table holds the
 result for each. Entries are the exact function, cast to the output format by the rules of
 `fixed_point.reference`: they come from decimal arithmetic with far more digits than the format
 has, never from a maths library, so that no platform can round one differently. The gradient is
 that of the smooth function at the cast input, straight through both casts.
-
-A softmax takes the exact difference to the maximum, `d = max - x >= 0`, and with `e[d]` the table
-of `exp(-d)` in `exp_bits` fractional bits::
-
-    s = sum of e[d] over the axis                  integer, at least 2**exp_bits
-    y = e[d] / s                                   exact quotient, cast to the output format:
-                                                   one integer division, the remainder rounds
 """
 
 from __future__ import annotations
@@ -29,16 +22,11 @@ from brevitas.quant_tensor import QuantTensor
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from brevitas_quantizers.autograd.modes import cast_codes_, code_bounds
 from brevitas_quantizers.fixed_point import (
     FixedPointCast,
     FixedPointFormat,
-    FormatError,
     OptionError,
-    RoundingMode,
     cast_code,
-    forgotten,
-    wrap_or_saturate,
 )
 from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, check_finite
@@ -48,9 +36,6 @@ from .base import QuantLayer, QuantType, in_files, plain
 from .look_up import look_up
 
 MAX_INPUT_BITS = 12
-_MAX_EXP_BITS = 24
-_MAX_CODE_BITS = 50  # of a quotient before the overflow: exact in float64 with two bits to spare
-_MAX_SHIFTED_BITS = 62
 _GUARD_BITS = 64
 
 Function = Callable[[Fraction, int], Fraction | float]
@@ -124,55 +109,8 @@ def build_table(
     return FunctionTable(entries, input, output)
 
 
-def softmax_codes(
-    codes: ArrayLike, table: FunctionTable, output: FixedPointCast, axis: int = -1
-) -> NDArray[np.int64]:
-    """The softmax of integer codes, in integers only: the definition that RTL has to follow.
-
-    Args:
-        codes: (...) input codes.
-        table: of `exp(-d)`, for every difference `d` of two inputs.
-        output: of the result.
-        axis: along which the results sum to about one.
-
-    Returns:
-        (...) codes of the result.
-    """
-    array = np.asarray(codes, np.int64)
-    powers = table.look_up(array.max(axis, keepdims=True) - array)
-    total = powers.sum(axis, keepdims=True)
-    up, down = _shifts(output.format.frac_bits)
-    quotient, remainder = np.divmod(powers << up, total << down)
-    over = 2 * remainder - (total << down)
-    rounded = quotient + _rounds_up(quotient, over, output.rounding)
-    fmt = output.format
-    return wrap_or_saturate(rounded, fmt.width, fmt.signed, output.overflow, quotient)
-
-
-def _rounds_up(
-    quotient: NDArray[np.int64], over: NDArray[np.int64], rounding: RoundingMode
-) -> NDArray[np.bool_]:
-    """Whether a quotient of at least 0 goes up; `over` has the sign of its rest less one half."""
-    match rounding:
-        case RoundingMode.AP_TRN | RoundingMode.AP_TRN_ZERO:
-            return np.zeros(over.shape, np.bool_)
-        case RoundingMode.AP_RND | RoundingMode.AP_RND_INF:
-            return over >= 0
-        case RoundingMode.AP_RND_ZERO | RoundingMode.AP_RND_MIN_INF:
-            return over > 0
-        case RoundingMode.AP_RND_CONV:
-            return (over > 0) | ((over == 0) & (quotient & 1).astype(np.bool_))
-        case _:
-            forgotten(rounding)
-
-
-def _shifts(frac_bits: int) -> tuple[int, int]:
-    """By how many bits numerator and denominator move up for a quotient in LSBs."""
-    return max(frac_bits, 0), max(-frac_bits, 0)
-
-
 class _QuantTable(QuantLayer, nn.Module):
-    """What the three layers share: both casts, and the integers put in place of the floats."""
+    """What the layers share: both casts, and the integers put in place of the floats."""
 
     slots = (Slot.INPUT, Slot.OUTPUT)
     input_signed: ClassVar[bool | None] = True
@@ -335,90 +273,3 @@ class QuantTanh(_QuantFunction):
     output_signed = True
     exact = staticmethod(exact_tanh)
     smooth = staticmethod(torch.tanh)
-
-
-class QuantSoftmax(_QuantTable):
-    """`nn.Softmax` in integers: a table of exponentials, their sum, one division; unsigned result.
-
-    Args:
-        dim: axis along which the results sum to about one.
-        exp_bits: fractional bits of the exponentials, 2 to 24.
-        quant: quantizer of input and result.
-        input_quant: quantizer of the input, instead of `quant`; signed, at most 12 bits.
-        output_quant: quantizer of the result, instead of `quant`.
-        return_quant_tensor: return a Brevitas `QuantTensor`.
-        options: of the slots, by prefix: `input_bit_width=6`, `output_rounding="AP_TRN"`, ...
-    """
-
-    no_qonnx_form: ClassVar[str] = "its integers are those of table()"
-    """Why the export refuses the layer; see `qonnx.reader_checks`."""
-
-    def __init__(
-        self,
-        dim: int = -1,
-        exp_bits: int = 16,
-        quant: QuantType = QFXFixedPoint,
-        **keywords: Any,
-    ) -> None:
-        valid = type(exp_bits) is int and 2 <= exp_bits <= _MAX_EXP_BITS
-        if not valid:
-            raise OptionError(
-                f"QuantSoftmax: exp_bits must be an integer from 2 to {_MAX_EXP_BITS}, "
-                f"not {exp_bits!r}"
-            )
-        super().__init__(quant, **keywords)
-        self.dim = dim
-        self.exp_bits = exp_bits
-
-    def table(self) -> FunctionTable:
-        """`exp(-d)` for every difference `d` of two inputs, unsigned; see `softmax_codes`.
-
-        Raises:
-            CalibrationError: the binary point of the input has not seen data yet.
-        """
-        fmt = self.input_format
-        difference = FixedPointFormat.from_frac_bits(fmt.width, fmt.frac_bits, signed=False)
-        power = FixedPointFormat(self.exp_bits + 1, 1, signed=False)
-        return build_table(exact_exp, difference, FixedPointCast(power), -1)
-
-    def smooth(self, x: Tensor) -> Tensor:
-        """The float function, whose gradient the layer has."""
-        return torch.softmax(x, self.dim)
-
-    def numpy_codes(self, codes: ArrayLike) -> NDArray[np.int64]:
-        """Result codes of input codes, both (...)."""
-        array = np.asarray(codes, np.int64)
-        self._check_size(array.shape[self.dim])
-        return softmax_codes(array, self.table(), self.output_cast, self.dim)
-
-    def torch_codes(self, codes: Tensor) -> Tensor:
-        """The same on int64 tensors."""
-        self._check_size(codes.shape[self.dim])
-        powers = self._entries(codes.device)[codes.amax(self.dim, keepdim=True) - codes]
-        output = self.output_cast
-        fmt = output.format
-        up, down = _shifts(fmt.frac_bits)
-        numerator, denominator = powers << up, powers.sum(self.dim, keepdim=True) << down
-        quotient = torch.div(numerator, denominator, rounding_mode="floor")
-        rest = 2 * (numerator - quotient * denominator)
-        # On which side of the tie the remainder is, as a fraction that float64 holds.
-        quarters = (rest > 0).long() + (rest >= denominator) + (rest > denominator)
-        r = quotient.double() + quarters / 4
-        low, high = code_bounds(fmt.width, fmt.signed, output.overflow)
-        return cast_codes_(r, output.rounding, low, high, fmt.signed, output.overflow).long()
-
-    def _check_size(self, terms: int) -> None:
-        """Refuse what int64 would not hold."""
-        frac_bits = self.output_cast.format.frac_bits
-        up, down = _shifts(frac_bits)
-        sum_bits = self.exp_bits + 2 + terms.bit_length()
-        widest = max(self.exp_bits + 1 + up, sum_bits + down)
-        if widest > _MAX_SHIFTED_BITS or up > _MAX_CODE_BITS:
-            raise FormatError(
-                f"QuantSoftmax: the division of {terms} terms must fit {_MAX_SHIFTED_BITS} bits, "
-                f"not {widest}; its result has {frac_bits} fractional bits"
-            )
-
-    def extra_repr(self) -> str:
-        """The axis and the exponentials."""
-        return f"dim={self.dim}, exp_bits={self.exp_bits}"

@@ -21,26 +21,34 @@ from brevitas_quantizers.onnx_files.exact_nodes import NodeChain, append_cast, n
 from .patterns import ExportedQuant, ExportedQuants, is_quant
 
 MAX_ACTIVATION_BITS = 8
+WIDE_BITS = 24
+"""Codes that float32 holds."""
 LEAST_OPSET = 13
 _KEEP_SCALE = ("Relu", "MaxPool", "Flatten", "Reshape", "Identity", "Squeeze", "Dropout")
 _INT32_LIMIT = 1 << 31
 
 
-def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_qcdq(model: onnx.ModelProto, wide: bool = False) -> onnx.ModelProto:
     """A copy of a QONNX model in standard operators only; tensors keep their names.
 
     Biases of Conv and Gemm are int32 on the scale of input times weight, as integer kernels take
     them for granted, or float initializers where that scale cannot hold them.
 
+    Args:
+        model: of `export_qonnx`, or of others.
+        wide: whether activations of more than 8 bits, which QuantizeLinear does not have, become
+            nodes on floats.
+
     Raises:
-        ExportError: an activation of more than 8 bits, an opset below 13, a
+        ExportError: an activation of more than 8 bits (24 if `wide`), an opset below 13, a
             scale that differs along more than one axis, or an operator that is no standard one.
     """
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if version < LEAST_OPSET:
         raise ExportError(f"QCDQ needs opset {LEAST_OPSET} or later, not {version}")
     rewritten = copy.deepcopy(model)
-    _Rewriter(rewritten.graph, reader_of(model)).run()
+    most = WIDE_BITS if wide else MAX_ACTIVATION_BITS
+    _Rewriter(rewritten.graph, reader_of(model), most).run()
     for node in rewritten.graph.node:
         if node.domain not in STANDARD_DOMAINS:
             raise ExportError(
@@ -56,8 +64,9 @@ def to_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
 class _Rewriter:
     """One pass over the nodes of a graph, in order."""
 
-    def __init__(self, graph: onnx.GraphProto, reader: Reader) -> None:
+    def __init__(self, graph: onnx.GraphProto, reader: Reader, most: int) -> None:
         self.graph = graph
+        self.most = most
         self.casts = ExportedQuants(graph, reader)
         self.found = {n.output[0]: self.casts.read(n) for n in graph.node if is_quant(n)}
         self.nodes: list[onnx.NodeProto] = []
@@ -97,8 +106,16 @@ class _Rewriter:
             self._weight(cast, _codes(cast, self.casts.constants[cast.source]), cast.scale)
 
     def _activation(self, cast: ExportedQuant) -> None:
-        check_activation(cast.name, cast.width)
+        check_activation(cast.name, cast.width, self.most)
         chain = NodeChain(cast.source, cast.output)
+        if cast.width > MAX_ACTIVATION_BITS:
+            append_cast(chain, cast.scale, cast.width, cast.signed, cast.rounding, cast.overflow)
+            ends = code_range(cast.width, cast.signed, cast.overflow)
+            low, high = (chain.constant(np.float32(end) * cast.scale) for end in ends)
+            chain.x = chain.node("Max", [chain.x, low])
+            chain.node("Min", [chain.x, high], cast.output)
+            self._take(chain)
+            return
         if needs_nodes(cast.rounding, cast.overflow):
             append_cast(chain, cast.scale, cast.width, cast.signed, cast.rounding, cast.overflow)
         dtype = np.int8 if cast.signed else np.uint8
@@ -180,17 +197,15 @@ class _Rewriter:
         return self.found[name].scale
 
 
-def check_activation(name: str, width: int) -> None:
-    """Refuse what QuantizeLinear cannot do.
+def check_activation(name: str, width: int, most: int) -> None:
+    """Refuse what QuantizeLinear, or float32, cannot do.
 
     Raises:
         ExportError: names the activation and what would work.
     """
-    if width > MAX_ACTIVATION_BITS:
-        raise ExportError(
-            f"{name}: an activation of QuantizeLinear has at most {MAX_ACTIVATION_BITS} bits, not "
-            f"{width}"
-        )
+    if width > most:
+        kind = "QuantizeLinear" if most == MAX_ACTIVATION_BITS else "float32"
+        raise ExportError(f"{name}: an activation of {kind} has at most {most} bits, not {width}")
 
 
 def _codes(cast: ExportedQuant, values: NDArray[np.generic]) -> NDArray[np.int64]:

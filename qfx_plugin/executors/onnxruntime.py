@@ -1,4 +1,4 @@
-"""onnxruntime as an executor: the QONNX file rewritten to QuantizeLinear and DequantizeLinear."""
+"""onnxruntime as an executor: the QONNX file rewritten to standard nodes; see `qonnx.qcdq`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start(job: Job) -> Runner:
     names, wide = named_tensors(job.graph), needs_float64(job.graph)
 
     def prepare(batch: int) -> Any:
-        model = to_qcdq(batched_model(job.model_path, job.graph, batch))
+        model = to_qcdq(batched_model(job.model_path, job.graph, batch), wide=True)
         if wide:
             model = in_float64(shape_inference.infer_shapes(model, data_prop=True))
         shown = {value.name for value in model.graph.output}

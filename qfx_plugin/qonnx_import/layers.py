@@ -20,6 +20,7 @@ from ..ir import (
     AveragePool,
     Conv,
     Linear,
+    MatMul,
     MaxPool,
     Quantize,
     Reshape,
@@ -108,8 +109,13 @@ def convert_gemm(node: Node, state: Importer) -> None:
 
 @converts("MatMul")
 def convert_matmul(node: Node, state: Importer) -> None:
-    """MatMul by a constant (features, outputs) matrix, at each point where there are several."""
+    """MatMul by a constant (features, outputs) matrix, at each point, or of two tensors."""
     x, w = node.operands(2)
+    if w not in state.constants:
+        node.check_all_read()
+        operands = state.tensor(node, x), state.tensor(node, w)
+        state.emit(MatMul(state.node_name(node), operands, node.output))
+        return
     constant = state.constants.weight(node, w)
     Product.read(node, constant.shape)
     weight, name = weight_of(constant.transpose(None), node), state.node_name(node)

@@ -138,6 +138,17 @@ def lookup(op: ir.Lookup, x: Exact) -> Exact:
     return entries[number.astype(int)]
 
 
+def matmul(op: ir.MatMul, a: Exact, b: Exact) -> Exact:
+    """One multiplication at a time."""
+    outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(x, (*outer, *x.shape[-2:])) for x in (a, b))
+    out = np.full((*outer, a.shape[-2], b.shape[-1]), Fraction(0), dtype=object)
+    for place in np.ndindex(*out.shape):
+        for inner in range(a.shape[-1]):
+            out[place] += a[*place[:-1], inner] * b[*place[:-2], inner, place[-1]]
+    return out
+
+
 def concat(op: ir.Concat, *parts: Exact) -> Exact:
     """Side by side; a constant once for each sample."""
     samples = max(map(len, parts))
@@ -213,6 +224,7 @@ OPERATIONS: dict[type[Op], Callable[..., Exact]] = {
     ir.Identity: lambda op, x: x,
     ir.Linear: linear,
     ir.Lookup: lookup,
+    ir.MatMul: matmul,
     ir.MaxPool: lambda op, x: pool(op, x, lambda part: part.max(axis=0)),
     ir.Multiply: lambda op, a, b: a * b,
     ir.PRelu: prelu,

@@ -1,4 +1,4 @@
-"""Sigmoid, tanh and softmax by table: entries, torch against NumPy, gradients, refusals."""
+"""Sigmoid and tanh by table: entries, torch against NumPy, gradients, refusals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,9 @@ from brevitas_quantizers.fixed_point import (
     ExportError,
     FixedPointCast,
     FixedPointFormat,
-    FormatError,
     OptionError,
-    OverflowMode,
-    RoundingMode,
-    cast_code,
 )
-from brevitas_quantizers.nn import QuantSigmoid, QuantSoftmax, QuantTanh
+from brevitas_quantizers.nn import QuantSigmoid, QuantTanh
 from brevitas_quantizers.nn.tables import build_table, exact_exp, exact_sigmoid, exact_tanh
 
 FUNCTIONS = {
@@ -97,53 +93,7 @@ def test_the_exact_functions_agree_with_the_library(x):
         assert math.isclose(exact_tanh(sign * Fraction(x), 60), expected, rel_tol=1e-15)
 
 
-@pytest.mark.parametrize("rounding", RoundingMode)
-@pytest.mark.parametrize("overflow", OverflowMode)
-def test_softmax_of_all_pairs_of_codes(rounding, overflow):
-    for frac_bits in (-1, 0, 4, 6):
-        layer = QuantSoftmax(
-            input_bit_width=4,
-            input_frac_bits=2,
-            output_bit_width=4,
-            output_frac_bits=frac_bits,
-            output_rounding=rounding.value,
-            output_overflow=overflow.value,
-            exp_bits=5,
-        ).eval()
-        codes = every_code(layer)
-        pairs = np.stack(np.meshgrid(codes, codes), -1).reshape(-1, 2)
-        integers = layer.numpy_codes(pairs)
-        assert np.array_equal(result_codes(layer, pairs), integers)
-        entries, output = layer.table().entries, layer.output_cast
-        for pair, found in zip(pairs, integers, strict=True):
-            powers = [int(entries[pair.max() - code]) for code in pair]
-            quotients = [Fraction(power, sum(powers)) for power in powers]
-            modes = (output.format, output.rounding, output.overflow)
-            assert [cast_code(quotient, *modes) for quotient in quotients] == found.tolist()
-
-
-@pytest.mark.parametrize("dim", [1, -1])
-@pytest.mark.parametrize("bits", [4, 8, 12])
-def test_softmax_is_near_the_float_one_and_equal_in_numpy(dim, bits, rng):
-    layer = QuantSoftmax(
-        dim,
-        input_bit_width=bits,
-        input_frac_bits=bits - 4,
-        output_bit_width=12,
-        output_frac_bits=11,
-    )
-    fmt = layer.input_format
-    codes = rng.integers(fmt.min_code, fmt.max_code + 1, (40, 10, 7))
-    integers = layer.numpy_codes(codes)
-    assert np.array_equal(result_codes(layer, codes), integers)
-    smooth = torch.softmax(torch.from_numpy(fmt.from_codes(codes)), dim).numpy()
-    assert np.abs(integers / 2048 - smooth).max() < 2**-11
-    table = layer.table()
-    assert table.input == FixedPointFormat.from_frac_bits(bits, bits - 4, signed=False)
-    assert str(table.output.format) == "ap_ufixed<17,1>" and table.entries[0] == 2**16
-
-
-@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh, QuantSoftmax])
+@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh])
 def test_the_gradient_is_that_of_the_smooth_function(kind, torch_seed):
     layer = kind(**FIXED).double()
     x = (torch.randn(3, 5).double()).requires_grad_()
@@ -157,7 +107,7 @@ def test_the_gradient_is_that_of_the_smooth_function(kind, torch_seed):
     torch.testing.assert_close(x.grad, cast.grad)
 
 
-@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh, QuantSoftmax])
+@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh])
 def test_binary_points_train_and_state_goes_round_trip(kind, torch_seed):
     layer = kind(input_bit_width=5, output_bit_width=5).train()
     x = torch.randn(6, 9)
@@ -179,7 +129,7 @@ def test_binary_points_train_and_state_goes_round_trip(kind, torch_seed):
     )
 
 
-@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh, QuantSoftmax])
+@pytest.mark.parametrize("kind", [QuantSigmoid, QuantTanh])
 def test_calibration_sees_the_smooth_function(kind, torch_seed):
     layer = kind()
     x = torch.randn(64, 10)
@@ -220,10 +170,6 @@ def test_quant_tensors_in_and_out(torch_seed):
             "QuantTanh: output_signed must be True, not False",
         ),
         (
-            lambda: QuantSoftmax(input_signed=False),
-            "QuantSoftmax: input_signed must be True, not False",
-        ),
-        (
             lambda: QuantTanh(input_bit_width=13),
             "QuantTanh: input_bit_width must be at most 12, not 13",
         ),
@@ -238,10 +184,6 @@ def test_quant_tensors_in_and_out(torch_seed):
             ),
             "QuantSigmoid: input_scaling_per_output_channel must be False, not True",
         ),
-        (
-            lambda: QuantSoftmax(exp_bits=25),
-            "QuantSoftmax: exp_bits must be an integer from 2 to 24, not 25",
-        ),
     ],
 )
 def test_impossible_options_are_refused(build, text):
@@ -254,29 +196,6 @@ def test_impossible_data_is_refused():
     with pytest.raises(DataError) as caught:
         QuantSigmoid(**FIXED)(torch.tensor([0.0, float("nan")]))
     assert "QuantSigmoid: values must be finite, but 1 of 2 are not" in str(caught.value)
-    layer = QuantSoftmax(output_frac_bits=60, input_frac_bits=2)
-    with pytest.raises(FormatError) as caught:
-        layer(torch.zeros(1, 3))
-    assert str(caught.value) == (
-        "QuantSoftmax: the division of 3 terms must fit 62 bits, not 77; "
-        "its result has 60 fractional bits"
-    )
-
-
-def test_the_export_refuses_softmax_by_name(torch_seed):
-    model = nn.Sequential()
-    model.add_module("entry", qnn.QuantIdentity(act_quant=QFXFixedPoint))
-    model.add_module("softmax1", QuantSoftmax())
-    x = torch.randn(2, 3)
-    model(x)
-    with pytest.raises(ExportError) as caught:
-        export_qonnx(model, x)
-    assert str(caught.value) == (
-        "softmax1: QuantSoftmax has no exact form in QONNX; its integers are those of table()"
-    )
-    with pytest.raises(ExportError) as caught:
-        export_qonnx(QuantSoftmax(**FIXED), x)
-    assert str(caught.value).startswith("QuantSoftmax: QuantSoftmax has no exact form in QONNX; ")
 
 
 def test_a_layer_of_a_user_can_refuse_the_export_too():

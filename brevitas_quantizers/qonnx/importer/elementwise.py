@@ -19,6 +19,7 @@ from brevitas_quantizers.nn import (
     QuantAdd,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantMatMul,
     QuantMaximum,
     QuantMinimum,
     QuantMul,
@@ -205,6 +206,14 @@ def convert_mul(node: Node, net: NetworkBuilder) -> None:
     _binary(node, net, operator.mul, {"QuantMul": QuantMul})
 
 
+def convert_product(node: Node, net: NetworkBuilder) -> None:
+    """MatMul of two tensors."""
+    for name in node.operands(2):
+        net.sample(node, name)
+    node.check_all_read()
+    _tensors(node, net, torch.matmul, {"QuantMatMul": QuantMatMul})
+
+
 @converts("Div")
 def convert_div(node: Node, net: NetworkBuilder) -> None:
     """Quotient of a tensor and a power of two."""
@@ -259,10 +268,14 @@ def _binary(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any
     if fixed is not None:
         _with_constant(node, net, net.constants.weight(node, names[fixed], "operand"))
         return
+    _tensors(node, net, function, kinds)
+
+
+def _tensors(node: Node, net: NetworkBuilder, function: Any, kinds: dict[str, Any]) -> None:
     if join_with_inputs(node, net, kinds, lambda v: function(v[0].meta, v[1].meta), tuple):
         return
     left, right = (net.operand(node, index) for index in (0, 1))
-    if left.order != right.order:
+    if left.order != right.order or function is torch.matmul:
         left, right = net.plain(left), net.plain(right)
     with refusing(node):
         shape = function(left.meta, right.meta)

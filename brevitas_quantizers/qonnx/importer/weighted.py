@@ -20,6 +20,7 @@ from brevitas_quantizers.onnx_files import (
 
 from .builder import NetworkBuilder, converts
 from .casts import layer_call
+from .elementwise import convert_product
 from .padding import pad, pad_inside
 from .pooling import AVERAGE_POOLS
 from .values import ComputedTensor, meta
@@ -139,8 +140,11 @@ def convert_gemm(node: Node, net: NetworkBuilder) -> None:
 
 @converts("MatMul", sums=True)
 def convert_matmul(node: Node, net: NetworkBuilder) -> None:
-    """MatMul by a constant matrix, and the Add of a bias behind it."""
+    """MatMul by a constant matrix, and the Add of a bias behind it; or of two tensors."""
     _, weight_name = node.operands(2)
+    if weight_name not in net.constants:
+        convert_product(node, net)
+        return
     weight = net.constants.weight(node, weight_name)
     Product.read(node, weight.shape)
     weight = weight.transpose(None)

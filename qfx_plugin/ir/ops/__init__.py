@@ -10,6 +10,7 @@ from .elementwise import Add, Binary, Extreme, Identity, Multiply, Relu
 from .layout import Reshape, Transpose
 from .linear import Linear, Weighted
 from .lookup import Lookup
+from .matmul import MatMul
 from .pool import AveragePool, MaxPool, Pool, SumPool
 from .quantize import Quantize
 from .selection import PAD_MODES, Gather, Pad, Slice, Upsample
@@ -35,6 +36,7 @@ __all__ = [
     "Input",
     "Linear",
     "Lookup",
+    "MatMul",
     "MaxPool",
     "Multiply",
     "Op",

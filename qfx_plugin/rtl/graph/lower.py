@@ -29,6 +29,7 @@ from ...ir import (
     FixedType,
     Identity,
     Linear,
+    MatMul,
     MaxPool,
     Multiply,
     Op,
@@ -272,6 +273,15 @@ def _lesser(a: Symbol, b: Symbol) -> Symbol:
 @handles(Multiply)
 def _multiply(op: Multiply, operands: Sequence[Symbols], effort: int) -> Symbols:
     return _pairwise(_times, operands)
+
+
+@handles(MatMul)
+def _matmul(op: MatMul, operands: Sequence[Symbols], effort: int) -> Symbols:
+    """Each element as a sum of products."""
+    left, right = operands
+    rows, columns = left[..., :, np.newaxis, :], right.swapaxes(-1, -2)[..., np.newaxis, :, :]
+    products = _pairwise(_times, (rows, columns)).reshape(-1, left.shape[-1])
+    return _array([_sum(list(terms)) for terms in products])
 
 
 @handles(Relu)

@@ -6,7 +6,7 @@ from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 from hls4ml.model.layers import Layer, Pooling2D
 
-from .writing import call, numbers, structure
+from .writing import call, call_of_two, numbers, structure
 
 HEADER = "nnet_qfx.h"
 INCLUDE = [f"nnet_utils/{HEADER}"]
@@ -122,12 +122,7 @@ class _BinaryCall(FunctionCallTemplate):
 
     def format(self, node: Layer) -> str:
         """The call."""
-        params = self._default_function_params(node)
-        right = node.get_input_variable(node.inputs[1])
-        return (
-            f"nnet::qfx_binary<{params['input_t']}, {right.type.name}, {params['output_t']}, "
-            f"{params['config']}>({params['input']}, {right.name}, {params['output']});"
-        )
+        return call_of_two("qfx_binary", node, self._default_function_params(node))
 
 
 class _GlobalSumConfig(LayerConfigTemplate):

@@ -28,3 +28,10 @@ def call(function: str, params: dict[str, Any], *more: str) -> str:
     types = ", ".join(params[name] for name in ("input_t", "output_t", "config"))
     arguments = ", ".join([params["input"], params["output"], *more])
     return f"nnet::{function}<{types}>({arguments});"
+
+
+def call_of_two(function: str, node: Layer, params: dict[str, Any]) -> str:
+    """A call of a function of our headers that reads two tensors."""
+    right = node.get_input_variable(node.inputs[1])
+    types = ", ".join([params["input_t"], right.type.name, params["output_t"], params["config"]])
+    return f"nnet::{function}<{types}>({params['input']}, {right.name}, {params['output']});"

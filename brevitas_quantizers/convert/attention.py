@@ -1,0 +1,272 @@
+"""Attention as what it is made of: layers, matrix products, a softmax with constant masks.
+
+What torch has as one call is spelt in others while forward is traced: `SPELLED_LAYERS` and
+`SPELLED_CALLS` are run in the place of torch's own.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from brevitas_quantizers.fixed_point import ConversionError
+
+# Layers -------------------------------------------------------------------------------------------
+
+
+def _multihead(
+    layer: nn.MultiheadAttention,
+    query: Any,
+    key: Any,
+    value: Any,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Any, Any]:
+    """`nn.MultiheadAttention`: results and weights."""
+    _require("MultiheadAttention", "batch_first", layer.batch_first, True)
+    _require("MultiheadAttention", "add_zero_attn", layer.add_zero_attn, False)
+    _require("MultiheadAttention", "bias_k", layer.bias_k, None)
+    _require("MultiheadAttention", "key_padding_mask", key_padding_mask, None)
+    heads = (layer.num_heads, layer.head_dim)
+    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in _projected(
+        layer, query, key, value
+    ))  # fmt: skip
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = ~attn_mask
+    weights = _weights(q, k, attn_mask, layer.head_dim**-0.5)
+    result = layer.out_proj(torch.matmul(weights, v).transpose(1, 2).flatten(2))
+    if not need_weights:
+        return result, None
+    return result, weights.mean(1) if average_attn_weights else weights
+
+
+def _projected(layer: nn.MultiheadAttention, query: Any, key: Any, value: Any) -> tuple[Any, ...]:
+    """Queries, keys and values; where one matrix gives all three, what reads it is read once."""
+    weight, bias = layer.in_proj_weight, layer.in_proj_bias
+    if weight is None:
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        weights = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        sources = (query, key, value)
+        return tuple(F.linear(*given) for given in zip(sources, weights, biases, strict=True))
+    parts: dict[Any, Any] = {}
+    for source in (query, key, value):
+        if source not in parts:
+            parts[source] = F.linear(source, weight, bias).chunk(3, -1)
+    return tuple(parts[source][index] for index, source in enumerate((query, key, value)))
+
+
+def _encoder_layer(
+    layer: nn.TransformerEncoderLayer,
+    src: Any,
+    src_mask: Any = None,
+    src_key_padding_mask: Any = None,
+    is_causal: bool = False,
+) -> Any:
+    """`nn.TransformerEncoderLayer`."""
+    _require("TransformerEncoderLayer", "src_key_padding_mask", src_key_padding_mask, None)
+
+    def attend(x: Any) -> Any:
+        found = layer.self_attn(x, x, x, attn_mask=src_mask, need_weights=False)
+        return layer.dropout1(found[0])
+
+    parts = ((layer.norm1, attend), (layer.norm2, lambda x: layer.dropout2(_forward(layer, x))))
+    return _residual(layer, src, parts)
+
+
+def _decoder_layer(
+    layer: nn.TransformerDecoderLayer,
+    tgt: Any,
+    memory: Any,
+    tgt_mask: Any = None,
+    memory_mask: Any = None,
+    tgt_key_padding_mask: Any = None,
+    memory_key_padding_mask: Any = None,
+    tgt_is_causal: bool = False,
+    memory_is_causal: bool = False,
+) -> Any:
+    """`nn.TransformerDecoderLayer`."""
+    _require("TransformerDecoderLayer", "tgt_key_padding_mask", tgt_key_padding_mask, None)
+    _require("TransformerDecoderLayer", "memory_key_padding_mask", memory_key_padding_mask, None)
+
+    def attend(x: Any) -> Any:
+        found = layer.self_attn(x, x, x, attn_mask=tgt_mask, need_weights=False)
+        return layer.dropout1(found[0])
+
+    def look(x: Any) -> Any:
+        found = layer.multihead_attn(x, memory, memory, attn_mask=memory_mask, need_weights=False)
+        return layer.dropout2(found[0])
+
+    parts = (
+        (layer.norm1, attend),
+        (layer.norm2, look),
+        (layer.norm3, lambda x: layer.dropout3(_forward(layer, x))),
+    )
+    return _residual(layer, tgt, parts)
+
+
+def _residual(layer: Any, x: Any, parts: Any) -> Any:
+    for norm, part in parts:
+        x = x + part(norm(x)) if layer.norm_first else norm(x + part(x))
+    return x
+
+
+def _forward(layer: Any, x: Any) -> Any:
+    return layer.linear2(layer.dropout(layer.activation(layer.linear1(x))))
+
+
+def _encoder(
+    layer: nn.TransformerEncoder, src: Any, mask: Any = None, src_key_padding_mask: Any = None,
+    is_causal: Any = None,
+) -> Any:  # fmt: skip
+    """`nn.TransformerEncoder`."""
+    _require("TransformerEncoder", "src_key_padding_mask", src_key_padding_mask, None)
+    for one in layer.layers:
+        src = one(src, src_mask=mask)
+    return src if layer.norm is None else layer.norm(src)
+
+
+def _decoder(layer: nn.TransformerDecoder, tgt: Any, memory: Any, **masks: Any) -> Any:
+    """`nn.TransformerDecoder`."""
+    for one in layer.layers:
+        tgt = one(tgt, memory, **masks)
+    return tgt if layer.norm is None else layer.norm(tgt)
+
+
+def _require(who: str, name: str, value: Any, wanted: Any) -> None:
+    if value is not wanted:
+        found = value if isinstance(value, bool) else "one"
+        raise ConversionError(f"{who}: {name} must be {wanted}, not {found}")
+
+
+SPELLED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
+    nn.MultiheadAttention: _multihead,
+    nn.TransformerEncoderLayer: _encoder_layer,
+    nn.TransformerDecoderLayer: _decoder_layer,
+    nn.TransformerEncoder: _encoder,
+    nn.TransformerDecoder: _decoder,
+}
+
+
+def spelled(layer: nn.Module) -> Callable[..., Any] | None:
+    """What to run in the place of the forward of a layer of torch; None for any other."""
+    for kind, function in SPELLED_LAYERS.items():
+        if isinstance(layer, kind) and type(layer).forward is kind.forward:
+            return function
+    return None
+
+
+# Calls --------------------------------------------------------------------------------------------
+
+
+def _scaled_dot_product(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """`F.scaled_dot_product_attention`."""
+    who = "scaled_dot_product_attention"
+    _require(who, "enable_gqa", enable_gqa, False)
+    if scale is None:
+        size = _last_size(query)
+        if size is None:
+            raise ConversionError(f"{who}: scale must be given, or quantize(..., example=x)")
+        scale = size**-0.5
+    if is_causal:
+        sizes = [part.shape[-2] for part in (query, key)]
+        if not all(isinstance(size, int) for size in sizes):
+            raise ConversionError(f"{who}: is_causal=True needs quantize(..., example=x)")
+        attn_mask = torch.ones(*sizes, dtype=torch.bool).tril()
+    return torch.matmul(_weights(query, key, attn_mask, scale), value)
+
+
+def _weights(query: Any, key: Any, mask: Any, scale: float) -> Any:
+    """Softmax of scaled scores, with a mask that is true where a score counts, or is added."""
+    scores = torch.matmul(query, key.transpose(-2, -1)) * scale
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, -math.inf)
+    elif mask is not None:
+        scores = scores + mask
+    return F.softmax(scores, dim=-1)
+
+
+def _last_size(x: Any) -> int | None:
+    """Size of the last dimension, as far as an example or forward itself says it."""
+    size = x.shape[-1]
+    node: Any = x.node
+    while not isinstance(size, int) and isinstance(node, fx.Node):
+        last = node.args[-1] if node.args else None
+        last = last[-1] if isinstance(last, (tuple, list)) and last else last
+        if node.target in ("view", "reshape", "unflatten"):
+            size = last
+            break
+        if node.target not in ("transpose", "permute", "contiguous", operator.getitem):
+            return None
+        if node.target == "transpose" and {-1, 3} & set(node.args[1:]):
+            return None
+        if node.target == "permute" and last not in (-1, 3):
+            return None
+        if node.target is operator.getitem and not isinstance(node.args[1], int):
+            return None
+        node = node.args[0]
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _einsum(equation: str, *operands: Any) -> Any:
+    """`torch.einsum` of two tensors, where it is a matrix product."""
+    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
+        operands = tuple(operands[0])
+    terms, _, result = equation.replace(" ", "").partition("->")
+    names = terms.split(",")
+    plain = len(names) == len(operands) == 2 and result and "." not in equation
+    if not plain or any(len(set(name)) != len(name) for name in (*names, result)):
+        raise _no_product(equation)
+    left, right = names
+    outer = [name for name in result if name in left and name in right]
+    inner = [name for name in left if name in right and name not in result]
+    rows, columns = ([n for n in result if n in a and n not in b] for a, b in (
+        (left, right), (right, left)
+    ))  # fmt: skip
+    counted = len(outer) + len(inner)
+    whole = counted + len(rows) == len(left) and counted + len(columns) == len(right)
+    if not whole or len(inner) != 1 or len(rows) > 1 or len(columns) > 1:
+        raise _no_product(equation)
+    x = _ordered(operands[0], left, [*outer, *(rows or [""]), *inner])
+    y = _ordered(operands[1], right, [*outer, *inner, *(columns or [""])])
+    z = torch.matmul(x, y)
+    z = z if columns else z.squeeze(-1)
+    z = z if rows else z.squeeze(-1 - len(columns))
+    return _ordered(z, "".join((*outer, *rows, *columns)), list(result))
+
+
+def _ordered(x: Any, names: str, wanted: list[str]) -> Any:
+    """Dimensions by their names in another order; an empty name is a new one of size 1."""
+    order = [names.index(name) for name in wanted if name]
+    x = x if order == sorted(order) else x.permute(*order)
+    return x.unsqueeze(wanted.index("")) if "" in wanted else x
+
+
+def _no_product(equation: str) -> ConversionError:
+    return ConversionError(
+        f"einsum: {equation!r} must be a product of two matrices, with one letter to sum over and "
+        "at most one of each operand alone: use permute, reshape and torch.matmul"
+    )
+
+
+SPELLED_CALLS: dict[Any, Callable[..., Any]] = {
+    F.scaled_dot_product_attention: _scaled_dot_product,
+    torch.einsum: _einsum,
+}
