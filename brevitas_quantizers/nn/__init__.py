@@ -14,6 +14,14 @@ from .pool import (
     QuantMaxPool2d,
 )
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
+from .recurrent import (
+    QuantGRU,
+    QuantGRUCell,
+    QuantLSTM,
+    QuantLSTMCell,
+    QuantRNN,
+    QuantRNNCell,
+)
 from .scale_shift import QuantScale, QuantShift
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
 from .upsample import BilinearUpsample
@@ -30,8 +38,12 @@ __all__ = [
     "QuantBatchNorm1d",
     "QuantBatchNorm2d",
     "QuantCat",
+    "QuantGRU",
+    "QuantGRUCell",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
+    "QuantLSTM",
+    "QuantLSTMCell",
     "QuantLayer",
     "QuantLeakyReLU",
     "QuantMaxPool1d",
@@ -40,6 +52,8 @@ __all__ = [
     "QuantMinimum",
     "QuantMul",
     "QuantPReLU",
+    "QuantRNN",
+    "QuantRNNCell",
     "QuantRPReLU",
     "QuantFunction",
     "QuantScale",

@@ -44,7 +44,9 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
 
 def _bake(module: Any) -> None:
-    """Put what hooks and parametrizations compute into the parameters themselves."""
+    """Put what hooks, parametrizations and layers around it compute into the parameters."""
+    if hasattr(module, "become_plain"):
+        module.become_plain()
     if parametrize.is_parametrized(module):
         values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
         # Not removed by torch, which would change the class that the original has too.
