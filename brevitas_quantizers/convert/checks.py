@@ -85,7 +85,8 @@ _ADVICE = {
     ("multihead", "scaleddotproduct", "transformer"): "attention multiplies tensors and "
     "normalises by data: compute it outside of the network",
     ("embedding",): EMBEDDING_ADVICE,
-    ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
+    ("lstm", "gru", "rnn"): "use nn.LSTM, nn.GRU, nn.RNN or their cells, without a forward "
+    "of your own, or write the steps in forward",
     ("matmul", "bmm", "einsum", "baddbmm", "mm"): "only a constant of the network can be a factor "
     "of a matrix product, as in F.linear",
 }

@@ -182,6 +182,8 @@ class CastPoint(nn.Module):
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)
+RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
+CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 SLOPES = (nn.PReLU, nn.LeakyReLU)
@@ -209,7 +211,7 @@ SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.Chann
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
-    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
+    *(WEIGHTED + RECURRENT + CELLS + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
     *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
     Reduce,
     Argmax,

@@ -23,12 +23,18 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantFunction,
     QuantGlobalAvgPool2d,
+    QuantGRU,
+    QuantGRUCell,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantLSTM,
+    QuantLSTMCell,
     QuantMaximum,
     QuantMinimum,
     QuantMul,
     QuantPReLU,
+    QuantRNN,
+    QuantRNNCell,
     QuantScale,
     QuantShift,
     QuantSub,
@@ -48,6 +54,7 @@ from .checks import explicit_padding
 from .constants import exact_width
 from .kinds import (
     ADAPTIVE_MAXIMA,
+    CELLS,
     CONSTANTS,
     MEANS,
     NEEDS_NOT_NEGATIVE,
@@ -57,6 +64,7 @@ from .kinds import (
     POOLS,
     RAMPS,
     READY,
+    RECURRENT,
     SLOPES,
     TABLES,
     TRANSPOSED,
@@ -86,6 +94,9 @@ _JOINS: dict[type, type[nn.Module]] = {
 }  # fmt: skip
 
 
+_WITH_WEIGHTS = WEIGHTED + RECURRENT + CELLS
+
+
 def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     """The places that rules can address, by the name of the called module."""
     sites: dict[str, Site] = {}
@@ -110,7 +121,7 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
     kinds += [_JOINS[type(source)]] if type(source) in _JOINS else []
     kinds += [QuantFunction] if isinstance(source, TABLES) else []
     kinds += [qnn.QuantIdentity] if isinstance(module, CastPoint) else []
-    weighted = isinstance(source, WEIGHTED)
+    weighted = isinstance(source, _WITH_WEIGHTS)
     return Site(
         tuple(names),
         tuple(kind for kind in kinds if kind is not Unary and kind not in _JOINS),
@@ -130,6 +141,8 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("act",)
     if isinstance(module, TensorShift):
         return ("bias",)
+    if isinstance(module, RECURRENT + CELLS):
+        return ("weight", *(["bias"] if module.bias else []), "act", "input")
     if isinstance(module, WEIGHTED):
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
@@ -146,7 +159,7 @@ def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
         node = pending.pop()
         for other in node.users if forward else node.all_input_nodes:
             if other not in seen:
-                if isinstance(call(traced, other), WEIGHTED):
+                if isinstance(call(traced, other), _WITH_WEIGHTS):
                     return True
                 seen.add(other)
                 pending.append(other)
@@ -306,7 +319,14 @@ def _hardtanh(module: nn.Hardtanh, options: _Options) -> nn.Module:
 def _table(module: nn.Module, options: _Options) -> nn.Module:
     function, site = function_name(module), options.site
     signed = not (site.takes_no_negative or function in NEEDS_NOT_NEGATIVE)
-    given = options.input(signed)
+    given = _table_input(options, signed)
+    not_negative = gives_no_negative(function, site.takes_no_negative)
+    return QuantFunction(function, **given, **options.output(not not_negative))
+
+
+def _table_input(options: _Options, signed: bool) -> dict[str, Any]:
+    """Options of what a table is given, of few enough bits."""
+    given, site = options.input(signed), options.site
     limit = "max_bit_width" if given.get("input_learn_bit_width") else "bit_width"
     width = given.get(f"input_{limit}", getattr(QuantizerOptions, limit))
     if isinstance(width, int) and width > MAX_INPUT_BITS:
@@ -315,8 +335,21 @@ def _table(module: nn.Module, options: _Options) -> nn.Module:
             f"with overrides={{{site.names[0]!r}: {{'input_{limit}': {MAX_INPUT_BITS}}}}}, or for "
             "all tables with QuantFunction as the key"
         )
-    not_negative = gives_no_negative(function, site.takes_no_negative)
-    return QuantFunction(function, **given, **options.output(not not_negative))
+    return given
+
+
+def _recurrent(module: Any, options: _Options) -> nn.Module:
+    names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
+    names += ("bidirectional", "nonlinearity")
+    own = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    slots = {"gate": _table_input(options, True), "state": options._prefixed("act")}
+    given = {
+        f"{slot}_{name.partition('_')[2]}": value
+        for slot, found in slots.items()
+        for name, value in found.items()
+    }
+    kind = next(twin for float_kind, twin in _RECURRENT.items() if isinstance(module, float_kind))
+    return _keep_parameters(module, kind(**own, **options.parameters(), **given))
 
 
 def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
@@ -390,6 +423,11 @@ def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module
     return _keep_parameters(module, kind(tuple(values.shape), **given))
 
 
+_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: QuantLSTM, nn.GRU: QuantGRU, nn.RNN: QuantRNN,
+    nn.LSTMCell: QuantLSTMCell, nn.GRUCell: QuantGRUCell, nn.RNNCell: QuantRNNCell,
+}  # fmt: skip
+
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
     Cat: lambda module, options: QuantCat(module.dim),
@@ -402,6 +440,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     nn.ReLU: _relu,
     nn.Hardtanh: _hardtanh,  # and ReLU6, its subclass
     TABLES: _table,
+    RECURRENT + CELLS: _recurrent,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
     CONSTANTS: _constant,

@@ -15,6 +15,7 @@ with it. In a file the steps stand one behind the other, and share constants and
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
@@ -224,7 +225,9 @@ class _RNNStep(_Step):
         else:
             self.function = qnn.QuantReLU(**_act(owner.slots_of("state")))
             proxy = self.function.act_quant
-        self.hidden = qnn.QuantIdentity(act_quant=proxy)
+        with warnings.catch_warnings():  # Brevitas, of a shared proxy that is given an activation
+            warnings.filterwarnings("ignore", "Keyword arguments are being passed")
+            self.hidden = qnn.QuantIdentity(act_quant=proxy)
 
     def casts(self) -> tuple[nn.Module, ...]:
         """h."""
@@ -406,8 +409,9 @@ class _QuantRecurrent(_Recurrent):
             DataError: an input of another shape, or packed sequences.
         """
         x = self.unpack_input(input)
-        if not isinstance(x, Tensor) or x.ndim != 3:
-            kind = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        is_tensor = isinstance(x, Tensor | States)
+        if not is_tensor or len(x.shape) != 3:
+            kind = f"shape {tuple(x.shape)}" if is_tensor else type(x).__name__
             raise DataError(
                 f"{type(self).__name__}: input must be a tensor of three axes, batch, steps and "
                 f"features, not {kind}"
