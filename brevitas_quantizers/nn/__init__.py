@@ -21,6 +21,7 @@ from .recurrent import (
     QuantLSTMCell,
     QuantRNN,
     QuantRNNCell,
+    RecurrentStep,
 )
 from .scale_shift import QuantScale, QuantShift
 from .tables import FunctionTable, QuantSigmoid, QuantSoftmax, QuantTanh, softmax_codes
@@ -62,5 +63,6 @@ __all__ = [
     "QuantSoftmax",
     "QuantSub",
     "QuantTanh",
+    "RecurrentStep",
     "softmax_codes",
 ]

@@ -24,12 +24,13 @@ import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
-from brevitas_quantizers.fixed_point import DataError, ExportError, OptionError
+from brevitas_quantizers.fixed_point import DataError, OptionError
 from brevitas_quantizers.injectors import DerivedConstants, QFXFixedPoint
 from brevitas_quantizers.injectors.slots import check_prefixes
 
 from .base import QuantLayer, QuantType, plain
 from .scale_shift import QuantScale
+from .states import States, stacked
 from .tables import QuantSigmoid, QuantTanh
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -295,73 +296,6 @@ class _Recurrent(QuantLayer):
         return qnn.QuantIdentity(**_act(self.slots_of("state")))
 
 
-class States(Sequence[Tensor]):
-    """While a network is exported, in place of a stack along axis 0: no node of the file moves it.
-
-    Args:
-        parts: (batch, ...) tensors.
-    """
-
-    def __init__(self, parts: Sequence[Tensor]) -> None:
-        self._parts = tuple(parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, index: Any) -> Any:
-        first, *rest = index if isinstance(index, tuple) else (index,)
-        found = self._parts[first]
-        if isinstance(first, slice):
-            found = States(found)
-        return found[(slice(None), *rest[1:])] if rest[1:] else found
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the stack."""
-        return (len(self), *self._parts[0].shape)
-
-    def size(self, dim: int | None = None) -> Any:
-        """As of a tensor."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
-        """The parts."""
-        return self._parts if dim == 0 else torch.stack(self._parts, 1).unbind(dim)
-
-    def squeeze(self, dim: int = 0) -> Tensor:
-        """The only part."""
-        if len(self) == 1 and dim == 0:
-            return self._parts[0]
-        return self.__getattr__(f"squeeze({dim})")  # type: ignore[no-any-return] # it raises
-
-    def transpose(self, first: int, second: int) -> Tensor:
-        """The batch in front."""
-        if {first, second} == {0, 1}:
-            return torch.stack(self._parts, 1)
-        return self.__getattr__(f"transpose({first}, {second})")  # type: ignore[no-any-return]
-
-    swapaxes = swapdims = transpose
-
-    def permute(self, *dims: Any) -> Tensor:
-        """The batch in front."""
-        order = list(dims[0]) if isinstance(dims[0], (tuple, list)) else list(dims)
-        if order[0] == 1:
-            swapped = [{0: 1, 1: 0}.get(dim, dim) for dim in order]
-            return torch.stack(self._parts, 1).permute(swapped)
-        return self.__getattr__(f"permute{dims}")  # type: ignore[no-any-return]
-
-    def __getattr__(self, name: str) -> Any:
-        raise ExportError(
-            f"{name} of a recurrent layer's results is no part of a file, where the batch stands "
-            "in front: take one of them, h_n[-1], or transpose(0, 1) them"
-        )
-
-
-def _stacked(parts: Sequence[Tensor]) -> Any:
-    """Along a first axis; as they are while a file is written."""
-    return States(parts) if torch.onnx.is_in_onnx_export() else torch.stack(list(parts))
-
-
 class _QuantRecurrent(_Recurrent):
     """All steps of all layers.
 
@@ -418,8 +352,8 @@ class _QuantRecurrent(_Recurrent):
             )
         x = x if self.batch_first else x.transpose(0, 1)
         steps, last = self._run(x, self._given(hx))
-        output = torch.stack(steps, 1) if self.batch_first else _stacked(steps)
-        parts = [_stacked(part) for part in zip(*last, strict=True)]
+        output = torch.stack(steps, 1) if self.batch_first else stacked(steps)
+        parts = [stacked(part) for part in zip(*last, strict=True)]
         return output, (tuple(parts) if self.kind == "LSTM" else parts[0])
 
     def _given(self, hx: Any) -> list[State | None]:
@@ -526,3 +460,36 @@ class QuantRNNCell(_QuantCell, nn.RNNCell):
     """`nn.RNNCell` in fixed point; see `brevitas_quantizers.nn.recurrent`."""
 
     kind, step, _float_layer = "RNN", _RNNStep, nn.RNNCell
+
+
+class RecurrentStep(nn.Module):
+    """One step of all layers of a recurrent layer as a network: what hardware repeats.
+
+    Its inputs are those of a step, (batch, features), and the parts of the state, each (batch,
+    hidden): h of the first layer, of an LSTM then its c, and so on. Its results are the parts of
+    the next state. See `qfx_plugin.rtl.recurrent`.
+
+    Args:
+        layer: a `QuantLSTM`, `QuantGRU` or `QuantRNN` in one direction.
+        entry: the cast in front of it.
+    """
+
+    def __init__(self, layer: nn.Module, entry: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(layer, _QuantRecurrent) or layer.bidirectional:
+            kind = type(layer).__name__
+            raise OptionError(
+                f"RecurrentStep: layer must be a recurrent layer in one direction, not {kind}"
+            )
+        self.entry, self.layer = entry, layer
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Input and state to the next state."""
+        x, found, layer = plain(self.entry(x)), [], self.layer
+        for name, _ in layer._names():
+            step = layer.get_submodule(name)
+            count = len(step.casts())
+            mine = step.enter(state[len(found) : len(found) + count])
+            found += step(plain(step.ih(x)), mine)
+            x = found[-count]
+        return tuple(found)
