@@ -38,8 +38,10 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantFunction,
     QuantGlobalAvgPool2d,
+    QuantGRU,
     QuantHardtanh,
     QuantLeakyReLU,
+    QuantLSTM,
     QuantMaximum,
     QuantMaxPool2d,
     QuantMinimum,
@@ -87,7 +89,7 @@ from qfx_plugin.ir import (
     interpret,
 )
 from tests.graph_file import to_qonnx
-from tests.layer_networks import FIXED, KHOT, around, exported
+from tests.layer_networks import FIXED, KHOT, Rows, around, exported
 
 ARRAYS, STREAMS = "hls4ml, arrays", "hls4ml, streams"
 FINN, UNROLLED, STREAMING = "FINN", "RTL, unrolled", "RTL, streaming"
@@ -426,6 +428,8 @@ LAYERS = (
         "QuantFunction, falls",
         layer=lambda: QuantFunction("square", output_signed=False),
     ),
+    Row("QuantLSTM", layer=lambda: Rows(QuantLSTM)),
+    Row("QuantGRU", layer=lambda: Rows(QuantGRU)),
     Row("QuantSoftmax", layer=lambda: nn.Sequential(nn.Flatten(), QuantSoftmax()),
         refused=TABLE_ONLY),
 )  # fmt: skip

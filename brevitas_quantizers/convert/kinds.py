@@ -211,8 +211,8 @@ SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.Chann
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
-    *(WEIGHTED + RECURRENT + CELLS + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
-    *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
+    *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
+    *(RECURRENT + CELLS + ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
     Reduce,
     Argmax,
     Compare,

@@ -2,13 +2,14 @@
 
 A recurrent layer gives a tuple, last states along a first axis in front of the batch, and without
 `batch_first` its steps likewise. What takes one of these, or turns the batch to the front, is left
-as it is; while a file is written, such results are lists (`nn.recurrent.States`), and nothing moves.
+as it is; while a file is written, such results are lists (`nn.states.States`), and nothing moves.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,10 +23,19 @@ from .tracer import SHAPE
 
 FREE = "qfx_free"
 """In `node.meta`: a call that this module has checked, whatever it does to the batch."""
-_PARTS, _TURNED = "parts", "turned"
-_SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
+_SWAPS = frozenset({"transpose", "swapaxes", "swapdims", "movedim", "moveaxis"})
 _ZEROS = frozenset({"zeros", "new_zeros", "zeros_like"})
-_WAY_OUT = "take one of them, h_n[-1], or transpose(0, 1) them; with batch_first=True, output[:, -1]"
+_WAY_OUT = (
+    "whose batch is axis 1: take one of them, h_n[-1], or transpose(0, 1) them; with "
+    "batch_first=True, output[:, -1]"
+)
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A tensor whose first axis has `count` states, or 0 for steps, and stands before the batch."""
+
+    count: int
 
 
 def spell_recurrent(traced: fx.GraphModule, problems: Problems) -> None:
@@ -47,8 +57,8 @@ class _Spelling:
         if layer is not None:
             with self.traced.graph.inserting_before(node):
                 self._call(node, layer)
-        elif any(self.kinds[operand] is _TURNED for operand in known):
-            self._from_turned(node)
+        elif turned := [kind for one in known if isinstance(kind := self.kinds[one], _Turned)]:
+            self._from_turned(node, turned[0].count)
         elif known and node.target is operator.getitem and isinstance(node.args[1], int):
             parts = self.kinds[known[0]]
             if not -len(parts) <= node.args[1] < len(parts):
@@ -78,7 +88,7 @@ class _Spelling:
         is_cell = isinstance(layer, CELLS)
         for reason in _problems(layer, x, is_cell, self.kinds.get(x)):
             self._refuse(node, reason)
-        if not is_cell and not layer.batch_first and _swaps(x):
+        if not is_cell and not layer.batch_first and _swaps(x, 1):
             x.meta[FREE] = True
         state = self._state(node, hx, 2 if is_lstm else 1, is_cell)
         node.args, node.kwargs = ((x,) if state is None else (x, state)), {}
@@ -86,8 +96,9 @@ class _Spelling:
             if is_lstm:
                 self.kinds[node] = (None, None)
             return
-        last = (_TURNED, _TURNED) if is_lstm else _TURNED
-        self.kinds[node] = (None if layer.batch_first else _TURNED, last)
+        last = _Turned(layer.num_layers * (1 + layer.bidirectional))
+        output = None if layer.batch_first else _Turned(0)
+        self.kinds[node] = (output, (last, last) if is_lstm else last)
 
     def _state(self, node: fx.Node, hx: Any, count: int, is_cell: bool) -> Any:
         """The state as the twin takes it; None where it is zero."""
@@ -108,7 +119,7 @@ class _Spelling:
 
     def _listed(self, node: fx.Node, part: fx.Node) -> Any:
         """A state of all layers as a list of (batch, hidden), where the batch is in front of it."""
-        if self.kinds.get(part) is _TURNED:
+        if isinstance(self.kinds.get(part), _Turned):
             return part
         if part.target in ("unsqueeze", torch.unsqueeze) and _places(part) == [0]:
             return [moved(part)]
@@ -139,39 +150,37 @@ class _Spelling:
                 found = getattr(found, part, None)
             plain = isinstance(found, Tensor) and not isinstance(found, torch.nn.Parameter)
             return plain and not bool(found.any())
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        if str(name) in _ZEROS:
+        if _name(node) in _ZEROS:
             return True
         same = node.op == "call_method" and node.target in _SAME
         return (same or is_move(node)) and bool(node.args) and self._is_zero(node.args[0])
 
     # Results --------------------------------------------------------------------------------------
 
-    def _from_turned(self, node: fx.Node) -> None:
-        """What takes a tensor with another axis in front of the batch."""
-        if node.target is operator.getitem and node.args[0] in self.kinds:
+    def _from_turned(self, node: fx.Node, count: int) -> None:
+        """What takes a tensor whose batch is axis 1, behind `count` states or 0 for steps."""
+        name, places = _name(node), _places(node)
+        one = count == 1 and (name == "squeeze" and places in ([0], []))
+        one |= count == 1 and name in ("view", "reshape") and len(places) == 2
+        if one or (name == "select" and places[:1] == [0]):
+            index = 0 if one else places[1]
+            node.op, node.target = "call_function", operator.getitem
+            node.args, node.kwargs = (node.args[0], index), {}
+        if node.target is operator.getitem:
             index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-            good = isinstance(index[0], (int, slice)) and index[1:2] in ((), (slice(None),))
-            if good and all(isinstance(one, (int, slice)) for one in index):
+            whole = all(isinstance(one, (int, slice)) for one in index)
+            if whole and index[1:2] in ((), (slice(None),)):
                 node.meta[FREE] = True
                 if isinstance(index[0], slice):
-                    self.kinds[node] = _TURNED
+                    self.kinds[node] = _Turned(0)
                 return
-        elif _swaps(node) or (node.target in ("squeeze", torch.squeeze) and _places(node) == [0]):
+        elif _swaps(node) or (name == "unbind" and places in ([], [0])):
             node.meta[FREE] = True
             return
-        elif node.target in ("select", torch.select) and _places(node)[:1] == [0]:
-            node.op, node.target = "call_function", operator.getitem
-            node.args, node.kwargs = (node.args[0], _places(node)[1]), {}
-            node.meta[FREE] = True
-            return
-        elif node.target in ("unbind", torch.unbind) and (_places(node) or [0]) == [0]:
-            node.meta[FREE] = True
-            return
-        elif node.target in ("size", getattr) or (node.op == "call_method" and node.target == "dim"):
+        elif node.target is getattr or name in ("size", "dim"):
             return
         what = "returned" if node.op == "output" else "used"
-        self._refuse(node, f"results of a recurrent layer are {what} whose batch is axis 1: {_WAY_OUT}")
+        self._refuse(node, f"results of a recurrent layer are {what} {_WAY_OUT}")
 
 
 _SAME = frozenset(
@@ -183,13 +192,13 @@ _SAME = frozenset(
 def _problems(layer: Any, x: fx.Node, is_cell: bool, kind: Any) -> Iterator[str]:
     who, shape = type(layer).__name__, x.meta.get(SHAPE)
     if getattr(layer, "proj_size", 0):
-        yield f"{who}: proj_size must be 0, not {layer.proj_size}: put an nn.Linear behind the layer"
+        yield f"{who}: proj_size must be 0, not {layer.proj_size}: put an nn.Linear behind it"
     if shape is not None and len(shape) != (2 if is_cell else 3):
         axes = "batch and features" if is_cell else "batch, steps and features"
         yield f"{who} must be given {axes}, not a tensor of {len(shape)} axes"
     if isinstance(kind, tuple):
         yield f"{who} must be given one of the results of a recurrent layer, not all"
-    if is_cell or kind is _TURNED or layer.batch_first == (not _swaps(x)):
+    if is_cell or isinstance(kind, _Turned) or layer.batch_first == (not _swaps(x, 1)):
         return
     if layer.batch_first:
         yield f"{who} with batch_first=True must be given the batch first, not behind the steps"
@@ -206,15 +215,15 @@ def _places(node: fx.Node) -> list[Any]:
     return list(values[0]) if len(values) == 1 and isinstance(values[0], (tuple, list)) else values
 
 
-def _swaps(node: fx.Node) -> bool:
-    """Whether a move turns the first axis and the second."""
+def _swaps(node: fx.Node, place: int = 0) -> bool:
+    """Whether a move brings the other of the first two axes to `place`."""
+    places = [str(place) for place in _places(node)]
+    if _name(node) == "permute":
+        return is_move(node) and places[place : place + 1] == [str(1 - place)]
+    return is_move(node) and _name(node) in _SWAPS and sorted(places) == ["0", "1"]
+
+
+def _name(node: fx.Node) -> str:
+    """Of a function or a method."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if not is_move(node):
-        return False
-    if name in _SWAPS:
-        return sorted(map(str, _places(node))) == ["0", "1"]
-    return name == "permute" and _places(node)[1:2] == [0] or _is_turn(node, str(name))
-
-
-def _is_turn(node: fx.Node, name: str) -> bool:
-    return name in ("movedim", "moveaxis") and sorted(map(str, _places(node))) == ["0", "1"]
+    return str(name)

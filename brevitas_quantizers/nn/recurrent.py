@@ -16,7 +16,6 @@ with it. In a file the steps stand one behind the other, and share constants and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import brevitas.nn as qnn
@@ -28,7 +27,7 @@ from brevitas_quantizers.fixed_point import DataError, OptionError
 from brevitas_quantizers.injectors import DerivedConstants, QFXFixedPoint
 from brevitas_quantizers.injectors.slots import check_prefixes
 
-from .base import QuantLayer, QuantType, plain
+from .base import QuantLayer, plain
 from .scale_shift import QuantScale
 from .states import States, stacked
 from .tables import QuantSigmoid, QuantTanh
@@ -55,7 +54,8 @@ class _Product(qnn.QuantLinear, DerivedConstants):
         outputs, inputs = getattr(owner, f"weight_{name}{suffix}").shape
         has_bias = owner.bias and (name == "ih" or owner.kind == "GRU")
         if not has_bias:
-            slots = {key: v for key, v in slots.items() if key[:5] != "bias_"} | {"bias_quant": None}
+            slots = {name: v for name, v in slots.items() if not name.startswith("bias_")}
+            slots["bias_quant"] = None
         nn.Module.__init__(self)
         self.in_features, self.out_features = inputs, outputs
         QuantWeightBiasInputOutputLayer.__init__(

@@ -249,6 +249,8 @@ def build_recurrent(
     """
     step.verify()
     inputs = {op.output for op in step.ops if isinstance(op, Input)}
+    if inputs <= set(states):
+        raise DataError("states must leave an input that each step is given, not all of them")
     for name, output in states.items():
         if name not in inputs or output not in step.outputs:
             raise DataError(
@@ -258,10 +260,7 @@ def build_recurrent(
         _check_loop(step, name, output)
     network = build_unrolled(step, options or RtlOptions())
     name = verilog_name(f"{network.name}_steps", [network.name])
-    built = RecurrentNetwork(name, network, dict(states))
-    if not built.inputs:
-        raise DataError("states must leave an input that each step is given, not all of them")
-    return built
+    return RecurrentNetwork(name, network, dict(states))
 
 
 def run_steps(

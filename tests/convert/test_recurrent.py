@@ -1,4 +1,4 @@
-"""Recurrent layers as users write them: read for their output or their state, with one or without."""
+"""Recurrent layers as users write them: for their output or state, with a state or without."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Recurrent(nn.Module):
 
     kind: type[nn.Module] = nn.LSTM
     options: dict[str, object] = {"batch_first": True}
+    steps = STEPS
     width = HIDDEN
 
     def __init__(self) -> None:
@@ -40,12 +41,13 @@ class LastState(Recurrent):
 
     def forward(self, x: Tensor) -> Tensor:
         h0 = torch.zeros(1, x.size(0), HIDDEN).to(x.device)
-        return self.fc(self.rnn(x, h0)[1].squeeze(0))
+        return self.fc(self.rnn(x, h0)[1].view(-1, HIDDEN))
 
 
 class BothWays(Recurrent):
     kind = nn.LSTM
     options = {"batch_first": True, "bidirectional": True, "num_layers": 2, "dropout": 0.2}
+    steps = 2
     width = 2 * HIDDEN
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ class StepsFirst(Recurrent):
     options = {"nonlinearity": "relu", "num_layers": 2, "bias": False}
 
     def forward(self, x: Tensor) -> Tensor:
-        out, h_n = self.rnn(x.permute(1, 0, 2))
+        out, h_n = self.rnn(x.transpose(1, 2).permute(2, 0, 1))
         return self.fc(out[-1]) + self.fc(h_n.transpose(0, 1)[:, 0])
 
 
@@ -90,6 +92,8 @@ class GivenState(Recurrent):
 class Loop(nn.Module):
     """Cells in a loop, as tutorials have them."""
 
+    steps = 2
+
     def __init__(self) -> None:
         super().__init__()
         self.lstm, self.gru = nn.LSTMCell(FEATURES, HIDDEN), nn.GRUCell(HIDDEN, HIDDEN)
@@ -110,7 +114,7 @@ NETWORKS = [LastOutput, LastState, BothWays, StepsFirst, TwoLayers, GivenState, 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_converted_exported_and_equal(kind, torch_seed):
-    network, x = kind().eval(), torch.rand(6, STEPS, FEATURES) * 2 - 1
+    network, x = kind().eval(), torch.rand(6, kind.steps, FEATURES) * 2 - 1
     model = converted(network, x, example=x[:1], bit_width=7)
     with torch.no_grad():
         assert (model(x) - network(x)).abs().max() < 0.1
@@ -182,9 +186,7 @@ REFUSALS = {
     "LSTM with batch_first=True must be given the batch first": Refused(
         lambda self, x: self.fc(self.rnn(x.transpose(0, 1))[0][:, -1])
     ),
-    "LSTM: proj_size must be 0, not 1": Refused(
-        lambda self, x: self.rnn(x)[0][:, -1], proj_size=1
-    ),
+    "LSTM: proj_size must be 0, not 1": Refused(lambda self, x: self.rnn(x)[0][:, -1], proj_size=1),
     "LSTM must be given batch, steps and features, not a tensor of 2 axes": Refused(
         lambda self, x: self.rnn(x[:, 0])[0]
     ),
