@@ -38,9 +38,11 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantFunction,
     QuantGlobalAvgPool2d,
+    QuantGRU,
     QuantHardtanh,
     QuantLayerNorm,
     QuantLeakyReLU,
+    QuantLSTM,
     QuantMatMul,
     QuantMaximum,
     QuantMaxPool2d,
@@ -91,7 +93,7 @@ from qfx_plugin.ir import (
     interpret,
 )
 from tests.graph_file import to_qonnx
-from tests.layer_networks import FIXED, KHOT, around, exported
+from tests.layer_networks import FIXED, KHOT, Rows, around, exported
 
 ARRAYS, STREAMS = "hls4ml, arrays", "hls4ml, streams"
 FINN, UNROLLED, STREAMING = "FINN", "RTL, unrolled", "RTL, streaming"
@@ -460,6 +462,8 @@ LAYERS = (
         layer=lambda: QuantRMSNorm(4, input_bit_width=4),
         refused={FINN: "use narrower weights or activations"},
     ),
+    Row("QuantLSTM", layer=lambda: Rows(QuantLSTM)),
+    Row("QuantGRU", layer=lambda: Rows(QuantGRU)),
 )  # fmt: skip
 
 ROWS = (*OPERATIONS, *ROUNDINGS, *OVERFLOWS, *LAYERS)

@@ -97,7 +97,8 @@ _ADVICE = {
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
     "same",
     ("embedding",): EMBEDDING_ADVICE,
-    ("lstm", "gru", "rnn"): "a recurrent layer feeds back what it rounds: unroll it in forward",
+    ("lstm", "gru", "rnn"): "use nn.LSTM, nn.GRU, nn.RNN or their cells, without a forward "
+    "of your own, or write the steps in forward",
     ("baddbmm", "mm"): "use torch.matmul, whose operands have the batch first",
 }
 

@@ -210,6 +210,8 @@ class CastPoint(nn.Module):
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, *TRANSPOSED)
+RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
+CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 SLOPES = (nn.PReLU, nn.LeakyReLU)
@@ -242,7 +244,8 @@ MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
-    *(ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS + SOFTMAXES + DATA_NORMS),
+    *(RECURRENT + CELLS + ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
+    *(SOFTMAXES + DATA_NORMS),
     Reduce,
     Argmax,
     Compare,

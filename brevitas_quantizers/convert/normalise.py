@@ -21,11 +21,12 @@ from .functional import (
     writes_in_place,
 )
 from .joined import spell_joined_constants
-from .kinds import POOLS, RAMPS, SOFTMAXES, TABLES, Cat, base_type
+from .kinds import CELLS, POOLS, RAMPS, RECURRENT, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
 from .moves import is_move, move_problems, moved, spell_moves
 from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
+from .recurrent import FREE, spell_recurrent
 from .several import separate_extremes
 from .tails import WAY_OUT, tails
 from .trace import NAME
@@ -43,6 +44,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     """
     for name, other in shared_parameters(traced):
         problems.add(name, f"is the same tensor as {other}; each needs a format of its own")
+    spell_recurrent(traced, problems)
     separate_extremes(traced)
     masks = hide_masked(traced)
     spell_choices(traced)
@@ -66,7 +68,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
             node in inner or is_size(node) or same_as(node) is not None
         ):
             if is_move(node):
-                for reason in move_problems(node):
+                for reason in () if FREE in node.meta else move_problems(node):
                     problems.add(node.meta[NAME], reason, node)
             else:
                 _replace_function(traced, node, problems, constants, placement, ends.get(node, ""))
@@ -117,6 +119,8 @@ def _check_module(traced: fx.GraphModule, node: fx.Node, problems: Problems, ins
         return
     for reason in module_problems(module):
         problems.add(str(node.target), f"{kind.__name__}: {reason}", node)
+    if isinstance(module, RECURRENT + CELLS):
+        return
     operands = (*node.args, *node.kwargs.values())
     if len(operands) != 1 or not isinstance(operands[0], fx.Node):
         problems.add(str(node.target), f"{kind.__name__} must be called with one tensor", node)

@@ -23,15 +23,21 @@ from brevitas_quantizers.nn import (
     QuantCat,
     QuantFunction,
     QuantGlobalAvgPool2d,
+    QuantGRU,
+    QuantGRUCell,
     QuantHardtanh,
     QuantLayerNorm,
     QuantLeakyReLU,
+    QuantLSTM,
+    QuantLSTMCell,
     QuantMatMul,
     QuantMaximum,
     QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantRMSNorm,
+    QuantRNN,
+    QuantRNNCell,
     QuantScale,
     QuantShift,
     QuantSoftmax,
@@ -52,6 +58,7 @@ from .checks import explicit_padding
 from .constants import exact_width
 from .kinds import (
     ADAPTIVE_MAXIMA,
+    CELLS,
     CONSTANTS,
     DATA_NORMS,
     MEANS,
@@ -62,6 +69,7 @@ from .kinds import (
     POOLS,
     RAMPS,
     READY,
+    RECURRENT,
     SLOPES,
     SOFTMAXES,
     TABLES,
@@ -94,6 +102,9 @@ _JOINS: dict[type, type[nn.Module]] = {
 }  # fmt: skip
 
 
+_WITH_WEIGHTS = WEIGHTED + RECURRENT + CELLS
+
+
 def find_sites(traced: fx.GraphModule) -> dict[str, Site]:
     """The places that rules can address, by the name of the called module."""
     sites: dict[str, Site] = {}
@@ -118,7 +129,7 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
     kinds += [_JOINS[type(source)]] if type(source) in _JOINS else []
     kinds += [QuantFunction] if isinstance(source, TABLES) else []
     kinds += [qnn.QuantIdentity] if isinstance(module, CastPoint) else []
-    weighted = isinstance(source, WEIGHTED)
+    weighted = isinstance(source, _WITH_WEIGHTS)
     return Site(
         tuple(names),
         tuple(kind for kind in kinds if kind is not Unary and kind not in _JOINS),
@@ -141,6 +152,8 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("act",)
     if isinstance(module, TensorShift):
         return ("bias",)
+    if isinstance(module, RECURRENT + CELLS):
+        return ("weight", *(["bias"] if module.bias else []), "act", "input")
     if isinstance(module, WEIGHTED):
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
@@ -157,7 +170,7 @@ def _reaches(traced: fx.GraphModule, start: fx.Node, forward: bool) -> bool:
         node = pending.pop()
         for other in node.users if forward else node.all_input_nodes:
             if other not in seen:
-                if isinstance(call(traced, other), WEIGHTED):
+                if isinstance(call(traced, other), _WITH_WEIGHTS):
                     return True
                 seen.add(other)
                 pending.append(other)
@@ -358,6 +371,23 @@ def _data_norm(module: nn.LayerNorm | nn.RMSNorm, options: _Options) -> nn.Modul
     return twin
 
 
+def _recurrent(module: Any, options: _Options) -> nn.Module:
+    names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
+    names += ("bidirectional", "nonlinearity")
+    own = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    slots = {
+        "gate": _table_input(True, options, "of its kind with its float layer"),
+        "state": options._prefixed("act"),
+    }
+    given = {
+        f"{slot}_{name.partition('_')[2]}": value
+        for slot, found in slots.items()
+        for name, value in found.items()
+    }
+    kind = next(twin for float_kind, twin in _RECURRENT.items() if isinstance(module, float_kind))
+    return _keep_parameters(module, kind(**own, **options.parameters(), **given))
+
+
 def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
     return qnn.QuantReLU(**options.activation())
 
@@ -429,6 +459,11 @@ def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module
     return _keep_parameters(module, kind(tuple(values.shape), **given))
 
 
+_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: QuantLSTM, nn.GRU: QuantGRU, nn.RNN: QuantRNN,
+    nn.LSTMCell: QuantLSTMCell, nn.GRUCell: QuantGRUCell, nn.RNNCell: QuantRNNCell,
+}  # fmt: skip
+
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,
     Cat: lambda module, options: QuantCat(module.dim),
@@ -443,6 +478,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     TABLES: _table,
     SOFTMAXES: _softmax,
     DATA_NORMS: _data_norm,
+    RECURRENT + CELLS: _recurrent,
     nn.PReLU: _prelu,
     nn.LeakyReLU: _leaky_relu,
     CONSTANTS: _constant,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -41,6 +42,10 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
         module = getattr(module, _WRAPPERS[type(module).__name__])
     return module
+
+
+_BY_SIZE = ("zeros", "ones", "full")
+"""Functions of torch that are given a size, and then ask no proxy how to handle it."""
 
 
 class _Shape(tuple[Any, ...]):
@@ -139,6 +144,29 @@ class Tracer(fx.Tracer):
         self._constants, self._examples = constants, examples
         self._running = False
         self.shapes = Shapes()
+
+    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
+        """The graph of forward."""
+        with self._sizes_taken():
+            return super().trace(root, concrete_args)
+
+    @contextmanager
+    def _sizes_taken(self) -> Iterator[None]:
+        """Meanwhile, `torch.zeros(x.size(0), 8)` is a call like any other."""
+        originals = {name: getattr(torch, name) for name in _BY_SIZE}
+
+        def recorded(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(leaf, fx.Proxy) for leaf in tree_leaves((args, kwargs))):
+                return self.create_proxy("call_function", original, args, kwargs)
+            return original(*args, **kwargs)
+
+        try:
+            for name, original in originals.items():
+                setattr(torch, name, partial(recorded, original))
+            yield
+        finally:
+            for name, original in originals.items():
+                setattr(torch, name, original)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """Over what has a known length; `a, b = x` needs none."""

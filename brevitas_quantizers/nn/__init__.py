@@ -23,6 +23,15 @@ from .pool import (
     QuantMaxPool2d,
 )
 from .prelu import ChannelShift, QuantHardtanh, QuantLeakyReLU, QuantPReLU, QuantRPReLU
+from .recurrent import (
+    QuantGRU,
+    QuantGRUCell,
+    QuantLSTM,
+    QuantLSTMCell,
+    QuantRNN,
+    QuantRNNCell,
+    RecurrentStep,
+)
 from .scale_shift import QuantScale, QuantShift
 from .softmax import QuantSoftmax
 from .tables import FunctionTable, QuantSigmoid, QuantTanh
@@ -40,8 +49,12 @@ __all__ = [
     "QuantBatchNorm1d",
     "QuantBatchNorm2d",
     "QuantCat",
+    "QuantGRU",
+    "QuantGRUCell",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
+    "QuantLSTM",
+    "QuantLSTMCell",
     "QuantLayerNorm",
     "QuantLayer",
     "QuantLeakyReLU",
@@ -54,6 +67,8 @@ __all__ = [
     "QuantNormalise",
     "QuantPReLU",
     "QuantRMSNorm",
+    "QuantRNN",
+    "QuantRNNCell",
     "QuantRPReLU",
     "QuantFunction",
     "QuantScale",
@@ -62,4 +77,5 @@ __all__ = [
     "QuantSoftmax",
     "QuantSub",
     "QuantTanh",
+    "RecurrentStep",
 ]

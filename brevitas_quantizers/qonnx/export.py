@@ -44,6 +44,7 @@ from .read_again import calling_modules, read_again, without_overflows
 from .reader_checks import check_model
 from .settle import settle_sizes
 from .stock import replace_stock_quantizers
+from .turns import join_turns
 from .twin import drop_uncalled, plain_copy, store_quantized_parameters
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -125,6 +126,7 @@ def export_qonnx(
         exported = _run_exporter(twin, call, results, dynamo)
     _repeat_shared_initializers(exported)
     settle_sizes(exported)
+    join_turns(exported.graph)
     fold_pads(exported)
     merge_equal_nodes(exported.graph, ("Quant", MARK))
     marks = take_marks_out(exported.graph)

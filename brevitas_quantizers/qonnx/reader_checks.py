@@ -86,7 +86,8 @@ def _check_layers(model: nn.Module, reader: Reader) -> None:
         if isinstance(module, (qnn.QuantRNN, qnn.QuantLSTM)):
             raise ExportError(
                 f"{name or type(module).__name__}: {type(module).__name__} has no exact form in "
-                "QONNX; its sigmoid and tanh are floating point between its quantizers"
+                "QONNX; its sigmoid and tanh are floating point between its quantizers: use "
+                f"{type(module).__name__} of brevitas_quantizers.nn"
             )
         reason = getattr(module, "no_qonnx_form", None)
         if reason is not None:

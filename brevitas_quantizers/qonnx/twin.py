@@ -44,7 +44,9 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
 
 def _bake(module: Any) -> None:
-    """Put what hooks and parametrizations compute into the parameters themselves."""
+    """Put what hooks, parametrizations and layers around it compute into the parameters."""
+    if hasattr(module, "become_plain"):
+        module.become_plain()
     if parametrize.is_parametrized(module):
         values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
         # Not removed by torch, which would change the class that the original has too.
@@ -104,7 +106,8 @@ def _uncalled(
     module: nn.Module, prefix: str, called: set[nn.Module]
 ) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     """Outermost layers without a call, of which any part could matter: parent, leaf, layer."""
-    if isinstance(module, QuantLayerMixin) and module in called:
+    is_ours = isinstance(module, QuantLayerMixin) or hasattr(module, "hold_constants")
+    if is_ours and module in called:
         return  # what a layer of ours does with its parts is its own affair
     for leaf, child in module._modules.items():
         if child is None or isinstance(child, _QFXProxy):

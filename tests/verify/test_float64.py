@@ -58,7 +58,8 @@ class Series(nn.Module):
     [
         (Windows, (7, 3, 6, 5), {"weight_bit_width": 20}),
         (Windows, (7, 3, 6, 5), {"bit_width": 6, "act_rounding": "AP_RND_INF",
-                                 "weight_bit_width": 22, "weight_scaling_per_output_channel": True}),
+                                 "weight_bit_width": 22,
+                                 "weight_scaling_per_output_channel": True}),
         (Series, (7, 4, 20), {"weight_bit_width": 22, "act_overflow": "AP_WRAP"}),
     ],
 )  # fmt: skip

@@ -1,0 +1,315 @@
+"""A recurrent network in hardware: one step as an adder graph, and the state in registers.
+
+    step(x, h, c) -> h', c'          build_recurrent(step, {"h": "h_next", "c": "c_next"})
+
+The step is compiled once, however long the sequences are. A beat of the input stream is one step;
+the one marked as last ends a sequence, and the state is zero again. A step takes the latency of the
+adder graph and two more cycles, since the next one needs its state.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DataError, TargetError
+from ..ir import FixedTensor, Graph, Input, interpret
+from ..ir.compare import Tally
+from ..simulation import Beats, Expect, Simulation, compile_module
+from ..simulation.lanes import Lanes
+from ..units.names import verilog_name
+from .graph.kernel import PortTensor, element_points
+from .network import RtlNetwork
+from .options import RtlOptions
+from .ports import entry_codes
+from .project import build_unrolled
+from .stream.wiring import remap_lanes
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentNetwork:
+    """A step with its state in registers.
+
+    Attributes:
+        name: of the top module.
+        step: the adder graph of one step.
+        states: by the name of an input of the step, the output that is its next value.
+    """
+
+    name: str
+    step: RtlNetwork
+    states: Mapping[str, str]
+
+    @property
+    def graph(self) -> Graph:
+        """The network of one step."""
+        return self.step.graph
+
+    @cached_property
+    def _registers(self) -> dict[str, str]:
+        """By the entry of a state, its next value."""
+        return {_entry(self.graph, name): output for name, output in self.states.items()}
+
+    @property
+    def inputs(self) -> list[PortTensor]:
+        """What each step is given, side by side in the input stream."""
+        return [tensor for tensor in self.step.inputs if tensor.name not in self._registers]
+
+    @property
+    def outputs(self) -> tuple[PortTensor, ...]:
+        """What each step gives, side by side in the output stream."""
+        return self.step.outputs
+
+    @property
+    def interval(self) -> int:
+        """Clock cycles of a step."""
+        return self.step.latency + 2
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Text of each source, by file name."""
+        return {**self.step.files, f"{self.name}.sv": self._top()}
+
+    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Any) -> dict[str, Any]:
+        """Simulate whole sequences, each from a state of zero.
+
+        Args:
+            inputs: (sequences, steps, *shape) values by name, or one array.
+            options: of `Simulation.stream`: `idle`, `backpressure`, `seed`.
+
+        Returns:
+            (sequences, steps, *shape) codes of each output, with their binary points.
+        """
+        arrays = self._arrays(inputs)
+        count, steps = next(iter(arrays.values())).shape[:2]
+        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
+        types = {op.output: op.shape for op in self.graph.ops if isinstance(op, Input)}
+        zero = {name: np.zeros((count * steps, *types[name])) for name in self.states}
+        codes = entry_codes(self.graph, flat | zero)
+        beats = np.concatenate([codes[t.name].reshape(len(codes[t.name]), -1) for t in self.inputs],
+                               axis=1)  # fmt: skip
+        lasts = np.arange(count * steps) % steps == steps - 1
+        result = self._simulation.stream(
+            {"s": Beats(beats, _joined(self.inputs), lasts)},
+            {"m": Expect(count * steps, _joined(self.outputs))},
+            patience=1000 + 4 * self.interval,
+            **options,
+        )
+        ends = np.cumsum([prod(t.kind.shape) for t in self.outputs])
+        parts = np.split(result.outputs["m"], ends[:-1], axis=1)
+        return {
+            tensor.name: FixedTensor(
+                part.reshape(count, steps, *tensor.kind.shape),
+                FixedTensor.of_channels(part.reshape(-1, *tensor.kind.shape),
+                                        tensor.kind.frac_bits).frac_bits,
+            )
+            for tensor, part in zip(self.outputs, parts, strict=True)
+        }  # fmt: skip
+
+    def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Any) -> int:
+        """Compare the simulation with the interpreter, step by step; codes compared.
+
+        Raises:
+            VerificationError: any code differs.
+        """
+        found, tally = self.run(inputs, **options), Tally(f"RTL of {self.graph.name!r}")
+        for number, expected in enumerate(run_steps(self.graph, self.states, self._arrays(inputs))):
+            tally.add(
+                expected,
+                {n: FixedTensor(t.codes[:, number], t.frac_bits) for n, t in found.items()},
+            )
+        return tally.require_equal()
+
+    def _arrays(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
+        names = [op.output for op in self.graph.ops if isinstance(op, Input)]
+        names = [name for name in names if name not in self.states]
+        given = inputs if isinstance(inputs, Mapping) else {names[0]: inputs}
+        if set(given) != set(names):
+            raise DataError(f"inputs must be {', '.join(names)}, not {', '.join(given)}")
+        return {name: np.asarray(given[name]) for name in names}
+
+    @cached_property
+    def _simulation(self) -> Simulation:
+        with tempfile.TemporaryDirectory(prefix="qfx-rtl-") as folder:
+            sources = []
+            for name, text in self.files.items():
+                path = Path(folder) / name
+                path.write_text(text, encoding="utf-8")
+                sources.append(path)
+            memories = [path for path in sources if path.suffix == ".mem"]
+            sources = [path for path in sources if path.suffix in (".v", ".sv")]
+            return compile_module(sources, self.name, memories=memories)
+
+    def _top(self) -> str:
+        ports = {tensor.name: tensor for tensor in (*self.step.inputs, *self.step.outputs)}
+        wires, joins, connections, low = [], [], [], 0
+        for tensor in self.step.inputs:
+            wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
+            connections.append(f".{tensor.port}")
+            if tensor.name not in self._registers:
+                joins.append(f"  assign {tensor.port} = x[{low + tensor.lanes.bits - 1}:{low}];")
+                low += tensor.lanes.bits
+        for tensor in self.step.outputs:
+            wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
+            connections.append(f".{tensor.port}")
+        nexts, resets = [], []
+        for entry, output in self._registers.items():
+            state, new = ports[entry], ports[output]
+            wires.append(f"  logic [{state.lanes.bits - 1}:0] {state.port}_next;")
+            zeros = [0] * len(state.lanes.widths)
+            joins += remap_lanes(f"{state.port}_next", state.lanes, new.port, new.lanes, zeros)
+            nexts.append(f"        {state.port} <= last ? '0 : {state.port}_next;")
+            resets.append(f"      {state.port} <= '0;")
+        results = ", ".join(tensor.port for tensor in reversed(self.step.outputs))
+        text = _TEMPLATE
+        for mark, lines in (
+            ("WIRES", wires), ("JOINS", joins), ("NEXTS", nexts), ("RESETS", resets),
+        ):  # fmt: skip
+            text = text.replace(f"@{mark}@", "\n".join(lines))
+        clock = [".clk"] if self.step.latency else []
+        for mark, value in (
+            ("NAME", self.name), ("STEP", self.step.name), ("RESULTS", results),
+            ("IN", _joined(self.inputs).bits - 1), ("OUT", _joined(self.outputs).bits - 1),
+            ("LATENCY", self.step.latency), ("COUNT", self.step.latency.bit_length()),
+            ("CONNECTIONS", ", ".join([*clock, *connections])),
+        ):  # fmt: skip
+            text = text.replace(f"@{mark}@", str(value))
+        return text
+
+
+_TEMPLATE = """\
+// One step of a sequence in each beat; the state lies in registers, and is zero behind a last beat.
+module @NAME@ (
+  input  logic clk,
+  input  logic rst,
+  input  logic [@IN@:0] s_tdata,
+  input  logic s_tvalid,
+  output logic s_tready,
+  input  logic s_tlast,
+  output logic [@OUT@:0] m_tdata,
+  output logic m_tvalid,
+  input  logic m_tready,
+  output logic m_tlast
+);
+  logic [@IN@:0] x;
+  logic busy, last;
+  logic [@COUNT@:0] count;
+@WIRES@
+@JOINS@
+  @STEP@ step (@CONNECTIONS@);
+  assign s_tready = !busy;
+  always_ff @(posedge clk) begin
+    if (rst) begin
+      busy <= 1'b0;
+      m_tvalid <= 1'b0;
+@RESETS@
+    end else begin
+      if (m_tready) m_tvalid <= 1'b0;
+      if (!busy) begin
+        x <= s_tdata;
+        last <= s_tlast;
+        busy <= s_tvalid;
+        count <= @LATENCY@;
+      end else if (count != 0) begin
+        count <= count - 1'b1;
+      end else if (!m_tvalid || m_tready) begin
+        m_tdata <= {@RESULTS@};
+        m_tlast <= last;
+        m_tvalid <= 1'b1;
+        busy <= 1'b0;
+@NEXTS@
+      end
+    end
+  end
+endmodule
+"""
+
+
+def build_recurrent(
+    step: Graph, states: Mapping[str, str], options: RtlOptions | None = None
+) -> RecurrentNetwork:
+    """The network of one step as a recurrent unit.
+
+    Args:
+        step: its inputs are those of a step, and the state; its outputs the next state, and others.
+        states: by the name of an input, the output that is its next value.
+        options: of the adder graph.
+
+    Raises:
+        TargetError: a state and its next value differ in format.
+        DataError: `states` does not name inputs and outputs of the step.
+    """
+    step.verify()
+    inputs = {op.output for op in step.ops if isinstance(op, Input)}
+    if inputs <= set(states):
+        raise DataError("states must leave an input that each step is given, not all of them")
+    for name, output in states.items():
+        if name not in inputs or output not in step.outputs:
+            raise DataError(
+                f"states must lead from inputs ({', '.join(sorted(inputs))}) to outputs "
+                f"({', '.join(step.outputs)}), not from {name} to {output}"
+            )
+        _check_loop(step, name, output)
+    network = build_unrolled(step, options or RtlOptions())
+    name = verilog_name(f"{network.name}_steps", [network.name])
+    return RecurrentNetwork(name, network, dict(states))
+
+
+def run_steps(
+    step: Graph, states: Mapping[str, str], inputs: Mapping[str, NDArray[Any]]
+) -> Sequence[dict[str, FixedTensor]]:
+    """What the interpreter gives in each step of sequences, from a state of zero.
+
+    Args:
+        step: the network of one step.
+        states: as of `build_recurrent`.
+        inputs: (sequences, steps, *shape) values by name.
+    """
+    first = next(iter(inputs.values()))
+    shapes = {op.output: op.shape for op in step.ops if isinstance(op, Input)}
+    now: dict[str, Any] = {name: np.zeros((len(first), *shapes[name])) for name in states}
+    found = []
+    for number in range(first.shape[1]):
+        given = {name: array[:, number] for name, array in inputs.items()}
+        found.append(interpret(step, given | now))
+        now = {name: found[-1][output].values for name, output in states.items()}
+    return found
+
+
+def _joined(tensors: Sequence[PortTensor]) -> Lanes:
+    """Lanes of tensors side by side."""
+    lanes = [tensor.lanes for tensor in tensors]
+    widths = tuple(width for one in lanes for width in one.widths)
+    return Lanes(widths, tuple(sign for one in lanes for sign in one.signed))
+
+
+def _entry(step: Graph, name: str) -> str:
+    """The tensor of codes that an input becomes."""
+    for op in step.ops:
+        if op.inputs == (name,):
+            return op.output
+    raise DataError(f"state {name!r} must be read by the step")
+
+
+def _check_loop(step: Graph, name: str, output: str) -> None:
+    """The next value is a state: the same binary points, and no code beyond the state's."""
+    state, new = step.fixed_type(_entry(step, name)), step.fixed_type(output)
+    if state.shape != new.shape:
+        raise TargetError(
+            f"state {name!r}: its next value {output!r} must have shape {list(state.shape)}, not "
+            f"{list(new.shape)}"
+        )
+    same = np.array_equal(element_points(state), element_points(new))
+    if not same or (new.low < state.low).any() or (new.high > state.high).any():
+        raise TargetError(
+            f"state {name!r}: its next value {output!r} must lie in the format that the state is "
+            "cast to: end the step with the cast that it begins with"
+        )
