@@ -211,7 +211,8 @@ def spell_moves(traced: fx.GraphModule) -> None:
     traced.graph.lint()
 
 
-def _call(traced: fx.GraphModule, like: fx.Node, name: str, *args: Any) -> fx.Node:
+def call_method(traced: fx.GraphModule, like: fx.Node, name: str, *args: Any) -> fx.Node:
+    """A call of a tensor's method, as a step of what `like` did."""
     return _named(traced.graph.call_method(name, args), like, name)
 
 
@@ -227,7 +228,8 @@ def _named(call: fx.Node, like: fx.Node, name: str) -> fx.Node:
     return call
 
 
-def _replace(traced: fx.GraphModule, node: fx.Node, new: fx.Node) -> None:
+def replace(traced: fx.GraphModule, node: fx.Node, new: fx.Node) -> None:
+    """Put `new`, which gives the same, in the place of `node`."""
     if SHAPE in node.meta:
         new.meta[SHAPE] = node.meta[SHAPE]
     node.replace_all_uses_with(new)
@@ -241,7 +243,7 @@ def _spell_stack(traced: fx.GraphModule, node: fx.Node) -> None:
     dim = node.args[1] if len(node.args) > 1 else keywords.get("dim", 0)
     if not isinstance(tensors, (tuple, list)) or dim == 0:
         return
-    parts = [_call(traced, node, "unsqueeze", tensor, dim) for tensor in tensors]
+    parts = [call_method(traced, node, "unsqueeze", tensor, dim) for tensor in tensors]
     node.target, node.args, node.kwargs = torch.cat, (parts, dim), {}
 
 
@@ -252,9 +254,9 @@ def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
         values.append(traced.get_submodule(str(node.target)).groups)
     if len(values) != 2:
         return
-    apart = _call(traced, node, "unflatten", values[0], 1, (values[1], -1))
-    turned = _call(traced, node, "transpose", apart, 1, 2)
-    _replace(traced, node, _call(traced, node, "flatten", turned, 1, 2))
+    apart = call_method(traced, node, "unflatten", values[0], 1, (values[1], -1))
+    turned = call_method(traced, node, "transpose", apart, 1, 2)
+    replace(traced, node, call_method(traced, node, "flatten", turned, 1, 2))
 
 
 def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -273,7 +275,7 @@ def _spell_resize(traced: fx.GraphModule, node: fx.Node) -> None:
     computed = any(isinstance(side, fx.Node) for side in sizes)
     if mode in LINEAR and not computed and not list(resize_problems(mode=mode, **given)):
         large = BilinearUpsample(size, given.get("scale_factor"))
-        _replace(traced, node, put_layer(traced, node, moved(node), large))
+        replace(traced, node, put_layer(traced, node, moved(node), large))
     elif mode in NEAREST and _is_uneven(node):
         _spell_nearest(traced, node, mode, given)
     elif mode == "nearest-exact" and layer is not None:
@@ -307,7 +309,7 @@ def _spell_nearest(
         if not torch.equal(picked, places):
             indices = [int(place) for place in picked.flatten().tolist()]
             found = _pick(traced, node, found, axis + 2, indices)
-    _replace(traced, node, found)
+    replace(traced, node, found)
 
 
 def _spell_gate(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -318,10 +320,10 @@ def _spell_gate(traced: fx.GraphModule, node: fx.Node) -> None:
         dim = traced.get_submodule(str(node.target)).dim
     if dim == 0:
         return
-    halves = _call(traced, node, "chunk", moved(node), 2, dim)
+    halves = call_method(traced, node, "chunk", moved(node), 2, dim)
     first, last = (_call_function(traced, node, operator.getitem, halves, n) for n in (0, 1))
     gate = _call_function(traced, node, torch.sigmoid, last)
-    _replace(traced, node, _call_function(traced, node, operator.mul, first, gate))
+    replace(traced, node, _call_function(traced, node, operator.mul, first, gate))
 
 
 def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -361,7 +363,7 @@ def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
         source = node.args[0]
         if any(other != slice(None) for other in rest):
             source = _call_function(traced, node, operator.getitem, source, rest)
-        _replace(traced, node, _pick(traced, node, source, place, chosen))
+        replace(traced, node, _pick(traced, node, source, place, chosen))
         return
 
 
@@ -370,7 +372,7 @@ def _spell_select(traced: fx.GraphModule, node: fx.Node) -> None:
     values: list[Any] = [*node.args, *node.kwargs.values()]
     chosen = _indices(traced, values[2]) if len(values) == 3 else None
     if chosen is not None and values[1] != 0:
-        _replace(traced, node, _pick(traced, node, values[0], values[1], chosen))
+        replace(traced, node, _pick(traced, node, values[0], values[1], chosen))
 
 
 def _indices(traced: fx.GraphModule, item: Any) -> list[int] | None:

@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import fx, nn
 
+from .batch_axis import spell_batch_moves
 from .checks import advice, module_problems, shared_parameters
 from .choices import spell_choices
 from .constants import Expression, constant_expressions
@@ -48,6 +49,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     separate_extremes(traced)
     masks = hide_masked(traced)
     spell_choices(traced)
+    spell_batch_moves(traced)
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement(masks)

@@ -292,6 +292,27 @@ def test_a_view_of_what_was_copied_for_it():
     torch.testing.assert_close(model(x), Copied()(x), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda y: y.permute(2, 0, 1, 3).unbind(0),
+        lambda y: torch.unbind(y.permute(2, 0, 3, 1).contiguous()),
+        lambda y: [torch.permute(y, (3, 0, 2, 1))[n] for n in (0, -1)],
+        lambda y: [y.permute(1, 0, 2, 3).select(0, 1), y],
+    ],
+)
+def test_slices_of_what_has_the_batch_second(parts):
+    network = Moves([lambda m, y, n=n: parts(y)[n] for n in (0, 1)], [nn.Identity(), nn.Identity()])
+    x = torch.randn(3, 3, SIDE, SIDE)
+    model = converted(network, x, bit_width=12)
+    with torch.no_grad():
+        for mine, theirs in zip(model(x), network(x), strict=True):
+            assert mine.shape == theirs.shape
+            assert (mine - theirs).abs().max() < 0.01
+    agreement = verify_agreement(export_qonnx(model, x[:1]), x.numpy(), executors=["qonnx"])
+    agreement.raise_if_different(required=["qonnx"])
+
+
 def test_nearest_neighbours_of_any_size():
     """What torch picks, smaller and larger; without an example the sizes are not known."""
     network = behind(
