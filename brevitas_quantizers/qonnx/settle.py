@@ -1,8 +1,8 @@
 """Sizes that an exporter computes in the graph, as the constants that they are.
 
 The example input fixes all shapes. What moves elements says so with constants then, for any batch,
-and in one form whatever the exporter: an Expand leaves the batch alone, a Resize has scales, and a
-Slice has ends within its operand.
+and in one form whatever the exporter: an Expand leaves the batch alone, a Resize has scales, a
+Slice has ends within its operand, and the indices of a Gather count from its beginning.
 """
 
 from __future__ import annotations
@@ -200,4 +200,11 @@ def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape
     node.input.extend(names)
 
 
-_FORMS = {"Expand": _expand, "Resize": _resize, "Slice": _slice}
+def _gather(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
+    indices = _constant(graph, node.input[1])
+    axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 0)
+    if indices is not None and (np.asarray(indices) < 0).any():
+        node.input[1] = _put(graph, node, "indices", indices % shapes[node.input[0]][axis])
+
+
+_FORMS = {"Expand": _expand, "Gather": _gather, "Resize": _resize, "Slice": _slice}

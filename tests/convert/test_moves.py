@@ -52,6 +52,14 @@ def halves(m, y):
     return torch.cat([second, first], dim=3)
 
 
+def turned(m, y):
+    """As attention takes query, key and value apart."""
+    both = y.permute(3, 0, 2, 1)
+    value = torch.permute(y, (-2, 0, 1, 3)).unbind()[-1]
+    value = torch.cat([both[0], both[-2], value.transpose(1, 2), y.transpose(0, 1)[2]], 2)
+    return value.unsqueeze(1)
+
+
 GROUPS = {
     "slices": [
         lambda m, y: y[:, 1:3],
@@ -67,6 +75,7 @@ GROUPS = {
     "parts": [
         focus,
         halves,
+        turned,
         lambda m, y: y.split([1, 3], 1)[1],
         lambda m, y: torch.unbind(y, 1)[2].unsqueeze(1),
         lambda m, y: torch.stack([y[:, 0], y[:, 2]], dim=1),
