@@ -15,7 +15,6 @@ from torch import fx
 
 from .functional import same_as
 from .moves import call_method, moved, replace
-from .tracer import SHAPE
 
 _SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
 
@@ -29,7 +28,7 @@ def spell_batch_moves(traced: fx.GraphModule) -> None:
         slices = {user: _slices(user) for user in node.users}
         if not all(slices.values()):
             continue
-        for user, found in slices.items():
+        for found in slices.values():
             for one, index in found:
                 with traced.graph.inserting_before(one):
                     replace(traced, one, _slice(traced, one, moved(node), dims, index))
@@ -44,21 +43,20 @@ def _slice(
 
 
 def _order(node: fx.Node) -> list[int]:
-    """Where each axis of the result comes from; empty for all that is no transpose."""
+    """Where each axis of the result comes from, those at the end left out if they stay.
+
+    Empty for calls that are no transpose, and for swaps that do not leave the batch second.
+    """
     name = _name(node)
     if name not in _SWAPS | {"permute"}:
         return []
-    given = [*node.args[1:], *(v for key, v in node.kwargs.items() if key != "input")]
+    given: list[Any] = [*node.args[1:], *(v for key, v in node.kwargs.items() if key != "input")]
     given = list(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
-    axes = len(moved(node).meta.get(SHAPE) or given)
-    if not all(type(dim) is int for dim in given) or (name in _SWAPS and SHAPE not in node.meta):
+    if not all(type(dim) is int for dim in given):
         return []
-    dims: list[int] = [dim % axes for dim in given]
     if name == "permute":
-        return dims
-    order = list(range(axes))
-    order[dims[0]], order[dims[1]] = dims[1], dims[0]
-    return order
+        return [dim % len(given) for dim in given]
+    return [1, 0] if set(given) == {0, 1} else []
 
 
 def _slices(user: fx.Node) -> list[tuple[fx.Node, int]]:

@@ -341,30 +341,6 @@ def _spell_padding(traced: fx.GraphModule, node: fx.Node) -> None:
     node.args = (call, *node.args[1:])
 
 
-def _spell_turned_parts(traced: fx.GraphModule, node: fx.Node) -> None:
-    """`x.permute(2, 0, 1, 3)[i]`, of query, key and value or of steps, as `x[:, :, i]`."""
-    order = _dims(*node.args[1:], *_without(node.kwargs, "input").values())
-    if _name(node) != "permute":  # of two dimensions: these leave the batch in front
-        order = [1, 0] if set(order) == {0, 1} else []
-    order = [dim % len(order) for dim in order if type(dim) is int]
-    uses = [use for user in node.users for use in (user.users if _is_unbound(user) else [user])]
-    parts = [use.args[1] if use.target is operator.getitem else None for use in uses]
-    if order[1:2] != [0] or not all(isinstance(part, int) for part in parts):
-        return
-    rest = [dim - (dim > order[0]) for dim in order[1:]]
-    for use, part in zip(uses, parts, strict=True):
-        chosen = _call(traced, use, "select", moved(node), order[0], part)
-        chosen.meta.pop(SHAPE, None)
-        use.op, use.target, use.args = "call_method", "permute", (chosen, *rest)
-        if rest == sorted(rest):
-            use.replace_all_uses_with(chosen)
-
-
-def _is_unbound(node: fx.Node) -> bool:
-    dims = [*node.args[1:], *_without(node.kwargs, "input").values()]
-    return _name(node) == "unbind" and dims in ([], [0])
-
-
 def _spell_tile(traced: fx.GraphModule, node: fx.Node) -> None:
     """By a method that every exporter has a word for."""
     keywords = _without(node.kwargs, "input")
@@ -440,8 +416,6 @@ _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     torch.stack: _spell_stack,
     torch.tile: _spell_tile,
     "tile": _spell_tile,
-    **dict.fromkeys((torch.permute, torch.transpose, torch.swapaxes), _spell_turned_parts),
-    **dict.fromkeys(("permute", "transpose", "swapaxes"), _spell_turned_parts),
     nn.Conv1d: _spell_padding,
     nn.Conv2d: _spell_padding,
     nn.ChannelShuffle: _spell_shuffle,
