@@ -21,6 +21,7 @@ from brevitas_quantizers.nn import (
     QuantBatchNorm1d,
     QuantBatchNorm2d,
     QuantCat,
+    QuantEmbedding,
     QuantFunction,
     QuantGlobalAvgPool2d,
     QuantHardtanh,
@@ -33,6 +34,7 @@ from brevitas_quantizers.nn import (
     QuantShift,
     QuantSub,
 )
+from brevitas_quantizers.nn.embedding import RowNumbers
 from brevitas_quantizers.nn.numbers import (
     Reduce,
     ScaleBy,
@@ -134,6 +136,8 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
+    if isinstance(module, nn.Embedding):
+        return ("weight",)
     has_number = isinstance(module, Reduce) and module.kind == "mean"
     weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale, Compare)
     return ("weight",) if has_number or isinstance(module, weights) else ()
@@ -272,6 +276,11 @@ def _transposed(module: nn.ConvTranspose1d | nn.ConvTranspose2d, options: _Optio
     return _keep_parameters(module, twin)
 
 
+def _embedding(module: nn.Embedding, options: _Options) -> nn.Module:
+    size = module.num_embeddings, module.embedding_dim, module.padding_idx
+    return _keep_parameters(module, QuantEmbedding(*size, **options.weight()))
+
+
 def _keep_parameters(module: nn.Module, twin: nn.Module) -> nn.Module:
     """The very parameters of `module`; each quantizer starts from the new values."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -324,6 +333,8 @@ def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
 
 
 def _cast(module: CastPoint, options: _Options) -> nn.Module:
+    if module.rows:
+        return RowNumbers(module.rows)
     role = "input" if module.is_input else "act"
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
@@ -396,6 +407,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
     NUMBERS: _number,
     nn.Linear: _linear,
+    nn.Embedding: _embedding,
     (nn.Conv1d, nn.Conv2d): _conv,
     TRANSPOSED: _transposed,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,

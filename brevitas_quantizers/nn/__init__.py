@@ -3,6 +3,7 @@
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
 from .elementwise import QuantAdd, QuantCat, QuantMaximum, QuantMinimum, QuantMul, QuantSub
+from .embedding import QuantEmbedding
 from .function import QuantFunction
 from .pool import (
     QuantAdaptiveAvgPool1d,
@@ -30,6 +31,7 @@ __all__ = [
     "QuantBatchNorm1d",
     "QuantBatchNorm2d",
     "QuantCat",
+    "QuantEmbedding",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
     "QuantLayer",

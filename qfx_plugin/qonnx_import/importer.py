@@ -87,6 +87,10 @@ class Importer:
         self.ops.append(op)
         self._ranges.add(op)
 
+    def is_computed(self, node: Node) -> bool:
+        """Whether `node` is more than the cast of an initializer."""
+        return not (node.is_quant and node.inputs and node.inputs[0] in self.constants.raw)
+
     def node_name(self, node: Node) -> str:
         """The node's name, made unique if the file repeats it."""
         name = node.name if node.name not in self._names else f"{node.name}:{node.outputs[0]}"
