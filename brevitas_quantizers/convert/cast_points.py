@@ -30,14 +30,12 @@ def insert_cast_points(traced: fx.GraphModule) -> None:
     its kin, which quantize their own results, and BatchNorm), or out of the network.
     """
     for node in list(traced.graph.nodes):
-        if node.op == "placeholder" and _gives_numbers(traced, node):
-            continue
         module = call(traced, node)
         if isinstance(module, nn.Embedding):
             _insert_in_front(traced, node, CastPoint(rows=module.num_embeddings))
         if node.op == "placeholder" and _is_read(node):
-            _insert(traced, node, CastPoint(is_input=True))
-        elif grows(call(traced, node)) and not _may_stay_wide(traced, node):
+            _insert(traced, node, CastPoint(is_input=True, rows=_rows(traced, node)))
+        elif grows(module) and not _may_stay_wide(traced, node):
             _insert(traced, node, CastPoint(non_negative=is_non_negative(traced, node)))
     traced.graph.lint()
     traced.recompile()
@@ -56,8 +54,13 @@ def _insert_in_front(traced: fx.GraphModule, node: fx.Node, cast: CastPoint) -> 
     node.args = (new,)
 
 
-def _gives_numbers(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether `node` picks rows, at once or moved, and does nothing else.
+def number_bits(rows: int) -> int:
+    """Of the numbers of so many rows."""
+    return max(2, (rows - 1).bit_length())
+
+
+def _rows(traced: fx.GraphModule, node: fx.Node) -> int:
+    """Rows of the largest embedding that is given `node`, at once or moved; 0 if none is.
 
     Raises:
         ConversionError: some of it picks rows, and some is computed with.
@@ -68,7 +71,7 @@ def _gives_numbers(traced: fx.GraphModule, node: fx.Node) -> bool:
             f"{picking[0].target}: its numbers must be an input of their own, but {node.target!r} "
             f"goes to {others[0].meta.get(NAME, others[0].name)} too; give forward two arguments"
         )
-    return bool(picking)
+    return max((traced.get_submodule(str(p.target)).num_embeddings for p in picking), default=0)
 
 
 def _pickers(traced: fx.GraphModule, node: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:

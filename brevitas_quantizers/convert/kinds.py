@@ -168,7 +168,7 @@ class CastPoint(nn.Module):
     Args:
         non_negative: whether no value can be below zero.
         is_input: whether it stands behind an input of the network.
-        rows: of an `nn.Embedding` whose numbers of rows are cast; 0 elsewhere.
+        rows: of the `nn.Embedding` that is given what is cast: numbers of rows; 0 elsewhere.
     """
 
     def __init__(self, non_negative: bool = False, is_input: bool = False, rows: int = 0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -45,7 +46,7 @@ from brevitas_quantizers.nn.numbers import (
 from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
-from .cast_points import is_non_negative
+from .cast_points import is_non_negative, number_bits
 from .checks import explicit_padding
 from .constants import exact_width
 from .kinds import (
@@ -333,8 +334,10 @@ def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
 
 
 def _cast(module: CastPoint, options: _Options) -> nn.Module:
-    if module.rows:
-        return RowNumbers(module.rows)
+    if module.rows and module.is_input:
+        return RowNumbers(number_bits(module.rows))
+    if module.rows:  # of numbers behind the last row, the last
+        return QuantHardtanh(-math.inf, module.rows - 1, output_quant=None)
     role = "input" if module.is_input else "act"
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import brevitas.nn as qnn
@@ -13,7 +12,6 @@ from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.slots import Slot
 
 from .base import QuantLayer, QuantType, in_files
-from .prelu import QuantHardtanh
 
 
 @in_files("padding_idx")
@@ -50,18 +48,15 @@ class QuantEmbedding(QuantLayer, nn.Embedding):
 
 
 class RowNumbers(nn.Sequential):
-    """Casts what `QuantEmbedding` is given: whole numbers, of those behind the last row the last.
+    """Casts an input that `QuantEmbedding` is given: whole numbers from 0.
 
     Args:
-        rows: of the embedding.
+        width: bits.
     """
 
-    def __init__(self, rows: int) -> None:
-        width = max(2, (rows - 1).bit_length())
+    def __init__(self, width: int) -> None:
         word = {"bit_width": width, "integer_bits": width, "signed": False, "overflow": "AP_SAT"}
-        cast = qnn.QuantIdentity(QFXFixedPoint, learn_binary_point=False, **word)
-        last = QuantHardtanh(-math.inf, rows - 1, output_quant=None)
-        super().__init__(*((cast,) if rows == 1 << width else (cast, last)))
+        super().__init__(qnn.QuantIdentity(QFXFixedPoint, learn_binary_point=False, **word))
 
     def forward(self, input: Tensor) -> Tensor:
         """(...) of any type to floats of the same shape."""
