@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import fx, nn
 
+from brevitas_quantizers.fixed_point import ConversionError
+
 from .functional import is_result, is_size
 from .kinds import (
     NOT_NEGATIVE,
@@ -28,9 +30,12 @@ def insert_cast_points(traced: fx.GraphModule) -> None:
     its kin, which quantize their own results, and BatchNorm), or out of the network.
     """
     for node in list(traced.graph.nodes):
+        module = call(traced, node)
+        if isinstance(module, nn.Embedding):
+            _insert_in_front(traced, node, CastPoint(rows=module.num_embeddings))
         if node.op == "placeholder" and _is_read(node):
-            _insert(traced, node, CastPoint(is_input=True))
-        elif grows(call(traced, node)) and not _may_stay_wide(traced, node):
+            _insert(traced, node, CastPoint(is_input=True, rows=_rows(traced, node)))
+        elif grows(module) and not _may_stay_wide(traced, node):
             _insert(traced, node, CastPoint(non_negative=is_non_negative(traced, node)))
     traced.graph.lint()
     traced.recompile()
@@ -38,6 +43,54 @@ def insert_cast_points(traced: fx.GraphModule) -> None:
 
 def _is_read(node: fx.Node) -> bool:
     return any(not is_size(user) for user in node.users)
+
+
+def _insert_in_front(traced: fx.GraphModule, node: fx.Node, cast: CastPoint) -> None:
+    name = unique_name(traced, f"{node.meta[NAME]}_input")
+    traced.add_submodule(name, cast)
+    with traced.graph.inserting_before(node):
+        new = traced.graph.call_module(name, node.args)
+    new.meta = {**node.meta, NAME: name}
+    node.args = (new,)
+
+
+def number_bits(rows: int) -> int:
+    """Of the numbers of so many rows."""
+    return max(2, (rows - 1).bit_length())
+
+
+def _rows(traced: fx.GraphModule, node: fx.Node) -> int:
+    """Rows of the largest embedding that is given `node`, at once or moved; 0 if none is.
+
+    Raises:
+        ConversionError: some of it picks rows, and some is computed with.
+    """
+    picking, others = _pickers(traced, node)
+    if picking and others:
+        raise ConversionError(
+            f"{picking[0].target}: its numbers must be an input of their own, but {node.target!r} "
+            f"goes to {others[0].meta.get(NAME, others[0].name)} too; give forward two arguments"
+        )
+    return max((traced.get_submodule(str(p.target)).num_embeddings for p in picking), default=0)
+
+
+def _pickers(traced: fx.GraphModule, node: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
+    """Who reads `node`, at once or moved: embeddings, and others."""
+    picking: list[fx.Node] = []
+    others: list[fx.Node] = []
+    for user in node.users:
+        module = call(traced, user)
+        if is_size(user):
+            continue
+        if isinstance(module, nn.Embedding):
+            picking.append(user)
+        elif isinstance(module, PASS_ON) or is_move(user):
+            behind = _pickers(traced, user)
+            picking += behind[0]
+            others += behind[1]
+        else:
+            others.append(user)
+    return picking, others
 
 
 def _insert(traced: fx.GraphModule, node: fx.Node, cast: CastPoint) -> None:

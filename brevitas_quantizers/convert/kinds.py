@@ -196,12 +196,14 @@ class CastPoint(nn.Module):
     Args:
         non_negative: whether no value can be below zero.
         is_input: whether it stands behind an input of the network.
+        rows: of the `nn.Embedding` that is given what is cast: numbers of rows; 0 elsewhere.
     """
 
-    def __init__(self, non_negative: bool = False, is_input: bool = False) -> None:
+    def __init__(self, non_negative: bool = False, is_input: bool = False, rows: int = 0) -> None:
         super().__init__()
         self.non_negative = non_negative
         self.is_input = is_input
+        self.rows = rows
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` itself."""
@@ -243,6 +245,7 @@ SHAPES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.Chann
 MOVERS = (nn.MaxPool1d, nn.MaxPool2d, nn.Identity, *SHAPES, *RESIZES, *PADS)
 
 HANDLED: tuple[type[nn.Module], ...] = (
+    nn.Embedding,
     *(WEIGHTED + NORMS + RAMPS + SLOPES + TABLES + READY + POOLS + MEANS + MERGES + MOVERS),
     *(RECURRENT + CELLS + ADAPTIVE_MAXIMA + DROPOUTS + CONSTANTS + NUMBERS),
     *(SOFTMAXES + DATA_NORMS),

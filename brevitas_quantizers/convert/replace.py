@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from brevitas_quantizers.nn import (
     QuantBatchNorm1d,
     QuantBatchNorm2d,
     QuantCat,
+    QuantEmbedding,
     QuantFunction,
     QuantGlobalAvgPool2d,
     QuantGRU,
@@ -43,6 +45,7 @@ from brevitas_quantizers.nn import (
     QuantSoftmax,
     QuantSub,
 )
+from brevitas_quantizers.nn.embedding import RowNumbers
 from brevitas_quantizers.nn.numbers import (
     Reduce,
     ScaleBy,
@@ -53,7 +56,7 @@ from brevitas_quantizers.nn.numbers import (
 from brevitas_quantizers.nn.pool import AdaptiveMaxPool
 from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 
-from .cast_points import is_non_negative
+from .cast_points import is_non_negative, number_bits
 from .checks import explicit_padding
 from .constants import exact_width
 from .kinds import (
@@ -158,6 +161,8 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
         return ("weight", "bias") if module.bias is not None else ("weight",)
     if isinstance(module, NORMS):
         return ("weight", "bias")
+    if isinstance(module, nn.Embedding):
+        return ("weight",)
     has_number = isinstance(module, Reduce) and module.kind == "mean"
     weights = (*SLOPES, *POOLS, *NUMBERS, TensorScale, Compare)
     return ("weight",) if has_number or isinstance(module, weights) else ()
@@ -296,6 +301,11 @@ def _transposed(module: nn.ConvTranspose1d | nn.ConvTranspose2d, options: _Optio
     return _keep_parameters(module, twin)
 
 
+def _embedding(module: nn.Embedding, options: _Options) -> nn.Module:
+    size = module.num_embeddings, module.embedding_dim, module.padding_idx
+    return _keep_parameters(module, QuantEmbedding(*size, **options.weight()))
+
+
 def _keep_parameters(module: nn.Module, twin: nn.Module) -> nn.Module:
     """The very parameters of `module`; each quantizer starts from the new values."""
     for name, parameter in module.named_parameters(recurse=False):
@@ -393,6 +403,10 @@ def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
 
 
 def _cast(module: CastPoint, options: _Options) -> nn.Module:
+    if module.rows and module.is_input:
+        return RowNumbers(number_bits(module.rows))
+    if module.rows:  # of numbers behind the last row, the last
+        return QuantHardtanh(-math.inf, module.rows - 1, output_quant=None)
     role = "input" if module.is_input else "act"
     return qnn.QuantIdentity(**options.activation(role, signed=not module.non_negative))
 
@@ -470,6 +484,7 @@ _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     tuple(_JOINS): lambda module, options: _JOINS[type(module)](),
     NUMBERS: _number,
     nn.Linear: _linear,
+    nn.Embedding: _embedding,
     (nn.Conv1d, nn.Conv2d): _conv,
     TRANSPOSED: _transposed,
     (nn.BatchNorm1d, nn.BatchNorm2d): _norm,

@@ -95,9 +95,13 @@ def _arguments(model: nn.Module, example: Any) -> tuple[dict[str, Any], dict[str
 
 
 def guard_constants(traced: fx.GraphModule) -> None:
-    """Refuse, when the network is called, other values of arguments than those it is made for."""
+    """Require all inputs, and refuse other values of arguments than those that are no inputs."""
     placeholders = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    required = True  # Python has no argument without a default behind one with
     for node in placeholders:
+        required = required and CONSTANT not in node.meta
+        if required and not str(node.target).startswith("*"):
+            node.args = ()  # an input of the network, of which the example is a tensor
         if CONSTANT in node.meta:
             with traced.graph.inserting_after(placeholders[-1]):
                 arguments = (node, str(node.target), node.meta[CONSTANT])

@@ -11,6 +11,7 @@ from .elementwise import (
     QuantMul,
     QuantSub,
 )
+from .embedding import QuantEmbedding
 from .function import QuantFunction
 from .layernorm import QuantLayerNorm, QuantNormalise, QuantRMSNorm
 from .pool import (
@@ -51,6 +52,7 @@ __all__ = [
     "QuantCat",
     "QuantGRU",
     "QuantGRUCell",
+    "QuantEmbedding",
     "QuantGlobalAvgPool2d",
     "QuantHardtanh",
     "QuantLSTM",

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from .node import Node
-from .operands import FileConstants
+from .operands import FileConstants, QuantizedConstant
 
 CHAINS = (
     ("Div", "Cast", "Sub", "Gather"),
@@ -132,3 +132,26 @@ def _codes(node: Node, name: str, values: NDArray[np.generic]) -> tuple[NDArray[
 
 def _width(low: int, high: int) -> int:
     return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
+
+
+def read_rows(nodes: list[Node], constants: FileConstants) -> tuple[str, QuantizedConstant]:
+    """A Cast and a Gather of rows of a quantized constant: the numbers' tensor, and the rows.
+
+    Raises:
+        UnsupportedModelError: names the node that is something else.
+    """
+    cast, gather = nodes[0], nodes[-1]
+    rows = constants.weight(gather, gather.inputs[0], "table")
+    if len(nodes) != 2 or gather.operands(2)[1] != cast.output:
+        raise gather.refuse("numbers of its rows must come from a Cast alone")
+    if len(rows.shape) != 2 or rows.shape[0] > MAX_ENTRIES:
+        raise gather.refuse(
+            f"its table {rows.name!r} must be a matrix of at most {MAX_ENTRIES} rows, not of "
+            f"shape {list(rows.shape)}"
+        )
+    if cast.integer("to", 0) not in _INTEGERS:
+        raise cast.refuse("must cast to int32 or int64 in front of a Gather")
+    gather.require("axis", 0)
+    for node in nodes:
+        node.check_all_read()
+    return cast.inputs[0], rows

@@ -87,6 +87,10 @@ class Importer:
         self.ops.append(op)
         self._ranges.add(op)
 
+    def is_computed(self, node: Node) -> bool:
+        """Whether `node` is more than the cast of an initializer."""
+        return not (node.is_quant and node.inputs and node.inputs[0] in self.constants.raw)
+
     def node_name(self, node: Node) -> str:
         """The node's name, made unique if the file repeats it."""
         name = node.name if node.name not in self._names else f"{node.name}:{node.outputs[0]}"
@@ -115,8 +119,12 @@ class Importer:
         """A tensor of the graph, with whatever order its axes have there."""
         if name in self._views:
             return self._views[name]
-        rank = len(self.shape(node, name))
-        return TensorView(self.tensor(node, name), tuple(range(rank)))
+        return self.as_in_file(node, name)
+
+    def as_in_file(self, node: Node, name: str) -> TensorView:
+        """A tensor of the graph with the axes of the file."""
+        tensor = self.tensor(node, name)
+        return TensorView(tensor, tuple(range(len(self._types[tensor].shape))))
 
     def declare_inputs(self, formats: Mapping[str, FixedPointFormat]) -> None:
         """Give float inputs a format, as if a Quant came first.

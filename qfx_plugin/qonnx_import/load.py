@@ -68,7 +68,7 @@ def load_qonnx(
     nodes = join_overflows(nodes, graph, outputs)
     state = Importer(graph, nodes, outputs, reader_of(model), snap_scales, refusals)
     state.declare_inputs(formats)
-    for node in nodes:
+    for node in sorted(nodes, key=state.is_computed):  # constants first: tables are of them
         with refusals.collecting(node):
             _convert(node, state, refusals.blocks(node))
     refusals.raise_if_any()

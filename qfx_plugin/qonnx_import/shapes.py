@@ -47,6 +47,8 @@ def convert_resize(node: Node, state: Importer) -> None:
     """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
     view = state.view(node, node.operands(1, 4)[0])
     repetition = Repetition.read(node, state.constants, len(view.order) + 1)
+    if repetition.factors[view.order.index(0) + 1] > 1:  # of the graph's channels, not the file's
+        view = state.as_in_file(node, node.inputs[0])
     factors = repetition.spatial(node, (0, *(axis + 1 for axis in view.order)))
     output = state.put_view(node.output, view)
     state.emit(Upsample(state.node_name(node), (view.tensor,), output, factors))

@@ -108,6 +108,8 @@ def convert_resize(node: Node, net: NetworkBuilder) -> None:
     """Resize, or Upsample, by whole factors to the nearest neighbour: every element repeated."""
     value = net.operand(node, 0)
     repetition = Repetition.read(node, net.constants, value.meta.ndim)
+    if repetition.factors[value.axes.index(1)] > 1:
+        value = net.plain(value)
     factors = repetition.spatial(node, value.axes)
     shape = value.meta
     with refusing(node):

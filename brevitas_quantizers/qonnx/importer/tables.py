@@ -6,17 +6,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from brevitas_quantizers.fixed_point import FixedPointCast, FixedPointFormat, QfxError
-from brevitas_quantizers.nn import QuantFunction, QuantSigmoid, QuantTanh
+from brevitas_quantizers.nn import QuantEmbedding, QuantFunction, QuantSigmoid, QuantTanh
 from brevitas_quantizers.nn.exact_functions import EXACT, Points
 from brevitas_quantizers.nn.function import Finite, LookUp
 from brevitas_quantizers.nn.tables import build_table
 from brevitas_quantizers.onnx_files import Node, QuantSpec
-from brevitas_quantizers.onnx_files.table import CHAINS, Table
+from brevitas_quantizers.onnx_files.table import CHAINS, Table, read_rows
 
 from .builder import NetworkBuilder, converts, refusing
 from .casts import layer_call
+from .values import ComputedTensor, meta
 
 _NAMED = {"QuantSigmoid": (QuantSigmoid, "sigmoid"), "QuantTanh": (QuantTanh, "tanh")}
 
@@ -25,6 +27,9 @@ _NAMED = {"QuantSigmoid": (QuantSigmoid, "sigmoid"), "QuantTanh": (QuantTanh, "t
 def convert_table(nodes: list[Node], net: NetworkBuilder) -> None:
     """A table, with the casts in front of it and behind it that are its layer's."""
     first, gather = nodes[0], nodes[-1]
+    if gather.inputs[0] in net.constants.quantized:
+        _convert_rows(nodes, net)
+        return
     table = Table.read(nodes, net.constants)
     points = Points(tuple(table.codes.tolist()), table.frac_bits, table.low, table.input_frac_bits)
     before, behind = net.waiting(first, 0), net.output_cast(gather.output)
@@ -44,6 +49,19 @@ def convert_table(nodes: list[Node], net: NetworkBuilder) -> None:
     if name not in EXACT or not _is(name, table, before.spec, behind.spec):
         build = partial(QuantFunction, points)
     layer_call(first, net, before.layer, build, lambda x: x.meta, last=gather)
+
+
+def _convert_rows(nodes: list[Node], net: NetworkBuilder) -> None:
+    """Rows picked by number: an embedding."""
+    first, gather = nodes[0], nodes[-1]
+    _, rows = read_rows(nodes, net.constants)
+    name = net.layer_name(rows, gather)
+    build = partial(QuantEmbedding, *rows.shape, net.metadata.layer(name).get("padding_idx"))
+
+    def shape(x: ComputedTensor) -> Tensor:
+        return meta((*x.shape, rows.shape[1]))
+
+    layer_call(first, net, name, build, shape, {"weight": rows}, last=gather)
 
 
 def _is(name: str, table: Table, before: QuantSpec, behind: QuantSpec) -> bool:

@@ -24,7 +24,8 @@ def elements(shape: tuple[int, ...], order: Order = None) -> NDArray[np.int64]:
     """The order spelt out, for a tensor of this shape."""
     if order is not None:
         return order
-    return np.ascontiguousarray(np.arange(prod(shape)).reshape(shape[0], -1).T).reshape(-1)
+    channels = shape[0] if shape else 1
+    return np.ascontiguousarray(np.arange(prod(shape)).reshape(channels, -1).T).reshape(-1)
 
 
 def moved(op: View, shape: tuple[int, ...], order: Order) -> NDArray[np.int64]:
