@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import Any
 
@@ -92,6 +92,7 @@ from qfx_plugin.ir import (
     Window,
     interpret,
 )
+from tests.campaign import WHOLE
 from tests.graph_file import to_qonnx
 from tests.layer_networks import FIXED, KHOT, Rows, around, exported
 
@@ -467,6 +468,23 @@ LAYERS = (
 )  # fmt: skip
 
 ROWS = (*OPERATIONS, *ROUNDINGS, *OVERFLOWS, *LAYERS)
+
+
+@cache
+def built(row: Row, place: str) -> Any:
+    """What a target makes of a row, once for all tests.
+
+    Raises:
+        QfxError: it refuses.
+    """
+    return targets()[place](row.graph)
+
+
+def simulated(place: str) -> list[Row]:
+    """Rows to compile for this place: layers, which are operations by then, in every second one."""
+    first = place in (ARRAYS, UNROLLED)
+    here = [row for number, row in enumerate(ROWS) if row.layer is None or number % 2 == first]
+    return taken(place, ROWS if WHOLE else here)
 
 
 def taken(place: str, rows: Sequence[Row] = ROWS) -> list[Row]:

@@ -15,6 +15,7 @@ from brevitas_quantizers.nn import QuantFunction
 from brevitas_quantizers.nn.exact_functions import EXACT, known_name
 from qfx_plugin import verify_agreement
 from tests.convert.helpers import assert_close, converted, prove
+from tests.convert.walk import float_arithmetic
 
 WIDE = {"bit_width": 16, "overrides": {QuantFunction: {"input_bit_width": 12}}}
 
@@ -102,26 +103,31 @@ NETWORKS = (
 )
 
 
+PROVEN = (
+    *(f"nn, {name}" for name in MODULES),
+    *("torch.exp", "torch.abs", "torch.square", "torch.sqrt", "torch.log", "torch.rsqrt"),
+    *("torch.reciprocal", "gate", "x.tanh_"),
+)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_function_becomes_an_exact_table(name, torch_seed):
     network, x = Between(NETWORKS[name]), torch.randn(24, 5)
-    model = converted(network, x, bit_width=6)
-    prove(model, x)
+    model = converted(network, x, **WIDE)
     assert any(isinstance(module, QuantFunction) for module in model.modules())
-    assert_close(converted(network, x, **WIDE), network, x, tolerance=0.02)
+    assert_close(model, network, x, tolerance=0.02)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_onnxruntime_computes_the_same(name, torch_seed):
+@pytest.mark.parametrize("name", PROVEN)
+def test_every_executor_computes_the_same(name, torch_seed):
+    """Once for each function, however it is spelled."""
     x = torch.randn(16, 5)
-    model = converted(Between(MODULES[name]), x)
-    agreement = verify_agreement(
-        export_qonnx(model, x[:1]),
-        x.numpy(),
-        torch_model=model,
-        executors=["torch", "qonnx", "onnxruntime"],
-    )
-    agreement.raise_if_different(required=["torch", "qonnx", "onnxruntime"])
+    model = converted(Between(NETWORKS[name]), x, bit_width=6)
+    exported = export_qonnx(model, x[:1])
+    assert float_arithmetic(exported) == []
+    required = ["torch", "qonnx", "onnxruntime"]
+    agreement = verify_agreement(exported, x.numpy(), torch_model=model, executors=required)
+    agreement.raise_if_different(required=required)
 
 
 def test_each_known_function_is_taken():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,6 @@ NETWORKS = {
     "mobilenet": MobileNet,
     "mobilenet, relu6": lambda **options: MobileNet(activation=nn.ReLU6, **options),
 }
-ACT_BITS = (4, 8, 12)
 FOLDED = {"fold": {"fold_batchnorm": True}, "batch norm": {}}
 
 
@@ -54,9 +52,9 @@ def trained(model: nn.Module, steps: int) -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "how", "bits"),
     [
-        *itertools.product(["mobilenet, relu6"], FOLDED, ACT_BITS),
-        *itertools.product(["resnet8", "mobilenet"], ["fold"], [8]),
-        *itertools.product(["resnet20", "mobilenet"], ["batch norm"], [4]),
+        *(("mobilenet, relu6", "fold", 4), ("mobilenet, relu6", "batch norm", 12)),
+        *(("mobilenet", "fold", 12), ("mobilenet", "batch norm", 8)),
+        *(("resnet8", "fold", 8), ("resnet8", "batch norm", 4)),
     ],
 )
 def test_calibrated_and_trained(name, how, bits, torch_seed):
@@ -85,24 +83,26 @@ def test_thousand_images(name, how, bits, torch_seed):
         assert agreement["torch"].samples == agreement["qonnx"].samples == 1000
 
 
+PER_CHANNEL = {"weight_scaling_per_output_channel": True, "bias_scaling_per_output_channel": True}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {"quant": QFXKHot, "k": 2},
-        {"weight_scaling_per_output_channel": True, "bias_scaling_per_output_channel": True},
-        {"rounding": "AP_TRN", "act_overflow": "AP_SAT_SYM"},
-        {"act_rounding": "AP_RND", "first_layer": {"weight_bit_width": 10}},
+        ("resnet8", {"quant": QFXKHot, "k": 2}),
+        ("mobilenet, relu6", PER_CHANNEL),
+        ("mobilenet, relu6", {"rounding": "AP_TRN", "act_overflow": "AP_SAT_SYM"}),
+        ("resnet8", {"act_rounding": "AP_RND", "first_layer": {"weight_bit_width": 10}}),
     ],
     ids=["khot", "per channel", "truncation", "half up"],
 )
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet, relu6"])
 def test_other_options(name, options, torch_seed):
     model = converted(network(name, width=4), images(8), bit_width=5, **options)
     prove(trained(model, 1), images(2))
 
 
 @pytest.mark.parametrize("how", FOLDED)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet, relu6"])
 def test_the_function_stays(name, how, torch_seed):
     float_model = network(name, width=8)
     x = images(8)

@@ -251,8 +251,9 @@ def test_a_float_checkpoint_loads_strictly(name, torch_seed):
     model.load_state_dict(other.state_dict(), strict=True)
     for key, value in other.state_dict().items():
         assert torch.equal(model.state_dict()[key], value)
-    for key, value in dict(network.named_parameters()).items():
-        assert torch.equal(quantize(network).get_parameter(key), value)
+    model = quantize(network)
+    for key, value in network.named_parameters():
+        assert torch.equal(model.get_parameter(key), value)
 
 
 def test_the_float_network_stays_as_it_is(torch_seed):

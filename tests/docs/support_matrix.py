@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from brevitas_quantizers.fixed_point import OverflowMode, QfxError, RoundingMode
 from qfx_plugin.executors import EXECUTORS
-from tests.operations import EXPORT, LAYERS, OPERATIONS, OVERFLOWS, ROUNDINGS, Row, targets
+from tests.operations import EXPORT, LAYERS, OPERATIONS, OVERFLOWS, ROUNDINGS, Row, built, targets
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "support.md"
 YES, NO = "yes", "–"
@@ -157,7 +158,7 @@ def _by_target(kind: str, rows: Sequence[Row], *before: str) -> Table:
             table.ask(f"`{row}`", {"export": lambda row=row: row.file})
             table.rows[-1] += [NO] * len(makers)
             continue
-        cells = {name: lambda make=make, row=row: make(row.graph) for name, make in makers.items()}
+        cells = {name: partial(built, row, name) for name in makers}
         table.ask(f"`{row}`", {name: lambda: None for name in before} | cells)
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qfx_plugin.hls4ml_backend import convert
-from tests.operations import ARRAYS, STREAMS, batches, differing, joined, taken
+from tests.operations import ARRAYS, STREAMS, batches, differing, joined, simulated
 
 PLACES = (ARRAYS, "io_parallel", 30), (STREAMS, "io_stream", 7)
 """With how many readers of one tensor; hls4ml clones a stream seven times."""
@@ -17,7 +17,7 @@ PARTS = 4
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("place", "io_type", "most"), PLACES)
 def test_simulation(place, io_type, most, part, tmp_path):
-    projects = batches(taken(place), most)[part::PARTS]
+    projects = batches(simulated(place), most)[part::PARTS]
     assert projects
     for number, rows in enumerate(projects):
         graph = joined(rows)

@@ -6,7 +6,7 @@ import pytest
 
 from qfx_plugin.errors import VerificationError
 from qfx_plugin.rtl.network import compile_together
-from tests.operations import STREAMING, UNROLLED, Row, taken, targets
+from tests.operations import STREAMING, UNROLLED, Row, built, simulated
 
 PAUSES = ({}, {"idle": 0.4, "backpressure": 0.4, "seed": 1})
 MOST = 24
@@ -14,14 +14,14 @@ MOST = 24
 
 CASES = [
     pytest.param(place, rows[first : first + MOST], id=f"{place}, {rows[first]}")
-    for place, rows in ((place, taken(place)) for place in (UNROLLED, STREAMING))
+    for place, rows in ((place, simulated(place)) for place in (UNROLLED, STREAMING))
     for first in range(0, len(rows), MOST)
 ]
 
 
 @pytest.mark.parametrize(("place", "rows"), CASES)
 def test_simulation(place: str, rows: list[Row]):
-    networks = [targets()[place](row.graph) for row in rows]
+    networks = [built(row, place) for row in rows]
     compile_together(networks)
     wrong = {}
     for row, network in zip(rows, networks, strict=True):

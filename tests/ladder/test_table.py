@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.operations import (
     OVERFLOWS,
     ROUNDINGS,
     ROWS,
+    built,
     targets,
 )
 
@@ -55,7 +57,7 @@ def test_names_differ():
 def test_what_is_refused_is_what_the_row_says(row):
     """By every target that the row names, in words that name the node and a way out."""
     places = {EXPORT: lambda: row.file, IMPORT: lambda: FILE in row.refused or row.model} | {
-        name: lambda maker=maker: maker(row.graph) for name, maker in targets().items()
+        name: partial(built, row, name) for name in targets()
     }
     for place, attempt in places.items():
         if place not in row.refused:
