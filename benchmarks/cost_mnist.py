@@ -69,7 +69,7 @@ def main() -> None:
                 write_results("cost_mnist", {"rows": rows} | environment())
         print_table(rows)
         return
-    split = _two_bits(load_split("mnist", options.validation), options.network)
+    split = two_bits(load_split("mnist", options.validation), options.network)
     done = {tuple(row[key] for key in KEY) for row in rows}
     sizes = "-".join(map(str, options.sizes))
     for lut in options.luts:
@@ -84,7 +84,9 @@ def main() -> None:
     print_table(rows)
 
 
-def _two_bits(split: Split, network: str) -> Split:
+def two_bits(split: Split, network: str) -> Split:
+    """The upper bits of each pixel, as images for a `cnn`."""
+
     def cut(x: Tensor) -> Tensor:
         upper = torch.floor(x * 2**INPUT_BITS) / 2**INPUT_BITS
         return upper.reshape(-1, 1, 28, 28) if network == "cnn" else upper
