@@ -69,7 +69,7 @@ def main() -> None:
                 write_results("cost_mnist", {"rows": rows} | environment())
         print_table(rows)
         return
-    split = _two_bits(load_split("mnist", options.validation), options.network)
+    split = two_bits(load_split("mnist", options.validation), options.network)
     done = {tuple(row[key] for key in KEY) for row in rows}
     sizes = "-".join(map(str, options.sizes))
     for lut in options.luts:
@@ -84,7 +84,9 @@ def main() -> None:
     print_table(rows)
 
 
-def _two_bits(split: Split, network: str) -> Split:
+def two_bits(split: Split, network: str) -> Split:
+    """The upper bits of each pixel, as images for a `cnn`."""
+
     def cut(x: Tensor) -> Tensor:
         upper = torch.floor(x * 2**INPUT_BITS) / 2**INPUT_BITS
         return upper.reshape(-1, 1, 28, 28) if network == "cnn" else upper
@@ -92,13 +94,16 @@ def _two_bits(split: Split, network: str) -> Split:
     return Split(split.name, cut(split.x), split.y, cut(split.x_test), split.y_test)
 
 
-def cnn(first: int, second: int) -> nn.Sequential:
-    """Two convolutions with strides, a pool, a linear layer."""
-    return nn.Sequential(
+def cnn(first: int, second: int, third: int = 0) -> nn.Sequential:
+    """Two convolutions with strides, perhaps one without, a pool, a linear layer."""
+    layers = [
         nn.Conv2d(1, first, 5, stride=2, padding=2), nn.ReLU(),
         nn.Conv2d(first, second, 3, stride=2, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(9 * second, 10),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if third:
+        layers += [nn.Conv2d(second, third, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3)]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * third, 10))
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(9 * second, 10))
 
 
 def _file(row: dict[str, Any]) -> str:

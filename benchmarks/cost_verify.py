@@ -1,12 +1,12 @@
-"""Networks that cost_front.py has kept: every executor, code by code, and the simulated Verilog.
+"""Networks that cost_front.py or cost_mnist.py has kept: every executor, and simulated Verilog.
 
     python benchmarks/cost_front.py --files build/files
-    python benchmarks/cost_verify.py build/files/*.onnx
+    python benchmarks/cost_verify.py build/files/*.onnx build/mnist/*.onnx
 
 All of the test data runs in PyTorch (the network as `import_qonnx` reads it; the trained one was
 compared in cost_front.py), qonnx, onnxruntime and hls4ml, and is compared with the integer
-interpreter; `--samples` of it in Verilog, simulated by Verilator, and in FINN. Networks that the
-results have already, of the same bytes, are not run again.
+interpreter; `--samples` of it in Verilog, simulated by Verilator, and in FINN. Of 28 x 28 images
+twice as many run everywhere. Networks that the results have, of the same bytes, are not run again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from common import RESULTS, environment, parser, print_table, write_results
 from cost_data import load_split
+from cost_mnist import STYLES, UNFOLDED, two_bits
 
 from brevitas_quantizers import import_qonnx
 from qfx_plugin import RtlOptions, compile_rtl, verify_agreement
@@ -46,9 +47,14 @@ def main() -> None:
 
 def compared(path: Path, samples: int) -> dict[str, Any]:
     """Codes compared and codes that differ, by executor."""
-    x = load_split(path.stem.split("_")[0]).x_test.numpy()
+    name, options = path.stem.split("_")[0], RtlOptions(style="unrolled")
+    if name in STYLES:
+        x = two_bits(load_split("mnist"), name).x_test[: 2 * samples].numpy()
+        options = RtlOptions(style=STYLES[name], fold_above=UNFOLDED)
+    else:
+        x = load_split(name).x_test.numpy()
     with tempfile.TemporaryDirectory() as folder:
-        network = compile_rtl(path, Path(folder) / "rtl", options=RtlOptions(style="unrolled"))
+        network = compile_rtl(path, Path(folder) / "rtl", options=options)
         verilog = network.check(x[:samples])
     model = import_qonnx(path).eval()
     agreement = verify_agreement(path, x, torch_model=model, limits={"finn": samples})

@@ -252,8 +252,8 @@ def cost_streaming() -> Iterator[str]:
 
 def cost_mnist() -> Iterator[str]:
     """MNIST at 28 x 28, whole designs."""
-    head = ("network", "test images right", "LUT of the graphs", "LUT, whole design", "budget",
-            "epochs")  # fmt: skip
+    head = ("network", "test images right", "LUT of the graphs", "LUT, whole design", "cycles",
+            "budget", "epochs")  # fmt: skip
     return table(
         head,
         [
@@ -262,6 +262,7 @@ def cost_mnist() -> Iterator[str]:
                 f"{row['accuracy']:.1f} %",
                 f"{row['alkaid']:,}",
                 f"{row['yosys']:,}" if "yosys" in row else "not mapped",
+                f"{row['cycles']:,}" if "cycles" in row else "",
                 f"{row['budget']:,}",
                 str(row["epochs"]),
             )

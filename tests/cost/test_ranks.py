@@ -10,17 +10,26 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from brevitas_quantizers import HardwareBudget, learned_formats
-from tests.cost.networks import data, mlp
+from tests.cost.networks import cnn, data, images, mlp
 from tests.distributed.processes import run_ranks
 
+CASES = {
+    "unrolled": (mlp, data, {"lut": 300}),
+    "folded": (cnn, images, {"lut": 2000, "dsp": 4, "bram": 8, "cycles": 100}),
+}
 
-def train_rank(rank: int) -> dict[str, Any]:
+
+def train_rank(rank: int) -> dict[str, dict[str, Any]]:
     """A few steps on half of the data; the ranks draw different labels."""
-    model = mlp().train()
-    budget = HardwareBudget(model, lut=300, steps=24, warmup=4, seed=rank)
+    return {name: _trained(rank, *case) for name, case in CASES.items()}
+
+
+def _trained(rank: int, make: Any, samples: Any, limits: dict[str, Any]) -> dict[str, Any]:
+    model = make().train()
+    budget = HardwareBudget(model, **limits, steps=24, warmup=4, seed=rank)
     wrapped = DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    x, y = (tensor.chunk(2)[rank] for tensor in data(samples=64))
+    x, y = (tensor.chunk(2)[rank] for tensor in samples(samples=64))
     for _ in range(28):
         output = wrapped(x)
         budget.observe(output)
@@ -32,16 +41,22 @@ def train_rank(rank: int) -> dict[str, Any]:
     return {
         "state": model.state_dict(),
         "formats": learned_formats(model),
+        "fold": budget.fold,
         "price": budget.price,
         "cost": budget.cost,
     }
 
 
 @pytest.mark.slow
-def test_ranks_agree_on_every_digit_and_format():
-    first, second = run_ranks(train_rank)
-    assert first["formats"] == second["formats"]
-    assert first["price"] == second["price"] > 0 and first["cost"] == second["cost"]
-    assert all(torch.equal(value, second["state"][name]) for name, value in first["state"].items())
-    curvature = first["state"]["0.weight_quant.tensor_quant.curvature"]
-    assert curvature.unique().numel() > 100
+def test_ranks_agree_on_every_digit_format_and_unit():
+    ranks = run_ranks(train_rank)
+    for name in CASES:
+        first, second = (found[name] for found in ranks)
+        for key in ("formats", "fold", "price", "cost"):
+            assert first[key] == second[key], (name, key)
+        assert first["cost"] > 0
+        for key, value in first["state"].items():
+            assert torch.equal(value, second["state"][key]), (name, key)
+        curvature = first["state"]["0.weight_quant.tensor_quant.curvature"]
+        assert curvature.std() > 0
+    assert ranks[0]["unrolled"]["price"] > 0 and ranks[0]["folded"]["fold"]

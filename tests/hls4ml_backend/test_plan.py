@@ -47,10 +47,15 @@ def test_auto_streams_large_images(size: int, expected: str) -> None:
     assert config["Model"]["QFX"]["IOType"] == expected
 
 
-def test_ap_rnd_is_one_type_and_no_addition() -> None:
-    plan = lower(load_qonnx(models.mlp((4, 5, 3), 6, rounding="AP_RND")))
-    assert [layer.kind for layer in plan.layers] == ["InputLayer", "Dense", "Activation", "Dense"]
-    assert str(plan.layers[2].result) == "ap_ufixed<6,3,AP_RND,AP_WRAP>"
+def test_half_an_lsb_of_ap_rnd_goes_into_the_bias_unless_sums_are_capped() -> None:
+    graph = load_qonnx(models.mlp((4, 5, 3), 6, rounding="AP_RND"))
+    free, capped = lower(graph), lower(graph, max_accumulator_bits=32)
+    for plan, mode in ((free, "AP_TRN"), (capped, "AP_RND")):
+        kinds = [layer.kind for layer in plan.layers]
+        assert kinds == ["InputLayer", "Dense", "Activation", "Dense"]
+        assert str(plan.layers[2].result) == f"ap_ufixed<6,3,{mode},AP_WRAP>"
+    moved = free.layers[1].attributes["bias_data"] - capped.layers[1].attributes["bias_data"]
+    assert (moved == free.layers[2].result.format.lsb / 2).all()
 
 
 def test_per_channel_weights_share_the_enclosing_type() -> None:

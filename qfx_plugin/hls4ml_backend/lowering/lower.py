@@ -17,6 +17,7 @@ from ...ir.passes import (
     drop_identities,
     drop_saturation,
     fold_constants,
+    fold_halves,
     merge_biases,
     merge_halves,
     share_pads,
@@ -35,6 +36,7 @@ PASSES = (
     merge_biases,
     merge_halves,
     silence_dead,
+    fold_halves,
     share_pads,
     spread_groups,
     drop_dead,
@@ -56,7 +58,8 @@ def lower(
     Raises:
         TargetError: names the node that cannot be computed exactly, why, and what would work.
     """
-    lowered = apply(graph, *PASSES)
+    capped = max_accumulator_bits is not None  # of the sums as they are: halves may take a bit
+    lowered = apply(graph, *(one for one in PASSES if not (capped and one is fold_halves)))
     read = {op.output for op in lowered.inputs}
     for source in graph.inputs:
         if source.output not in read:
