@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import brevitas.nn as qnn
 import torch
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import DataError, OptionError
@@ -27,7 +28,7 @@ from brevitas_quantizers.injectors.slots import check_prefixes
 
 from .base import QuantLayer, plain
 from .states import States, stacked
-from .steps import GRUStep, LSTMStep, RNNStep, State, Step, as_activation
+from .steps import GRUStep, LSTMStep, RecurrentCell, RNNStep, State, as_activation
 
 _SLOTS = ("weight", "bias", "gate", "state")
 _PREFIXES = tuple(f"{slot}_" for slot in _SLOTS)
@@ -42,7 +43,7 @@ class _Recurrent(QuantLayer):
 
     slots = ()
     kind: ClassVar[str]
-    step: ClassVar[type[Step]]
+    step: ClassVar[type[RecurrentCell]]
     hidden_size: int
     bias: Any
     nonlinearity: str
@@ -78,7 +79,7 @@ class _Recurrent(QuantLayer):
     def become_plain(self) -> None:
         """On the copy of a model that is exported: the layers inside hold the constants."""
         for step in self.children():
-            if isinstance(step, Step):
+            if isinstance(step, RecurrentCell):
                 step.hold_constants()
         self._parameters.clear()
 
@@ -133,7 +134,7 @@ class _QuantRecurrent(_Recurrent):
         Raises:
             DataError: an input of another shape, or packed sequences.
         """
-        x = self.unpack_input(input)
+        x = self.unpack_input(input) if isinstance(input, Tensor | QuantTensor) else input
         is_tensor = isinstance(x, Tensor | States)
         if not is_tensor or len(x.shape) != 3:
             kind = f"shape {tuple(x.shape)}" if is_tensor else type(x).__name__
@@ -170,7 +171,7 @@ class _QuantRecurrent(_Recurrent):
         for layer in range(self.num_layers):
             if layer:
                 x = self.between(torch.stack(steps, 1))
-            results = []
+            results: list[list[Tensor]] = []
             for name, _ in self._names()[layer * ways : (layer + 1) * ways]:
                 found = self._walk(self.get_submodule(name), x, states[len(last)], len(results) > 0)
                 last.append(found[-1])
@@ -276,7 +277,8 @@ class RecurrentStep(nn.Module):
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Input and state to the next state."""
-        x, found, layer = plain(self.entry(x)), [], self.layer
+        x, layer = plain(self.entry(x)), self.layer
+        found: list[Tensor] = []
         for name, _ in layer._names():
             step = layer.get_submodule(name)
             count = len(step.casts())

@@ -38,7 +38,7 @@ class Owner(Protocol):
         """The cast of a state."""
 
 
-class Product(qnn.QuantLinear, DerivedConstants):
+class StepProduct(qnn.QuantLinear, DerivedConstants):
     """A product with parameters of the recurrent layer around it.
 
     Biases that are added to each other are one constant, with one format.
@@ -88,7 +88,7 @@ class Product(qnn.QuantLinear, DerivedConstants):
         for slot, values in self.constants().items():
             trains = getattr(owner, f"{slot}_ih{suffix}").requires_grad
             held[slot] = nn.Parameter(values.detach().clone(), trains)
-        self.__class__ = qnn.QuantLinear  # type: ignore[assignment] # the same but for the above
+        self.__class__ = qnn.QuantLinear  # the same but for the above
         self._parameters |= {"weight": held["weight"], "bias": held.get("bias")}
 
 
@@ -100,7 +100,7 @@ def _gru_bias(name: str, ih: Tensor, hh: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(hh[:split]), hh[split:]])
 
 
-class Step(nn.Module):
+class RecurrentCell(nn.Module):
     """One step of one layer in one direction.
 
     Args:
@@ -112,8 +112,8 @@ class Step(nn.Module):
         super().__init__()
         self.size: int = owner.hidden_size
         products = owner.slots_of("weight") | owner.slots_of("bias")
-        self.ih = Product(owner, "ih", suffix, **products)
-        self.hh = Product(owner, "hh", suffix, **products)
+        self.ih = StepProduct(owner, "ih", suffix, **products)
+        self.hh = StepProduct(owner, "hh", suffix, **products)
         self.build(owner)
 
     def build(self, owner: Owner) -> None:
@@ -138,7 +138,7 @@ class Step(nn.Module):
         return sums[..., index * self.size : (index + count) * self.size]
 
 
-class LSTMStep(Step):
+class LSTMStep(RecurrentCell):
     def build(self, owner: Owner) -> None:
         """A table for the gates, one for what enters the cell, one for what leaves it."""
         self.sigmoid = QuantSigmoid(**owner.table())
@@ -161,7 +161,7 @@ class LSTMStep(Step):
         return self.hidden(self.sigmoid(self.gate(sums, 3)) * self.cell_tanh(cell)), cell
 
 
-class GRUStep(Step):
+class GRUStep(RecurrentCell):
     def build(self, owner: Owner) -> None:
         """A table for the gates, one for the new state, and the cast of what is reset."""
         self.sigmoid, self.tanh = QuantSigmoid(**owner.table()), QuantTanh(**owner.table())
@@ -215,7 +215,7 @@ class GRUStep(Step):
         self.start = scale.eval()
 
 
-class RNNStep(Step):
+class RNNStep(RecurrentCell):
     def build(self, owner: Owner) -> None:
         """The function, whose results are the state."""
         if owner.nonlinearity == "tanh":
