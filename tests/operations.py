@@ -42,7 +42,6 @@ from brevitas_quantizers.nn import (
     QuantHardtanh,
     QuantLayerNorm,
     QuantLeakyReLU,
-    QuantLSTM,
     QuantMatMul,
     QuantMaximum,
     QuantMaxPool2d,
@@ -463,7 +462,6 @@ LAYERS = (
         layer=lambda: QuantRMSNorm(4, input_bit_width=4),
         refused={FINN: "use narrower weights or activations"},
     ),
-    Row("QuantLSTM", layer=lambda: Rows(QuantLSTM)),
     Row("QuantGRU", layer=lambda: Rows(QuantGRU)),
 )  # fmt: skip
 

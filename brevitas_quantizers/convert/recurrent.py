@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
+
+from brevitas_quantizers.nn import (
+    QuantGRU,
+    QuantGRUCell,
+    QuantLSTM,
+    QuantLSTMCell,
+    QuantRNN,
+    QuantRNNCell,
+)
 
 from .errors import Problems
 from .kinds import CELLS, RECURRENT
@@ -81,7 +90,7 @@ class _Spelling:
     def _call(self, node: fx.Node, layer: Any) -> None:
         given = dict(zip(("input", "hx"), node.args, strict=False)) | dict(node.kwargs)
         x, hx = given.get("input"), given.get("hx")
-        is_lstm = isinstance(layer, (torch.nn.LSTM, torch.nn.LSTMCell))
+        is_lstm = isinstance(layer, (nn.LSTM, nn.LSTMCell))
         if not isinstance(x, fx.Node) or set(given) - {"input", "hx"}:
             self._refuse(node, f"{type(layer).__name__} must be called with a tensor and its state")
             return
@@ -148,7 +157,7 @@ class _Spelling:
             found: Any = self.traced
             for part in str(node.target).split("."):
                 found = getattr(found, part, None)
-            plain = isinstance(found, Tensor) and not isinstance(found, torch.nn.Parameter)
+            plain = isinstance(found, Tensor) and not isinstance(found, nn.Parameter)
             return plain and not bool(found.any())
         if _name(node) in _ZEROS:
             return True
@@ -187,6 +196,37 @@ _SAME = frozenset(
     {"to", "float", "double", "half", "cuda", "cpu", "type", "type_as", "requires_grad_"}
     | {"detach", "clone", "contiguous"}
 )
+
+
+def recurrent_twin(
+    module: nn.Module, parameters: dict[str, Any], gate: dict[str, Any], state: dict[str, Any]
+) -> nn.Module:
+    """The quantized layer in place of `module`.
+
+    Args:
+        module: a float one.
+        parameters: options of weights and biases.
+        gate: of what a table is given, by another prefix.
+        state: of activations, by another prefix.
+    """
+    own = {name: getattr(module, name) for name in _OPTIONS if hasattr(module, name)}
+    given = {
+        f"{slot}_{name.partition('_')[2]}": value
+        for slot, found in (("gate", gate), ("state", state))
+        for name, value in found.items()
+    }
+    kind = next(twin for float_kind, twin in _TWINS.items() if isinstance(module, float_kind))
+    return kind(**own, **parameters, **given)
+
+
+_OPTIONS = (
+    *("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"),
+    *("bidirectional", "nonlinearity"),
+)
+_TWINS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LSTM: QuantLSTM, nn.GRU: QuantGRU, nn.RNN: QuantRNN,
+    nn.LSTMCell: QuantLSTMCell, nn.GRUCell: QuantGRUCell, nn.RNNCell: QuantRNNCell,
+}  # fmt: skip
 
 
 def _problems(layer: Any, x: fx.Node, is_cell: bool, kind: Any) -> Iterator[str]:

@@ -25,21 +25,15 @@ from brevitas_quantizers.nn import (
     QuantEmbedding,
     QuantFunction,
     QuantGlobalAvgPool2d,
-    QuantGRU,
-    QuantGRUCell,
     QuantHardtanh,
     QuantLayerNorm,
     QuantLeakyReLU,
-    QuantLSTM,
-    QuantLSTMCell,
     QuantMatMul,
     QuantMaximum,
     QuantMinimum,
     QuantMul,
     QuantPReLU,
     QuantRMSNorm,
-    QuantRNN,
-    QuantRNNCell,
     QuantScale,
     QuantShift,
     QuantSoftmax,
@@ -96,6 +90,7 @@ from .kinds import (
     function_name,
     gives_no_negative,
 )
+from .recurrent import recurrent_twin
 from .rules import Rules, Site
 from .trace import NAME, call
 
@@ -381,21 +376,10 @@ def _data_norm(module: nn.LayerNorm | nn.RMSNorm, options: _Options) -> nn.Modul
     return twin
 
 
-def _recurrent(module: Any, options: _Options) -> nn.Module:
-    names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
-    names += ("bidirectional", "nonlinearity")
-    own = {name: getattr(module, name) for name in names if hasattr(module, name)}
-    slots = {
-        "gate": _table_input(True, options, "of its kind with its float layer"),
-        "state": options._prefixed("act"),
-    }
-    given = {
-        f"{slot}_{name.partition('_')[2]}": value
-        for slot, found in slots.items()
-        for name, value in found.items()
-    }
-    kind = next(twin for float_kind, twin in _RECURRENT.items() if isinstance(module, float_kind))
-    return _keep_parameters(module, kind(**own, **options.parameters(), **given))
+def _recurrent(module: nn.Module, options: _Options) -> nn.Module:
+    gate = _table_input(True, options, "of its kind with its float layer")
+    twin = recurrent_twin(module, options.parameters(), gate, options._prefixed("act"))
+    return _keep_parameters(module, twin)
 
 
 def _relu(module: nn.ReLU, options: _Options) -> nn.Module:
@@ -472,11 +456,6 @@ def _constant(module: TensorScale | TensorShift, options: _Options) -> nn.Module
     given = options.constant(slot, values)
     return _keep_parameters(module, kind(tuple(values.shape), **given))
 
-
-_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {
-    nn.LSTM: QuantLSTM, nn.GRU: QuantGRU, nn.RNN: QuantRNN,
-    nn.LSTMCell: QuantLSTMCell, nn.GRUCell: QuantGRUCell, nn.RNNCell: QuantRNNCell,
-}  # fmt: skip
 
 _TWINS: dict[Any, Callable[[Any, _Options], nn.Module]] = {
     CastPoint: _cast,

@@ -14,7 +14,7 @@ from brevitas_quantizers.convert.moves import is_reshape
 from brevitas_quantizers.convert.trace import trace
 from brevitas_quantizers.injectors import FixedPointQuantizer
 from brevitas_quantizers.injectors.proxies import QFXActProxy
-from brevitas_quantizers.nn import QuantMaxPool2d
+from brevitas_quantizers.nn import QuantLayer, QuantMaxPool2d
 
 from .layers import Layer, Scale, layer_of
 
@@ -132,9 +132,18 @@ class _Reader:
                 self._add_layer(node, layer)
             elif is_cast(module):
                 self._add_activation(node, module)
+            elif isinstance(module, QuantLayer):
+                self._add_inner(str(node.target), module)
         return Network(
             type(self.model).__name__, tuple(self.layers.values()), tuple(self.activations.values())
         )
+
+    def _add_inner(self, name: str, module: nn.Module) -> None:
+        """The products of a recurrent layer, which its steps share."""
+        for leaf, part in module.named_modules(prefix=name):
+            layer = layer_of(leaf, part) if part is not module else None
+            if layer is not None:
+                self.layers.setdefault(leaf, layer)
 
     def _add_layer(self, node: fx.Node, found: Layer) -> None:
         layer = self.layers.setdefault(found.name, found)

@@ -224,7 +224,8 @@ def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, in
     for layer in network.layers:
 
         def note_layer(_: nn.Module, x: Any, y: Any, layer: Layer = layer) -> None:
-            found[layer.name] = layer.positions(plain(x[0]), plain(y))
+            places = layer.positions(plain(x[0]), plain(y))
+            found[layer.name] = found.get(layer.name, 0) + places  # of all its calls
 
         hooks.append(layer.module.register_forward_hook(note_layer))
     for cast in network.activations:

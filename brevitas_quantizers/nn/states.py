@@ -26,7 +26,7 @@ class States(Sequence[Tensor]):
 
     def __getitem__(self, index: Any) -> Any:
         first, *rest = index if isinstance(index, tuple) else (index,)
-        found = self._parts[first]
+        found: Any = self._parts[first]
         if isinstance(first, slice):
             found = States(found)
         return found[(slice(None), *rest[1:])] if rest[1:] else found
@@ -48,13 +48,13 @@ class States(Sequence[Tensor]):
         """The only part."""
         if len(self) == 1 and dim == 0:
             return self._parts[0]
-        return self.__getattr__(f"squeeze({dim})")  # type: ignore[no-any-return] # it raises
+        return self.__getattr__(f"squeeze({dim})")
 
     def transpose(self, first: int, second: int) -> Tensor:
         """The batch in front."""
         if {first, second} == {0, 1}:
             return torch.stack(self._parts, 1)
-        return self.__getattr__(f"transpose({first}, {second})")  # type: ignore[no-any-return]
+        return self.__getattr__(f"transpose({first}, {second})")
 
     swapaxes = swapdims = transpose
 
@@ -64,7 +64,7 @@ class States(Sequence[Tensor]):
         if order[0] == 1:
             swapped = [{0: 1, 1: 0}.get(dim, dim) for dim in order]
             return torch.stack(self._parts, 1).permute(swapped)
-        return self.__getattr__(f"permute{dims}")  # type: ignore[no-any-return]
+        return self.__getattr__(f"permute{dims}")
 
     def __getattr__(self, name: str) -> Any:
         raise ExportError(

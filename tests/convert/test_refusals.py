@@ -303,8 +303,6 @@ ADVICE = {
     nn.RMSNorm: ((4,), "use BatchNorm"),
     nn.LogSoftmax: ((1,), "quantize(..., drop_tail=True) leaves it to the host"),
     nn.MultiheadAttention: ((4, 2), "attention multiplies tensors"),
-    nn.LSTM: ((4, 4), "unroll it in forward"),
-    nn.GRU: ((4, 4), "unroll it in forward"),
 }
 
 

@@ -119,7 +119,9 @@ def test_a_recurrent_layer_is_refused_by_name(x):
     slots = ("io_quant", "gate_acc_quant", "sigmoid_quant", "tanh_quant", "cell_state_quant")
     lstm = qnn.QuantLSTM(8, 4, batch_first=True, **WB, **dict.fromkeys(slots, QFXFixedPoint))
     model = nn.Sequential(qnn.QuantIdentity(**FIXED), nn.Sequential(lstm))
-    assert refusal(model, x[None]).startswith("1.0: QuantLSTM has no exact form in QONNX; its")
+    text = refusal(model, x[None])
+    assert text.startswith("1.0: QuantLSTM has no exact form in QONNX; its sigmoid and tanh are ")
+    assert text.endswith("between its quantizers: use QuantLSTM of brevitas_quantizers.nn")
 
 
 NO_FORM = {
