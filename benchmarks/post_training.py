@@ -1,6 +1,6 @@
 """What post-training quantization to 8 bits keeps: signal to noise of networks with batch norms.
 
-    PYTHONPATH=.:site python benchmarks/post_training.py
+    PYTHONPATH=.:site python benchmarks/post_training.py            # or names of networks
     python benchmarks/tables.py --write      # the table of docs/convert.md
 
 Networks of `tests/networks.py`, and of torchvision where it is found (see `coverage.py`), of random
@@ -12,6 +12,7 @@ seen; images are coarse noise with fine noise on it. 16 images calibrate, 16 oth
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from common import environment, parser, print_table, write_results
+from common import RESULTS, environment, parser, print_table, write_results
 
 from brevitas_quantizers import calibrate, quantize
 from brevitas_quantizers.nn import QuantBatchNorm2d
@@ -100,13 +101,20 @@ def measured(network: nn.Module, size: int) -> dict[str, tuple[float, int]]:
     return found
 
 
+def stored() -> list[dict[str, Any]]:
+    """What earlier runs have found."""
+    path = RESULTS / "post_training.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return rows
+
+
 def main() -> None:
     """Measure all that are asked for, and store them."""
     known = networks()
     arguments = parser(__doc__)
     arguments.add_argument("networks", nargs="*", default=list(known), help=", ".join(known))
     warnings.simplefilter("ignore")
-    rows: list[dict[str, Any]] = []
+    rows = {row["network"]: row for row in stored()}
     for name in arguments.parse_args().networks:
         build, size, seeds = known[name]
         runs = []
@@ -115,9 +123,10 @@ def main() -> None:
             runs.append(measured(settled(build(), size), size))
         decibels = {rule: round(mean(run[rule][0] for run in runs), 1) for rule in RULES}
         norms = {"norms": runs[0]["default"][1], "norms, auto": runs[0]["auto"][1]}
-        rows.append({"network": name, "seeds": seeds, **norms, **decibels})
-        print_table(rows[-1:])
-    write_results("post_training", {"environment": environment(), "rows": rows})
+        rows[name] = {"network": name, "seeds": seeds, **norms, **decibels}
+        print_table([rows[name]])
+        ordered = [rows[known_name] for known_name in known if known_name in rows]
+        write_results("post_training", {"environment": environment(), "rows": ordered})
 
 
 if __name__ == "__main__":
