@@ -91,6 +91,18 @@ def train_step() -> Iterator[str]:
     )
 
 
+def post_training() -> Iterator[str]:
+    """Signal to noise after quantization, by network and rule."""
+    rules = ("8 bits everywhere", "default", "fold, 8 bits", "fold", "auto")
+    rows = [
+        (row["network"], *(f"{row[rule]:.1f}" for rule in rules), f"{folded} of {row['norms']}")
+        for row in _rows("post_training")
+        for folded in [row["norms"] - row["norms, auto"]]
+    ]
+    names = ("constants of 8 bits", "default", "folded, bias 8 bits", "folded", '`"auto"`', "folds")
+    return table(("network, 8 bits", *names), rows)
+
+
 def detector() -> Iterator[str]:
     """F1 of the detector, for each seed and as means."""
     columns = {
@@ -411,6 +423,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         codes,
         train_step,
         detector,
+        post_training,
         detector_codes,
         cifar_elementwise,
         cost_front,

@@ -141,7 +141,9 @@ ALLOWED = {
         "qfx_plugin.tools",
     },
     "qfx_plugin.executors": {
+        "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.onnx_files",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.finn_plugin",

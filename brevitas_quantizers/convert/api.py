@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx, nn
 
+from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import QFXFixedPoint
 
 from .accumulators import tie_accumulators
@@ -33,7 +34,7 @@ def quantize(
     first_layer: Mapping[str, Any] | None = None,
     last_layer: Mapping[str, Any] | None = None,
     overrides: Mapping[str | type[nn.Module], Mapping[str, Any]] | None = None,
-    fold_batchnorm: bool = False,
+    fold_batchnorm: bool | Literal["auto"] = False,
     example: Any = None,
     drop_tail: bool = False,
     example_inputs: Any = None,
@@ -55,7 +56,9 @@ def quantize(
         overrides: options by qualified name (`"layer1.0.conv1"`), glob pattern (`"layer1.*"`) or
             type of the float module (`nn.Conv2d`). Later ones win over earlier ones, and all of
             them over `first_layer` and `last_layer`.
-        fold_batchnorm: fold BatchNorm into the weights of the layer in front of it.
+        fold_batchnorm: fold BatchNorm into the weights of the layer in front of it; `"auto"`:
+            where its factors differ so little that the rounding of weights costs no more than
+            that of weights and factors apart.
         drop_tail: leave a softmax, log_softmax, sigmoid or logsigmoid at the end of the network to
             the host: its results are then the numbers in front of it, in the same order.
         example: what forward is called with: a tensor, a tuple by position or a mapping by name.
@@ -75,6 +78,8 @@ def quantize(
         ConversionError: lists every operation without fixed-point form, with its call site.
         OptionError: an unknown option, or an override that matches nothing.
     """
+    if fold_batchnorm not in (True, False, "auto"):
+        raise OptionError(f"fold_batchnorm must be True, False or 'auto', not {fold_batchnorm!r}")
     rules = Rules(
         {"quant": quant, "bit_width": bit_width, **options},
         first_layer or {},
@@ -91,7 +96,7 @@ def quantize(
     problems.raise_if_any()
     _warn_of_unused(model, unused - set(traced.state_dict()))
     if fold_batchnorm:
-        fold(traced)
+        fold(traced, fold_batchnorm == "auto", _has_points_per_channel(options))
     insert_cast_points(traced)
     sites = find_sites(traced)
     rules.check(list(sites.values()))
@@ -99,6 +104,11 @@ def quantize(
         replace_modules(traced, rules, sites)
     tie_accumulators(traced)
     return _finish(model, traced, placement)
+
+
+def _has_points_per_channel(options: Mapping[str, Any]) -> bool:
+    name = "scaling_per_output_channel"
+    return bool(options.get(f"weight_{name}", options.get(name, False)))
 
 
 def _warn_of_unused(model: nn.Module, unused: set[str]) -> None:

@@ -53,6 +53,7 @@ from brevitas_quantizers.nn.tables import MAX_INPUT_BITS
 from .cast_points import is_non_negative, number_bits
 from .checks import explicit_padding
 from .constants import exact_width
+from .fold import FOLDED
 from .kinds import (
     ADAPTIVE_MAXIMA,
     CELLS,
@@ -135,6 +136,7 @@ def _site(traced: fx.GraphModule, node: fx.Node, module: nn.Module) -> Site:
         weighted and not _reaches(traced, producer, forward=False),
         weighted and not _reaches(traced, producer, forward=True),
         isinstance(module, TABLES) and is_non_negative(traced, producer.all_input_nodes[0]),
+        ("weight", "bias") if isinstance(module, NORMS) else ("bias",) * hasattr(module, FOLDED),
     )
 
 

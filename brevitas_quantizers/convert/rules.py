@@ -16,6 +16,12 @@ Options: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = str | type
 
 ROLES = ("weight", "bias", "act", "input")
+NORM_BITS = 2
+"""Bits that factors of a batch norm have more than other weights; offsets have twice as many.
+
+One rounding error of a factor meets every value of its channel. Products with 10 bits still fit a
+multiplier of 18 x 27 bits, and offsets are no finer than products."""
+_NORM_LIMIT = 16
 _FALLBACK = {"input": "act"}  # an input quantizer is an activation quantizer with more options
 _WEIGHT_ONLY = frozenset({"k", "digits", "max_digits"})
 _ACT_ONLY = frozenset({"per_channel_broadcastable_shape"})
@@ -34,6 +40,7 @@ class Site:
         is_first: whether no layer with weights comes before it, and it has some.
         is_last: whether no layer with weights comes behind it, and it has some.
         takes_no_negative: of a table, whether what it is given cannot be negative.
+        of_norm: those of `roles` that hold the constants of a batch norm.
     """
 
     names: tuple[str, ...]
@@ -42,6 +49,7 @@ class Site:
     is_first: bool = False
     is_last: bool = False
     takes_no_negative: bool = False
+    of_norm: tuple[str, ...] = ()
 
 
 @dataclass
@@ -97,6 +105,8 @@ class Rules:
             if "quant" in new:  # another quantizer: options that only K-hot has end with it
                 found = {name: value for name, value in found.items() if name not in _WEIGHT_ONLY}
             found.update(new)
+            if options is self.defaults and role in site.of_norm:
+                found.update(_norm_width(options, role))
         return found.pop("quant", QFXFixedPoint), found
 
     def _layers(self, site: Site) -> list[Options]:
@@ -107,6 +117,15 @@ class Rules:
             layers.append(self.last_layer)
         layers += [options for key, options in self.overrides.items() if _matcher(key)(site)]
         return layers
+
+
+def _norm_width(options: Options, role: str) -> dict[str, int]:
+    """The width of a batch norm's constants, unless it is given or learned."""
+    bits, own = options.get("bit_width"), {f"{role}_bit_width", f"{role}_learn_bit_width"}
+    if not isinstance(bits, int) or options.get("learn_bit_width") or own & set(options):
+        return {}
+    wider = bits + NORM_BITS if role == "weight" else 2 * bits
+    return {"bit_width": max(bits, min(wider, _NORM_LIMIT))}
 
 
 def _of_role(options: Options, role: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A network in float64, where sums of its file are too wide for float32: exact to 53 bits.
 
-onnxruntime computes most operations in double, but no convolution and no mean over windows. These
+onnxruntime computes most operations in double, but no convolution and no mean over windows. They
 become a table of positions, by which Gather lays the values of each window side by side, and one
 MatMul; what is padded is a zero behind the last position. What depends on no input of the network
 (weights, and what is computed of them) stays in float32, in which the file defines it.
@@ -97,11 +97,14 @@ class _Widener:
         self.cast: dict[str, str] = {}
         self.forms: dict[str, Callable[[onnx.NodeProto], None]] = {
             "AveragePool": self._mean,
+            "Clip": self._clip,
             "Conv": self._conv,
             "ConvTranspose": self._transposed_conv,
             "DequantizeLinear": self._dequantize,
             "GlobalAveragePool": self._mean,
             "GlobalMaxPool": self._global_maximum,
+            "LeakyRelu": self._slope,
+            "PRelu": self._slope,
             "QuantizeLinear": self._quantize,
             "Resize": self._nearest,
             "Upsample": self._nearest,
@@ -251,6 +254,31 @@ class _Widener:
             columns = self._put("Gather", [columns, self._constant(positions)], axis=2)
         shape = (batch, groups, channels // groups * positions.shape[0], positions.shape[1])
         return self._reshape(columns, shape)
+
+    # What exists in double in the newest versions only.
+
+    def _slope(self, node: onnx.NodeProto) -> None:
+        """`relu(x) - slope * relu(-x)`."""
+        x, *rest = node.input
+        alpha = np.array(_attributes(node).get("alpha", np.float32(0.01)), np.float64)
+        slope = self._double(rest[0]) if rest else self._constant(alpha)
+        below = self._put("Relu", [self._put("Neg", [x])])
+        parts = [self._put("Relu", [x]), self._put("Mul", [below, slope])]
+        self._put("Sub", parts, node.output[0])
+
+    def _clip(self, node: onnx.NodeProto) -> None:
+        """The lesser of one bound and the larger of the other; codes stay integers."""
+        x, *bounds = node.input
+        if x not in self.floats:
+            self.nodes.append(node)
+            return
+        given = _attributes(node)
+        for op_type, index, name in (("Max", 0, "min"), ("Min", 1, "max")):
+            if name in given:
+                x = self._put(op_type, [x, self._constant(np.array(given[name], np.float64))])
+            elif len(bounds) > index and bounds[index]:
+                x = self._put(op_type, [x, self._double(bounds[index])])
+        self._put("Identity", [x], node.output[0])
 
     # Types.
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from brevitas_quantizers import quantize
 from brevitas_quantizers.convert.fold import fold_batchnorm
 from brevitas_quantizers.convert.trace import trace
+from brevitas_quantizers.fixed_point import OptionError
 from tests.convert.helpers import converted, prove, randomise_norms
 
 PAIRS = {
@@ -79,3 +81,31 @@ def test_folded_networks_are_fixed_point(torch_seed):
     model = converted(network, x, fold_batchnorm=True)
     assert "0.bias" in model.state_dict() and "1.weight" not in model.state_dict()
     prove(model, x)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "factors", "per_channel", "folds"),
+    [
+        ((1, 1, 1, 1), (1, 1, 1, 1), False, True),
+        ((1, 0.5, 0.2, 0.1), (0.1, 0.2, 0.5, 1), False, True),
+        ((1, 1, 1, 1), (1, 0.1, 0.1, 0.1), False, False),
+        ((1, 1, 1, 1), (1, 0.1, 0.1, 0.1), True, True),
+    ],
+)
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 2, groups=2)])
+def test_auto_folds_where_the_noise_is_no_larger(layer, ranges, factors, per_channel, folds):
+    """The weights of each output reach as far as `ranges` says."""
+    network = nn.Sequential(layer, nn.BatchNorm2d(4)).eval()
+    rows = layer.weight.detach().view(2, 2, -1, layer.weight[0, 0].numel())
+    rows = rows.transpose(1, 2) if isinstance(layer, nn.ConvTranspose2d) else rows
+    rows.uniform_(-0.1, 0.1)[..., 0] = 0.99
+    rows.mul_(torch.tensor(ranges).view(2, 2, 1, 1))
+    network[1].weight.detach().copy_(torch.tensor(factors))
+    options = {"weight_scaling_per_output_channel": True} if per_channel else {}
+    names = dict(quantize(network, fold_batchnorm="auto", **options).named_modules())
+    assert ("1" not in names) == folds
+
+
+def test_auto_is_the_only_word():
+    with pytest.raises(OptionError, match="^fold_batchnorm must be True, False or 'auto', not 'x'"):
+        quantize(nn.Linear(2, 2), fold_batchnorm="x")

@@ -270,3 +270,34 @@ def test_refused_options(name):
         quantize(Small(), **options)
     assert str(error.value).startswith(text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"bit_width": 4}, (6, 8)),
+        ({}, (10, 16)),
+        ({"bit_width": 15}, (16, 16)),
+        ({"bit_width": 20}, (20, 20)),
+        ({"weight_bit_width": 5}, (5, 16)),
+        ({"bias_bit_width": 9}, (10, 9)),
+        ({"learn_bit_width": True}, (8, 8)),
+        ({"overrides": {nn.BatchNorm2d: {"bit_width": 7}}}, (7, 7)),
+        ({"overrides": {"norm": {"weight_bit_width": 3}}}, (3, 16)),
+        ({"fold_batchnorm": True}, (8, 16)),
+        ({"fold_batchnorm": True, "overrides": {"conv": {"bias_bit_width": 6}}}, (8, 6)),
+    ],
+)
+def test_constants_of_batch_norms_have_more_bits_unless_told(options, expected):
+    """Also the bias of a layer that one was folded into; other biases have not."""
+    network = nn.Sequential()
+    network.add_module("conv", nn.Conv2d(3, 4, 3))
+    network.add_module("norm", nn.BatchNorm2d(4))
+    network.add_module("other", nn.Conv2d(4, 2, 1))
+    found = dict(named_quantizers(quantize(network.eval(), **options)))
+    who = "conv" if "fold_batchnorm" in options else "norm"
+    assert (
+        tuple(found[f"{who}.{slot}"].options.bit_width for slot in ("weight", "bias")) == expected
+    )
+    plain = options.get("bias_bit_width", options.get("bit_width", 8))
+    assert found["other.bias"].options.bit_width == plain

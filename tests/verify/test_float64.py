@@ -57,12 +57,15 @@ class Series(nn.Module):
     ("network", "shape", "options"),
     [
         (Windows, (7, 3, 6, 5), {"weight_bit_width": 20}),
-        (Windows, (7, 3, 6, 5), {"bit_width": 6, "act_rounding": "AP_RND_INF",
-                                 "weight_bit_width": 22,
-                                 "weight_scaling_per_output_channel": True}),
+        (
+            Windows,
+            (7, 3, 6, 5),
+            {"bit_width": 6, "act_rounding": "AP_RND_INF", "weight_bit_width": 22}
+            | {"weight_scaling_per_output_channel": True},
+        ),
         (Series, (7, 4, 20), {"weight_bit_width": 22, "act_overflow": "AP_WRAP"}),
     ],
-)  # fmt: skip
+)
 def test_sums_of_more_than_24_bits(network, shape, options, torch_seed):
     x = torch.randn(shape)
     model = converted(randomise_norms(network()), x, **options)
