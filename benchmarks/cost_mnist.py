@@ -64,10 +64,11 @@ def main() -> None:
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     if options.map:
         for row in rows:
-            if "yosys" not in row and (options.files / _file(row)).exists():
+            is_new = "yosys" not in row and not row["validation"]
+            if is_new and (options.files / _file(row)).exists():
                 row |= _yosys(options.files / _file(row), STYLES[row["network"]])
                 write_results("cost_mnist", {"rows": rows} | environment())
-        print_table(rows)
+        _print(rows)
         return
     split = two_bits(load_split("mnist", options.validation), options.network)
     done = {tuple(row[key] for key in KEY) for row in rows}
@@ -81,7 +82,12 @@ def main() -> None:
                 rows.append(row | _run(split, row, options))
                 print(rows[-1], flush=True)
                 write_results("cost_mnist", {"rows": rows} | environment())
-    print_table(rows)
+    _print(rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    shown = (*KEY, "accuracy", "alkaid", "yosys", "cycles")
+    print_table([{key: row.get(key, "") for key in shown} for row in rows])
 
 
 def two_bits(split: Split, network: str) -> Split:
