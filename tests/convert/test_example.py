@@ -71,7 +71,7 @@ def whole_plane(x):
 
 @fx.wrap
 def _hidden(x):
-    return x.flatten(1) if x.size(1) == CHANNELS else x
+    return torch.flatten(x, 1) if x.size(1) == CHANNELS else x
 
 
 def wrapped(x):
