@@ -100,6 +100,19 @@ def test_any_batch_may_be_the_example(size):
     assert model(torch.randn(4, *IMAGE[1:])).shape == (4, 3)
 
 
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: x.view(len(x), -1), "len() makes a number of the batch: use x.shape[0]"),
+        (lambda x: operator.setitem(x, 0, 1), "join the parts with torch.cat, or choose with"),
+    ],
+)
+def test_what_the_tracer_cannot_follow_has_a_way_out(function, text):
+    with pytest.raises(ConversionError) as error:
+        quantize(Around(function), example=torch.zeros(IMAGE))
+    assert text in str(error.value)
+
+
 def test_data_decides_nothing():
     def by_data(x):
         return x.flatten(1) if x.max() > 0 else x
