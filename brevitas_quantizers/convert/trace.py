@@ -64,6 +64,8 @@ def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:
             f"{who}: torch.fx cannot follow forward{f' at {site}' if site else ''}: {cause}; it "
             f"must run the same operations for every input{way_out}"
         ) from error
+    for node in graph.nodes:  # else code of the graph would wrap `torch.cat`, for every tracer
+        node.meta.pop("is_wrapped", None)
     traced = fx.GraphModule(root, graph, class_name=who)
     _name_calls(traced)
     return traced

@@ -98,6 +98,8 @@ class _Proxy(fx.Proxy):
 
     def __len__(self) -> int:
         values = self.tracer.shapes.of(self.node)
+        if values is not None and None in (sizes(values) or ())[:1]:
+            raise fx.proxy.TraceError("len() makes a number of the batch: use x.shape[0]")
         return super().__len__() if values is None else len(values[0])
 
     def __index__(self) -> int:

@@ -71,7 +71,7 @@ def whole_plane(x):
 
 @fx.wrap
 def _hidden(x):
-    return x.flatten(1) if x.size(1) == CHANNELS else x
+    return torch.flatten(x, 1) if x.size(1) == CHANNELS else x
 
 
 def wrapped(x):
@@ -98,6 +98,19 @@ def test_any_batch_may_be_the_example(size):
     network, x = Around(unpacked), torch.randn(size, *IMAGE[1:])
     model = converted(network, x, bit_width=12, example=x)
     assert model(torch.randn(4, *IMAGE[1:])).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: x.view(len(x), -1), "len() makes a number of the batch: use x.shape[0]"),
+        (lambda x: operator.setitem(x, 0, 1), "join the parts with torch.cat, or choose with"),
+    ],
+)
+def test_what_the_tracer_cannot_follow_has_a_way_out(function, text):
+    with pytest.raises(ConversionError) as error:
+        quantize(Around(function), example=torch.zeros(IMAGE))
+    assert text in str(error.value)
 
 
 def test_data_decides_nothing():
