@@ -12,11 +12,12 @@ With `d = max - x`, cast to the input format, and sums over the axis::
 Elements that a mask hides are no maximum and have no `e`.
 
 Each step is a cast, a table, a sum or a product: what every target has, and standard nodes in
-QONNX. The gradient is that of the same steps, straight through the casts, which is the softmax's.
+QONNX. The gradient is the softmax's, straight through the casts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -64,6 +65,24 @@ def leading_power(number: int) -> Fraction:
     return Fraction(1, 1 << (max(number, 1).bit_length() - 1))
 
 
+def straight_through(exact: Tensor, smooth: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`exact`, with the gradient of `smooth(x)`."""
+    if torch.onnx.is_in_onnx_export() or not x.requires_grad:
+        return exact
+    result: Tensor = _StraightThrough.apply(exact.detach(), smooth(x))
+    return result
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, exact: Tensor, smooth: Tensor) -> Tensor:
+        return exact.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
 class Reciprocal(nn.Module):
     """`1 / s` of numbers from 1 to below 4096, off by less than 2**-11."""
 
@@ -80,8 +99,9 @@ class Reciprocal(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         """(...) float to the same shape."""
-        power = self.power(plain(self.whole(s))).detach()
-        return plain(self.cast(self.inverse(plain(self.rest(s * power - 1))) * power))
+        power = self.power(plain(self.whole(s)))
+        exact = plain(self.cast(self.inverse(plain(self.rest(s * power - 1))) * power))
+        return straight_through(exact, torch.reciprocal, s)
 
 
 class QuantSoftmax(nn.Module):
