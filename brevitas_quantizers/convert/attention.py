@@ -52,7 +52,8 @@ def _multihead(
 
 def _projected(layer: nn.MultiheadAttention, query: Any, key: Any, value: Any) -> tuple[Any, ...]:
     """Queries, keys and values; where one matrix gives all three, what reads it is read once."""
-    weight, bias = layer.in_proj_weight, layer.in_proj_bias
+    weight: Any = layer.in_proj_weight
+    bias: Any = layer.in_proj_bias
     if weight is None:
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         weights = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)

@@ -232,6 +232,35 @@ def _spell_stack(traced: fx.GraphModule, node: fx.Node) -> None:
     node.target, node.args, node.kwargs = torch.cat, (parts, dim), {}
 
 
+def _spell_permute(traced: fx.GraphModule, node: fx.Node) -> None:
+    """Parts taken of what has the batch second, as `qkv.permute(2, 0, 3, 1, 4)[0]`, one by one."""
+    order = _permuted(node)
+    parts = [*node.users]
+    if [user.target for user in parts] == ["unbind"] and _argument_of(parts[0], 1, "dim") in (
+        0,
+        None,
+    ):
+        parts = [*parts[0].users]
+    taken = all(p.target is operator.getitem and type(p.args[1]) is int for p in parts)
+    if len(order) < 2 or order[1] != 0 or not (parts and taken) or min(order) < 0:
+        return
+    rest = [dim - (dim > order[0]) for dim in order[1:]]
+    for part in parts:
+        chosen = _call(traced, part, "select", moved(node), order[0], part.args[1])
+        if rest != sorted(rest):
+            chosen = _call(traced, part, "permute", chosen, *rest)
+        part.replace_all_uses_with(chosen)
+
+
+def _permuted(node: fx.Node) -> list[int]:
+    found = _dims(*node.args[1:], *_without(node.kwargs, "input").values())
+    return found if all(type(dim) is int for dim in found) else []
+
+
+def _argument_of(node: fx.Node, place: int, name: str) -> Any:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+
+
 def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
     """Groups first, then the channels of each."""
     values: list[Any] = [*node.args, *node.kwargs.values()]
@@ -351,6 +380,8 @@ _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     torch.channel_shuffle: _spell_shuffle,
     torch.index_select: _spell_select,
     "index_select": _spell_select,
+    torch.permute: _spell_permute,
+    "permute": _spell_permute,
     torch.stack: _spell_stack,
     torch.tile: _spell_tile,
     "tile": _spell_tile,

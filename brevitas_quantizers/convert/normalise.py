@@ -23,7 +23,7 @@ from .functional import (
 from .kinds import POOLS, RAMPS, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
 from .moves import is_move, move_problems, moved, spell_moves
-from .parametric import SOURCES, parametric_form, turn_left_factors
+from .parametric import SOURCES, drop_batch_copies, parametric_form, turn_left_factors
 from .placing import Placement
 from .several import separate_extremes
 from .tails import WAY_OUT, tails
@@ -48,6 +48,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     spell_moves(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement(masks)
+    drop_batch_copies(traced, constants)
     turn_left_factors(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
     ends = dict.fromkeys(tails(traced), WAY_OUT)

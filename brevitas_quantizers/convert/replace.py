@@ -337,7 +337,8 @@ def _table_input(signed: bool, options: _Options, others: str) -> dict[str, Any]
 
 def _softmax(module: nn.Softmax | MaskedSoftmax, options: _Options) -> nn.Module:
     given = _table_input(False, options, "of its kind with nn.Softmax") | options.output(False)
-    return QuantSoftmax(module.dim, mask=getattr(module, "keep", None), **given)
+    dim: Any = module.dim  # known: `checks` refuses others
+    return QuantSoftmax(dim, mask=getattr(module, "keep", None), **given)
 
 
 def _data_norm(module: nn.LayerNorm | nn.RMSNorm, options: _Options) -> nn.Module:

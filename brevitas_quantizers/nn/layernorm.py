@@ -150,7 +150,7 @@ class QuantNormalise(nn.Module):
             variance = self.total(x * x) / self.elements
             return plain(self.cast(x * torch.rsqrt(variance + self.eps)))
         if not torch.onnx.is_in_onnx_export():  # what an exporter traces has no values
-            self._frac_bits = self._quantizer.format.frac_bits  # type: ignore[union-attr]
+            self._frac_bits = self._quantizer.format.frac_bits
         codes = x * 2.0**self._frac_bits
         squares = self.total(codes * codes)
         added = round(self.eps * self.elements * 4.0**self._frac_bits)
@@ -209,7 +209,7 @@ class _QuantNorm(nn.Module):
         found = dict(layer.named_parameters())
         options |= {"bias": "bias" in found} if cls.centred else {}
         given = layer.normalized_shape, layer.eps, "weight" in found
-        twin: Any = cls(*given, **options)  # type: ignore[call-arg,arg-type] # of the subclasses
+        twin: Any = cls(*given, **options)
         for name, home in (("weight", twin.scale), ("bias", twin.shift)):
             if name in found:
                 setattr(home, name, found[name])

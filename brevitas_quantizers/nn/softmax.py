@@ -140,12 +140,13 @@ class QuantSoftmax(nn.Module):
         signed = [name for name in ("input_signed", "output_signed") if options.get(name)]
         if signed:
             raise OptionError(f"QuantSoftmax: {signed[0]} must be False, not {options[signed[0]]}")
-        given = {name: value for name, value in options.items() if name.startswith("input_")}
+        given: dict[str, Any] = {"input_signed": False, "input_overflow": "AP_SAT"}
+        given |= {name: value for name, value in options.items() if name.startswith("input_")}
         self.exp = QuantFunction(
             "exp_neg", input_quant=quant if input_quant is None else input_quant,
             output_quant=QFXFixedPoint, output_bit_width=exp_bits + 1, output_integer_bits=1,
             output_signed=False, output_learn_binary_point=False,
-            **{"input_signed": False, "input_overflow": "AP_SAT"} | given,
+            **given,
         )  # fmt: skip
         self.reciprocal = Reciprocal()
         result = {
@@ -170,9 +171,11 @@ class QuantSoftmax(nn.Module):
                 f"QuantSoftmax: dim {self.dim} must have fewer than {1 << WHOLE_BITS} elements, "
                 f"not {x.shape[self.dim]}"
             )
-        shown = x if self.keep is None else self.hide(self.keep(x))
-        powers = self.exp(shown.amax(self.dim, keepdim=True) - x)
-        powers = powers if self.keep is None else self.keep(powers)
+        if self.keep is None or self.hide is None:
+            powers = self.exp(x.amax(self.dim, keepdim=True) - x)
+        else:
+            shown = self.hide(self.keep(x))
+            powers = self.keep(self.exp(shown.amax(self.dim, keepdim=True) - x))
         result: Tensor | QuantTensor = self.cast(
             powers * self.reciprocal(powers.sum(self.dim, keepdim=True))
         )

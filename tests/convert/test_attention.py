@@ -18,21 +18,21 @@ TOKENS, WIDTH, HEADS = 5, 8, 2
 
 
 class ByHand(nn.Module):
-    """As in a small language model: one projection, a mask as buffer, `masked_fill`."""
+    """A class token, one projection for all heads, a mask as buffer, `masked_fill`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.position = nn.Parameter(torch.randn(1, TOKENS, WIDTH) / 8)
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+        self.position = nn.Parameter(torch.randn(1, TOKENS + 1, WIDTH) / 8)
         self.norm, self.qkv = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 3 * WIDTH, bias=False)
         self.out = nn.Linear(WIDTH, WIDTH)
         self.register_buffer("mask", torch.ones(9, 9).tril().view(1, 1, 9, 9))
 
     def forward(self, x):
-        x = x + self.position
+        x = torch.cat((self.token.expand(x.shape[0], -1, -1), x), dim=1) + self.position
         batch, tokens, width = x.size()
-        parts = self.qkv(self.norm(x)).split(width, dim=2)
-        shape = (batch, tokens, HEADS, width // HEADS)
-        q, k, v = (part.view(shape).transpose(1, 2) for part in parts)
+        shape = (batch, tokens, 3, HEADS, width // HEADS)
+        q, k, v = self.qkv(self.norm(x)).reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
         scores = q @ k.transpose(-2, -1) * (1.0 / math.sqrt(k.size(-1)))
         hidden = self.mask[:, :, :tokens, :tokens] == 0
         weights = F.softmax(scores.masked_fill(hidden, -math.inf), dim=-1)
