@@ -28,7 +28,6 @@ ALLOWED = {
     },
     "brevitas_quantizers.nn": {
         "brevitas_quantizers.fixed_point",
-        "brevitas_quantizers.autograd",
         "brevitas_quantizers.injectors",
     },
     "brevitas_quantizers.convert": {
@@ -275,6 +274,7 @@ CIRCLES = {
 SHARED_NAMES = {
     "Add": "messages of `quantize` call the module that a + b becomes as torch calls it",
     "ExecutorAgreement": "a report's own row of it: plain data that needs no executor",
+    "MatMul": "likewise, of a @ b",
     "QFXGather": "a host's name of an operation: FINN's node, hls4ml's layer",
     "QFXLookup": "a host's name of an operation: FINN's node, hls4ml's layer",
     "QFXGlobalSum": "a host's name of an operation: FINN's node, hls4ml's layer",

@@ -1,4 +1,4 @@
-"""Sums, products, extremes and reductions as the modules that compute the same."""
+"""Sums, products, extremes, reductions, norms as the modules that compute the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import torch
 from torch import fx, nn
 
 from brevitas_quantizers.nn.numbers import Reduce, ScaleBy, ShiftBy
@@ -175,3 +176,24 @@ def reduce(kind: str) -> Callable[..., Form]:
         return Reduce(kind, dims, keepdim), (input,)
 
     return build
+
+
+def softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Form:
+    """`softmax(input, dim)`."""
+    if dtype not in (None, torch.float32):
+        raise NoFixedPointFormError(f"dtype must be None, not {dtype}")
+    return nn.Softmax(dim), (input,)
+
+
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Form:
+    """Without a weight; see `parametric` for one with it."""
+    return nn.LayerNorm(normalized_shape, eps, elementwise_affine=False), (input,)
+
+
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Form:
+    """Without a weight, likewise."""
+    return nn.RMSNorm(normalized_shape, eps, elementwise_affine=False), (input,)

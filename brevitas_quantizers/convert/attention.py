@@ -32,10 +32,11 @@ def _multihead(
     is_causal: bool = False,
 ) -> tuple[Any, Any]:
     """`nn.MultiheadAttention`: results and weights."""
-    _require("MultiheadAttention", "batch_first", layer.batch_first, True)
-    _require("MultiheadAttention", "add_zero_attn", layer.add_zero_attn, False)
-    _require("MultiheadAttention", "bias_k", layer.bias_k, None)
-    _require("MultiheadAttention", "key_padding_mask", key_padding_mask, None)
+    who = "MultiheadAttention"
+    _require(who, "batch_first", layer.batch_first, True, "samples come first")
+    _require(who, "add_zero_attn", layer.add_zero_attn, False)
+    _require(who, "add_bias_kv", layer.bias_k is not None, False)
+    _require(who, "key_padding_mask", key_padding_mask, None, _CONSTANT)
     heads = (layer.num_heads, layer.head_dim)
     q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in _projected(
         layer, query, key, value
@@ -51,17 +52,19 @@ def _multihead(
 
 def _projected(layer: nn.MultiheadAttention, query: Any, key: Any, value: Any) -> tuple[Any, ...]:
     """Queries, keys and values; where one matrix gives all three, what reads it is read once."""
-    weight, bias = layer.in_proj_weight, layer.in_proj_bias
+    weight: Any = layer.in_proj_weight
+    bias: Any = layer.in_proj_bias
     if weight is None:
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         weights = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
         sources = (query, key, value)
         return tuple(F.linear(*given) for given in zip(sources, weights, biases, strict=True))
-    parts: dict[Any, Any] = {}
-    for source in (query, key, value):
-        if source not in parts:
-            parts[source] = F.linear(source, weight, bias).chunk(3, -1)
-    return tuple(parts[source][index] for index, source in enumerate((query, key, value)))
+    sources, width = (query, key, value), layer.embed_dim
+    whole = {source: F.linear(source, weight, bias) for source in dict.fromkeys(sources)}
+    return tuple(
+        whole[source][..., place * width : (place + 1) * width]
+        for place, source in enumerate(sources)
+    )
 
 
 def _encoder_layer(
@@ -72,7 +75,9 @@ def _encoder_layer(
     is_causal: bool = False,
 ) -> Any:
     """`nn.TransformerEncoderLayer`."""
-    _require("TransformerEncoderLayer", "src_key_padding_mask", src_key_padding_mask, None)
+    _require(
+        "TransformerEncoderLayer", "src_key_padding_mask", src_key_padding_mask, None, _CONSTANT
+    )
 
     def attend(x: Any) -> Any:
         found = layer.self_attn(x, x, x, attn_mask=src_mask, need_weights=False)
@@ -94,8 +99,9 @@ def _decoder_layer(
     memory_is_causal: bool = False,
 ) -> Any:
     """`nn.TransformerDecoderLayer`."""
-    _require("TransformerDecoderLayer", "tgt_key_padding_mask", tgt_key_padding_mask, None)
-    _require("TransformerDecoderLayer", "memory_key_padding_mask", memory_key_padding_mask, None)
+    who = "TransformerDecoderLayer"
+    _require(who, "tgt_key_padding_mask", tgt_key_padding_mask, None, _CONSTANT)
+    _require(who, "memory_key_padding_mask", memory_key_padding_mask, None, _CONSTANT)
 
     def attend(x: Any) -> Any:
         found = layer.self_attn(x, x, x, attn_mask=tgt_mask, need_weights=False)
@@ -128,7 +134,7 @@ def _encoder(
     is_causal: Any = None,
 ) -> Any:  # fmt: skip
     """`nn.TransformerEncoder`."""
-    _require("TransformerEncoder", "src_key_padding_mask", src_key_padding_mask, None)
+    _require("TransformerEncoder", "src_key_padding_mask", src_key_padding_mask, None, _CONSTANT)
     for one in layer.layers:
         src = one(src, src_mask=mask)
     return src if layer.norm is None else layer.norm(src)
@@ -141,10 +147,14 @@ def _decoder(layer: nn.TransformerDecoder, tgt: Any, memory: Any, **masks: Any) 
     return tgt if layer.norm is None else layer.norm(tgt)
 
 
-def _require(who: str, name: str, value: Any, wanted: Any) -> None:
+_CONSTANT = "a mask must be a constant of the network: use attn_mask or src_mask"
+
+
+def _require(who: str, name: str, value: Any, wanted: Any, because: str = "") -> None:
     if value is not wanted:
-        found = value if isinstance(value, bool) else "one"
-        raise ConversionError(f"{who}: {name} must be {wanted}, not {found}")
+        found = value if isinstance(value, bool) else "a tensor"
+        reason = f"; {because}" if because else ""
+        raise ConversionError(f"{who}: {name} must be {wanted}, not {found}{reason}")
 
 
 SPELLED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {

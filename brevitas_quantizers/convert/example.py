@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -60,7 +61,11 @@ class Shapes:
         if any(values is None for values in known):
             return None
         found: list[Any] = []
-        with suppress(Exception):  # what a function says of shapes, or of data that is not there
+        with (
+            warnings.catch_warnings(),
+            suppress(Exception),
+        ):  # what a function says of shapes, or of data that is not there
+            warnings.simplefilter("ignore")
             for variant in range(max((len(values or ()) for values in known), default=1)):
                 found.append(self._run(function, arguments, variant))
         return tuple(found) or None

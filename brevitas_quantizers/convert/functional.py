@@ -117,24 +117,6 @@ def _layer(kind: type[nn.Module]) -> Callable[..., Form]:
     return build
 
 
-def _softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Form:
-    if dtype not in (None, torch.float32):
-        raise NoFixedPointFormError(f"dtype must be None, not {dtype}")
-    return nn.Softmax(dim), (input,)
-
-
-def _layer_norm(
-    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Form:
-    return nn.LayerNorm(normalized_shape, eps, elementwise_affine=False), (input,)
-
-
-def _rms_norm(
-    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
-) -> Form:
-    return nn.RMSNorm(normalized_shape, eps, elementwise_affine=False), (input,)
-
-
 def _unary(function: str) -> Callable[..., Form]:
     def build(input: Any) -> Form:
         return Unary(function), (input,)
@@ -324,7 +306,7 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "pow": _pow,
     "sort": arithmetic.ordered,
     "sigmoid": _layer(nn.Sigmoid),
-    "softmax": _softmax,
+    "softmax": arithmetic.softmax,
     "sub": arithmetic.sub,
     "subtract": arithmetic.sub,
     "sum": arithmetic.reduce("sum"),
@@ -376,9 +358,9 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.alpha_dropout: _dropout(nn.AlphaDropout, 0.5, False),
     F.feature_alpha_dropout: _dropout(nn.FeatureAlphaDropout, 0.5, False),
     torch.dropout: _torch_dropout,
-    F.softmax: _softmax,
-    F.layer_norm: _layer_norm,
-    F.rms_norm: _rms_norm,
+    F.softmax: arithmetic.softmax,
+    F.layer_norm: arithmetic.layer_norm,
+    F.rms_norm: arithmetic.rms_norm,
     F.elu: _elu,
     F.elu_: _elu_,
     F.gelu: _gelu,

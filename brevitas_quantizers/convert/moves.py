@@ -251,6 +251,10 @@ def _spell_stack(traced: fx.GraphModule, node: fx.Node) -> None:
     node.target, node.args, node.kwargs = torch.cat, (parts, dim), {}
 
 
+def _argument_of(node: fx.Node, place: int, name: str) -> Any:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+
+
 def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
     """Groups first, then the channels of each."""
     values: list[Any] = [*node.args, *node.kwargs.values()]

@@ -146,8 +146,7 @@ def _roles(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, TABLES + SOFTMAXES):
         return ("act", "input")
     if isinstance(module, DATA_NORMS):
-        names = [name for name, parameter in module.named_parameters() if parameter is not None]
-        return (*names, "act", "input")
+        return (*(name for name, _ in module.named_parameters()), "act", "input")
     if isinstance(module, RAMPS):
         return ("act",)
     if isinstance(module, TensorShift):
@@ -358,24 +357,17 @@ def _table_input(signed: bool, options: _Options, others: str) -> dict[str, Any]
 
 def _softmax(module: nn.Softmax | MaskedSoftmax, options: _Options) -> nn.Module:
     given = _table_input(False, options, "of its kind with nn.Softmax") | options.output(False)
-    return QuantSoftmax(module.dim, mask=getattr(module, "keep", None), **given)
+    dim: Any = module.dim  # known: `checks` refuses others
+    return QuantSoftmax(dim, mask=getattr(module, "keep", None), **given)
 
 
 def _data_norm(module: nn.LayerNorm | nn.RMSNorm, options: _Options) -> nn.Module:
-    has = dict(module.named_parameters())
     given = _table_input(True, options, f"of its kind with nn.{type(module).__name__}")
-    given |= options.output(True) | (options.weight() if "weight" in has else {})
-    shape, affine = module.normalized_shape, "weight" in has
-    if isinstance(module, nn.RMSNorm):
-        twin: Any = QuantRMSNorm(shape, module.eps, affine, **given)
-    else:
-        given |= options.parameters() if "bias" in has else {}
-        twin = QuantLayerNorm(shape, module.eps, affine, "bias" in has, **given)
-    for name, home in (("weight", twin.scale), ("bias", twin.shift)):
-        if name in has:
-            setattr(home, name, has[name])
-            home.restart_formats()
-    return twin
+    given |= options.output(True)
+    given |= options.weight() if "weight" in options.site.roles else {}
+    given |= options.parameters() if "bias" in options.site.roles else {}
+    kind = QuantRMSNorm if isinstance(module, nn.RMSNorm) else QuantLayerNorm
+    return kind.from_float(module, **given)
 
 
 def _recurrent(module: nn.Module, options: _Options) -> nn.Module:

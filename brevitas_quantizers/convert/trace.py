@@ -54,6 +54,9 @@ def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:
     constants, examples = _arguments(model, example)
     try:
         graph = Tracer(constants, examples).trace(root)
+    except ConversionError as error:  # a call that is spelt in others
+        site = raise_site(error.__traceback__)
+        raise ConversionError(f"{who}: {error}{f' ({site})' if site else ''}") from error
     except Exception as error:  # whatever a user's forward() raises when it is given proxies
         site = raise_site(error.__traceback__)
         cause = one_line(error)

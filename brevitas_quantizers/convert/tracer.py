@@ -191,7 +191,9 @@ class Tracer(fx.Tracer):
                     argument.node.args = (constant,)
             elif name.lstrip("*") in self._examples:
                 self.shapes.give_input(argument.node, self._examples[name.lstrip("*")])
-                self._note_shape(argument.node)
+                shape = sizes(self.shapes.of(argument.node) or (None,))
+                if shape is not None:
+                    argument.node.meta[SHAPE] = shape
         return function, arguments
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

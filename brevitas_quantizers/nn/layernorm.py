@@ -33,7 +33,7 @@ from .base import QuantType, plain
 from .exact_functions import rsqrt
 from .numbers import Reduce
 from .scale_shift import QuantScale, QuantShift
-from .softmax import fixed_cast, table
+from .softmax import fixed_cast, straight_through, table
 
 HALF = 12
 """Bits of either half of a sum of squares."""
@@ -53,6 +53,7 @@ class InverseRoot(nn.Module):
 
     def __init__(self, elements: int) -> None:
         super().__init__()
+        self.elements = elements
         codes = range(1 << HALF)
         self.upper = fixed_cast(HALF, 2 * HALF, "AP_TRN")
         halvings = [Fraction(1, 1 << -(-code.bit_length() // 2)) for code in codes]
@@ -64,9 +65,12 @@ class InverseRoot(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """(...) float to the same shape."""
-        halving = self.halving(plain(self.upper(v))).detach()
-        root: Tensor = self.root(plain(self.scaled(v * (halving * halving))))
-        return root * halving
+        halving = self.halving(plain(self.upper(v)))
+        exact = self.root(plain(self.scaled(v * (halving * halving)))) * halving
+        return straight_through(exact, self._smooth, v)
+
+    def _smooth(self, v: Tensor) -> Tensor:
+        return torch.sqrt(self.elements / v.clamp(min=1))
 
 
 def _rounded(value: Fraction | float) -> Fraction:
@@ -135,7 +139,7 @@ class QuantNormalise(nn.Module):
     def _quantizer(self) -> FixedPointQuantizer:
         found = getattr(self.entry.act_quant, "quantizer", None)
         if not isinstance(found, FixedPointQuantizer):
-            raise OptionError("QuantNormalise: input_quant must be a QFX quantizer")
+            raise OptionError("QuantNormalise: input_quant must be a QFX quantizer, not None")
         return found
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor:
@@ -146,7 +150,7 @@ class QuantNormalise(nn.Module):
             variance = self.total(x * x) / self.elements
             return plain(self.cast(x * torch.rsqrt(variance + self.eps)))
         if not torch.onnx.is_in_onnx_export():  # what an exporter traces has no values
-            self._frac_bits = self._quantizer.format.frac_bits  # type: ignore[union-attr]
+            self._frac_bits = self._quantizer.format.frac_bits
         codes = x * 2.0**self._frac_bits
         squares = self.total(codes * codes)
         added = round(self.eps * self.elements * 4.0**self._frac_bits)
@@ -193,6 +197,24 @@ class _QuantNorm(nn.Module):
         has_bias = elementwise_affine and bias
         self.shift = QuantShift(shape, quant, **affine["bias_"]) if has_bias else None
         self.register_load_state_dict_pre_hook(_take_float)
+
+    @classmethod
+    def from_float(cls, layer: nn.LayerNorm | nn.RMSNorm, **options: Any) -> _QuantNorm:
+        """The twin of a float layer, with its very parameters.
+
+        Args:
+            layer: the float layer.
+            options: further arguments of the constructor.
+        """
+        found = dict(layer.named_parameters())
+        options |= {"bias": "bias" in found} if cls.centred else {}
+        given = layer.normalized_shape, layer.eps, "weight" in found
+        twin: Any = cls(*given, **options)
+        for name, home in (("weight", twin.scale), ("bias", twin.shift)):
+            if name in found:
+                setattr(home, name, found[name])
+                home.restart_formats()
+        return twin
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor:
         """(batch, ..., *normalized_shape) float to the same shape, exact behind the norm's cast."""

@@ -12,11 +12,12 @@ With `d = max - x`, cast to the input format, and sums over the axis::
 Elements that a mask hides are no maximum and have no `e`.
 
 Each step is a cast, a table, a sum or a product: what every target has, and standard nodes in
-QONNX. The gradient is that of the same steps, straight through the casts, which is the softmax's.
+QONNX. The gradient is the softmax's, straight through the casts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -64,6 +65,24 @@ def leading_power(number: int) -> Fraction:
     return Fraction(1, 1 << (max(number, 1).bit_length() - 1))
 
 
+def straight_through(exact: Tensor, smooth: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`exact`, with the gradient of `smooth(x)`."""
+    if torch.onnx.is_in_onnx_export() or not x.requires_grad:
+        return exact
+    result: Tensor = _StraightThrough.apply(exact.detach(), smooth(x))
+    return result
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, exact: Tensor, smooth: Tensor) -> Tensor:
+        return exact.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
 class Reciprocal(nn.Module):
     """`1 / s` of numbers from 1 to below 4096, off by less than 2**-11."""
 
@@ -80,8 +99,9 @@ class Reciprocal(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         """(...) float to the same shape."""
-        power = self.power(plain(self.whole(s))).detach()
-        return plain(self.cast(self.inverse(plain(self.rest(s * power - 1))) * power))
+        power = self.power(plain(self.whole(s)))
+        exact = plain(self.cast(self.inverse(plain(self.rest(s * power - 1))) * power))
+        return straight_through(exact, torch.reciprocal, s)
 
 
 class QuantSoftmax(nn.Module):
@@ -120,12 +140,13 @@ class QuantSoftmax(nn.Module):
         signed = [name for name in ("input_signed", "output_signed") if options.get(name)]
         if signed:
             raise OptionError(f"QuantSoftmax: {signed[0]} must be False, not {options[signed[0]]}")
-        given = {name: value for name, value in options.items() if name.startswith("input_")}
+        given: dict[str, Any] = {"input_signed": False, "input_overflow": "AP_SAT"}
+        given |= {name: value for name, value in options.items() if name.startswith("input_")}
         self.exp = QuantFunction(
             "exp_neg", input_quant=quant if input_quant is None else input_quant,
             output_quant=QFXFixedPoint, output_bit_width=exp_bits + 1, output_integer_bits=1,
             output_signed=False, output_learn_binary_point=False,
-            **{"input_signed": False, "input_overflow": "AP_SAT"} | given,
+            **given,
         )  # fmt: skip
         self.reciprocal = Reciprocal()
         result = {
@@ -150,9 +171,11 @@ class QuantSoftmax(nn.Module):
                 f"QuantSoftmax: dim {self.dim} must have fewer than {1 << WHOLE_BITS} elements, "
                 f"not {x.shape[self.dim]}"
             )
-        shown = x if self.keep is None else self.hide(self.keep(x))
-        powers = self.exp(shown.amax(self.dim, keepdim=True) - x)
-        powers = powers if self.keep is None else self.keep(powers)
+        if self.keep is None or self.hide is None:
+            powers = self.exp(x.amax(self.dim, keepdim=True) - x)
+        else:
+            shown = self.hide(self.keep(x))
+            powers = self.keep(self.exp(shown.amax(self.dim, keepdim=True) - x))
         result: Tensor | QuantTensor = self.cast(
             powers * self.reciprocal(powers.sum(self.dim, keepdim=True))
         )

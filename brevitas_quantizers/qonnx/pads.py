@@ -36,6 +36,9 @@ def fold_pads(exported: onnx.ModelProto) -> None:
                     f"padding of {pad.input[0]!r} must add zeros, or -inf directly in front of a "
                     "maximum, behind batch and channels"
                 )
+            if len(pad.input) > 2:
+                pad.input[2] = ""  # zeros are the default, which some layers write and some do not
+                drop_unread(graph)
             continue
         for node in readers:
             node.input[0] = pad.input[0]

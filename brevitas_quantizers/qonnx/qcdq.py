@@ -111,9 +111,9 @@ class _Rewriter:
         if cast.width > MAX_ACTIVATION_BITS:
             append_cast(chain, cast.scale, cast.width, cast.signed, cast.rounding, cast.overflow)
             ends = code_range(cast.width, cast.signed, cast.overflow)
-            low, high = (chain.constant(np.float32(end) * cast.scale) for end in ends)
-            chain.x = chain.node("Max", [chain.x, low])
-            chain.node("Min", [chain.x, high], cast.output)
+            bounds = [chain.constant(np.float32(end) * cast.scale) for end in ends]
+            chain.x = chain.node("Max", [chain.x, bounds[0]])
+            chain.node("Min", [chain.x, bounds[1]], cast.output)
             self._take(chain)
             return
         if needs_nodes(cast.rounding, cast.overflow):

@@ -307,19 +307,19 @@ REFUSED = {
         "pow: exponent must be one of 2, 0.5, -1, -0.5, not 3; a layer QuantFunction(lambda x: "
         "x**3) has a table of any other",
     ),
-    "Softmax": (
-        nn.Softmax(1),
-        "function: Softmax has no fixed-point form; leave it out at the end of the network: "
+    "LogSoftmax": (
+        nn.LogSoftmax(1),
+        "function: LogSoftmax has no fixed-point form; leave it out at the end of the network: "
         "the largest logit is the same",
     ),
-    "softmax": (
-        lambda y: y.softmax(-1),
-        "softmax: has no fixed-point form; leave it out at the end of the network: the largest "
+    "log_softmax": (
+        lambda y: y.log_softmax(-1),
+        "log_softmax: has no fixed-point form; leave it out at the end of the network: the largest "
         "logit is the same",
     ),
-    "LayerNorm": (
-        nn.LayerNorm(6),
-        "function: LayerNorm has no fixed-point form; use BatchNorm, whose statistics are "
+    "GroupNorm": (
+        nn.GroupNorm(2, 6),
+        "function: GroupNorm has no fixed-point form; use BatchNorm, whose statistics are "
         "constants once trained",
     ),
     "FractionalMaxPool": (

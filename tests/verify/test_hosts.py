@@ -107,10 +107,10 @@ def test_onnxruntime_runs_files_of_others(make, bit_width, tmp_path):
 
 
 def test_what_onnxruntime_cannot_do_exactly_is_said(tmp_path):
-    wide = models.mlp(bit_width=10)
+    wide = models.mlp(bit_width=25)
     result = verify(wide, models.random_inputs(wide, 3), executors=["onnxruntime"])
     assert result["onnxruntime"].reason == (
-        "x_q: an activation of QuantizeLinear has at most 8 bits, not 10"
+        "x_q: an activation of float32 has at most 24 bits, not 25"
     )
 
 

@@ -26,14 +26,14 @@ class MatMul(Op):
         shape, inner = self._shape(left, right), left.shape[-1]
         if len(shape) > 2:
             a, b = (left.low, left.high), (right.low, right.high)
-            sums = [inner * bound for bound in _extremes(a, b)]
-            return FixedType(shape, left.frac_bits + right.frac_bits, *sums[:2], int(sums[2].max()))
+            low, high, most = (inner * bound for bound in _extremes(a, b))
+            return FixedType(shape, left.frac_bits + right.frac_bits, low, high, int(most.max()))
         # The first axis of the left one is that of the result, of the right one the inner axis.
         finest = right.frac_bits.max()
         rows = [edge[:, np.newaxis] for edge in (left.low, left.high)]
         columns = [np.broadcast_to(edge, (inner,)) for edge in right.aligned(finest)]
-        sums = [bound.sum(axis=1) for bound in _extremes(rows, columns)]
-        return FixedType(shape, left.frac_bits + finest, *sums[:2], int(sums[2].max()))
+        low, high, most = (bound.sum(axis=1) for bound in _extremes(rows, columns))
+        return FixedType(shape, left.frac_bits + finest, low, high, int(most.max()))
 
     def run(
         self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
