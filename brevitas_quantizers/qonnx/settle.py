@@ -31,7 +31,11 @@ def settle_sizes(exported: onnx.ModelProto) -> None:
     graph = exported.graph
     for _ in range(_MOST_ROUNDS):
         shapes = _shapes(exported)
-        if not _fold(exported, shapes):
+        if not _fold(exported, shapes) and not any(
+            _MENDS[node.op_type](node, graph, shapes)
+            for node in graph.node
+            if node.op_type in _MENDS and node.input[0] in shapes
+        ):
             break
     for node in graph.node:
         for entry in node.attribute:
@@ -199,4 +203,43 @@ def _slice(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape
     node.input.extend(names)
 
 
+def _split(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """The last part is what is left; TorchScript's exporter may not have known the size."""
+    sizes = _constant(graph, node.input[1]) if len(node.input) > 1 else None
+    axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 0)
+    if sizes is None:
+        return False
+    last = shapes[node.input[0]][axis] - int(sizes[:-1].sum())
+    if last == sizes[-1] or not 0 < last < sizes[0] or len(set(sizes.tolist())) > 1:
+        return False
+    node.input[1] = _put(graph, node, "sizes", np.array([*sizes[:-1], last], np.int64))
+    return True
+
+
+def _max_pool(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """torch has no window that begins behind the image; ONNX, told ceil_mode, has."""
+    given = {a.name: list(a.ints) for a in node.attribute if a.type == onnx.AttributeProto.INTS}
+    ceil = [a for a in node.attribute if a.name == "ceil_mode" and a.i]
+    sizes, kernel = shapes[node.input[0]][2:], given["kernel_shape"]
+    rank = len(kernel)
+    ones, pads = [1] * rank, given.get("pads", [0] * (2 * rank))
+    steps, gaps = given.get("strides", ones), given.get("dilations", ones)
+    ends, drops = list(pads), False
+    for n, (size, k, step, gap) in enumerate(zip(sizes, kernel, steps, gaps, strict=True)):
+        extent, first = gap * (k - 1) + 1, pads[n]
+        begin = -(-(size + first + pads[rank + n] - extent) // step) * step
+        drops |= begin >= size + first
+        if begin < size + first:
+            ends[rank + n] = max(pads[rank + n], begin + extent - size - first)
+    if not ceil or not drops:
+        return False
+    ceil[0].i = 0
+    for entry in [a for a in node.attribute if a.name == "pads"]:
+        node.attribute.remove(entry)
+    node.attribute.append(onnx.helper.make_attribute("pads", ends))
+    return True
+
+
+_MENDS = {"MaxPool": _max_pool, "Split": _split}
+"""What an exporter writes that is not what torch computes; whether there was anything."""
 _FORMS = {"Expand": _expand, "Resize": _resize, "Slice": _slice}
