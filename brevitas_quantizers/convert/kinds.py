@@ -168,7 +168,8 @@ class Argmax(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, ...) float to int64, without `dim` unless it is kept."""
-        return (torch.argmin if self.least else torch.argmax)(x, self.dim, self.keepdim)
+        dim = self.dim % x.ndim  # the exporter may take x to have another rank
+        return (torch.argmin if self.least else torch.argmax)(x, dim, self.keepdim)
 
 
 class Compare(nn.Module):

@@ -30,7 +30,7 @@ from .placing import Placement
 from .recurrent import FREE, spell_recurrent
 from .several import separate_extremes
 from .tails import WAY_OUT, tails
-from .trace import NAME
+from .trace import NAME, unique_name
 from .tracer import SHAPE
 
 _IMAGE_AXES = 4
@@ -161,7 +161,7 @@ def _replace_function(
     if writes_in_place(node):
         _check_in_place(node, problems)
     with traced.graph.inserting_before(node):
-        for step, part in _steps(module, name):
+        for step, part in _steps(traced, module, name):
             arguments = (list(operands),) if isinstance(part, Cat) else operands
             sources = getattr(part, SOURCES, {})
             if sources:
@@ -196,12 +196,14 @@ def _is_image(traced: fx.GraphModule, node: fx.Node) -> bool:
     return False
 
 
-def _steps(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+def _steps(traced: fx.GraphModule, module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with names that no module has, and no call to come."""
     if not isinstance(module, nn.Sequential):
         yield name, module
         return
+    calls = {str(node.meta.get(NAME)) for node in traced.graph.nodes}
     for index, part in enumerate(module):
-        yield (name if index == 0 else f"{name}_{index}"), part
+        yield (name if index == 0 else unique_name(traced, name, calls)), part
 
 
 def _check_in_place(node: fx.Node, problems: Problems) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -142,9 +142,10 @@ def _name_calls(traced: fx.GraphModule) -> None:
             node.meta[NAME] = str(node.target)
 
 
-def unique_name(traced: fx.GraphModule, name: str) -> str:
-    """`name`, or with a number behind it if a module or parameter has it already."""
-    taken = {other for other, _ in traced.named_modules()}
+def unique_name(traced: fx.GraphModule, name: str, others: Iterable[str] = ()) -> str:
+    """`name`, or with a number behind it if a module, a parameter or one of `others` has it."""
+    taken = set(others)
+    taken |= {other for other, _ in traced.named_modules()}
     taken |= {other for other, _ in traced.named_parameters()}
     return _unique(name, taken)
 

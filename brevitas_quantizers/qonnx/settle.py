@@ -29,7 +29,7 @@ def settle_sizes(exported: onnx.ModelProto) -> None:
     """Change the exporter's graph in place."""
     graph = exported.graph
     shapes = _shapes(exported)
-    while _fold(exported, shapes):
+    while _fold(exported, shapes) or _mend(graph, shapes):
         shapes = _shapes(exported)
     for node in graph.node:
         for entry in node.attribute:
@@ -103,6 +103,15 @@ def _fold(exported: onnx.ModelProto, shapes: dict[str, Shape]) -> bool:
         del graph.node[:]
         graph.node.extend(kept)
     return found
+
+
+def _mend(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """Write what torch computes in the place of the next node that is something else."""
+    return any(
+        _MENDS[node.op_type](node, graph, shapes)
+        for node in graph.node
+        if node.op_type in _MENDS and node.input[0] in shapes
+    )
 
 
 def _integers(graph: onnx.GraphProto) -> Iterator[tuple[str, NDArray[np.generic]]]:
@@ -207,4 +216,43 @@ def _gather(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shap
         node.input[1] = _put(graph, node, "indices", indices % shapes[node.input[0]][axis])
 
 
+def _split(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """The last part is what is left; TorchScript's exporter may not have known the size."""
+    sizes = _constant(graph, node.input[1]) if len(node.input) > 1 else None
+    axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 0)
+    if sizes is None:
+        return False
+    last = shapes[node.input[0]][axis] - int(sizes[:-1].sum())
+    if last == sizes[-1] or not 0 < last < sizes[0] or len(set(sizes.tolist())) > 1:
+        return False
+    node.input[1] = _put(graph, node, "sizes", np.array([*sizes[:-1], last], np.int64))
+    return True
+
+
+def _max_pool(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """torch has no window that begins behind the image; ONNX, told ceil_mode, has."""
+    given = {a.name: list(a.ints) for a in node.attribute if a.type == onnx.AttributeProto.INTS}
+    ceil = [a for a in node.attribute if a.name == "ceil_mode" and a.i]
+    sizes, kernel = shapes[node.input[0]][2:], given["kernel_shape"]
+    rank = len(kernel)
+    ones, pads = [1] * rank, given.get("pads", [0] * (2 * rank))
+    steps, gaps = given.get("strides", ones), given.get("dilations", ones)
+    ends, drops = list(pads), False
+    for n, (size, k, step, gap) in enumerate(zip(sizes, kernel, steps, gaps, strict=True)):
+        extent, first = gap * (k - 1) + 1, pads[n]
+        begin = -(-(size + first + pads[rank + n] - extent) // step) * step
+        drops |= begin >= size + first
+        if begin < size + first:
+            ends[rank + n] = max(pads[rank + n], begin + extent - size - first)
+    if not ceil or not drops:
+        return False
+    ceil[0].i = 0
+    for entry in [a for a in node.attribute if a.name == "pads"]:
+        node.attribute.remove(entry)
+    node.attribute.append(onnx.helper.make_attribute("pads", ends))
+    return True
+
+
+_MENDS = {"MaxPool": _max_pool, "Split": _split}
+"""What an exporter writes that is not what torch computes; whether there was anything."""
 _FORMS = {"Expand": _expand, "Gather": _gather, "Resize": _resize, "Slice": _slice}
