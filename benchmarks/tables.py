@@ -74,6 +74,16 @@ _TITLES = {
 }
 
 
+def recurrence() -> Iterator[str]:
+    """Digits read row by row."""
+    columns = ("float", "float, more epochs", "calibrated", "trained")
+    rows = [
+        (f"{row['network']}, {row['bits']} bits", *(f"{row[name]:.2f}" for name in columns))
+        for row in _rows("recurrence")
+    ]
+    return table(("network", *columns), rows)
+
+
 def train_step() -> Iterator[str]:
     """A training step in times of a float one."""
     rows = {row["network"]: row["vs_float"] for row in _rows("train_step")}
@@ -421,6 +431,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     for make in (
         accuracy,
         codes,
+        recurrence,
         train_step,
         detector,
         post_training,

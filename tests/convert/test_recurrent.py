@@ -52,7 +52,7 @@ class BothWays(Recurrent):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden, (h_n, c_n) = self.rnn(x)
-        return self.fc(torch.cat((h_n[-2], h_n[-1, :, :]), dim=1)) + hidden.mean(1)[:, :2]
+        return self.fc(torch.cat((h_n[-2], h_n[-1, :, :]), dim=1)) + hidden.sum(1)[:, :2]
 
 
 class StepsFirst(Recurrent):
