@@ -106,7 +106,7 @@ def test_hostile_node_names_convert(tmp_path: Path) -> None:
 
 
 def test_conversion_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    model = models.cnn(4, pool="average")
+    model = models.mlp((4, 5, 3), 6)
     convert(model, tmp_path).predict(models.random_inputs(model, 2))
     assert capfd.readouterr() == ("", "")
 

@@ -23,20 +23,20 @@ def cases() -> list[Case]:
             for streamed in streams:
                 found.append(Case(f"case_{len(found)}", graph, factor, streamed))
 
-    add(make.dense(6, 4, 1), 1, 2, 3, 8, 12, None)
-    add(make.dense(5, 7, 2, bias=False), 1, 5, 7)
-    add(make.dense(8, 3, 3), 4, 8, None)
-    add(make.conv((2, 5, 4), 3, Window.plain(3, 3), 2), 1, 3, 9, 18, None)
+    add(make.dense(6, 4, 1), 1, 3, 8, None)
+    add(make.dense(5, 7, 2, bias=False), 1, 5)
+    add(make.dense(8, 3, 3), 4, None)
+    add(make.conv((2, 5, 4), 3, Window.plain(3, 3), 2), 1, 3, 18, None)
     padded = Window((2, 3), (2, 1), ((1, 0), (1, 1)), (1, 1))
     add(make.conv((3, 4, 4), 2, padded, 1), 1, 6, streams=(False,))
-    add(make.conv((2, 9), 4, Window((3,), (2,), ((0, 0),), (1,)), 3), 1, 4, None)
-    add(make.conv((3, 3, 3), 5, Window.plain(1, 1), 2), 1, 15)
-    add(make.conv((4, 4, 4), 4, Window.plain(3, 3), 2, groups=4), 1, 2, 9, 18, None)
-    add(make.scale((3, 2, 2), 2), 1, 3, None)
-    add(make.scale((6,), 1), 1, 2, None)
+    add(make.conv((2, 9), 4, Window((3,), (2,), ((0, 0),), (1,)), 3), 1, None)
+    add(make.conv((3, 3, 3), 5, Window.plain(1, 1), 2), 15)
+    add(make.conv((4, 4, 4), 4, Window.plain(3, 3), 2, groups=4), 1, 9, None)
+    add(make.scale((3, 2, 2), 2), 1, None)
+    add(make.scale((6,), 1), 2, None)
     add(make.scale((3, 2, 4), 1), 6, 8, streams=(False,))  # constants straddle the lanes
-    add(make.prelu((4, 2, 3), 1), 1, 2, None)
-    add(make.prelu((5,), 3), 1, 5)
+    add(make.prelu((4, 2, 3), 1), 2, None)
+    add(make.prelu((5,), 3), 5)
     return found
 
 
@@ -57,9 +57,10 @@ def test_kernel_equals_the_interpreter(case: Case, compiled) -> None:
 
 @pytest.mark.slow
 def test_words_of_the_hardware_give_the_same_bits(tmp_path: Path) -> None:
-    library, said = build(CASES, tmp_path, "-DKHOT_EXACT_WORDS")
+    some = CASES[::3]
+    library, said = build(some, tmp_path, "-DKHOT_EXACT_WORDS")
     assert warnings_in(HEADERS, said) == []
-    for case in CASES:
+    for case in some:
         actual, expected = case.run(library, SAMPLES)
         assert np.count_nonzero(actual != expected) == 0, case.name
 
