@@ -20,7 +20,7 @@ from .functional import (
     same_as,
     writes_in_place,
 )
-from .joined import spell_joined_constants
+from .joined import spell_joined_constants, spell_repeated_constants
 from .kinds import POOLS, RAMPS, TABLES, Cat, base_type
 from .moves import is_move, move_problems, moved, spell_moves
 from .parametric import SOURCES, parametric_form, turn_left_factors
@@ -45,6 +45,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     separate_extremes(traced)
     spell_choices(traced)
     spell_moves(traced)
+    spell_repeated_constants(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement()
     turn_left_factors(traced, constants)
