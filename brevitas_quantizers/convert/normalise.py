@@ -21,7 +21,7 @@ from .functional import (
     same_as,
     writes_in_place,
 )
-from .joined import spell_joined_constants
+from .joined import spell_joined_constants, spell_repeated_constants
 from .kinds import CELLS, POOLS, RAMPS, RECURRENT, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
 from .moves import is_move, move_problems, moved, spell_moves
@@ -51,6 +51,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     spell_choices(traced)
     spell_batch_moves(traced)
     spell_moves(traced)
+    spell_repeated_constants(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement(masks)
     drop_batch_copies(traced, constants)

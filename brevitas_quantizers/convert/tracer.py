@@ -265,7 +265,7 @@ class Tracer(fx.Tracer):
         if values is None or any(isinstance(leaf, (fx.Proxy, FakeTensor)) for leaf in rest):
             return None
         like = torch.empty(0, dtype=values[0].dtype, device=values[0].device)
-        return _call_method(name, like, *args[1:], **kwargs)  # type: ignore[no-any-return]
+        return _call_method(name, like, *args[1:], **kwargs)
 
     def _record(
         self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **options: Any
