@@ -25,7 +25,7 @@ from .joined import spell_joined_constants, spell_repeated_constants
 from .kinds import CELLS, POOLS, RAMPS, RECURRENT, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
 from .moves import is_move, move_problems, moved, spell_moves
-from .parametric import SOURCES, drop_batch_copies, parametric_form, turn_left_factors
+from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
 from .recurrent import FREE, spell_recurrent
 from .several import separate_extremes
@@ -54,7 +54,6 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     spell_repeated_constants(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement(masks)
-    drop_batch_copies(traced, constants)
     turn_left_factors(traced, constants)
     spell_joined_constants(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}

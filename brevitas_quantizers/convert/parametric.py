@@ -136,48 +136,6 @@ def turn_left_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expressio
         turned.meta.pop(SHAPE, None)
 
 
-def drop_batch_copies(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:
-    """`c.expand(batch, -1, -1)` of a constant as the constant, in place: it is broadcast anyway."""
-    for node in list(traced.graph.nodes):
-        if node.target not in ("expand", "repeat") or node.args[0] not in constants:
-            continue
-        sizes = node.args[1:]
-        sizes = tuple(sizes[0]) if isinstance(sizes[0], (tuple, list)) else sizes
-        shape = constants[node.args[0]].value.shape
-        same = [1] * len(shape) if node.target == "repeat" else shape
-        kept = all(a in (b, -1) for a, b in zip(sizes[1:], same[1:], strict=False))
-        if isinstance(sizes[0], fx.Node) and len(sizes) == len(shape) and shape[0] == 1 and kept:
-            node.replace_all_uses_with(node.args[0])
-            traced.graph.erase_node(node)
-
-
-def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
-    """A constant beside a tensor, such as a class token: zeros there, and a sum."""
-    dim = dim if axis is None else axis
-    x, *others = (tensor for tensor in tensors if isinstance(tensor, fx.Node))
-    constants = [tensor for tensor in tensors if isinstance(tensor, Expression)]
-    shape = x.meta.get(SHAPE)
-    if shape is None or None in shape[1:]:
-        raise NoFixedPointFormError(
-            f"joins {constants[0]!r} to a tensor of unknown size: give quantize(..., example=x)"
-        )
-    rank, (constant, *more) = len(shape), constants
-    dim %= rank
-    if others or more or dim == 0 or dim < rank - 2 or constant.value.ndim != rank:
-        raise NoFixedPointFormError(
-            f"joins {constant!r}, which must stand alone beside one tensor, in one of its last two "
-            f"dimensions, with as many dimensions as it; dim is {dim}, and the shape "
-            f"{tuple(constant.value.shape)}"
-        )
-    is_first, place = isinstance(tensors[0], Expression), 2 * (rank - 1 - dim)
-    pads, rest = [0] * 4, [0] * 4
-    pads[place + (not is_first)] = constant.value.shape[dim]
-    rest[place + is_first] = shape[dim]
-    whole = constant.then(F.pad, tuple(rest))
-    shift = _hold(TensorShift(tuple(whole.value.shape)), bias=whole)
-    return nn.Sequential(nn.ZeroPad2d((pads[0], pads[1], pads[2], pads[3])), shift), (x,)
-
-
 def _conv(kind: Any) -> Callable[..., Form]:
     def build(
         input: Any,
@@ -322,9 +280,6 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "truediv": _div,
     "itruediv": _div,
     "true_divide": _div,
-    "cat": _cat,
-    "concat": _cat,
-    "concatenate": _cat,
     "linear": _linear,
     "matmul": _matmul,
     "mm": _matmul,
