@@ -77,7 +77,8 @@ def _execute_in_float64(model: onnx.ModelProto, inputs: Arrays, kept: set[str]) 
         if node.op_type in QUANT_NAMES:
             own = getCustomOp(node)
             how = [own.get_nodeattr(name) for name in ("signed", "narrow", "rounding_mode")]
-            context[node.output[0]] = int_quant(*(context[name] for name in node.input), *how)
+            found = int_quant(*(context[name] for name in node.input), *how)
+            context[node.output[0]] = np.asarray(found)  # of a constant, NumPy makes a scalar
         else:  # with no more of the graph than the node's own tensors, which qonnx looks through
             known = [values[n] for n in {*node.input, *node.output} if n in values]
             context |= {name: np.empty(0) for name in node.output}
