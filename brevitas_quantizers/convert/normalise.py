@@ -185,9 +185,7 @@ def _is_image(traced: fx.GraphModule, node: fx.Node) -> bool:
     return False
 
 
-def _steps(
-    traced: fx.GraphModule, module: nn.Module, name: str
-) -> Iterator[tuple[str, nn.Module]]:
+def _steps(traced: fx.GraphModule, module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Modules with names that no module has, and no call to come."""
     if not isinstance(module, nn.Sequential):
         yield name, module
