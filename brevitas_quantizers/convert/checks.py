@@ -46,6 +46,8 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         yield from _max_pool_problems(module)
     if isinstance(module, ADAPTIVE_MAXIMA) and module.return_indices:
         yield "return_indices must be False"
+    if isinstance(module, nn.Embedding) and module.max_norm is not None:
+        yield f"max_norm must be None, not {module.max_norm}: it changes rows that are read"
     if isinstance(module, nn.Hardtanh):
         yield from bound_problems(module)
     if isinstance(module, TABLES) and not function_name(module):
@@ -88,10 +90,7 @@ def advice(name: str) -> str:
 
 
 NORM_ADVICE = "use BatchNorm, whose statistics are constants once trained"
-EMBEDDING_ADVICE = (
-    "look the rows up on the host and give them as the network's input, or give one-hot vectors to "
-    "an nn.Linear"
-)
+EMBEDDING_ADVICE = "a layer nn.Embedding has one: a table; sum its rows for an EmbeddingBag"
 _ADVICE = {
     ("groupnorm", "instancenorm", "localresponsenorm"): NORM_ADVICE,
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "

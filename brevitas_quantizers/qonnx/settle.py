@@ -75,6 +75,8 @@ def _shapes(exported: onnx.ModelProto) -> dict[str, Shape]:
             node.input.append(kept[0])
             node.output.append(kept[1])
     del plain.graph.value_info[:]
+    for value in plain.graph.output:  # as far as the exporter knew
+        value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(plain, data_prop=True).graph
     found = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
@@ -253,6 +255,37 @@ def _max_pool(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Sh
     return True
 
 
-_MENDS = {"MaxPool": _max_pool, "Split": _split}
+def _concat(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """Without the empty part of a roll by the whole size, all of which is the other part."""
+    slices = {other.output[0]: other for other in graph.node if other.op_type == "Slice"}
+    empty = [
+        name
+        for name in node.input
+        if name in slices
+        and 0 in shapes.get(name, ())
+        and _ends_at_size(slices[name], graph, shapes)
+    ]
+    if not empty or len(empty) == len(node.input):
+        return False
+    kept = [name for name in node.input if name not in empty]
+    del node.input[:]
+    node.input.extend(kept)
+    if len(kept) == 1:
+        node.op_type = "Identity"
+        del node.attribute[:]
+    return True
+
+
+def _ends_at_size(node: onnx.NodeProto, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> bool:
+    """Whether an empty Slice begins, or ends, exactly where its operand does."""
+    starts, ends, axes = (_constant(graph, name) for name in node.input[1:4])
+    shape = shapes.get(node.input[0])
+    if shape is None or starts is None or ends is None or axes is None or len(axes) != 1:
+        return False
+    size = shape[int(axes[0])]
+    return int(starts[0]) == size or (int(starts[0]) == 0 and int(ends[0]) == -size)
+
+
+_MENDS = {"Concat": _concat, "MaxPool": _max_pool, "Split": _split}
 """What an exporter writes that is not what torch computes; whether there was anything."""
 _FORMS = {"Expand": _expand, "Gather": _gather, "Resize": _resize, "Slice": _slice}

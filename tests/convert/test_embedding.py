@@ -57,9 +57,9 @@ def test_its_rows_train_and_come_back(torch_seed):
 
 
 class Sum(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, **options: float) -> None:
         super().__init__()
-        self.word = nn.Embedding(5, 3)
+        self.word = nn.Embedding(5, 3, **options)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.word(ids) + ids[..., None]
@@ -72,6 +72,8 @@ def test_numbers_are_an_input_of_their_own():
     )
     with pytest.raises(ConversionError, match=f"^{re.escape(text)}$"):
         quantize(Sum())
+    with pytest.raises(ConversionError, match="word: Embedding: max_norm must be None, not 1.0"):
+        quantize(Sum(max_norm=1.0))
 
 
 @pytest.mark.parametrize(

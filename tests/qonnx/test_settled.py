@@ -29,6 +29,7 @@ CALLS = [
     lambda x: F.max_pool2d(x, 2, 3, ceil_mode=True),
     lambda x: F.max_pool2d(x, 2, (3, 2), padding=1, ceil_mode=True),
     lambda x: F.max_pool2d(x, (3, 2), (2, 3), ceil_mode=True),
+    lambda x: x.roll(6, 2) + torch.roll(x, -6, 2) + x[:, :, :1].roll(1, -2),
     lambda x: (1 - x) - x,
     lambda x: x - (1 - x) - x * 0.5,
     lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),

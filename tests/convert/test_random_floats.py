@@ -1,0 +1,41 @@
+"""Random float networks of the calls that people write: quantized, exported, equal, and back."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from brevitas_quantizers import calibrate, export_qonnx, import_qonnx, quantize
+from qfx_plugin import verify_agreement
+from tests.convert.random_floats import RandomFloat
+
+EXECUTORS = ["torch", "qonnx", "onnxruntime"]
+
+
+def check(seed: int) -> None:
+    network = RandomFloat(seed)
+    x, said = network.inputs, f"seed {seed}: {[name for name, _ in network.calls]}"
+    batch = x if len(x) > 1 else x[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that are rounded
+        model = calibrate(quantize(network.eval(), example=batch, bit_width=5), [batch]).eval()
+        exported = export_qonnx(model, tuple(part[:1] for part in x))
+    names = [value.name for value in exported.graph.input]
+    given = dict(zip(names, x, strict=True))
+    report = verify_agreement(exported, given, model, executors=EXECUTORS)
+    assert report.agrees and all(executor.ran for executor in report.executors), f"{said}\n{report}"
+    assert torch.equal(import_qonnx(exported)(*x), model(*x)), said
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_five(seed):
+    check(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(4))
+def test_sixty_more(shard):
+    for seed in range(5 + 15 * shard, 20 + 15 * shard):
+        check(seed)
