@@ -252,7 +252,8 @@ def _einsum(equation: str, *operands: Any) -> Any:
     ))  # fmt: skip
     counted = len(outer) + len(inner)
     whole = counted + len(rows) == len(left) and counted + len(columns) == len(right)
-    if not whole or len(inner) != 1 or len(rows) > 1 or len(columns) > 1:
+    many = 1 if outer else len(rows)  # any number where the second operand is one matrix
+    if not whole or len(inner) != 1 or len(rows) > many or len(columns) > 1:
         raise _no_product(equation)
     x = _ordered(operands[0], left, [*outer, *(rows or [""]), *inner])
     y = _ordered(operands[1], right, [*outer, *inner, *(columns or [""])])
