@@ -86,13 +86,17 @@ def advice(name: str) -> str:
     return "; docs/convert.md lists what has one"
 
 
-NORM_ADVICE = "use BatchNorm, whose statistics are constants once trained"
+NORM_ADVICE = (
+    "use BatchNorm, whose statistics are constants once trained, or say sizes by "
+    "quantize(..., example=x)"
+)
 EMBEDDING_ADVICE = (
     "look the rows up on the host and give them as the network's input, or give one-hot vectors to "
     "an nn.Linear"
 )
 _ADVICE = {
-    ("groupnorm", "instancenorm", "localresponsenorm"): NORM_ADVICE,
+    ("groupnorm", "instancenorm"): NORM_ADVICE,
+    ("localresponsenorm",): "use BatchNorm, whose statistics are constants once trained",
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
     "same",
     ("embedding",): EMBEDDING_ADVICE,
