@@ -159,7 +159,8 @@ def _require(who: str, name: str, value: Any, wanted: Any, because: str = "") ->
 
 def _instance_layer(layer: Any, input: Any) -> Any:
     """`nn.InstanceNorm1d` and its kin."""
-    _require(type(layer).__name__, "track_running_stats", layer.track_running_stats, False)
+    tracks, instead = layer.track_running_stats, "use BatchNorm, which has statistics of its own"
+    _require(type(layer).__name__, "track_running_stats", tracks, False, instead)
     return F.group_norm(input, layer.num_features, layer.weight, layer.bias, layer.eps)
 
 
