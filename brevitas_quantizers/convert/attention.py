@@ -1,4 +1,4 @@
-"""Attention as what it is made of: layers, matrix products, a softmax with constant masks.
+"""Attention as what it is made of, layers, matrix products, a softmax; norms of groups likewise.
 
 What torch has as one call is spelt in others while forward is traced: `SPELLED_LAYERS` and
 `SPELLED_CALLS` are run in the place of torch's own.
@@ -157,6 +157,19 @@ def _require(who: str, name: str, value: Any, wanted: Any, because: str = "") ->
         raise ConversionError(f"{who}: {name} must be {wanted}, not {found}{reason}")
 
 
+def _instance_layer(layer: Any, input: Any) -> Any:
+    """`nn.InstanceNorm1d` and its kin."""
+    tracks, instead = layer.track_running_stats, "use BatchNorm, which has statistics of its own"
+    _require(type(layer).__name__, "track_running_stats", tracks, False, instead)
+    return F.group_norm(input, layer.num_features, layer.weight, layer.bias, layer.eps)
+
+
+_OF_SIZES: dict[type[nn.Module], Callable[..., Any]] = {
+    nn.GroupNorm: nn.GroupNorm.forward,
+    nn.InstanceNorm1d: _instance_layer,
+    nn.InstanceNorm2d: _instance_layer,
+}
+"""Those that are spelt where an example tells sizes."""
 SPELLED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
     nn.MultiheadAttention: _multihead,
     nn.TransformerEncoderLayer: _encoder_layer,
@@ -166,9 +179,9 @@ SPELLED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
 }
 
 
-def spelled(layer: nn.Module) -> Callable[..., Any] | None:
+def spelled(layer: nn.Module, has_example: bool) -> Callable[..., Any] | None:
     """What to run in the place of the forward of a layer of torch; None for any other."""
-    for kind, function in SPELLED_LAYERS.items():
+    for kind, function in (SPELLED_LAYERS | (_OF_SIZES if has_example else {})).items():
         if isinstance(layer, kind) and type(layer).forward is kind.forward:
             return function
     return None
@@ -235,6 +248,21 @@ def _last_size(x: Any) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
+def _group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> Any:
+    """`F.group_norm`: a layer norm of each group as one row, and constants of each channel."""
+    sizes = tuple(input.shape[1:])
+    if not all(isinstance(size, int) for size in sizes):
+        return NotImplemented
+    rows = (num_groups, math.prod(sizes) // num_groups)
+    x = F.layer_norm(input.flatten(1).unflatten(1, rows), rows[1:], eps=eps)
+    x = x.flatten(1).unflatten(1, sizes)
+    ones = [1] * (len(sizes) - 1)
+    x = x if weight is None else x * weight.view(-1, *ones)
+    return x if bias is None else x + bias.view(-1, *ones)
+
+
 def _einsum(equation: str, *operands: Any) -> Any:
     """`torch.einsum` of two tensors, where it is a matrix product."""
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
@@ -252,7 +280,8 @@ def _einsum(equation: str, *operands: Any) -> Any:
     ))  # fmt: skip
     counted = len(outer) + len(inner)
     whole = counted + len(rows) == len(left) and counted + len(columns) == len(right)
-    if not whole or len(inner) != 1 or len(rows) > 1 or len(columns) > 1:
+    many = 1 if outer else len(rows)  # any number where the second operand is one matrix
+    if not whole or len(inner) != 1 or len(rows) > many or len(columns) > 1:
         raise _no_product(equation)
     x = _ordered(operands[0], left, [*outer, *(rows or [""]), *inner])
     y = _ordered(operands[1], right, [*outer, *inner, *(columns or [""])])
@@ -279,4 +308,6 @@ def _no_product(equation: str) -> ConversionError:
 SPELLED_CALLS: dict[Any, Callable[..., Any]] = {
     F.scaled_dot_product_attention: _scaled_dot_product,
     torch.einsum: _einsum,
+    F.group_norm: _group_norm,
+    torch.group_norm: _group_norm,
 }

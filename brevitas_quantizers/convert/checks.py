@@ -89,10 +89,14 @@ def advice(name: str) -> str:
     return "; docs/convert.md lists what has one"
 
 
-NORM_ADVICE = "use BatchNorm, whose statistics are constants once trained"
+NORM_ADVICE = (
+    "use BatchNorm, whose statistics are constants once trained, or say sizes by "
+    "quantize(..., example=x)"
+)
 EMBEDDING_ADVICE = "a layer nn.Embedding has one: a table; sum its rows for an EmbeddingBag"
 _ADVICE = {
-    ("groupnorm", "instancenorm", "localresponsenorm"): NORM_ADVICE,
+    ("groupnorm", "instancenorm"): NORM_ADVICE,
+    ("localresponsenorm",): "use BatchNorm, whose statistics are constants once trained",
     ("softmax", "logsoftmax"): "leave it out at the end of the network: the largest logit is the "
     "same",
     ("embedding",): EMBEDDING_ADVICE,

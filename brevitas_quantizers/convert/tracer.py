@@ -198,7 +198,7 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether `m` becomes one call instead of the calls inside its forward."""
-        return spelled(m) is None and (
+        return spelled(m, bool(self._examples)) is None and (
             base_type(m) is not None
             or type(m).__module__.startswith(_QUANTIZED_HOMES)
             or super().is_leaf_module(m, module_qualified_name)
@@ -214,7 +214,7 @@ class Tracer(fx.Tracer):
         """Record the call of a leaf, or follow it; see `is_leaf_module`."""
         if self._running:
             return forward(*args, **kwargs)
-        inner, spelling = unwrapped(m), spelled(m)
+        inner, spelling = unwrapped(m), spelled(m, bool(self._examples))
         if spelling is not None:
             forward = partial(spelling, m)
         return (
@@ -246,8 +246,10 @@ class Tracer(fx.Tracer):
                 return None
             if _is_users(target):
                 return target(*args, **kwargs)
-            if target in SPELLED_CALLS:
-                return SPELLED_CALLS[target](*args, **kwargs)
+            spelling = SPELLED_CALLS.get(target, lambda *a, **k: NotImplemented)
+            found = spelling(*args, **kwargs)
+            if found is not NotImplemented:
+                return found
         if kind == "call_method" and target == "size" and self.shapes.of(args[0].node):
             index = args[1] if len(args) > 1 else kwargs.get("dim")
             shape = self.shape_of(args[0])

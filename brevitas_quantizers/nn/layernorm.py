@@ -40,8 +40,8 @@ HALF = 12
 ROOT_BITS = 12
 """Significant bits of an inverse root."""
 MAX_INPUT_BITS = 12
-RECIPROCAL_BITS = 12
-"""Of the reciprocal of a number of elements that is no power of two."""
+RECIPROCAL_BITS = 8
+"""Of the reciprocal of a number of elements that is no power of two: sums stay within 24 bits."""
 
 
 class InverseRoot(nn.Module):

@@ -55,19 +55,23 @@ class Layers(nn.Module):
 
 
 class Functions(nn.Module):
-    """`scaled_dot_product_attention`, causal, then weights by `einsum`, and an RMS norm."""
+    """`scaled_dot_product_attention`, causal, then weights by `einsum`, and other norms."""
 
     def __init__(self) -> None:
         super().__init__()
         self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
-        self.norm = nn.RMSNorm(WIDTH)
+        self.norm, self.groups = nn.RMSNorm(WIDTH), nn.GroupNorm(2, WIDTH)
+        self.matrix = nn.Parameter(torch.randn(WIDTH, 3) / 2)
+        nn.init.uniform_(self.groups.weight, 0.5, 1)
 
     def forward(self, x):
+        x = self.groups(x.transpose(1, 2)).transpose(1, 2)
         q, k, v = (layer(x).unflatten(-1, (HEADS, -1)) for layer in (self.q, self.k, self.v))
         turned = (part.transpose(1, 2) for part in (q, k, v))
         y = F.scaled_dot_product_attention(*turned, is_causal=True).transpose(1, 2)
         weights = torch.einsum("bihd, bjhd -> bhij", y, k).softmax(-1)
-        return self.norm(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
+        y = self.norm(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
+        return torch.einsum("btd,dk->btk", y, self.matrix)
 
 
 @pytest.mark.parametrize("kind", [ByHand, Layers, Functions])

@@ -320,7 +320,7 @@ REFUSED = {
     "GroupNorm": (
         nn.GroupNorm(2, 6),
         "function: GroupNorm has no fixed-point form; use BatchNorm, whose statistics are "
-        "constants once trained",
+        "constants once trained, or say sizes by quantize(..., example=x)",
     ),
     "FractionalMaxPool": (
         nn.FractionalMaxPool2d(2, 2),

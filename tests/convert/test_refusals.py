@@ -281,7 +281,8 @@ def test_one_line_for_each_kind_with_counts_and_examples():
     assert text[0] == ("Tower: 160 operation(s) of 5 kinds cannot be converted to fixed point:")
     assert text[1] == (
         "  blocks.0.norm: GroupNorm has no fixed-point form; use BatchNorm, whose statistics are "
-        f"constants once trained ({line}); so are blocks.1.norm, blocks.2.norm and 37 more"
+        f"constants once trained, or say sizes by quantize(..., example=x) ({line}); so are "
+        "blocks.1.norm, blocks.2.norm and 37 more"
     )
     assert text[2].startswith(
         "  blocks.0.act: RReLU has no fixed-point form; docs/convert.md lists"
