@@ -122,15 +122,16 @@ def _runtime(cache: Path, trace: bool, harnesses: Sequence[Path]) -> list[Path]:
     """Object files of Verilator's run-time library and of harnesses, compiled once for all."""
     include = verilator.require().include
     names = ["verilated", "verilated_threads", *(["verilated_vcd_c"] if trace else [])]
-    sources = [*(include / f"{name}.cpp" for name in names), *harnesses]
-    texts = [path.read_text() for path in (*harnesses, TEMPLATES / "model.h")]
-    facts = f"{verilator.version()} {compiler.version()} {FLAGS} {trace} {texts}"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    folder = cache / f"runtime-{digest}"
+    facts = f"{verilator.version()} {compiler.version()} {FLAGS} {trace}"
+    folder = cache / f"runtime-{_digest(facts)}"
     folder.mkdir(parents=True, exist_ok=True)
+    wanted = {include / f"{name}.cpp": f"{name}.o" for name in names}
+    header = (TEMPLATES / "model.h").read_text()
+    for path in harnesses:
+        wanted[path] = f"{path.stem}-{_digest(path.read_text() + header)}.o"
     objects = []
-    for source in sources:
-        target = folder / f"{source.stem}.o"
+    for source, name in wanted.items():
+        target = folder / name
         if not target.exists():
             compiler.compile_object(
                 source,
@@ -141,6 +142,10 @@ def _runtime(cache: Path, trace: bool, harnesses: Sequence[Path]) -> list[Path]:
             )
         objects.append(target)
     return objects
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _ports(header: str) -> tuple[list[VerilogPort], list[tuple[str, int]]]:
