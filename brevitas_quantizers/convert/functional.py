@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
-from . import arithmetic
+from . import arithmetic, pools
 from .arithmetic import Form, NoFixedPointFormError, constants, is_number
 from .checks import advice, table_of
 from .choices import COMPARISONS, gate
@@ -190,87 +190,6 @@ def _torch_dropout(input: Any, p: Any, train: Any) -> Form:
     return _dropout(nn.Dropout, p, train)(input)
 
 
-def _max_pool(module: type[nn.Module]) -> Callable[..., Form]:
-    def build(
-        input: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Form:
-        constants(kernel_size=kernel_size, stride=stride, padding=padding)
-        stride = stride or None  # torch.max_pool2d writes [] for "as the kernel"
-        return module(kernel_size, stride, padding, dilation, return_indices, ceil_mode), (input,)
-
-    return build
-
-
-def _avg_pool1d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Form:
-    constants(kernel_size=kernel_size, stride=stride, padding=padding)
-    size = stride or kernel_size
-    return nn.AvgPool1d(kernel_size, size, padding, ceil_mode, count_include_pad), (input,)
-
-
-def _avg_pool2d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Form:
-    if _is_whole_plane(input, kernel_size):
-        return nn.AdaptiveAvgPool2d(1), (input,)
-    constants(kernel_size=kernel_size, stride=stride, padding=padding)
-    pool = nn.AvgPool2d(
-        kernel_size, stride or None, padding, ceil_mode, count_include_pad, divisor_override
-    )
-    return pool, (input,)
-
-
-def _adaptive(module: type[nn.Module]) -> Callable[..., Form]:
-    def build(input: Any, output_size: Any, return_indices: bool = False) -> Form:
-        constants(output_size=output_size)
-        indices = {"return_indices": True} if return_indices else {}
-        return module(output_size, **indices), (input,)
-
-    return build
-
-
-def _is_whole_plane(x: Any, kernel_size: Any) -> bool:
-    """Whether `kernel_size` is `x.size()[2:]`, written in one of the usual ways."""
-    if isinstance(kernel_size, fx.Node):
-        return _size_index(kernel_size, x) in (slice(2, None, None), slice(-2, None, None))
-    if isinstance(kernel_size, (tuple, list)) and len(kernel_size) == 2:
-        return [_size_index(size, x) for size in kernel_size] in ([2, 3], [-2, -1])
-    return False
-
-
-def _size_index(size: Any, x: fx.Node) -> Any:
-    """Which dimension of `x` a graph node reads; None for anything else."""
-    if not isinstance(size, fx.Node):
-        return None
-    if size.target == "size" and size.args[0] is x and len(size.args) == 2:
-        return size.args[1]
-    if size.target is not operator.getitem or not isinstance(size.args[0], fx.Node):
-        return None
-    source = size.args[0]
-    whole = (source.target == "size" and source.args == (x,)) or (
-        source.target is getattr and source.args == (x, "shape")
-    )
-    return size.args[1] if whole else None
-
-
 _IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = {
@@ -315,7 +234,7 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "true_divide": arithmetic.div,
 }
 """Functions that are also methods, and in place by a `_` behind the name."""
-_MAX_POOL1D, _MAX_POOL2D = _max_pool(nn.MaxPool1d), _max_pool(nn.MaxPool2d)
+_MAX_POOL1D, _MAX_POOL2D = pools.max_pool(nn.MaxPool1d), pools.max_pool(nn.MaxPool2d)
 
 FUNCTIONS: dict[Any, Callable[..., Form]] = {
     operator.add: arithmetic.add,
@@ -345,12 +264,12 @@ FUNCTIONS: dict[Any, Callable[..., Form]] = {
     F.leaky_relu: _leaky_relu,
     F.max_pool1d: _MAX_POOL1D,
     F.max_pool2d: _MAX_POOL2D,
-    F.avg_pool2d: _avg_pool2d,
-    F.avg_pool1d: _avg_pool1d,
-    F.adaptive_avg_pool1d: _adaptive(nn.AdaptiveAvgPool1d),
-    F.adaptive_avg_pool2d: _adaptive(nn.AdaptiveAvgPool2d),
-    F.adaptive_max_pool1d: _adaptive(nn.AdaptiveMaxPool1d),
-    F.adaptive_max_pool2d: _adaptive(nn.AdaptiveMaxPool2d),
+    F.avg_pool2d: pools.avg_pool2d,
+    F.avg_pool1d: pools.avg_pool1d,
+    F.adaptive_avg_pool1d: pools.adaptive(nn.AdaptiveAvgPool1d),
+    F.adaptive_avg_pool2d: pools.adaptive(nn.AdaptiveAvgPool2d),
+    F.adaptive_max_pool1d: pools.adaptive(nn.AdaptiveMaxPool1d),
+    F.adaptive_max_pool2d: pools.adaptive(nn.AdaptiveMaxPool2d),
     F.dropout: _dropout(nn.Dropout, 0.5, True),
     F.dropout1d: _dropout(nn.Dropout1d, 0.5, True),
     F.dropout2d: _dropout(nn.Dropout2d, 0.5, True),
