@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx, nn
 
 from brevitas_quantizers.fixed_point import ConversionError
@@ -71,7 +73,8 @@ def _rows(traced: fx.GraphModule, node: fx.Node) -> int:
             f"{picking[0].target}: its numbers must be an input of their own, but {node.target!r} "
             f"goes to {others[0].meta.get(NAME, others[0].name)} too; give forward two arguments"
         )
-    return max((traced.get_submodule(str(p.target)).num_embeddings for p in picking), default=0)
+    tables: list[Any] = [call(traced, picker) for picker in picking]
+    return max((int(table.num_embeddings) for table in tables), default=0)
 
 
 def _pickers(traced: fx.GraphModule, node: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:

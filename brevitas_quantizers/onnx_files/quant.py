@@ -161,7 +161,8 @@ class QuantSpec:
         if len(axes) - len(same) > 1:
             found = list(self.frac_bits.shape)
             raise self.node.refuse(f"scale of shape {found} must differ along one axis only")
-        return bits.max(axis=same, keepdims=True)
+        points: NDArray[np.int64] = bits.max(axis=same, keepdims=True)
+        return points
 
     def codes(self, values: NDArray[np.generic], name: str) -> NDArray[np.int64]:
         """Cast an initializer with the standard attributes, as any QONNX tool does.

@@ -56,7 +56,10 @@ def _convert_rows(nodes: list[Node], net: NetworkBuilder) -> None:
     first, gather = nodes[0], nodes[-1]
     _, rows = read_rows(nodes, net.constants)
     name = net.layer_name(rows, gather)
-    build = partial(QuantEmbedding, *rows.shape, net.metadata.layer(name).get("padding_idx"))
+    count, features = rows.shape
+    given = net.metadata.layer(name).get("padding_idx")
+    padding = given if isinstance(given, int) and 0 <= given < count else None
+    build = partial(QuantEmbedding, count, features, padding)
 
     def shape(x: ComputedTensor) -> Tensor:
         return meta((*x.shape, rows.shape[1]))
