@@ -31,6 +31,7 @@ ORACLES = {
     "abs": abs,
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
     "exp": mpmath.exp,
+    "exp_neg": lambda x: mpmath.exp(-x),
     "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     "gelu_tanh": lambda x: (
         x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + x**3 * 44715 / 10**6)))
@@ -177,7 +178,8 @@ def test_a_function_without_a_value_is_refused(torch_seed):
     [
         (
             lambda: QuantFunction("sine"),
-            "QuantFunction: function must be one of abs, elu, exp, gelu, gelu_tanh, hardsigmoid, "
+            "QuantFunction: function must be one of abs, elu, exp, exp_neg, gelu, gelu_tanh, "
+            "hardsigmoid, "
             "hardswish, log, reciprocal, rsqrt, sigmoid, silu, softplus, sqrt, square, tanh, or a "
             "callable, not 'sine'",
         ),
