@@ -76,7 +76,7 @@ class Functions(nn.Module):
 
 @pytest.mark.parametrize("kind", [ByHand, Layers, Functions])
 def test_attention(kind, torch_seed):
-    network, x = kind().eval(), torch.randn(48, TOKENS, WIDTH)
+    network, x = kind().eval(), torch.randn(24, TOKENS, WIDTH)
     model = quantize(network, bit_width=10, example=None if kind is Layers else x[:2])
     model.load_state_dict(network.state_dict())
     calibrate(model, [x])
@@ -86,7 +86,7 @@ def test_attention(kind, torch_seed):
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     file = export_qonnx(model.eval(), x[:1])
     assert_same_bytes(export_qonnx(import_qonnx(file), x[:1]), file)
-    programs = ["torch", "qonnx", "onnxruntime"]
+    programs = ["torch", "onnxruntime", *(["qonnx"] if kind is not Layers else [])]  # it is slow
     verify_agreement(file, x, model, executors=programs).raise_if_different(required=programs)
 
 

@@ -32,6 +32,7 @@ ORACLES = {
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
     "exp": mpmath.exp,
     "exp2": lambda x: mpmath.mpf(2) ** x,
+    "exp_neg": lambda x: mpmath.exp(-x),
     "expm1": mpmath.expm1,
     "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     "gelu_tanh": lambda x: (
