@@ -74,7 +74,7 @@ THOUSAND = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "how", "bits"), part(THOUSAND, 3))
+@pytest.mark.parametrize(("name", "how", "bits"), part(THOUSAND, 2))
 def test_thousand_images(name, how, bits, torch_seed):
     """Calibrated and, in place, trained; folded networks, which do less, only trained."""
     model = converted(network(name), images(64, size=32), act_bit_width=bits, **FOLDED[how])

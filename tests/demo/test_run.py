@@ -87,7 +87,7 @@ def test_accuracy_is_that_of_the_interpreter(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "network"),
-    part(product(reversed(RECIPES[1:]), NETWORKS), 3),
+    part(product(reversed(RECIPES[1:]), NETWORKS), 2),
     ids=lambda one: getattr(one, "name", one),
 )
 def test_every_code_of_every_test_sample_on_every_executor(recipe, network, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tests.campaign import part
 from tests.hls4ml_backend.random_comparison import NETWORKS, compare
 
-CHUNK, FIRST = 10, 4
+CHUNK, FIRST = 10, 2
 """Networks of a test, and tests that always run of the campaign."""
 
 REFUSED = 0
