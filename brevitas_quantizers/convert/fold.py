@@ -47,10 +47,10 @@ def fold_batchnorm(
             continue
         if calls[norm.target] > 1 or calls[layer.target] > 1:
             continue
-        pair = [traced.get_submodule(str(node.target)) for node in (layer, norm)]
-        if where_exacter and not _is_exacter(*pair, per_channel):
+        first, second = (traced.get_submodule(str(node.target)) for node in (layer, norm))
+        if where_exacter and not _is_exacter(first, second, per_channel):
             continue
-        _fold(*pair)
+        _fold(first, second)
         norm.replace_all_uses_with(layer)
         traced.graph.erase_node(norm)
     traced.delete_all_unused_submodules()

@@ -51,7 +51,8 @@ def spell_repeated_constants(traced: fx.GraphModule) -> None:
 
 def _fill(traced: fx.GraphModule, node: fx.Node, name: str) -> None:
     """What is the same number everywhere, of a batch of any size, as a tensor."""
-    shape, value = node.meta.get(SHAPE, ()), None
+    value: Any = None
+    shape = node.meta.get(SHAPE, ())
     if shape[:1] == (None,) and None not in shape[1:]:
         value = _FILLS[name](*node.args, **node.kwargs)
     if is_number(value):
