@@ -252,8 +252,8 @@ def _group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
 ) -> Any:
     """`F.group_norm`: a layer norm of each group as one row, and constants of each channel."""
-    sizes = tuple(input.shape[1:])
-    if not all(isinstance(size, int) for size in sizes):
+    sizes = _sample_sizes(input)
+    if not sizes:
         return NotImplemented
     rows = (num_groups, math.prod(sizes) // num_groups)
     x = F.layer_norm(input.flatten(1).unflatten(1, rows), rows[1:], eps=eps)
@@ -261,6 +261,24 @@ def _group_norm(
     ones = [1] * (len(sizes) - 1)
     x = x if weight is None else x * weight.view(-1, *ones)
     return x if bias is None else x + bias.view(-1, *ones)
+
+
+def _instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """`F.instance_norm`: each channel a group."""
+    sizes = _sample_sizes(input)
+    if not sizes or not use_input_stats:
+        return NotImplemented
+    return _group_norm(input, sizes[0], weight, bias, eps)
+
+
+def _sample_sizes(input: Any) -> tuple[int, ...]:
+    """Sizes of one sample, where an example tells them all; else none."""
+    shape = input.shape
+    known = isinstance(shape, tuple) and all(isinstance(size, int) for size in shape[1:])
+    return tuple(shape[1:]) if known else ()
 
 
 def _einsum(equation: str, *operands: Any) -> Any:
@@ -310,4 +328,5 @@ SPELLED_CALLS: dict[Any, Callable[..., Any]] = {
     torch.einsum: _einsum,
     F.group_norm: _group_norm,
     torch.group_norm: _group_norm,
+    F.instance_norm: _instance_norm,
 }

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.proxy import assert_fn
 
+from brevitas_quantizers.nn.numbers import ShiftBy
+
 from . import arithmetic, pools
 from .arithmetic import Form, NoFixedPointFormError, constants, is_number
 from .checks import advice, table_of
@@ -146,6 +148,10 @@ def _softplus(input: Any, beta: float = 1, threshold: float = 20) -> Form:
     return nn.Softplus(beta, threshold), (input,)
 
 
+def _log1p(input: Any) -> Form:
+    return nn.Sequential(ShiftBy(1), Unary("log")), (input,)
+
+
 def _gelu(input: Any, *, approximate: str = "none") -> Form:
     return nn.GELU(approximate), (input,)
 
@@ -194,7 +200,7 @@ _IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = {
     name: _unary(name)
-    for name in ("abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "reciprocal", "rsqrt")
+    for name in ("abs", "exp", "exp2", "expm1", "log", "log2", "reciprocal", "rsqrt")
     + ("sqrt", "square")
 } | {
     "absolute": _unary("abs"),
@@ -211,6 +217,7 @@ _BUILT_IN: dict[str, Callable[..., Form]] = {
     "divide": arithmetic.div,
     "fmax": arithmetic.extreme(Maximum),
     "fmin": arithmetic.extreme(Minimum),
+    "log1p": _log1p,
     "max": arithmetic.extreme(Maximum),
     "maximum": arithmetic.extreme(Maximum),
     "mean": arithmetic.reduce("mean"),

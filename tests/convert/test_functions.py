@@ -133,7 +133,7 @@ def test_every_executor_computes_the_same(name, torch_seed):
 def test_each_known_function_is_taken():
     taken = {known_name(module) for module in MODULES.values()}
     taken |= {name for name in EXACT if hasattr(torch, name)}
-    assert taken == set(EXACT)
+    assert taken == set(EXACT) - {"exp_neg"}, "a part of softmax"
 
 
 @pytest.mark.parametrize("function", [torch.reciprocal, lambda y: y.square().rsqrt()])

@@ -42,7 +42,6 @@ ORACLES = {
     "hardsigmoid": lambda x: min(max(x / 6 + Fraction(1, 2), Fraction(0)), Fraction(1)),
     "hardswish": lambda x: x * ORACLES["hardsigmoid"](x),
     "log": mpmath.log,
-    "log1p": mpmath.log1p,
     "log2": lambda x: mpmath.log(x, 2),
     "logsigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)),
     "mish": lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))),
@@ -64,7 +63,7 @@ ORACLES = {
 }
 RATIONAL = ("abs", "hardshrink", "hardsigmoid", "hardswish", "reciprocal", "softshrink", "softsign")
 RATIONAL += ("square",)
-POSITIVE = ("log", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
+POSITIVE = ("log", "log2", "reciprocal", "rsqrt", "sqrt")
 FORMATS = (FixedPointFormat(7, 4), FixedPointFormat(6, 1), FixedPointFormat(6, 7))
 
 
