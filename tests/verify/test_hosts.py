@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers import QFXFixedPoint, calibrate, export_qonnx
 from brevitas_quantizers.nn import QuantAdd
+from brevitas_quantizers.qonnx.qcdq import to_qcdq
 from qfx_plugin import verify_agreement
 from qfx_plugin.errors import DataError, ExportError, OptionError
 from qfx_plugin.qonnx_import import load_qonnx
@@ -110,8 +111,12 @@ def test_what_onnxruntime_cannot_do_exactly_is_said(tmp_path):
     wide = models.mlp(bit_width=25)
     result = verify(wide, models.random_inputs(wide, 3), executors=["onnxruntime"])
     assert result["onnxruntime"].reason == (
-        "x_q: an activation of float32 has at most 24 bits, not 25"
+        "out of float64 range: a sum may need 54 bits, float64 is exact to 53"
     )
+    with pytest.raises(
+        ExportError, match=r"^x_q: an activation of float32 has at most 24 bits, not"
+    ):
+        to_qcdq(wide, wide=True)
 
 
 def test_a_module_that_cannot_be_exported_says_why(torch_seed):
