@@ -167,7 +167,8 @@ def _cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Form:
         raise NoFixedPointFormError(f"dim must be any but the batch, not {dim!r}")
     if not isinstance(tensors, (tuple, list)):
         raise NoFixedPointFormError(
-            "needs a list of tensors: unpack the parts first, a, b = x.chunk(2, 1)"
+            "needs a list of tensors: unpack the parts first, a, b = x.chunk(2, 1), or show what "
+            "comes in by quantize(..., example=x)"
         )
     return Cat(dim), tuple(tensors)
 
