@@ -114,9 +114,9 @@ class _Proxy(fx.Proxy):
 
     def __bool__(self) -> bool:
         values = self.tracer.shapes.of(self.node)
-        return bool(values[0]) if values and self._is_decided() else super().__bool__()
+        return bool(values[0]) if values and self.is_decided() else super().__bool__()
 
-    def _is_decided(self) -> bool:
+    def is_decided(self) -> bool:
         """Whether a value is known that neither the network's input nor training changes."""
         values = self.tracer.shapes.of(self.node)
         return values is not None and not any(
@@ -125,7 +125,7 @@ class _Proxy(fx.Proxy):
         )
 
     def _number(self, caller: str) -> Any:
-        if not self._is_decided():
+        if not self.is_decided():
             raise fx.proxy.TraceError("it needs the value of a tensor, which is not known here")
         values: Any = self.tracer.shapes.of(self.node)
         if not fixed(values):
@@ -221,9 +221,14 @@ class Tracer(fx.Tracer):
         inner, spelling = unwrapped(m), spelled(m, bool(self._examples))
         if spelling is not None:
             forward = partial(spelling, m)
-        return (
-            super().call_module(m, forward, args, kwargs) if inner is m else inner(*args, **kwargs)
-        )
+        if inner is not m:
+            return inner(*args, **kwargs)
+        if base_type(m) is nn.Embedding and not any(map(self._follows_input, args)):
+            return forward(*args, **kwargs)  # rows that are the same for every input
+        return super().call_module(m, forward, args, kwargs)
+
+    def _follows_input(self, value: Any) -> bool:
+        return isinstance(value, _Proxy) and not value.is_decided()
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         """A parameter or buffer as a value of the network, unless shapes are being worked out."""

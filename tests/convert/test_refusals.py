@@ -141,8 +141,8 @@ CALLS = {
     "argmax, amax or topk(1), which are exact": lambda y: y.topk(2),
     "sort: leaves open which of equal values comes first: give the values to the host, or use "
     "argmax, amax or topk(1), which are exact": lambda y: y.sort(1),
-    "embedding: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows for "
-    "an EmbeddingBag": (lambda y: F.embedding(y, torch.ones(4, 2))),
+    "embedding_bag: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows "
+    "for an EmbeddingBag": (lambda y: F.embedding_bag(y, torch.ones(4, 2))),
     "div: rounding_mode must be None, not 'floor'": (
         lambda y: torch.div(y, 2, rounding_mode="floor")
     ),
