@@ -72,8 +72,9 @@ def argmax(least: bool) -> Callable[..., Form]:
 def ordered(*args: Any, **kwargs: Any) -> Form:
     """Refuse what sorts."""
     raise NoFixedPointFormError(
-        "leaves open which of equal values comes first: give the values to the host, or use "
-        "argmax, amax or topk(1), which are exact"
+        "leaves open which of equal values comes first: return what it ranks, and call it on the "
+        "host, on the values that come out (behind a softmax, with drop_tail=True), or use argmax, "
+        "amax or topk(1), which are exact"
     )
 
 

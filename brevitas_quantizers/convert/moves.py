@@ -7,6 +7,7 @@ is checked to leave the batch alone; those that an exporter has no word for are 
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -58,6 +59,19 @@ def _repeat_interleave(x: Any, repeats: Any, dim: Any = None, **keywords: Any) -
     return [0] if dim is None or isinstance(repeats, fx.Node) else [dim]
 
 
+def tile(x: torch.Tensor, *dims: int) -> torch.Tensor:
+    """`x.tile(dims)`: the last dimensions so many times."""
+    return x.repeat(*[1] * (x.dim() - len(dims)), *dims)
+
+
+def chunk(x: torch.Tensor, chunks: int, dim: int = 0) -> tuple[torch.Tensor, ...]:
+    """`x.chunk(chunks, dim)`, along a dimension that is the same for every batch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        size = int(x.shape[dim])
+    return x.split(max(1, -(-size // chunks)), dim)
+
+
 _BY_NAME: dict[str, Callable[..., Dims]] = {
     "broadcast_to": _sizes,
     "chunk": lambda x, chunks, dim=0: [dim],
@@ -95,7 +109,8 @@ _TARGETS: dict[Any, Callable[..., Dims]] = (
     dict(_BY_NAME)
     | {getattr(torch, name): rule for name, rule in _BY_NAME.items() if name not in _METHODS_ONLY}
     | dict.fromkeys((F.pad, F.interpolate, F.pixel_shuffle, F.pixel_unshuffle), _free)
-    | dict.fromkeys((torch.pixel_shuffle, torch.pixel_unshuffle, F.channel_shuffle), _free)
+    | dict.fromkeys((torch.pixel_shuffle, torch.pixel_unshuffle, F.channel_shuffle, tile), _free)
+    | {chunk: _BY_NAME["chunk"]}
 )
 _SAME_ORDER = frozenset(
     {"flatten", "reshape", "squeeze", "unsqueeze", "view"}
@@ -111,7 +126,7 @@ def is_move(node: fx.Node) -> bool:
         return False
     if node.target is operator.getitem:
         return isinstance(node.args[0], fx.Node)
-    return node.target is tile or node.target in _TARGETS
+    return node.target in _TARGETS
 
 
 def is_reshape(node: fx.Node) -> bool:
@@ -353,9 +368,12 @@ def _spell_tile(traced: fx.GraphModule, node: fx.Node) -> None:
     node.args, node.kwargs = (x, *_dims(*node.args[1:], *keywords.values())), {}
 
 
-def tile(x: torch.Tensor, *dims: int) -> torch.Tensor:
-    """`x.tile(dims)`: the last dimensions so many times."""
-    return x.repeat(*[1] * (x.dim() - len(dims)), *dims)
+def _spell_chunk(traced: fx.GraphModule, node: fx.Node) -> None:
+    """By `split`: exporters take the number of parts as it was asked for, or compute it."""
+    keywords = _without(node.kwargs, "input")
+    x = moved(node)
+    node.op, node.target = "call_function", chunk
+    node.args, node.kwargs = (x, *node.args[1:]), keywords
 
 
 def _spell_list(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -410,11 +428,13 @@ def put_layer(traced: fx.GraphModule, node: fx.Node, x: Any, layer: nn.Module) -
 
 
 _SPELLINGS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
+    "chunk": _spell_chunk,
     F.channel_shuffle: _spell_shuffle,
     F.glu: _spell_gate,
     F.interpolate: _spell_resize,
     operator.getitem: _spell_list,
     torch.channel_shuffle: _spell_shuffle,
+    torch.chunk: _spell_chunk,
     torch.index_select: _spell_select,
     "index_select": _spell_select,
     torch.stack: _spell_stack,

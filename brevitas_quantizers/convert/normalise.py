@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Iterator
 from functools import partial
 
@@ -73,7 +74,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
             if is_move(node):
                 for reason in () if FREE in node.meta else move_problems(node):
                     problems.add(node.meta[NAME], reason, node)
-            else:
+            elif node.target is not getattr or FREE not in node.meta:
                 _replace_function(traced, node, problems, constants, placement, ends.get(node, ""))
     for node in list(traced.graph.nodes):
         if node.op == "call_method" and node.target == "view":
@@ -155,6 +156,9 @@ def _replace_function(
         module, operands = form or form_of(node)
     except NoFixedPointFormError as refusal:
         problems.add(name, f"{refusal}{instead}", node)
+        for user in node.users:
+            if user.target in (operator.getitem, getattr):
+                user.meta[FREE] = True  # one result of several that are refused
         return
     for reason in module_problems(module):
         problems.add(name, reason, node)

@@ -136,6 +136,14 @@ def turn_left_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expressio
         turned.meta.pop(SHAPE, None)
 
 
+def _embedding(
+    input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, *_: Any, **__: Any
+) -> Form:
+    rows, features = _given("weight", weight).shape
+    table = nn.Embedding(rows, features, padding_idx, max_norm)
+    return _hold(table, weight=weight), (input,)
+
+
 def _conv(kind: Any) -> Callable[..., Form]:
     def build(
         input: Any,
@@ -292,7 +300,8 @@ FORMS: dict[str | None, Callable[..., Form]] = {
     "ge": _compare(below=False, equal=True),
     "lt": _compare(below=True, equal=False),
     "le": _compare(below=True, equal=True),
-    "embedding": _refused(EMBEDDING_ADVICE),
+    "embedding": _embedding,
+    "embedding_bag": _refused(EMBEDDING_ADVICE),
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _refused(NORM_ADVICE),

@@ -28,6 +28,7 @@ IS_SIZE = "qfx_is_size"
 _QUANTIZED_HOMES = ("brevitas.", "brevitas_quantizers.")
 _PLAIN_HOMES = frozenset({"torch", "math", "operator", "_operator", "builtins"})
 _SAME_SHAPE = frozenset({F.batch_norm, torch.batch_norm, F.relu, F.silu, torch.relu})
+_OF_LISTS = frozenset({torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack})
 _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
     "DataParallel": "module",
@@ -103,18 +104,19 @@ class _Proxy(fx.Proxy):
         return super().__len__() if values is None else len(values[0])
 
     def __index__(self) -> int:
-        return operator.index(self._number())
+        return operator.index(self._number("range()"))
 
     def __int__(self) -> int:
-        return int(self._number())
+        return int(self._number("int()"))
 
     def __float__(self) -> float:
-        return float(self._number())
+        return float(self._number("float()"))
 
     def __bool__(self) -> bool:
-        return bool(self._number()) if self._is_decided() else super().__bool__()
+        values = self.tracer.shapes.of(self.node)
+        return bool(values[0]) if values and self.is_decided() else super().__bool__()
 
-    def _is_decided(self) -> bool:
+    def is_decided(self) -> bool:
         """Whether a value is known that neither the network's input nor training changes."""
         values = self.tracer.shapes.of(self.node)
         return values is not None and not any(
@@ -122,10 +124,12 @@ class _Proxy(fx.Proxy):
             for leaf in tree_leaves(values)
         )
 
-    def _number(self) -> Any:
-        if not self._is_decided():
+    def _number(self, caller: str) -> Any:
+        if not self.is_decided():
             raise fx.proxy.TraceError("it needs the value of a tensor, which is not known here")
         values: Any = self.tracer.shapes.of(self.node)
+        if not fixed(values):
+            raise fx.proxy.TraceError(f"{caller} makes a number of the batch: use x.shape[0]")
         return values[0]
 
 
@@ -217,9 +221,14 @@ class Tracer(fx.Tracer):
         inner, spelling = unwrapped(m), spelled(m, bool(self._examples))
         if spelling is not None:
             forward = partial(spelling, m)
-        return (
-            super().call_module(m, forward, args, kwargs) if inner is m else inner(*args, **kwargs)
-        )
+        if inner is not m:
+            return inner(*args, **kwargs)
+        if base_type(m) is nn.Embedding and not any(map(self._follows_input, args)):
+            return forward(*args, **kwargs)  # rows that are the same for every input
+        return super().call_module(m, forward, args, kwargs)
+
+    def _follows_input(self, value: Any) -> bool:
+        return isinstance(value, _Proxy) and not value.is_decided()
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         """A parameter or buffer as a value of the network, unless shapes are being worked out."""
@@ -258,7 +267,13 @@ class Tracer(fx.Tracer):
             made = self._new(target, args, kwargs)
             if made is not None:
                 return made
+        args = tuple(map(self._parts, args)) if target in _OF_LISTS else args
         return self._record(kind, target, args, kwargs, *more, **options)
+
+    def _parts(self, value: Any) -> Any:
+        """The parts of `x.chunk(2, 1)`, if an example told how many, as a list."""
+        values = self.shapes.of(value.node) if isinstance(value, fx.Proxy) else None
+        return list(value) if values and isinstance(values[0], (tuple, list)) else value
 
     def _new(self, name: str, args: Any, kwargs: Any) -> Tensor | None:
         """`x.new_zeros(3, 3)` and its kin, of no number of `x`: a constant to write into."""

@@ -51,7 +51,7 @@ from .read import (
     tensor_array,
 )
 from .reader import Reader, reader_of
-from .refusals import Refusals
+from .refusals import OperandTypeError, Refusals
 from .register import Register
 from .sizes import fold_size
 from .snapped import SnappedScale
@@ -103,6 +103,7 @@ __all__ = [
     "Reader",
     "reader_of",
     "Reduction",
+    "OperandTypeError",
     "Refusals",
     "Register",
     "Repetition",

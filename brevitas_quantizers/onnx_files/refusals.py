@@ -15,6 +15,10 @@ _VALUE = re.compile(r"'[^']*'|\[[^\]]*\]|[+-]?\d[\d.]*(e[+-]?\d+)?")
 """What differs between two refusals of one kind: names, sizes, numbers."""
 
 
+class OperandTypeError(UnsupportedModelError):
+    """Types of operands that do not fit: no obstacle of its own where one of them is a guess."""
+
+
 class Refusals:
     """Collects what cannot be read; one line for each kind: a node, why, and which others.
 
@@ -29,11 +33,21 @@ class Refusals:
         self._kinds: dict[str, dict[str, UnsupportedModelError]] = {}
         self._lost: set[str] = set()
         self._refused: set[str] = set()
+        self._guessed: set[str] = set()
 
     def add(self, node: Node, error: UnsupportedModelError) -> None:
         """Note what stands in the way at `node`, whose results may be known all the same."""
         kind = f"{node.op_type} {_VALUE.sub('', str(error))}"
         self._kinds.setdefault(kind, {}).setdefault(node.label, error)
+        self._guessed.update(filter(None, node.outputs))
+
+    def follow(self, node: Node) -> None:
+        """Note that the types of results are a guess where an operand's is; a cast ends that."""
+        if not node.is_quant and self._guesses(node):
+            self._guessed.update(filter(None, node.outputs))
+
+    def _guesses(self, node: Node) -> bool:
+        return not self._guessed.isdisjoint(node.inputs)
 
     @contextmanager
     def collecting(self, node: Node) -> Iterator[None]:
@@ -41,7 +55,8 @@ class Refusals:
         try:
             yield
         except UnsupportedModelError as error:
-            if node.label not in self._refused:
+            is_guess = isinstance(error, OperandTypeError) and self._guesses(node)
+            if node.label not in self._refused and not is_guess:
                 self.add(node, error)
             self._refused.add(node.label)
             self._lost.update(node.outputs)

@@ -12,6 +12,7 @@ from brevitas_quantizers.onnx_files import (
     Consumers,
     FileConstants,
     Node,
+    OperandTypeError,
     PlainNumbers,
     Quants,
     Reader,
@@ -83,9 +84,16 @@ class Importer:
                 self._input(value)
 
     def emit(self, op: Op) -> None:
-        """Append an operation and infer its result."""
+        """Append an operation and infer its result.
+
+        Raises:
+            OperandTypeError: the operands do not fit.
+        """
         self.ops.append(op)
-        self._ranges.add(op)
+        try:
+            self._ranges.add(op)
+        except UnsupportedModelError as error:
+            raise OperandTypeError(str(error)) from error
 
     def is_computed(self, node: Node) -> bool:
         """Whether `node` is more than the cast of an initializer."""

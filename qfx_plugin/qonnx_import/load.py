@@ -69,6 +69,7 @@ def load_qonnx(
     state = Importer(graph, nodes, outputs, reader_of(model), snap_scales, refusals)
     state.declare_inputs(formats)
     for node in sorted(nodes, key=state.is_computed):  # constants first: tables are of them
+        refusals.follow(node)
         with refusals.collecting(node):
             _convert(node, state, refusals.blocks(node))
     refusals.raise_if_any()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brevitas_quantizers import export_qonnx, quantize
@@ -54,6 +55,28 @@ def test_its_rows_train_and_come_back(torch_seed):
     model.train()(ids).square().sum().backward()
     assert model.word.weight.grad[1:].abs().sum() > 0 and not model.word.weight.grad[0].any()
     assert_round_trip(model, ids, dynamo=False)
+
+
+class Places(nn.Module):
+    """A table that is a parameter, and rows that are the same for every input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.place = nn.Parameter(torch.randn(5, 3)), nn.Embedding(6, 3)
+        self.kind, self.fc = nn.Embedding(2, 3), nn.Linear(3, 2)
+        self.register_buffer("numbers", torch.arange(6))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        size = ids.shape[1]
+        x = F.embedding(ids, self.words, padding_idx=0) + self.place(self.numbers[:size])
+        return self.fc(x + self.kind(torch.arange(size, device=ids.device) % 2))
+
+
+def test_rows_that_are_the_same_for_every_input(torch_seed):
+    ids, network = torch.randint(0, 5, (16, 4)), Places()
+    model = converted(network, ids, bit_width=8, example=ids)
+    assert (model(ids) - network(ids)).abs().max() < 0.1
+    assert_round_trip(model, ids.float(), dynamo=False)
 
 
 class Sum(nn.Module):

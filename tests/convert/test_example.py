@@ -64,6 +64,12 @@ def divided(x):
     return x.view(x.numel() // (CHANNELS * SIDE * SIDE), *[x.shape[1:].numel()])
 
 
+def parts(x):
+    """Fewer than it asks for, in lists whose length the example tells."""
+    first, second = x.chunk(3, 1)
+    return torch.cat((torch.cat(x.chunk(4, -1)[::-1], -1), first + second), 1).flatten(1)[:, :144]
+
+
 def whole_plane(x):
     pooled = F.avg_pool2d(x, x.shape[2:])
     return (x + pooled).flatten(1)
@@ -82,7 +88,9 @@ def device_of(x):
     return x.to(x.device, x.dtype).flatten(1)
 
 
-BY_SHAPE = (unpacked, asserted, looped, branched, computed, divided, whole_plane, wrapped)
+BY_SHAPE = (
+    unpacked, asserted, looped, branched, computed, divided, parts, whole_plane, wrapped
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("function", [*BY_SHAPE, device_of])
@@ -104,6 +112,11 @@ def test_any_batch_may_be_the_example(size):
     ("function", "text"),
     [
         (lambda x: x.view(len(x), -1), "len() makes a number of the batch: use x.shape[0]"),
+        (
+            lambda x: torch.cat([x[n : n + 1] for n in range(x.shape[0])]),
+            "range() makes a number of the batch: use x.shape[0]",
+        ),
+        (lambda x: x.view(int(x.size(0)), -1), "int() makes a number of the batch"),
         (lambda x: operator.setitem(x, 0, 1), "join the parts with torch.cat, or choose with"),
     ],
 )

@@ -77,6 +77,8 @@ GROUPS = {
         halves,
         turned,
         lambda m, y: y.split([1, 3], 1)[1],
+        lambda m, y: y.chunk(3, 1)[1],
+        lambda m, y: torch.chunk(y.flatten(2), chunks=7, dim=-1)[-1].unsqueeze(2),
         lambda m, y: torch.unbind(y, 1)[2].unsqueeze(1),
         lambda m, y: torch.stack([y[:, 0], y[:, 2]], dim=1),
         lambda m, y: torch.stack((y, y), 2).flatten(1, 2),

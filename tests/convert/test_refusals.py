@@ -131,18 +131,27 @@ class Call(nn.Module):
         return self.function(self.linear(x))
 
 
-CALLS = {
+RANKINGS = {
+    f"{name}: leaves open which of equal values comes first: return what it ranks, and call it on "
+    "the host, on the values that come out (behind a softmax, with drop_tail=True), or use argmax, "
+    "amax or topk(1), which are exact": function
+    for name, function in {
+        "argsort": lambda y: y.argsort(1),
+        "kthvalue": lambda y: y.kthvalue(2, 1).values,
+        "median": lambda y: torch.median(y, 1).indices,
+        "msort": lambda y: torch.msort(y),
+        "sort": lambda y: torch.sort(y, 1)[0][..., :2],
+        "topk": lambda y: y.topk(2),
+    }.items()
+}
+CALLS = RANKINGS | {
     "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
     "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
     "truediv: divides by zero": lambda y: y / 0,
     "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "
     "torch.reciprocal(divisor)": lambda y: y / y,
-    "topk: leaves open which of equal values comes first: give the values to the host, or use "
-    "argmax, amax or topk(1), which are exact": lambda y: y.topk(2),
-    "sort: leaves open which of equal values comes first: give the values to the host, or use "
-    "argmax, amax or topk(1), which are exact": lambda y: y.sort(1),
-    "embedding: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows for "
-    "an EmbeddingBag": (lambda y: F.embedding(y, torch.ones(4, 2))),
+    "embedding_bag: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows "
+    "for an EmbeddingBag": (lambda y: F.embedding_bag(y, torch.ones(4, 2))),
     "div: rounding_mode must be None, not 'floor'": (
         lambda y: torch.div(y, 2, rounding_mode="floor")
     ),

@@ -238,6 +238,20 @@ def test_what_is_behind_a_lost_tensor_is_not_blamed(door: str) -> None:
     assert kinds == ["  Erf 'odd_node'", "  Celu 'odd_too_node'"]
 
 
+def test_a_table_behind_a_refused_number_is_not_blamed_for_its_guessed_type() -> None:
+    for between, lines in (("Relu", 1), ("Quant", 3)):
+        b = Builder((4,))
+        x = b.node("Div", [b.quant("x", "x_q", 4, 2), b.array("three", 3)], "third")
+        x = b.quant(x, "cast", 4, 3) if between == "Quant" else b.node(between, [x], "r")
+        codes = b.node("Cast", [b.node("Div", [x, b.array("lsb", 0.25)], "code")], "whole", to=7)
+        place = b.node("Sub", [codes, b.array("low", -8, np.int64)], "place")
+        found = b.node("Gather", [b.array("table", range(16)), place], "found")
+        with pytest.raises(UnsupportedModelError, match="Div 'third_node': its divisor") as caught:
+            load_qonnx(b.model(b.quant(found, "y", 8, 0), (4,)))
+        assert len(str(caught.value).splitlines()) == lines
+        assert ("Lookup 'found_node': its table has" in str(caught.value)) == (lines > 1)
+
+
 def test_a_lone_obstacle_is_one_line() -> None:
     b = Builder((4,))
     x = b.node("Mul", [b.quant("x", "x_q", 8, 4), b.array("third", 1 / 3)], "m")

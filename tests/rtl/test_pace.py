@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qfx_plugin.errors import DataError
-from qfx_plugin.ir import Conv, Graph, Linear, MaxPool, Quantize, Relu, Reshape, Window
+from qfx_plugin.ir import Add, Conv, Graph, Linear, MaxPool, Quantize, Relu, Reshape, Window
 from qfx_plugin.rtl.network import compile_together
 from qfx_plugin.rtl.project import RtlOptions, build_network
 from qfx_plugin.rtl.stream.fit import fit_report
@@ -16,6 +16,7 @@ from qfx_plugin.rtl.stream.folding import choose_folding, graph_luts, unit_luts
 from qfx_plugin.rtl.stream.stages import cut
 from qfx_plugin.synthesis.estimate import ULTRA96
 from tests.ir.graphs import graph, source, weight
+from tests.several import SQUEEZE
 
 
 def image_network(rng: np.random.Generator, stride: int, side: int = 9) -> Graph:
@@ -99,6 +100,20 @@ def test_the_interval_is_what_the_simulation_takes(rng):
     assert networks[-1].interval == 229  # 245 without a buffer in front of conv2
     with pytest.raises(DataError, match="a pace needs at least 6 samples, not 5"):
         networks[-1].measured_interval(x[:5])
+
+
+def test_a_fork_holds_what_waits_for_the_longer_branch(rng):
+    """More than a sample, where the other branch begins with all of it, or is a long pipeline."""
+    codes = weight(rng.integers(-7, 8, (4, 4)), 3, width=4)
+    layers = [Linear("fc1", ("q",), "a", codes, None), Quantize("c", ("a",), "c", 4, 1)]
+    layers += [Linear("fc2", ("c",), "b", codes, None), Quantize("d", ("b",), "d", 4, 1)]
+    around = graph(*source((4,), 4, 2), *layers, Add("add", ("d", "q"), "y"))
+    options = RtlOptions(style="streaming")
+    networks = [build_network(network, options) for network in (SQUEEZE, around)]
+    compile_together(networks)
+    for network, interval in zip(networks, (16, 1), strict=True):
+        x = rng.uniform(-4, 4, size=(10, *network.inputs[0].kind.shape))
+        assert network.measured_interval(x) == network.interval == interval
 
 
 HAS = ULTRA96.resources

@@ -5,16 +5,16 @@
 An unrolled stage computes one position in each cycle in an adder graph. A folded stage computes its
 layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
 what follows point by point in an adder graph. Where a tensor is read twice, its stream forks into
-buffers of one sample; where branches meet, a stage takes a beat of each.
+buffers of one sample, or of what waits for the longest branch; where branches meet, a stage takes a
+beat of each.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
 from .folding import UnitFolding, choose_folding, folded_cost
+from .holding import held
 from .stage import Stage
 from .stages import PASSES, Stages, cut
 from .wiring import (
@@ -91,9 +92,13 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
     design.files[f"{name}.sv"] = _top(name, sources, sinks, stages, design, foldings)
     used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
     files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files
-    interval = max(int(row["cycles"]) for row in design.rows)
     facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
-    return RtlNetwork(name, graph, "streaming", files, sources, sinks, 0, interval, facts)
+    return RtlNetwork(name, graph, "streaming", files, sources, sinks, 0, _interval(design), facts)
+
+
+def _interval(design: _Design) -> int:
+    """Cycles from a sample to the next one: those of the slowest stage."""
+    return max(int(row["cycles"]) for row in design.rows)
 
 
 def _add_stage(
@@ -168,7 +173,7 @@ def _top(
     foldings: Collection[int],
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
-    links = _Links(stages)
+    links = _Links(held(stages, design.rows, _interval(design)))
     entering, leaving = (
         [Stream(tensor.port, tensor.beat_lanes.bits) for tensor in side]
         for side in (sources, sinks)
@@ -195,23 +200,29 @@ def _top(
 
 
 class _Links:
-    """The streams between stages, and the lines that fork and join them."""
+    """The streams between stages, and the lines that fork and join them.
 
-    def __init__(self, stages: Stages) -> None:
+    Args:
+        held: of each tensor, the samples that wait in front of its readers; see `held`.
+    """
+
+    def __init__(self, held: Mapping[str, Sequence[float]]) -> None:
         self.lines: list[str] = []
-        self._readers = Counter(name for stage in stages for name in stage.sources)
-        self._readers.update(name for name, _ in stages.ends.values())
+        self._held = held
         self._ready: dict[str, list[Stream]] = {}
 
     def add(self, tensor: str, stream: Stream, beats: int) -> None:
         """Offer a tensor to its readers."""
-        readers = self._readers[tensor]
-        if readers < 2:
+        samples = self._held.get(tensor, ())
+        if len(samples) < 2:
             self._ready[tensor] = [stream]
             return
-        branches = [Stream(f"{stream.name}_{number}", stream.bits) for number in range(readers)]
-        self.lines += connect_fork(stream, branches, beats + 2)
-        self._ready[tensor] = branches
+        branches = {
+            Stream(f"{stream.name}_{number}", stream.bits): ceil(beats * max(1.0, waiting)) + 2
+            for number, waiting in enumerate(samples)
+        }
+        self.lines += connect_fork(stream, branches)
+        self._ready[tensor] = list(branches)
 
     def know(self, constant: Constant, file: str) -> str:
         """Offer a constant to its only reader; the text of its memory."""

@@ -19,23 +19,28 @@ IMAGES = 4
 """Images after which the pace of a stage is its lasting one."""
 
 
-def gaps(stage: Stage) -> NDArray[np.int64]:
-    """(positions,) places that the window walks over from one complete window to the next.
-
-    The first is counted from the last one of the image before.
-    """
+def ends(stage: Stage) -> NDArray[np.int64]:
+    """(positions,) places of the padded image at which a window is complete."""
     window = stage.window
     if window is None:
-        return np.ones(prod(stage.positions), dtype=np.int64)
-    padded = [size + sum(pad) for size, pad in zip(stage.image, window.pads, strict=True)]
-    ends = [
+        return np.arange(prod(stage.positions), dtype=np.int64)
+    corners = [
         (kernel - 1) * dilation + stride * np.arange(count)
         for kernel, dilation, stride, count in zip(
             window.kernel, window.dilations, window.strides, stage.positions, strict=True
         )
     ]
-    places = (ends[0][:, np.newaxis] * padded[1] + ends[1]).reshape(-1)
-    return np.diff(places, prepend=places[-1] - prod(padded))
+    width = stage.image[1] + sum(window.pads[1])
+    return (corners[0][:, np.newaxis] * width + corners[1]).reshape(-1)
+
+
+def gaps(stage: Stage) -> NDArray[np.int64]:
+    """(positions,) places that the window walks over from one complete window to the next.
+
+    The first is counted from the last one of the image before.
+    """
+    places = ends(stage)
+    return np.diff(places, prepend=places[-1] - stage.steps)
 
 
 def folded_cycles(stage: Stage, words: int, blocks: int) -> int:
@@ -50,12 +55,12 @@ def folded_cycles(stage: Stage, words: int, blocks: int) -> int:
     cycles = words * blocks
     if steps.max() <= cycles:
         return len(steps) * cycles
-    taken, begun, ends = 0, 0, []  # the window leaves its register; the unit begins with it
+    taken, begun, last = 0, 0, []  # the window leaves its register; the unit begins with it
     walks = steps.tolist()
     for _ in range(IMAGES):
         for walk in walks:
             # `qfx_unpack` has room again with the unit's last fresh word.
             taken = max(taken + walk, begun + words - 1)
             begun = max(taken + 1, begun + cycles)
-        ends.append(begun)
-    return ends[-1] - ends[-2]
+        last.append(begun)
+    return last[-1] - last[-2]

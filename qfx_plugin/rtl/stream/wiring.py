@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -183,8 +183,8 @@ def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
     ]
 
 
-def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[str]:
-    """A stream to several: each beat at once, into a buffer of `depth` beats for each branch.
+def connect_fork(link: Stream, branches: Mapping[Stream, int]) -> list[str]:
+    """A stream to several: each beat at once, into a buffer of so many beats for each branch.
 
     With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
     the one that it is joined with.
@@ -194,7 +194,7 @@ def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[s
     lines.append(
         f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"
     )
-    for branch in branches:
+    for branch, depth in branches.items():
         lines += [
             f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
             f"      .clk, .rst, .s_tdata({link.name}_tdata),",
