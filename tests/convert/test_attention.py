@@ -101,6 +101,16 @@ class Around(nn.Module):
         return self.call(self.linear(x))
 
 
+@pytest.mark.parametrize("norm", [nn.InstanceNorm1d(TOKENS, eps=1e-3), F.instance_norm])
+def test_instance_norms_are_one_norm_of_each_channel(norm, torch_seed):
+    network, x = Around(norm).eval(), torch.randn(24, TOKENS, WIDTH)
+    model = calibrate(quantize(network, bit_width=10, example=x[:2]), [x]).eval()
+    with torch.no_grad():
+        assert (model(x) - network(x)).norm() < 0.02 * network(x).norm()
+    with pytest.raises(ConversionError, match=r"orm.* has no fixed-point form; use Batch"):
+        quantize(network)
+
+
 class Padded(nn.Module):
     def __init__(self, **options) -> None:
         super().__init__()
