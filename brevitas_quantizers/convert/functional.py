@@ -193,49 +193,48 @@ def _torch_dropout(input: Any, p: Any, train: Any) -> Form:
 
 _IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
-_BUILT_IN: dict[str, Callable[..., Form]] = (
-    {
-        name: _unary(name)
-        for name in ("abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "reciprocal", "rsqrt")
-        + ("sqrt", "square")
-    }
-    | {
-        "absolute": _unary("abs"),
-        "add": arithmetic.add,
-        "amax": arithmetic.reduce("amax"),
-        "argmax": arithmetic.argmax(least=False),
-        "argmin": arithmetic.argmax(least=True),
-        "amin": arithmetic.reduce("amin"),
-        "clamp": _clamp,
-        "clamp_max": _clamp_max,
-        "clamp_min": _clamp_min,
-        "clip": _clamp,
-        "div": arithmetic.div,
-        "divide": arithmetic.div,
-        "fmax": arithmetic.extreme(Maximum),
-        "fmin": arithmetic.extreme(Minimum),
-        "max": arithmetic.extreme(Maximum),
-        "maximum": arithmetic.extreme(Maximum),
-        "mean": arithmetic.reduce("mean"),
-        "min": arithmetic.extreme(Minimum),
-        "bmm": arithmetic.matmul,
-        "matmul": arithmetic.matmul,
-        "minimum": arithmetic.extreme(Minimum),
-        "mul": arithmetic.mul,
-        "multiply": arithmetic.mul,
-        "neg": arithmetic.neg,
-        "negative": arithmetic.neg,
-        "pow": _pow,
-        "sigmoid": _layer(nn.Sigmoid),
-        "softmax": arithmetic.softmax,
-        "sub": arithmetic.sub,
-        "subtract": arithmetic.sub,
-        "sum": arithmetic.reduce("sum"),
-        "tanh": _layer(nn.Tanh),
-        "true_divide": arithmetic.div,
-    }
-    | dict.fromkeys(("argsort", "kthvalue", "median", "msort", "sort", "topk"), arithmetic.ordered)
-)
+_BUILT_IN: dict[str, Callable[..., Form]] = {
+    name: _unary(name)
+    for name in ("abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "reciprocal", "rsqrt")
+    + ("sqrt", "square")
+} | {
+    "absolute": _unary("abs"),
+    "add": arithmetic.add,
+    "amax": arithmetic.reduce("amax"),
+    "argmax": arithmetic.argmax(least=False),
+    "argmin": arithmetic.argmax(least=True),
+    "argsort": arithmetic.ordered,
+    "amin": arithmetic.reduce("amin"),
+    "clamp": _clamp,
+    "clamp_max": _clamp_max,
+    "clamp_min": _clamp_min,
+    "clip": _clamp,
+    "div": arithmetic.div,
+    "divide": arithmetic.div,
+    "fmax": arithmetic.extreme(Maximum),
+    "fmin": arithmetic.extreme(Minimum),
+    "max": arithmetic.extreme(Maximum),
+    "maximum": arithmetic.extreme(Maximum),
+    "mean": arithmetic.reduce("mean"),
+    "min": arithmetic.extreme(Minimum),
+    "bmm": arithmetic.matmul,
+    "matmul": arithmetic.matmul,
+    "minimum": arithmetic.extreme(Minimum),
+    "mul": arithmetic.mul,
+    "multiply": arithmetic.mul,
+    "neg": arithmetic.neg,
+    "negative": arithmetic.neg,
+    "pow": _pow,
+    **dict.fromkeys(("kthvalue", "median", "msort", "sort"), arithmetic.ordered),
+    "sigmoid": _layer(nn.Sigmoid),
+    "softmax": arithmetic.softmax,
+    "sub": arithmetic.sub,
+    "subtract": arithmetic.sub,
+    "sum": arithmetic.reduce("sum"),
+    "topk": arithmetic.ordered,
+    "tanh": _layer(nn.Tanh),
+    "true_divide": arithmetic.div,
+}
 """Functions that are also methods, and in place by a `_` behind the name."""
 _MAX_POOL1D, _MAX_POOL2D = pools.max_pool(nn.MaxPool1d), pools.max_pool(nn.MaxPool2d)
 
