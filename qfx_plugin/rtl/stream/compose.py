@@ -102,9 +102,10 @@ def _add_stage(
 ) -> None:
     """The files of one stage, and its row in the report."""
     types = stage.types()
+    kernel: Kernel | None
     if folding is None:
-        kernel = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
-        body = connect_window(stage, name) + connect_flow(stage, kernel)
+        whole = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+        kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
         row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
         if stage.moves is not None:
             design.files[moves_file(name)] = stage.moves.words.order.table

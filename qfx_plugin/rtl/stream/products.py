@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import Constant, FixedType, Weight
+from ...ir import Constant, FixedType, MatMul, TensorType, Weight
 from ...ir.ops.base import align
 from .moves import pixel_of, two
 
@@ -34,21 +35,21 @@ class Product:
     frames: int
 
     @classmethod
-    def of(cls, left: tuple[int, ...], right: tuple[int, ...], kind: FixedType) -> Product:
+    def of(cls, op: MatMul, types: Mapping[str, TensorType]) -> Product:
         """Of a result whose first axis is its channels.
 
         Where that is the rows, the second operand is the first stream.
 
         Args:
-            left: shape of the first operand.
-            right: shape of the second.
-            kind: type of the result.
+            op: the operation.
+            types: of its operands and its result.
         """
-        pixel = pixel_of(kind)
+        left, right = (types[name].shape for name in op.inputs)
+        kind = op.fixed(types[op.output])
         if len(left) == 2:
-            return cls(pixel, left[1], 1, left[0], right[1], 1)
+            return cls(pixel_of(kind), left[1], 1, left[0], right[1], 1)
         first, *others = kind.shape[:-2]
-        return cls(pixel, left[-1], first, right[-1], left[-2], prod(others))
+        return cls(pixel_of(kind), left[-1], first, right[-1], left[-2], prod(others))
 
     @property
     def sums(self) -> int:

@@ -336,8 +336,9 @@ class _Cutter:
     @handles(MatMul)
     def _matmul(self, op: MatMul, constants: list[Constant]) -> None:
         """Both operands row by row: a beat has the whole inner axis."""
-        kind, shapes = self._types[op.output], [self._types[name].shape for name in op.inputs]
-        product, outer = Product.of(shapes[0], shapes[1], kind), kind.shape[:-2]
+        product = Product.of(op, self._types)
+        shape = self._types[op.output].shape
+        outer = shape[:-2]
         by_name = {constant.output: constant for constant in constants}
         known, streams = [], []
         for second in (False, True) if outer else (True, False):
@@ -352,7 +353,7 @@ class _Cutter:
             streams.append((self.at.name, self.at.pixel))
         (source, pixel), side = streams
         self._append(Stage(
-            (replace(op, inputs=(source, side[0])),), (), source, pixel, two(kind.shape[1:]), None,
+            (replace(op, inputs=(source, side[0])),), (), source, pixel, two(shape[1:]), None,
             sides=(side,), known=tuple(known), product=product,
         ))  # fmt: skip
         self._say_shape(op)
