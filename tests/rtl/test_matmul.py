@@ -24,6 +24,9 @@ CASES: dict[str, tuple[tuple[int, ...], object, tuple[Op, ...], tuple[object, ..
     "one matrix, its second operand unsigned, DSP slices": (
         (4, 6), 3, (UNSIGNED, Transpose("t", ("u",), "t", (1, 0)), PRODUCT), (1, 3, "dsp"),
     ),
+    "a matrix by itself, whose pipelines are longer than a sample": (
+        (4, 4), (3, 1, 2, 0), (MatMul("mm", ("q", "q"), "mm"),), (1, 4),
+    ),
     "a constant that is repeated for each matrix": (
         (2, 4, 3), 3,
         (Constant("c", (), "c", weight(1, 2, 4)), MatMul("mm", ("c", "q"), "mm")), (1, 4),

@@ -31,6 +31,7 @@ from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
 from .folding import Folding, choose_folding, folded_cost
+from .holding import holds
 from .matmul import MatMulFolding, MatMulUnit
 from .stage import Stage
 from .stages import PASSES, Stages, cut
@@ -89,10 +90,11 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
         stage_name = verilog_name(f"{name}_{number}_{stage.layer}", taken)
         taken.append(stage_name)
         _add_stage(design, stage, stage_name, foldings.get(number), options.adder_graph)
-    design.files[f"{name}.sv"] = _top(name, sources, sinks, stages, design, foldings)
+    interval = max(int(row["cycles"]) for row in design.rows)
+    links = _Links(stages, holds(stages, design.rows), interval)
+    design.files[f"{name}.sv"] = _top(name, sources, sinks, stages, design, foldings, links)
     used = used_in("".join(text for file, text in design.files.items() if file.endswith(".sv")))
     files = {path.name: path.read_text("utf-8") for path in sources_of(*used)} | design.files
-    interval = max(int(row["cycles"]) for row in design.rows)
     facts = {"units": design.units, "stages": design.rows, "adders": _sum(design.rows, "adders")}
     return RtlNetwork(name, graph, "streaming", files, sources, sinks, 0, interval, facts)
 
@@ -175,9 +177,9 @@ def _top(
     stages: Stages,
     design: _Design,
     foldings: Collection[int],
+    links: _Links,
 ) -> str:
     """The stages in a row; ports with the lanes of the network's own tensors."""
-    links = _Links(stages)
     entering, leaving = (
         [Stream(tensor.port, tensor.beat_lanes.bits) for tensor in side]
         for side in (sources, sinks)
@@ -207,7 +209,8 @@ def _top(
 class _Links:
     """The streams between stages, and the lines that fork and join them."""
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, held: Mapping[str, Sequence[int]], interval: int) -> None:
+        self._held, self._interval = held, interval
         self.lines: list[str] = []
         self._readers = Counter(name for stage in stages for name in stage.sources)
         self._readers.update(name for name, _ in stages.ends.values())
@@ -220,7 +223,9 @@ class _Links:
             self._ready[tensor] = [stream]
             return
         branches = [Stream(f"{stream.name}_{number}", stream.bits) for number in range(readers)]
-        self.lines += connect_fork(stream, branches, beats + 2)
+        held = [-(-cycles * beats // self._interval) for cycles in self._held.get(tensor, ())]
+        held += [0] * (readers - len(held))  # what leaves the network waits for nothing
+        self.lines += connect_fork(stream, branches, [beats + 2 + more for more in held])
         self._ready[tensor] = branches
 
     def know(self, constant: Constant, file: str) -> str:

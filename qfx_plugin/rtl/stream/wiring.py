@@ -193,18 +193,18 @@ def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
     ]
 
 
-def connect_fork(link: Stream, branches: Sequence[Stream], depth: int) -> list[str]:
-    """A stream to several: each beat at once, into a buffer of `depth` beats for each branch.
+def connect_fork(link: Stream, branches: Sequence[Stream], depths: Sequence[int]) -> list[str]:
+    """A stream to several: each beat at once, into a buffer of so many beats for each branch.
 
     With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
-    the one that it is joined with.
+    the one that it is joined with; what it is made to wait comes on top, or the pace would suffer.
     """
     lines = [line for branch in branches for line in branch.declaration()]
     lines += [f"  logic {branch.name}_room;" for branch in branches]
     lines.append(
         f"  assign {link.name}_tready = {' && '.join(f'{b.name}_room' for b in branches)};"
     )
-    for branch in branches:
+    for branch, depth in zip(branches, depths, strict=True):
         lines += [
             f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
             f"      .clk, .rst, .s_tdata({link.name}_tdata),",
