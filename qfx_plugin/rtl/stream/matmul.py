@@ -21,7 +21,7 @@ from ..graph.guess import LUTS_PER_PRODUCT
 from ..graph.kernel import Kernel, code_lanes
 from ..options import Fold
 from .moves import lane_points
-from .products import Product
+from .products import StreamProduct
 from .stage import Stage
 from .wiring import Stream, connect_words, leave, remap_lanes
 
@@ -138,7 +138,7 @@ class MatMulUnit:
     folding: MatMulFolding
 
     @property
-    def product(self) -> Product:
+    def product(self) -> StreamProduct:
         """What is multiplied."""
         return product_of(self.stage)
 
@@ -246,7 +246,7 @@ class MatMulUnit:
         return [*lines, *leave(product.kind, lanes, self.shifts, kernel)]
 
 
-def product_of(stage: Stage) -> Product:
+def product_of(stage: Stage) -> StreamProduct:
     """The product of a stage that has one."""
     assert stage.product is not None
     return stage.product

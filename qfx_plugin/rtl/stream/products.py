@@ -15,7 +15,7 @@ from .moves import pixel_of, two
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class StreamProduct:
     """Two streams of matrices that are multiplied; see `sv/product/qfx_matmul.sv`.
 
     Attributes:
@@ -35,7 +35,7 @@ class Product:
     frames: int
 
     @classmethod
-    def of(cls, op: MatMul, types: Mapping[str, TensorType]) -> Product:
+    def of(cls, op: MatMul, types: Mapping[str, TensorType]) -> StreamProduct:
         """Of a result whose first axis is its channels.
 
         Where that is the rows, the second operand is the first stream.

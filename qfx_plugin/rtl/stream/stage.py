@@ -10,7 +10,7 @@ import numpy as np
 
 from ...ir import Constant, FixedType, Op, Window
 from .moves import Moves
-from .products import Product
+from .products import StreamProduct
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Stage:
     moves: Moves | None = None
     turns: Turns | None = None
     known: tuple[Constant, ...] = ()
-    product: Product | None = None
+    product: StreamProduct | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ from ...ir.passes import (
 )
 from ..ports import hardware_ops, hardware_ports
 from .moves import Moves, Wires, enclosing, pixel_of, two
-from .products import Product, streamed, streamed_constant
+from .products import StreamProduct, streamed, streamed_constant
 from .stage import Stage, Turns
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
@@ -336,7 +336,7 @@ class _Cutter:
     @handles(MatMul)
     def _matmul(self, op: MatMul, constants: list[Constant]) -> None:
         """Both operands row by row: a beat has the whole inner axis."""
-        product = Product.of(op, self._types)
+        product = StreamProduct.of(op, self._types)
         shape = self._types[op.output].shape
         outer = shape[:-2]
         by_name = {constant.output: constant for constant in constants}
