@@ -255,10 +255,7 @@ ACT = Quantize("act", ("conv",), "act", 5, 2)
 
 COPIES = tuple(Quantize(f"copy{n}", ("act",), f"copy{n}", 3, n // 3) for n in range(8))
 
-NO_MATMUL = {
-    FINN: "use target 'hls4ml' or 'rtl' (style 'unrolled')",
-    STREAMING: "use style 'unrolled'",
-}
+NO_MATMUL = {FINN: "use target 'hls4ml' or 'rtl' (style 'unrolled')"}
 
 OPERATIONS = (
     Row("Linear", (linear("fc", "q", 8),), (8,)),

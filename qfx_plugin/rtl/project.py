@@ -12,14 +12,14 @@ from typing import Any
 from ..boards import Board
 from ..config import check_name
 from ..errors import OptionError, TargetError
-from ..ir import FixedType, Graph, Weighted
+from ..ir import FixedType, Graph, MatMul, Weighted
 from ..ir.inputs import random_inputs
 from ..ir.passes import apply, fold_halves
 from ..synthesis.estimate import ULTRA96
 from ..units.names import verilog_name
 from .bench import write_bench
 from .graph.alkaid_adapter import version as compiler_version
-from .graph.guess import layer_luts
+from .graph.guess import LUTS_PER_PRODUCT, layer_luts
 from .graph.kernel import build_kernel, code_lanes
 from .network import RtlNetwork
 from .options import RtlOptions
@@ -143,25 +143,38 @@ def top_name(graph: Graph, options: RtlOptions) -> str:
 
 
 def products(graph: Graph) -> int:
-    """Weight times input products of one sample, those with weight 0 left out."""
+    """Weight times input products of one sample, those with weight 0 left out; and of `MatMul`."""
     types = graph.types()
-    return sum(
+    weighted = sum(
         int((op.weight.codes != 0).sum()) * prod(types[op.output].shape[1:])
         for op in graph.ops
         if isinstance(op, Weighted)
     )
+    return weighted + sum(count for count, _ in _products_of_two(graph))
 
 
 def unrolled_luts(graph: Graph) -> float:
     """LUTs of all layers as adder graphs, every position of its own, guessed from their weights."""
     types = graph.types()
-    total = 0.0
+    total = float(sum(count * luts for count, luts in _products_of_two(graph)))
     for op in graph.ops:
         operand = types[op.inputs[0]] if isinstance(op, Weighted) else None
         if isinstance(op, Weighted) and isinstance(operand, FixedType):
             places = prod(types[op.output].shape[1:])
             total += places * layer_luts(op.weight, max(code_lanes(operand).widths))
     return total
+
+
+def _products_of_two(graph: Graph) -> list[tuple[int, int]]:
+    """Of each `MatMul`: how many products it has, and LUTs of one, about two for a bit by a bit."""
+    found = []
+    for op in graph.ops:
+        if isinstance(op, MatMul):
+            left, right = (graph.fixed_type(name) for name in op.inputs)
+            count = prod(graph.fixed_type(op.output).shape) * left.shape[-1]
+            bits = [max(code_lanes(kind).widths) for kind in (left, right)]
+            found.append((count, LUTS_PER_PRODUCT * prod(bits)))
+    return found
 
 
 def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -> dict[str, Any]:

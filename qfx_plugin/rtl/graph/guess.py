@@ -18,6 +18,9 @@ LUT_PER_BIT, GROWTH_BITS = 0.65, 2
 """And at most so much for each bit that its signed digits add up, of numbers two bits wider than
 the input: what sparse and K-hot weights need, within 10 %."""
 
+LUTS_PER_PRODUCT = 2
+"""Of a product of two numbers that are not known, by a bit of one and a bit of the other."""
+
 
 def layer_luts(weight: Weight, input_bits: int) -> float:
     """LUTs of all products of a layer, once each.

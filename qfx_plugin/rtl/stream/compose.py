@@ -30,8 +30,9 @@ from ...units.sources import sources_of, unit_files, used_in
 from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
-from .folding import UnitFolding, choose_folding, folded_cost
+from .folding import Folding, choose_folding, folded_cost
 from .holding import held
+from .matmul import MatMulFolding, MatMulUnit
 from .stage import Stage
 from .stages import PASSES, Stages, cut
 from .wiring import (
@@ -102,26 +103,25 @@ def _interval(design: _Design) -> int:
 
 
 def _add_stage(
-    design: _Design, stage: Stage, name: str, folding: UnitFolding | None, graph_options: Any
+    design: _Design, stage: Stage, name: str, folding: Folding | None, graph_options: Any
 ) -> None:
     """The files of one stage, and its row in the report."""
     types = stage.types()
+    kernel: Kernel | None
     if folding is None:
-        kernel = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
-        body = connect_window(stage, name) + connect_flow(stage, kernel)
+        whole = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+        kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
         row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
         if stage.moves is not None:
             design.files[moves_file(name)] = stage.moves.words.order.table
             row["memory_bits"] = stage.moves.memory_bits
+    elif isinstance(folding, MatMulFolding):
+        product, kernel = MatMulUnit(stage, folding), _rest(stage, types, name, graph_options)
+        body, row = product.connect(kernel), product.facts
     else:
         unit = folding.unit(stage, f"{name}_unit")
-        rest, cost = stage.ops[1:], folded_cost(unit)
+        cost, kernel = folded_cost(unit), _rest(stage, types, name, graph_options)
         design.files |= _unit_files(unit)
-        kernel = None
-        if rest:
-            kernel = _kernel(
-                stage, rest, stage.ops[0].output, types, f"{name}_kernel", graph_options
-            )
         body = connect_window(stage, name) + connect_unit(
             stage, unit, types[stage.ops[0].output], kernel
         )
@@ -140,9 +140,12 @@ def _add_stage(
     if kernel is not None:
         design.files |= kernel.files
         row |= {"adders": kernel.adders, "cost_lut": round(kernel.cost), "latency": kernel.latency}
-    entering = Stream("s", code_lanes(stage.pixel).bits + side_bits(stage))
+    entering = [Stream("s", code_lanes(stage.pixel).bits + side_bits(stage))]
+    if stage.product is not None:
+        ((_, side),) = stage.sides
+        entering = [Stream("s", code_lanes(stage.pixel).bits), Stream("t", code_lanes(side).bits)]
     leaving = Stream("m", code_lanes(types[stage.output]).bits)
-    design.files[f"{name}.sv"] = module(name, [entering], [leaving], body, stage.label)
+    design.files[f"{name}.sv"] = module(name, entering, [leaving], body, stage.label)
     design.units.append(name)
     design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
 
@@ -151,10 +154,16 @@ def _kernel(
     stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
 ) -> Kernel:
     inputs: tuple[PortTensor, ...] = (PortTensor(source, types[source], "x"),)
-    for number, (side, kind) in enumerate(stage.sides):
+    for number, (side, kind) in enumerate(stage.sides if source == stage.source else ()):
         inputs += (PortTensor(side, kind, f"side{number}"),)
     outputs = (PortTensor(stage.output, types[stage.output], "y"),)
     return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
+
+
+def _rest(stage: Stage, types: Mapping[str, Any], name: str, options: Any) -> Kernel | None:
+    """The adder graph of what follows a folded unit, if anything does."""
+    ops, source = stage.ops[1:], stage.ops[0].output
+    return _kernel(stage, ops, source, types, f"{name}_kernel", options) if ops else None
 
 
 def _unit_files(unit: Mvu) -> dict[str, str]:
@@ -184,13 +193,14 @@ def _top(
         for constant in stage.known:
             file = f"{unit}_constant{len(design.files)}.mem"
             design.files[file] = links.know(constant, file)
-        stream = links.into(stage, number)
+        streams = links.into(stage, number)
         if number and number in foldings and stage.window is not None:
-            stream = links.buffered(stream, number, stage.image[1])
+            streams = [links.buffered(streams[0], number, stage.image[1])]
+        reads = ", ".join(one.connection(to) for one, to in zip(streams, "st", strict=False))
         following = Stream(f"link{number}", code_lanes(stage.types()[stage.output]).bits)
         links.lines += following.declaration()
         links.lines.append(f"  {unit} stage{number} (")
-        links.lines.append(f"      .clk, .rst, {stream.connection('s')},")
+        links.lines.append(f"      .clk, .rst, {reads},")
         links.lines.append(f"      {following.connection('m')}")
         links.lines.append("  );")
         links.add(stage.output, following, prod(stage.positions))
@@ -234,11 +244,11 @@ class _Links:
         self._ready[constant.output] = [*self._ready.get(constant.output, ()), stream]
         return constant_words(constant, beat)
 
-    def into(self, stage: Stage, number: int) -> Stream:
-        """The stream that a stage reads."""
+    def into(self, stage: Stage, number: int) -> list[Stream]:
+        """The stream that a stage reads, or two that it multiplies."""
         streams = [self._ready[name].pop(0) for name in stage.sources]
-        if len(streams) == 1:
-            return streams[0]
+        if len(streams) == 1 or stage.product is not None:
+            return streams
         both = Stream(f"join{number}", sum(stream.bits for stream in streams))
         if stage.turns is None:
             self.lines += connect_join(streams, both)
@@ -246,7 +256,7 @@ class _Links:
             both = replace(both, bits=code_lanes(stage.pixel).bits)
             known = [constant.output for constant in stage.known]
             self.lines += connect_turns(stage.turns, stage.pixel, streams, both, known)
-        return both
+        return [both]
 
     def leave(self, sink: PortTensor, tensor: str, pixel: FixedType) -> None:
         """An output of the network, from the stream that shows it."""

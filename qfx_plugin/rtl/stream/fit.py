@@ -11,8 +11,7 @@ from ...ir import Graph
 from ...ir.passes import apply
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
-from .folding import SLOWEST, UnitFolding, folded_cost, is_foldable, natural_pace, smallest
-from .stage import Stage
+from .folding import SLOWEST, natural_pace, paced, shares
 from .stages import PASSES, cut
 
 BRAM_BITS = 36 * 1024
@@ -83,17 +82,17 @@ def advice(graph: Graph, board: Board = ULTRA96) -> str:
         return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
     pace = natural_pace(stages)
     while pace <= SLOWEST:
-        plan = {stage.layer: smallest(stage, pace) for stage in stages if is_foldable(stage)}
-        costs = [
-            folded_cost(plan[stage.layer].unit(stage, "unit"))
-            for stage in stages
-            if stage.layer in plan
-        ]
+        shared = [stage for stage in stages if shares(stage)]
+        plan = {stage.layer: paced(stage, pace) for stage in shared}
+        costs = [plan[stage.layer].cost(stage) for stage in shared]
         need = sum(cost.lut for cost in costs)
         blocks = sum(cost.bram36 for cost in costs)
         if need <= board.resources.plannable_lut and blocks <= board.resources.bram36:
             fold = {name: (folding.pe, folding.simd) for name, folding in plan.items()}
-            cycles = max(_cycles(stage, plan.get(stage.layer)) for stage in stages)
+            cycles = max(
+                plan[stage.layer].cycles(stage) if shares(stage) else stage.steps
+                for stage in stages
+            )
             return (
                 f"style 'streaming' with fold={fold} needs about {need:,} LUT in its units, and "
                 f"{cycles:,} cycles per sample"
@@ -104,7 +103,3 @@ def advice(graph: Graph, board: Board = ULTRA96) -> str:
 
 def _sum(network: RtlNetwork, key: str) -> Any:
     return sum(row.get(key, 0) for row in network.facts.get("stages", ()))
-
-
-def _cycles(stage: Stage, folding: UnitFolding | None) -> int:
-    return stage.steps if folding is None else folding.cycles(stage)

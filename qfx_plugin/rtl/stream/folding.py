@@ -15,6 +15,7 @@ from ...units.product import UnitCost, memory_style, unit_cost
 from ..graph.guess import layer_luts
 from ..graph.kernel import code_lanes
 from ..options import Fold
+from .matmul import MatMulFolding
 from .stage import Stage
 from .stage_cycles import folded_cycles
 
@@ -63,6 +64,14 @@ class UnitFolding:
         unit = fold(_product(stage), self.pe, self.simd, name=name, datapath=datapath)
         return replace(unit, rom_style=self.memory or memory_style(unit))
 
+    def cost(self, stage: Stage) -> UnitCost:
+        """What the unit needs, before synthesis."""
+        return folded_cost(self.unit(stage, "unit"))
+
+
+Folding = UnitFolding | MatMulFolding
+"""How a stage shares its hardware."""
+
 
 def folded_cost(unit: Mvu) -> UnitCost:
     """A folded stage's unit, and the register in front that gives it a few inputs at once."""
@@ -83,14 +92,14 @@ def unit_luts(unit: Mvu) -> int:
 
 def choose_folding(
     stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, luts: int
-) -> dict[int, UnitFolding]:
+) -> dict[int, Folding]:
     """Folding by number of the stage; stages that are not in it are unrolled.
 
     A layer with more than `above` weights, and not named in `wanted`, gets the smallest unit that
     keeps pace with the slowest sliding window and with the stream of samples. If all that needs
     more than `luts`, smaller layers are folded too until the adder graphs fit, then all units are
     made slower, by factors of two, until everything does. What cannot fit gets the units of the
-    first pace.
+    first pace. Products of two streams are always folded.
 
     Args:
         stages: of the network.
@@ -101,7 +110,7 @@ def choose_folding(
     Raises:
         OptionError: `wanted` names something that is no layer or cannot be folded.
     """
-    layers = {stage.layer: stage for stage in stages if is_foldable(stage)}
+    layers = [stage.layer for stage in stages if shares(stage)]
     for name in wanted:
         if name not in layers:
             known = ", ".join(layers) or "none"
@@ -140,20 +149,23 @@ def _threshold(stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, 
 
 def _plan(
     stages: Sequence[Stage], wanted: Mapping[str, Fold], above: int, pace: int
-) -> dict[int, UnitFolding]:
-    result = {}
+) -> dict[int, Folding]:
+    result: dict[int, Folding] = {}
     for number, stage in enumerate(stages):
-        if stage.layer in wanted:
-            result[number] = UnitFolding.of(wanted[stage.layer])
+        how = wanted.get(stage.layer)
+        if stage.product is not None:
+            result[number] = MatMulFolding.of(stage, how) if how else paced(stage, pace)
+        elif how and is_foldable(stage):
+            result[number] = UnitFolding.of(how)
         elif is_foldable(stage) and _layer(stage).weight.codes.size > above:
             result[number] = smallest(stage, pace)
     return result
 
 
-def _luts(stages: Sequence[Stage], plan: Mapping[int, UnitFolding]) -> int:
+def _luts(stages: Sequence[Stage], plan: Mapping[int, Folding]) -> int:
     """Estimate of all units, and of the layers that are adder graphs."""
     return sum(
-        unit_luts(plan[number].unit(stage, "unit")) if number in plan else graph_luts(stage)
+        plan[number].cost(stage).lut if number in plan else graph_luts(stage)
         for number, stage in enumerate(stages)
     )
 
@@ -164,6 +176,12 @@ def graph_luts(stage: Stage) -> int:
     if not isinstance(layer, Conv):
         return 0
     return round(layer_luts(layer.weight, max(code_lanes(stage.pixel).widths)))
+
+
+def paced(stage: Stage, pace: int) -> Folding:
+    """The smallest unit of any kind that needs at most `pace` cycles for a sample."""
+    kind = smallest if stage.product is None else MatMulFolding.smallest
+    return kind(stage, pace)
 
 
 def smallest(stage: Stage, pace: int) -> UnitFolding:
@@ -187,6 +205,11 @@ def is_foldable(stage: Stage) -> bool:
     """Whether a stage begins with a layer that a folded unit computes."""
     layer = stage.ops[0]
     return isinstance(layer, Conv) and layer.groups == 1
+
+
+def shares(stage: Stage) -> bool:
+    """Whether a stage begins with what a unit computes: a layer, or a product of two streams."""
+    return stage.product is not None or is_foldable(stage)
 
 
 def _layer(stage: Stage) -> Any:

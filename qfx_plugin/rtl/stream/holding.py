@@ -52,6 +52,8 @@ def held(
 
 def _turns(stage: Stage) -> list[tuple[float, float]]:
     """Of each stream, when its turn is, and how late its stage begins to take it evenly."""
+    if stage.product is not None:  # which keeps both, and takes a sample in bursts
+        return [(1.0, 0.0)] * len(stage.sources)
     if stage.turns is None:
         return [(0.0, 0.0)] * len(stage.sources)
     total = sum(stage.turns.beats)
@@ -63,6 +65,8 @@ def _turns(stage: Stage) -> list[tuple[float, float]]:
 
 def _fill(stage: Stage) -> float:
     """Samples from the first beat in to the first one out."""
+    if stage.product is not None:
+        return 1.0
     if stage.moves is not None:
         places, known = stage.moves.words.order.source, stage.moves.positions
         needed = np.asarray(places) / (known * len(stage.moves.words.taken))

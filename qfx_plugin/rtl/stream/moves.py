@@ -6,6 +6,7 @@ position move alike, that is wiring; where positions move, words of a beat go th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -144,6 +145,19 @@ def two(spatial: tuple[int, ...]) -> tuple[int, int]:
     """(rows, columns) of any number of spatial axes."""
     *rows, columns = (1, *spatial) if spatial else (1, 1)
     return prod(rows), columns
+
+
+def pixel_of(kind: FixedType) -> FixedType:
+    """Type of one position."""
+    return FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
+
+
+def enclosing(pixels: Sequence[FixedType]) -> FixedType:
+    """A type that holds all of them, channel by channel."""
+    pixels = [pixel.channels() for pixel in pixels]
+    bits = np.maximum.reduce([pixel.frac_bits for pixel in pixels])
+    lows, highs = zip(*(pixel.aligned(bits) for pixel in pixels), strict=True)
+    return FixedType(pixels[0].shape, bits, np.minimum.reduce(lows), np.maximum.reduce(highs))
 
 
 def lane_points(kind: FixedType) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...ir import Constant, FixedType, Op, Window
 from .moves import Moves
+from .products import StreamProduct
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Stage:
         moves: how positions move before the stage sees them.
         turns: several streams as the one that comes in.
         known: constants among what comes in, which are streams too.
+        product: how the first operation multiplies `source` and the one in `sides`.
     """
 
     ops: tuple[Op, ...]
@@ -54,6 +56,7 @@ class Stage:
     moves: Moves | None = None
     turns: Turns | None = None
     known: tuple[Constant, ...] = ()
+    product: StreamProduct | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -102,9 +105,14 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """Cycles for one image of the sliding window or of the memory, or positions without one."""
+        """Cycles for one image of the sliding window or of the memory, or positions without one.
+
+        Of two streams that are multiplied, the fewest: a sum in each.
+        """
         if self.moves is not None:
             return self.moves.words.cycles
+        if self.product is not None:
+            return self.product.sums
         if self.window is None:
             return prod(self.image)
         pads = zip(self.image, self.window.pads, strict=True)
@@ -113,6 +121,9 @@ class Stage:
     def types(self) -> dict[str, Any]:
         """Types of all tensors inside the stage."""
         types: dict[str, Any] = {self.source: self.patch, **dict(self.sides)}
-        for op in (*self.constants, *self.ops):
+        ops = self.ops
+        if self.product is not None:
+            types[ops[0].output], ops = self.product.kind, ops[1:]
+        for op in (*self.constants, *ops):
             types[op.output] = op.result(*(types[name] for name in op.inputs))
         return types

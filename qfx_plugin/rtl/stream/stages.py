@@ -32,6 +32,7 @@ from ...ir import (
     Graph,
     Identity,
     Linear,
+    MatMul,
     MaxPool,
     Op,
     Pool,
@@ -52,7 +53,8 @@ from ...ir.passes import (
     turn_inputs,
 )
 from ..ports import hardware_ops, hardware_ports
-from .moves import Moves, Wires, two
+from .moves import Moves, Wires, enclosing, pixel_of, two
+from .products import StreamProduct, streamed, streamed_constant
 from .stage import Stage, Turns
 
 handles: Handlers[Callable[[Any, Any, list[Constant]], None]] = Handlers(
@@ -108,7 +110,7 @@ def _reads(ops: Sequence[Op], ends: Sequence[str]) -> Counter[str]:
     """How often each tensor, or what shows it otherwise, is read, or leaves the network."""
     reads = Counter(ends)
     for op in reversed(ops):
-        for name in dict.fromkeys(op.inputs):
+        for name in op.inputs if isinstance(op, MatMul) else dict.fromkeys(op.inputs):
             reads[name] += reads[op.output] if isinstance(op, Arrangement) else 1
     return reads
 
@@ -151,7 +153,9 @@ class _Cutter:
         self._types = types
         self._reads = reads
         self._places = {
-            name: _Place(-1, name, _pixel(kind), two(kind.shape[1:]), _whole(kind.shape), root=name)
+            name: _Place(
+                -1, name, pixel_of(kind), two(kind.shape[1:]), _whole(kind.shape), root=name
+            )
             for name, kind in inputs.items()
         }
         self.enter(next(iter(inputs)))
@@ -243,7 +247,7 @@ class _Cutter:
         known = [_beats(constant, spatial) for constant in constants if _varies(constant)]
         fixed = [_of_channels(constant) for constant in constants if not _varies(constant)]
         streams = {place.name: place.pixel for place in places}
-        streams |= {constant.output: _pixel(constant.result()) for constant in known}
+        streams |= {constant.output: pixel_of(constant.result()) for constant in known}
         (source, pixel), *sides = streams.items()
         self.at = places[0]
         self._append(
@@ -277,10 +281,10 @@ class _Cutter:
             else:
                 constant = _beats(constant, constant.weight.codes.shape[1:])
                 known.append(constant)
-                streams.append((constant.output, _pixel(constant.result())))
+                streams.append((constant.output, pixel_of(constant.result())))
             beats.append(prod(self._types[name].shape[op.axis :]))
         shape = self._types[op.output].shape
-        source, pixel = f"{op.output}:in_turn", _enclosing([kind for _, kind in streams])
+        source, pixel = f"{op.output}:in_turn", enclosing([kind for _, kind in streams])
         turns = Turns(tuple(streams), tuple(beats))
         same = Identity(op.name, (source,), op.output)
         self._append(Stage(
@@ -327,6 +331,31 @@ class _Cutter:
         weight = replace(op.weight, codes=codes.reshape(op.outputs, channels, *image))
         layer = Conv(op.name, op.inputs, op.output, weight, op.bias, window)
         self._begin(layer, window if prod(image) > 1 else None)
+        self._say_shape(op)
+
+    @handles(MatMul)
+    def _matmul(self, op: MatMul, constants: list[Constant]) -> None:
+        """Both operands row by row: a beat has the whole inner axis."""
+        product = StreamProduct.of(op, self._types)
+        shape = self._types[op.output].shape
+        outer = shape[:-2]
+        by_name = {constant.output: constant for constant in constants}
+        known, streams = [], []
+        for second in (False, True) if outer else (True, False):
+            name = op.inputs[second]
+            if name in by_name:
+                known.append(streamed_constant(by_name[name], second, outer))
+                streams.append((name, pixel_of(known[-1].result())))
+                continue
+            self.enter(name)
+            self.at = replace(self.at, shown=streamed(self.at.shown, second, outer))
+            self._bring(op.name, f"{op.output}:operand{int(second)}")
+            streams.append((self.at.name, self.at.pixel))
+        (source, pixel), side = streams
+        self._append(Stage(
+            (replace(op, inputs=(source, side[0])),), (), source, pixel, two(shape[1:]), None,
+            sides=(side,), known=tuple(known), product=product,
+        ))  # fmt: skip
         self._say_shape(op)
 
     @handles(Elementwise)
@@ -377,7 +406,7 @@ class _Cutter:
         stage = self.stages[number]
         kind = stage.types()[stage.output]
         self.at = replace(
-            self.at, stage=number, name=stage.output, pixel=_pixel(kind), image=stage.positions,
+            self.at, stage=number, name=stage.output, pixel=pixel_of(kind), image=stage.positions,
             shown=shown,
         )  # fmt: skip
 
@@ -385,19 +414,6 @@ class _Cutter:
 def _whole(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """A tensor that is its stream."""
     return np.arange(prod(shape)).reshape(shape)
-
-
-def _pixel(kind: FixedType) -> FixedType:
-    """Type of one position."""
-    return FixedType((kind.shape[0], 1, 1), kind.frac_bits, kind.low, kind.high)
-
-
-def _enclosing(pixels: Sequence[FixedType]) -> FixedType:
-    """A type that holds all of them, channel by channel."""
-    pixels = [pixel.channels() for pixel in pixels]
-    bits = np.maximum.reduce([pixel.frac_bits for pixel in pixels])
-    lows, highs = zip(*(pixel.aligned(bits) for pixel in pixels), strict=True)
-    return FixedType(pixels[0].shape, bits, np.minimum.reduce(lows), np.maximum.reduce(highs))
 
 
 def _plain(window: Window) -> Window:

@@ -155,21 +155,31 @@ def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | No
     lines += remap_lanes(
         "u_tdata", Lanes.uniform(columns, width), "w_tdata", _tap_lanes(stage), [0] * columns
     )
-    lines += _instance("qfx_unpack", "unpack", width * unit.simd, words, inside[0], inside[1])
+    lines += connect_words("qfx_unpack", "unpack", width * unit.simd, words, inside[0], inside[1])
     lines.append(
         f"  {unit.name} unit (.clk, .rst, {inside[1].connection('s_axis')},\n"
         f"      {inside[2].connection('m_axis')});"
     )
-    lines += _instance("qfx_pack", "pack", accumulator * unit.pe, blocks, inside[2], inside[3])
+    lines += connect_words("qfx_pack", "pack", accumulator * unit.pe, blocks, inside[2], inside[3])
+    return [*lines, *leave(result, Lanes.uniform(rows, accumulator), [0] * rows, kernel)]
+
+
+def leave(result: FixedType, frm: Lanes, shifts: Sequence[int], kernel: Kernel | None) -> list[str]:
+    """From stream `v`, a folded unit's sums, to `m`: as the result's codes, and what follows.
+
+    Args:
+        result: type of the unit's result.
+        frm: lanes of stream `v`.
+        shifts: left shifts to the result's codes.
+        kernel: the adder graph of what follows, if anything does.
+    """
     out = code_lanes(result)
-    sums = Lanes.uniform(rows, accumulator)
     if kernel is None:
-        lines += remap_lanes("m_tdata", out, "v_tdata", sums, [0] * rows)
+        lines = remap_lanes("m_tdata", out, "v_tdata", frm, shifts)
         return [*lines, "  assign m_tvalid = v_tvalid;", "  assign v_tready = m_tready;"]
     final = kernel.outputs[0].lanes.bits
-    lines += [f"  logic [{out.bits - 1}:0] x;", f"  logic [{final - 1}:0] y;"]
-    lines += remap_lanes("x", out, "v_tdata", sums, [0] * rows)
-    return [*lines, *_run(kernel, "v")]
+    lines = [f"  logic [{out.bits - 1}:0] x;", f"  logic [{final - 1}:0] y;"]
+    return [*lines, *remap_lanes("x", out, "v_tdata", frm, shifts), *_run(kernel, "v")]
 
 
 def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
@@ -187,7 +197,7 @@ def connect_fork(link: Stream, branches: Mapping[Stream, int]) -> list[str]:
     """A stream to several: each beat at once, into a buffer of so many beats for each branch.
 
     With room for a whole sample in each, a branch that waits for the end of a sample cannot hold up
-    the one that it is joined with.
+    the one that it is joined with; what it is made to wait comes on top, or the pace would suffer.
     """
     lines = [line for branch in branches for line in branch.declaration()]
     lines += [f"  logic {branch.name}_room;" for branch in branches]
@@ -301,14 +311,14 @@ def _connect_moves(moves: Moves, file: str) -> list[str]:
             target = "cut_tdata", word * bits + starts[lane], lanes.widths[lane], False
             read = "s_tdata", begins[channel], source.widths[channel], source.signed[channel]
             lines.append(assign_lane(target, read, points[lane] - frm[channel]))
-    lines += _instance("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
+    lines += connect_words("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
     values = ", ".join(f".{key}({value})" for key, value in order.parameters(bits, file).items())
     lines += [
         f"  qfx_reorder #({values}) order (",
         f"      .clk, .rst, {moved.connection('s')}, {given.connection('m')}",
         "  );",
     ]
-    lines += _instance("qfx_pack", "pack", bits, len(words.given), given, packed_)
+    lines += connect_words("qfx_pack", "pack", bits, len(words.given), given, packed_)
     lines += ["  assign w_tvalid = beat_tvalid;", "  assign beat_tready = w_tready;"]
     places = {
         int(channel): (word * bits, lane)
@@ -332,29 +342,21 @@ def _connect_moves(moves: Moves, file: str) -> list[str]:
 def remap_lanes(
     target: str, to: Lanes, source: str, frm: Lanes, shifts: Sequence[int]
 ) -> list[str]:
-    """Assign lane by lane: cut, or extended by sign or zeros, and shifted left.
+    """Assign lane by lane: cut, or extended by sign or zeros, and shifted.
 
     Args:
         target: vector that is assigned.
         to: its lanes.
         source: vector that is read.
         frm: its lanes, as many.
-        shifts: left shift of each lane.
+        shifts: left shift of each lane; a right shift if negative.
     """
     lines = []
-    low = from_low = 0
-    rows = zip(to.widths, frm.widths, frm.signed, shifts, strict=True)
-    for width, from_width, signed, shift in rows:
-        kept = min(from_width, width - shift)
-        fill = width - shift - kept
-        sign = f"{source}[{from_low + from_width - 1}]" if signed else "1'b0"
-        parts = [f"{{{fill}{{{sign}}}}}"] if fill else []
-        parts.append(f"{source}[{from_low + kept - 1}:{from_low}]")
-        parts += [f"{shift}'d0"] if shift else []
-        text = parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"
-        lines.append(f"  assign {target}[{low + width - 1}:{low}] = {text};")
-        low += width
-        from_low += from_width
+    places = zip(lane_starts(to), to.widths, lane_starts(frm), frm.widths, frm.signed, shifts,
+                 strict=True)  # fmt: skip
+    for low, width, from_low, from_width, signed, shift in places:
+        read = source, from_low, from_width, signed
+        lines.append(assign_lane((target, low, width, False), read, shift))
     return lines
 
 
@@ -371,7 +373,9 @@ def _run(kernel: Kernel, stream: str) -> list[str]:
     ]
 
 
-def _instance(kind: str, name: str, width: int, count: int, frm: Stream, to: Stream) -> list[str]:
+def connect_words(
+    kind: str, name: str, width: int, count: int, frm: Stream, to: Stream
+) -> list[str]:
     """A unit between words and beats; of beats that are a word, nothing."""
     if count == 1:
         return [
