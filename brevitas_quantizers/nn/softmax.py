@@ -159,6 +159,12 @@ class QuantSoftmax(nn.Module):
             return_quant_tensor=return_quant_tensor, **{"signed": False} | result,
         )  # fmt: skip
         self.dim = dim
+        self.keep: ScaleBy | None
+        self.hide: ShiftBy | None
+        self.show(mask)
+
+    def show(self, mask: Tensor | None) -> None:
+        """Take another mask: (...) bool, false where elements are hidden; None for no mask."""
         keep = None if mask is None else mask.to(torch.get_default_dtype())
         self.hide = None if keep is None else ShiftBy((keep - 1) * FAR)
         self.keep = None if keep is None else ScaleBy(keep)
