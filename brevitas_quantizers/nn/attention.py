@@ -6,7 +6,8 @@ product of two matrices, a softmax, and the product with the values. See `docs/a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
@@ -36,7 +37,8 @@ def attend(
     v: Any,
     heads: tuple[int, int],
     weigh: Callable[[Any], Any],
-    products: tuple[Callable[[Any, Any], Any], ...] = (torch.matmul, torch.matmul),
+    products: Sequence[Callable[[Any, Any], Any]] = (torch.matmul, torch.matmul),
+    casts: Sequence[Callable[[Any], Any]] = (lambda x: x,) * 4,
 ) -> tuple[Any, Any]:
     """All heads of an attention.
 
@@ -47,13 +49,17 @@ def attend(
         heads: their number and their size.
         weigh: (batch, heads, targets, sources) products to weights of the sources.
         products: of queries and keys, and of weights and values.
+        casts: of queries, keys, values and means, each (batch, heads, ...).
 
     Returns:
         (batch, targets, heads * size) means of values, and the weights.
     """
-    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in (q, k, v))
+    q, k, v = (
+        cast(part.unflatten(-1, heads).transpose(1, 2))
+        for cast, part in zip(casts, (q, k, v), strict=False)
+    )
     weights = weigh(products[0](q, k.transpose(-2, -1)))
-    return products[1](weights, v).transpose(1, 2).flatten(2), weights
+    return casts[3](products[1](weights, v)).transpose(1, 2).flatten(2), weights
 
 
 class QuantMultiheadAttention(nn.Module):
@@ -66,6 +72,7 @@ class QuantMultiheadAttention(nn.Module):
         embed_dim: as of torch's, as are `num_heads`, `dropout` (in training alone), `bias`, `kdim`
             and `vdim`.
         batch_first: must be True.
+        points_per_head: whether queries, keys and values learn a binary point for each head.
         quant: every quantizer.
         options: by prefix: `weight_` and `bias_` of the four products, `act_` of the casts behind
             them, `softmax_` those of `QuantSoftmax`: `softmax_output_bit_width=4`.
@@ -83,6 +90,7 @@ class QuantMultiheadAttention(nn.Module):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = True,
+        points_per_head: bool = False,
         quant: QuantType = QFXFixedPoint,
         **options: Any,
     ) -> None:
@@ -102,6 +110,10 @@ class QuantMultiheadAttention(nn.Module):
         products = {"weight_quant": quant} | parts["weight_"]
         products |= {"bias_quant": quant} | parts["bias_"] if bias else {}
         given = {"act_quant": quant, "signed": True} | parts["act_"]
+        each = {
+            "scaling_per_output_channel": points_per_head,
+            "per_channel_broadcastable_shape": (1, num_heads, 1, 1) if points_per_head else None,
+        }
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.head_dim = embed_dim // num_heads
         inputs = (
@@ -111,7 +123,7 @@ class QuantMultiheadAttention(nn.Module):
         )
         for name, size in zip(_PROJECTIONS, inputs, strict=True):
             self.add_module(name, qnn.QuantLinear(size, embed_dim, bias, **products))
-            self.add_module(f"{name}_cast", qnn.QuantIdentity(**given))
+            self.add_module(f"{name}_cast", qnn.QuantIdentity(**given | each))
         self.scale = ScaleBy(rounded_factor(self.head_dim**-0.5, _NUMBER_BITS))
         self.scores, self.values = QuantMatMul(), QuantMatMul()
         self.softmax = QuantSoftmax(**{"quant": quant} | parts["softmax_"])
@@ -168,12 +180,14 @@ class QuantMultiheadAttention(nn.Module):
         if not torch.onnx.is_in_onnx_export():  # traces the constants of the run before
             self._show(_kept(attn_mask, is_causal, *given[:2]))
         q, k, v = (
-            plain(self.get_submodule(f"{name}_cast")(self.get_submodule(name)(part)))
+            plain(self.get_submodule(name)(part))
             for name, part in zip(_PROJECTIONS, given, strict=True)
         )
-        heads = (self.num_heads, self.head_dim)
-        result, weights = attend(q, k, v, heads, self._weigh, (self.scores, self.values))
-        result = plain(self.out_proj(plain(self.values_cast(result))))
+        heads, products = (self.num_heads, self.head_dim), (self.scores, self.values)
+        names = (*_PROJECTIONS, "values")
+        casts = [partial(self._cast, f"{name}_cast") for name in names]
+        result, weights = attend(q, k, v, heads, self._weigh, products, casts)
+        result = plain(self.out_proj(result))
         if not need_weights:
             return result, None
         return result, self.mean(weights) if average_attn_weights else weights
@@ -183,6 +197,9 @@ class QuantMultiheadAttention(nn.Module):
         old = None if self.softmax.keep is None else self.softmax.keep.value
         if keep is None or not isinstance(old, Tensor) or not torch.equal(old, keep.to(old)):
             self.softmax.show(keep)
+
+    def _cast(self, name: str, x: Tensor) -> Tensor:
+        return plain(self.get_submodule(name)(x))
 
     def _weigh(self, scores: Tensor) -> Tensor:
         return self.dropout(plain(self.softmax(self.scale(scores))))

@@ -169,6 +169,13 @@ class LogCast(nn.Module):
             self.top.fill_(top)
             self.initialized.fill_(1)
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """A checkpoint of the float network has no levels: they stay as they are."""
+        if f"{prefix}initialized" in state_dict:
+            super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def extra_repr(self) -> str:
         """Bits and base."""
         exponents = f"{int(self.top)} + n * {int(self.step)}"

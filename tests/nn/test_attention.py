@@ -39,6 +39,7 @@ class Network(nn.Module):
 @pytest.mark.parametrize(
     ("sizes", "call", "mask"),
     [
+        ({}, {"need_weights": False}, None),
         ({}, {"is_causal": True, "need_weights": False}, HIDDEN),
         ({"vdim": 4}, {"attn_mask": HIDDEN.float() * -2000}, HIDDEN),
         ({"bias": False}, {"attn_mask": HIDDEN.T, "average_attn_weights": False}, HIDDEN.T),
@@ -47,7 +48,9 @@ class Network(nn.Module):
 def test_attention_is_exact_and_near_the_float_layer(sizes, call, mask, torch_seed, tmp_path):
     x = torch.randn(24, TOKENS, WIDTH)
     plain = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, **sizes).eval()
-    layer = QuantMultiheadAttention.from_float(plain, **OPTIONS)
+    with torch.no_grad():
+        next(plain.parameters())[: WIDTH // HEADS] /= 8  # of queries, those of the first head
+    layer = QuantMultiheadAttention.from_float(plain, points_per_head=mask is None, **OPTIONS)
     model = calibrate(Network(layer, **call), [x]).eval()
     entry = model.entry(x).detach()
     value = entry[..., : sizes.get("vdim", WIDTH)]
@@ -59,6 +62,10 @@ def test_attention_is_exact_and_near_the_float_layer(sizes, call, mask, torch_se
         assert float((found[1] - weights).abs().max()) < 0.01
         found = found[0]
     assert float((found - wanted).abs().max()) < 0.1 * float(wanted.std())
+    points = layer.q_proj_cast.act_quant.quantizer.binary_point.flatten().round().tolist()
+    assert len(points) == (HEADS if mask is None else 1) and points[0] > points[-1] - (
+        mask is not None
+    )
     path = tmp_path / "attention.onnx"
     file = export_qonnx(model, x[:1], path)
     agreement = verify_agreement(path, x[:4], model, ["torch", "qonnx", "onnxruntime"])
