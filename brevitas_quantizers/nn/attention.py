@@ -140,7 +140,16 @@ class QuantMultiheadAttention(nn.Module):
         Args:
             layer: the float layer.
             options: further arguments of the constructor.
+
+        Raises:
+            OptionError: samples come second, or keys that are no input's are added.
         """
+        for name, found in (
+            ("add_zero_attn", layer.add_zero_attn),
+            ("add_bias_kv", layer.bias_k is not None),
+        ):
+            if found:
+                raise OptionError(f"QuantMultiheadAttention: {name} must be False, not True")
         sizes = {"kdim": layer.kdim, "vdim": layer.vdim, "batch_first": layer.batch_first}
         has_bias = layer.in_proj_bias is not None
         twin = cls(layer.embed_dim, layer.num_heads, layer.dropout, has_bias, **sizes, **options)

@@ -79,6 +79,9 @@ def test_what_attention_refuses():
         QuantMultiheadAttention(4, 3)
     with pytest.raises(OptionError, match="batch_first must be True, not False"):
         QuantMultiheadAttention(4, 2, batch_first=False)
+    for name in ("add_zero_attn", "add_bias_kv"):
+        with pytest.raises(OptionError, match=f"{name} must be False, not True"):
+            QuantMultiheadAttention.from_float(nn.MultiheadAttention(4, 2, **{name: True}))
     with pytest.raises(OptionError, match="option 'bit_width' must begin with one of weight_, bia"):
         QuantMultiheadAttention(4, 2, bit_width=4)
     with pytest.raises(OptionError, match="key_padding_mask must be None, not a tensor"):
