@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .convert import quantize
     from .cost import HardwareBudget, hardware_cost, train_to_budget
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
-    from .injectors import QFXDigits, QFXFixedPoint, QFXKHot
+    from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -33,6 +33,7 @@ _HOMES = {
     "QFXDigits": "injectors",
     "QFXFixedPoint": "injectors",
     "QFXKHot": "injectors",
+    "QFXLog": "injectors",
     "QfxError": "fixed_point",
     "RoundingMode": "fixed_point",
     "average_parameter_bits": "training",
@@ -56,6 +57,7 @@ __all__ = [
     "QFXDigits",
     "QFXFixedPoint",
     "QFXKHot",
+    "QFXLog",
     "QfxError",
     "RoundingMode",
     "__version__",

@@ -187,6 +187,9 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
         if samples:
             observer.finish()
         observer.quantizer.is_unreached = not samples
+    for module in model.modules():
+        if hasattr(module, "end_calibration"):  # a cast that is no fixed-point quantizer
+            module.end_calibration()
     return model
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from brevitas_quantizers.fixed_point import ConversionError
+from brevitas_quantizers.nn.attention import attend
 
 # Layers -------------------------------------------------------------------------------------------
 
@@ -37,14 +38,12 @@ def _multihead(
     _require(who, "add_zero_attn", layer.add_zero_attn, False)
     _require(who, "add_bias_kv", layer.bias_k is not None, False)
     _require(who, "key_padding_mask", key_padding_mask, None, _CONSTANT)
-    heads = (layer.num_heads, layer.head_dim)
-    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in _projected(
-        layer, query, key, value
-    ))  # fmt: skip
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = ~attn_mask
-    weights = _weights(q, k, attn_mask, layer.head_dim**-0.5)
-    result = layer.out_proj(torch.matmul(weights, v).transpose(1, 2).flatten(2))
+    q, k, v = _projected(layer, query, key, value)
+    heads, scale = (layer.num_heads, layer.head_dim), layer.head_dim**-0.5
+    result, weights = attend(q, k, v, heads, lambda scores: _weights(scores, attn_mask, scale))
+    result = layer.out_proj(result)
     if not need_weights:
         return result, None
     return result, weights.mean(1) if average_attn_weights else weights
@@ -213,12 +212,13 @@ def _scaled_dot_product(
         if not all(isinstance(size, int) for size in sizes):
             raise ConversionError(f"{who}: is_causal=True needs quantize(..., example=x)")
         attn_mask = torch.ones(*sizes, dtype=torch.bool).tril()
-    return torch.matmul(_weights(query, key, attn_mask, scale), value)
+    scores = torch.matmul(query, key.transpose(-2, -1))
+    return torch.matmul(_weights(scores, attn_mask, scale), value)
 
 
-def _weights(query: Any, key: Any, mask: Any, scale: float) -> Any:
+def _weights(scores: Any, mask: Any, scale: float) -> Any:
     """Softmax of scaled scores, with a mask that is true where a score counts, or is added."""
-    scores = torch.matmul(query, key.transpose(-2, -1)) * scale
+    scores = scores * scale
     if mask is not None and mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask, -math.inf)
     elif mask is not None:

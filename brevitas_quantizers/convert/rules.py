@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 from brevitas_quantizers.fixed_point import OptionError
-from brevitas_quantizers.injectors import QFXFixedPoint, QuantizerOptions
+from brevitas_quantizers.injectors import QFXFixedPoint, QFXLog, QuantizerOptions
 from brevitas_quantizers.injectors.options import check_names
 
 Options: TypeAlias = Mapping[str, Any]
@@ -24,6 +24,7 @@ multiplier of 18 x 27 bits, and offsets are no finer than products."""
 _NORM_LIMIT = 16
 _FALLBACK = {"input": "act"}  # an input quantizer is an activation quantizer with more options
 _WEIGHT_ONLY = frozenset({"k", "digits", "max_digits"})
+_LOG = frozenset({"bit_width", "signed"})
 _ACT_ONLY = frozenset({"per_channel_broadcastable_shape"})
 _WILDCARDS = frozenset("*?[")
 _NAMES_SHOWN = 5
@@ -102,8 +103,13 @@ class Rules:
             # `input_` in the call means the network's inputs; what a table is given is inside it.
             inside = role == "input" and "act" in site.roles and options is self.defaults
             new = _of_role(options, "act" if inside else role)
-            if "quant" in new:  # another quantizer: options that only K-hot has end with it
-                found = {name: value for name, value in found.items() if name not in _WEIGHT_ONLY}
+            if "quant" in new:  # another quantizer: options that it has not end with it
+                log = issubclass(new["quant"], QFXLog)
+                found = {
+                    name: value
+                    for name, value in found.items()
+                    if (name in _LOG if log else name not in _WEIGHT_ONLY)
+                }
             found.update(new)
             if options is self.defaults and role in site.of_norm:
                 found.update(_norm_width(options, role))

@@ -27,6 +27,7 @@ from .model import (
     all_digits,
     channel_digits,
     cost_of,
+    fixed_cost,
     input_width,
     live_digits,
 )
@@ -144,7 +145,9 @@ class HardwareBudget:
         self._control = PriceControl(0, 0, EVERY)
         self.plan(steps, warmup)
         self._take_over()
-        self._measurements = Measurements(self.layers, self.casts, longest, self.task, seed)
+        self._measurements = Measurements(
+            self.layers, self.casts, longest, self.task, seed, self.network.parts
+        )
         self.lut_per_bit = LUT_PER_BIT
         self.steps_done = 0
         self.frozen = False
@@ -370,12 +373,9 @@ class HardwareBudget:
         self._digits = live_digits(self.network, digits)
         self._bits = cost_of(self.network, self._digits, self._positions)
         if self.steps_done >= self._control.warmup:
-            self._control.move(
-                self.steps_done,
-                self._bits,
-                self.lut / self.lut_per_bit,
-                self._all_digits(),
-            )
+            fixed = fixed_cost(self.network, self._positions, self.lut, self.lut_per_bit)
+            target = self.lut / self.lut_per_bit - fixed
+            self._control.move(self.steps_done, self._bits - fixed, target, self._all_digits())
 
     def _decide_folded(self) -> None:
         """Formats and units, in the warm-up those before there is a price."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from brevitas_quantizers.fixed_point import OptionError
 
 from .layers import Layer
 from .network import Activation
+from .parts import DataLayer
 from .statistics import (
     FORMAT_MEMORY,
     FormatErrors,
@@ -39,6 +41,7 @@ class Measurements:
         longest: longest word of each cast, by name.
         task: what the network is trained for.
         seed: of the sampled targets.
+        parts: layers of data alone, whose sizes count.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Measurements:
         longest: dict[str, int],
         task: Task,
         seed: int,
+        parts: Sequence[DataLayer] = (),
     ) -> None:
         self.layers, self.casts, self.longest = layers, casts, longest
         self.task, self.seed = task, seed
@@ -55,18 +59,23 @@ class Measurements:
         self.positions: dict[str, int] = {}
         modules = {layer.name: layer.module for layer in layers}
         modules |= {activation.name: activation.layer for activation in casts}
+        self._parts = [(part, Tap(part.module)) for part in parts]
         self._taps = {name: Tap(module) for name, module in modules.items()}
         self._generators: dict[torch.device, torch.Generator] = {}
         self._is_first = True
 
+    @property
+    def _all_taps(self) -> list[Tap]:
+        return [*self._taps.values(), *(tap for _, tap in self._parts)]
+
     def listen(self, open_: bool) -> None:
         """Whether the next forward pass is to be kept."""
-        for tap in self._taps.values():
+        for tap in self._all_taps:
             tap.open = open_
 
     def stop(self) -> None:
         """Take everything off the network."""
-        for tap in self._taps.values():
+        for tap in self._all_taps:
             tap.handle.remove()
             tap.clear()
 
@@ -99,7 +108,10 @@ class Measurements:
             seen: Any = self._taps[activation.name]
             slope = torch.zeros_like(seen.y) if slope is None else slope
             self._keep_errors(activation, seen.x, slope, gone.get(activation.name))
-        for tap in self._taps.values():
+        for part, tap in self._parts:
+            if tap.x is not None and tap.y is not None:
+                self.positions |= part.sizes(tap.x, tap.y)
+        for tap in self._all_taps:
             tap.clear()
         self._is_first = False
 

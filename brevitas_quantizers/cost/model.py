@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from brevitas_quantizers.autograd import exact_exp2
-from brevitas_quantizers.fixed_point import count_digits
+from brevitas_quantizers.fixed_point import OptionError, count_digits
 from brevitas_quantizers.injectors import DigitsQuantizer
 
 from .layers import Layer, Slope
 from .network import Activation, Network
+from .parts import CAST_LUTS, DataLayer
 
 LUT_PER_BIT = 0.65
 """LUTs of alkaid for a bit of the formulas below: networks of 900 to 14,000 LUTs, within 10 %."""
@@ -111,7 +112,26 @@ def _is_read(layer: Layer, live: Mapping[str, Tensor]) -> Tensor | None:
 
 def cost_of(network: Network, digits: Mapping[str, Tensor], positions: Mapping[str, int]) -> float:
     """Cost of the whole network, in bits of adders."""
-    return sum(layer_cost(layer, digits, positions).bits for layer in network.layers)
+    layers = sum(layer_cost(layer, digits, positions).bits for layer in network.layers)
+    return layers + sum(part_cost(part, positions).bits for part in network.parts)
+
+
+def fixed_cost(
+    network: Network, positions: Mapping[str, int], lut: float, lut_per_bit: float
+) -> float:
+    """Bits of adders that no weight decides.
+
+    Raises:
+        OptionError: they alone are as many LUTs as a budget allows.
+    """
+    fixed = sum(part_cost(part, positions).bits for part in network.parts)
+    if fixed and fixed * lut_per_bit >= lut:
+        names = ", ".join(part.name for part in network.parts)
+        raise OptionError(
+            f"HardwareBudget: lut must be above {fixed * lut_per_bit:,.0f}, which {names} cost "
+            f"whatever the weights are, not {lut:,.0f}"
+        )
+    return fixed
 
 
 def width_of(activation: Activation) -> int:
@@ -126,6 +146,16 @@ def input_width(layer: Layer) -> int:
     return UNKNOWN_BITS if layer.behind is None else input_width(layer.behind) + SUM_BITS
 
 
+def operand_width(source: Activation | Layer | DataLayer | None) -> int:
+    """Word length of what one of the three makes, in bits."""
+    if isinstance(source, Layer):
+        return input_width(source) + SUM_BITS
+    if isinstance(source, DataLayer):
+        grown = max(map(operand_width, source.operands), default=UNKNOWN_BITS) + SUM_BITS
+        return source.width or grown
+    return UNKNOWN_BITS if source is None else width_of(source)
+
+
 def adder_bits(layer: Layer, digits: Tensor, positions: int) -> float:
     """Bits of the adders of a layer."""
     by_output = layer.by_output(digits)
@@ -135,8 +165,10 @@ def adder_bits(layer: Layer, digits: Tensor, positions: int) -> float:
 
 def cast_bits(activation: Activation, digits: Mapping[str, Tensor], positions: int) -> float:
     """Bits of the casts of those channels that are read at all."""
-    used = sum(channel_digits(activation, digits)) > 0
-    alive = int(used.sum()) if used.ndim else 1
+    alive = activation.channels or 1
+    if activation.only_weighted:
+        used = sum(channel_digits(activation, digits)) > 0
+        alive = int(used.sum()) if used.ndim else 1
     return positions * float(alive * width_of(activation) * CAST_BITS)
 
 
@@ -163,8 +195,9 @@ def layer_cost(
     """
     own, sink = digits[layer.name], layer.sink
     casts = 0.0
-    if sink is not None and sink.readers:
-        casts = cast_bits(sink, digits, positions.get(sink.name, 1))
+    if sink is not None and (sink.readers or not sink.only_weighted):
+        places = positions.get(sink.name, positions.get(layer.name, 1))
+        casts = cast_bits(sink, digits, places)
     return LayerCost(
         name=layer.name,
         weights=own.numel(),
@@ -174,4 +207,22 @@ def layer_cost(
         positions=positions.get(layer.name, 1),
         adder_bits=adder_bits(layer, own, positions.get(layer.name, 1)),
         cast_bits=casts,
+    )
+
+
+def part_cost(part: DataLayer, positions: Mapping[str, int]) -> LayerCost:
+    """Cost of a layer of data alone; nothing where no size is known."""
+    results, terms = positions.get(part.name, 0), positions.get(part.terms, 1)
+    widths = [operand_width(source) for source in part.operands or (None,)]
+    widths += widths[: len(widths) == 1]  # a square has one operand
+    casts = 0.0 if part.sink is None else CAST_LUTS * width_of(part.sink)
+    return LayerCost(
+        name=part.name,
+        weights=0,
+        nonzero=0,
+        digits=0,
+        input_bits=max(widths),
+        positions=results,
+        adder_bits=results * part.luts(widths, terms) / LUT_PER_BIT if results else 0.0,
+        cast_bits=results * casts / LUT_PER_BIT,
     )

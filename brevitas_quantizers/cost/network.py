@@ -14,9 +14,10 @@ from brevitas_quantizers.convert.moves import is_reshape
 from brevitas_quantizers.convert.trace import trace
 from brevitas_quantizers.injectors import FixedPointQuantizer
 from brevitas_quantizers.injectors.proxies import QFXActProxy
-from brevitas_quantizers.nn import QuantLayer, QuantMaxPool2d
+from brevitas_quantizers.nn import QuantMaxPool2d
 
 from .layers import Layer, Scale, layer_of
+from .parts import DataLayer, is_part
 
 _MOVERS = (*PASS_ON, QuantMaxPool2d)
 
@@ -95,11 +96,13 @@ class Network:
         name: the model's class.
         layers: in the order of their calls.
         activations: likewise.
+        parts: layers whose operands are all data, likewise.
     """
 
     name: str
     layers: tuple[Layer, ...]
     activations: tuple[Activation, ...]
+    parts: tuple[DataLayer, ...] = ()
 
 
 def read_network(model: nn.Module) -> Network:
@@ -117,6 +120,7 @@ class _Reader:
         self.graph = trace(model).graph
         self.layers: dict[str, Layer] = {}
         self.activations: dict[str, Activation] = {}
+        self.parts: dict[str, DataLayer] = {}
         self.shared = self._shared()
 
     def _shared(self) -> set[str]:
@@ -132,18 +136,43 @@ class _Reader:
                 self._add_layer(node, layer)
             elif is_cast(module):
                 self._add_activation(node, module)
-            elif isinstance(module, QuantLayer):
-                self._add_inner(str(node.target), module)
-        return Network(
-            type(self.model).__name__, tuple(self.layers.values()), tuple(self.activations.values())
-        )
+            elif module is not None:
+                self._add_inner(node, module)
+        found = (self.layers, self.activations, self.parts)
+        layers, activations, parts = (tuple(kind.values()) for kind in found)
+        return Network(type(self.model).__name__, layers, activations, parts)  # type: ignore[arg-type]
 
-    def _add_inner(self, name: str, module: nn.Module) -> None:
-        """The products of a recurrent layer, which its steps share."""
-        for leaf, part in module.named_modules(prefix=name):
-            layer = layer_of(leaf, part) if part is not module else None
+    def _add_inner(self, node: fx.Node, module: nn.Module) -> None:
+        """A layer without weights, or those inside: of a norm, of the steps of a recurrent one."""
+        operands = tuple(self._source(operand) for operand in node.all_input_nodes)
+        for leaf, inner in module.named_modules(prefix=str(node.target)):
+            layer = layer_of(leaf, inner)
             if layer is not None:
                 self.layers.setdefault(leaf, layer)
+            elif is_part(inner) and not self._is_inside(leaf):
+                part = self.parts.setdefault(leaf, DataLayer(leaf, inner, operands))
+                operands = (part,)
+
+    def _is_inside(self, leaf: str) -> bool:
+        """Whether a layer that counts has it: a softmax its table."""
+        names = leaf.split(".")
+        return any(".".join(names[:count]) in self.parts for count in range(1, len(names)))
+
+    def _source(self, operand: fx.Node) -> Activation | Layer | DataLayer | None:
+        """What gives the values of an operand their format, whatever moves or scales them."""
+        found = None
+        while found is None:
+            name = str(operand.target)
+            found = self.activations.get(name) or self.layers.get(name) or self._result(name)
+            if len(operand.all_input_nodes) != 1:
+                break
+            operand = operand.all_input_nodes[0]
+        return found
+
+    def _result(self, name: str) -> DataLayer | None:
+        """The last part of a layer: of a norm its offset."""
+        found = [part for leaf, part in self.parts.items() if f"{leaf}.".startswith(f"{name}.")]
+        return found[-1] if found else None
 
     def _add_layer(self, node: fx.Node, found: Layer) -> None:
         layer = self.layers.setdefault(found.name, found)
@@ -171,6 +200,9 @@ class _Reader:
         operand: Any = node.args[0]
         start = self._moved_from(operand)
         activation.is_input |= start.op == "placeholder"
+        part = self._result(str(start.target))
+        if part is not None and start is operand and len(start.users) == 1:
+            part.sink = activation
         producer = self.layers.get(str(start.target)) if start.op == "call_module" else None
         if producer is None or name in self.shared:
             return

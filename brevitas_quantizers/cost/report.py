@@ -15,8 +15,9 @@ from brevitas_quantizers.qonnx import export_qonnx
 from .deployment import count_luts, folded_costs
 from .folded import FoldedCost, folded_cost_of
 from .layers import Layer
-from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits
+from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits, part_cost
 from .network import Activation, Network, read_network
+from .parts import DataLayer
 from .text import columns
 
 UNROLLED, STREAMING = STYLES = ("unrolled", "streaming")
@@ -176,7 +177,14 @@ def hardware_cost(
             f"hardware_cost: {convolutions[0]} is a convolution, whose cost needs an example "
             "input: hardware_cost(model, x)"
         )
-    positions = {} if args is None else _positions(model, network, args)
+    products = [part.name for part in network.parts if part.needs_example]
+    if products and args is None:
+        raise OptionError(
+            f"hardware_cost: {products[0]} is a product of two tensors, whose cost needs an "
+            "example input: hardware_cost(model, x)"
+        )
+    sample = example_of(network) if args is None and network.parts else args
+    positions = {} if sample is None else _positions(model, network, sample)
     return report_of(model, network, positions, LUT_PER_BIT, style, args)
 
 
@@ -203,6 +211,7 @@ def report_of(
     positions = {} if style == STREAMING else positions
     digits = live_digits(network, all_digits(network, {}))
     costs = [layer_cost(layer, digits, positions) for layer in network.layers]
+    costs += [cost for part in network.parts if (cost := part_cost(part, positions)).positions]
     example = args[:1] if args is not None else example_of(network)
     return HardwareCost(model, costs, lut_per_bit, example, style)
 
@@ -235,6 +244,14 @@ def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, in
                 found[cast.name] = plain(y)[0].numel() // (cast.channels or 1)
 
             hooks.append(cast.layer.register_forward_hook(note_cast))
+    for part in network.parts:
+
+        def note_part(_: nn.Module, x: Any, y: Any, part: DataLayer = part) -> None:
+            sizes = part.sizes(plain(x[0]), plain(y))
+            sizes[part.name] += found.get(part.name, 0)
+            found.update(sizes)
+
+        hooks.append(part.module.register_forward_hook(note_part))
     training = model.training
     model.eval()
     try:

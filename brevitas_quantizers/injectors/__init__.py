@@ -2,7 +2,7 @@
 
 from .constants import DerivedConstants
 from .digits import DigitsQuantizer
-from .fixed_point import QFXDigits, QFXFixedPoint, QFXKHot
+from .fixed_point import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
 from .options import BinaryPointInit, QuantizerOptions
 from .quantizers import FixedPointQuantizer, KHotQuantizer
 
@@ -15,5 +15,6 @@ __all__ = [
     "QFXDigits",
     "QFXFixedPoint",
     "QFXKHot",
+    "QFXLog",
     "QuantizerOptions",
 ]

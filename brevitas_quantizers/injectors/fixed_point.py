@@ -47,6 +47,12 @@ _OWN_NAMES = frozenset(
 def _proxy_for_slot(layer: nn.Module, injector: type[ExtendedInjector]) -> nn.Module:
     """Build the proxy of the slot that Brevitas is filling; stands in for a proxy class."""
     call = calling_slot()
+    if issubclass(injector, QFXLog):
+        raise OptionError(
+            f"{call.who}: QFXLog is for the results of a softmax: QuantSoftmax(output_quant=QFXLog)"
+            ", or quantize(..., overrides={nn.Softmax: {'act_quant': QFXLog, 'act_bit_width': 2, "
+            "'input_quant': QFXFixedPoint, 'input_bit_width': 8}})"
+        )
     valid = set(QuantizerOptions.names())
     kind = injector.quantizer_class if call.slot is Slot.WEIGHT else FixedPointQuantizer
     if kind is not KHotQuantizer:
@@ -244,3 +250,17 @@ class QFXDigits(QFXFixedPoint):
 
     quantizer_class = DigitsQuantizer
     max_digits = 3
+
+
+class QFXLog(QFXFixedPoint):
+    """Logarithmic levels with a base found by calibration, for the results of a softmax.
+
+    A code of `bit_width` bits stands for zero or for one of the values `largest * base**-n`, with
+    `largest` and `base` powers of `2**(1/16)`; see `brevitas_quantizers.nn.log`.
+
+    Example:
+        >>> from brevitas_quantizers.nn import QuantSoftmax
+        >>> layer = QuantSoftmax(output_quant=QFXLog, output_bit_width=2)
+    """
+
+    bit_width = 4

@@ -1,5 +1,6 @@
 """Layers that Brevitas lacks, in fixed point from training to deployment."""
 
+from .attention import QuantMultiheadAttention
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
 from .elementwise import (
@@ -66,6 +67,7 @@ __all__ = [
     "QuantMaximum",
     "QuantMinimum",
     "QuantMul",
+    "QuantMultiheadAttention",
     "QuantNormalise",
     "QuantPReLU",
     "QuantRMSNorm",

@@ -27,12 +27,13 @@ from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import FormatError, OptionError
-from brevitas_quantizers.injectors import QFXFixedPoint
+from brevitas_quantizers.injectors import QFXFixedPoint, QFXLog
 from brevitas_quantizers.injectors.slots import check_prefixes
 
 from .base import QuantType, plain
 from .exact_functions import Points
 from .function import LookUp, QuantFunction
+from .log import LogCast
 from .numbers import ScaleBy, ShiftBy
 
 WHOLE_BITS = 12
@@ -113,7 +114,8 @@ class QuantSoftmax(nn.Module):
         quant: quantizer of input and result.
         input_quant: quantizer of the distance to the maximum, instead of `quant`; unsigned, at most
             12 bits.
-        output_quant: quantizer of the result, instead of `quant`; None for the exact product.
+        output_quant: quantizer of the result, instead of `quant`; also `QFXLog`, whose only option
+            is `output_bit_width`.
         return_quant_tensor: return a Brevitas `QuantTensor`.
         mask: (...) bool, false where elements are hidden; broadcasts. None for no mask.
         options: of the slots, by prefix: `input_bit_width=6`, `output_rounding="AP_TRN"`, ...
@@ -154,11 +156,23 @@ class QuantSoftmax(nn.Module):
             for name, value in options.items()
             if name.startswith("output_")
         }
-        self.cast = qnn.QuantIdentity(
-            quant if output_quant is None else output_quant,
-            return_quant_tensor=return_quant_tensor, **{"signed": False} | result,
-        )  # fmt: skip
+        result_quant: Any = quant if output_quant is None else output_quant
+        self.cast: nn.Module
+        if isinstance(result_quant, type) and issubclass(result_quant, QFXLog):
+            if return_quant_tensor:
+                raise OptionError("QuantSoftmax: return_quant_tensor must be False with QFXLog")
+            self.cast = LogCast(**{"bit_width": result_quant.bit_width} | result)
+        else:
+            self.cast = qnn.QuantIdentity(
+                result_quant, return_quant_tensor=return_quant_tensor, **{"signed": False} | result
+            )
         self.dim = dim
+        self.keep: ScaleBy | None
+        self.hide: ShiftBy | None
+        self.show(mask)
+
+    def show(self, mask: Tensor | None) -> None:
+        """Take another mask: (...) bool, false where elements are hidden; None for no mask."""
         keep = None if mask is None else mask.to(torch.get_default_dtype())
         self.hide = None if keep is None else ShiftBy((keep - 1) * FAR)
         self.keep = None if keep is None else ScaleBy(keep)

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from brevitas_quantizers import QFXKHot, calibrate, hardware_cost, quantize
+from brevitas_quantizers import (
+    HardwareBudget,
+    QFXDigits,
+    QFXKHot,
+    calibrate,
+    hardware_cost,
+    quantize,
+)
 from brevitas_quantizers.cost import deployment
 from brevitas_quantizers.fixed_point import OptionError, count_digits
 from qfx_plugin.errors import TargetError
@@ -61,6 +68,57 @@ def test_convolutions_need_an_example():
         hardware_cost(model)
     cost = hardware_cost(model, images()[0])
     assert [layer.positions for layer in cost.layers] == [36, 36, 1]
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(4, 4) for _ in range(3))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        weights = torch.softmax(self.q(x) @ self.k(x).transpose(-2, -1) * 0.5, -1)
+        return self.head(weights @ self.v(x))
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.norm = nn.Linear(4, 4), nn.LayerNorm(4)
+        self.gate, self.head = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.norm(self.body(x))
+        return self.head(torch.sigmoid(self.gate(x)) * x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "bits", "parts"),
+    [
+        (Attention, (3, 4), 4, ["matmul", "softmax", "matmul_1"]),
+        (Gated, (4,), 5, ["norm.norm", "norm.scale", "norm.shift", "sigmoid", "mul"]),
+    ],
+)
+def test_what_has_no_weights_costs_too(kind, shape, bits, parts):
+    torch.manual_seed(0)
+    x = torch.randn(64, *shape)
+    model = calibrate(quantize(kind(), bit_width=bits, weight_quant=QFXDigits), [x])
+    cost = hardware_cost(model, x)
+    found = {layer.name: layer for layer in cost.layers if not layer.weights}
+    assert list(found) == parts
+    assert min(map(cost.lut_of, found.values())) >= 0 < cost.lut_of(found[parts[0]])
+    assert cost.lut == pytest.approx(cost.exact(x), rel=0.2)
+    if kind is Attention:
+        assert found["matmul"].positions == 9 and found["matmul_1"].positions == 12
+        with pytest.raises(OptionError, match="matmul is a product of two tensors, whose cost nee"):
+            hardware_cost(model)
+    budget = HardwareBudget(model, lut=10, steps=2, warmup=1, task="regression")
+    budget.observe(model.train()(x))
+    budget.step()
+    assert budget.hardware_cost().lut == pytest.approx(hardware_cost(model, x).lut)
+    budget.observe(model(x))
+    with pytest.raises(OptionError, match=rf"lut must be above [\d,]+, which {parts[0]}, .*not 10"):
+        budget.step()
 
 
 def test_networks_without_layers_are_refused():
