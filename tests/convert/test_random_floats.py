@@ -9,8 +9,12 @@ import torch
 
 from brevitas_quantizers import calibrate, export_qonnx, import_qonnx, quantize
 from qfx_plugin import verify_agreement
+from qfx_plugin.errors import TargetError
+from tests.campaign import part
 from tests.convert.random_floats import RandomFloat
+from tests.zoo.proof import HARDWARE, Proof
 
+NETWORKS = 20
 EXECUTORS = ["torch", "qonnx", "onnxruntime"]
 
 
@@ -39,3 +43,16 @@ def test_five(seed):
 def test_sixty_more(shard):
     for seed in range(5 + 15 * shard, 20 + 15 * shard):
         check(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", HARDWARE)
+def test_in_hardware(column):
+    """Every third of the first draws; FINN alone refuses some, for an argmax that it has not."""
+    for seed in part(range(0, 3 * NETWORKS, 3), 4):
+        network = RandomFloat(seed)
+        proof = Proof(network.eval(), [x[:6] for x in network.inputs], {"bit_width": 5})
+        try:
+            assert proof.column(column) > 0
+        except TargetError as error:
+            assert column == "FINN" and "ArgMax" in str(error), f"seed {seed}: {error}"
