@@ -113,7 +113,7 @@ def decode_codes(description: Description, positions: NDArray[Any]) -> Codes | d
     if description.channels_last:  # tensors in turn
         ends = np.cumsum([prod(tensor.shape[1:]) for tensor in description.outputs])
         parts = [
-            part[:, :, : tensor.shape[0]].transpose(0, 2, 1)
+            part[:, :, : prod(tensor.shape[:1])].transpose(0, 2, 1)
             for tensor, part in zip(
                 description.outputs, np.split(positions, ends[:-1], axis=1), strict=True
             )

@@ -61,7 +61,8 @@ class FinnStream:
     def _elements(self) -> NDArray[np.int64]:
         if self.order:
             return np.array(self.order)
-        return np.arange(prod(self.shape)).reshape(self.shape[0], -1).T.reshape(-1)
+        channels = prod(self.shape[:1])  # one, of a number without axes
+        return np.arange(prod(self.shape)).reshape(channels, -1).T.reshape(-1)
 
 
 @dataclass(frozen=True)

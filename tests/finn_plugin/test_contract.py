@@ -9,7 +9,7 @@ import pytest
 
 from qfx_plugin.errors import DataError, ModelFileError
 from qfx_plugin.finn_plugin import lower
-from qfx_plugin.finn_plugin.contract import Contract
+from qfx_plugin.finn_plugin.contract import Contract, FinnStream
 from qfx_plugin.qonnx_import import load_qonnx
 from tests.qonnx_models import cnn, concat, mlp, per_channel_activation
 
@@ -56,3 +56,9 @@ def test_damaged_metadata():
     old = json.loads(lower(load_qonnx(mlp())).contract.to_json()) | {"version": 0}
     with pytest.raises(ModelFileError, match="must have version 1, not 0"):
         Contract.from_json(json.dumps(old))
+
+
+def test_a_result_without_axes_is_a_stream_of_one():
+    stream, codes = FinnStream("y", (), (1,), (), (3,)), np.arange(-2, 3)
+    assert stream.to_stream(codes).shape == (5, 1)
+    assert np.array_equal(stream.from_stream(stream.to_stream(codes)), codes)
