@@ -14,7 +14,8 @@ import torch
 from torch import fx
 
 from .functional import same_as
-from .moves import call_method, moved, replace
+from .moves import moved
+from .spellings import call_method, replace
 
 _SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
 

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from .constants import Expression, constant_expressions
 from .kinds import MaskedSoftmax
-from .moves import put_layer
+from .spellings import put_layer
 
 _FAR = -1e3
 """What is added to a score in order to hide it is below this, or minus infinity."""

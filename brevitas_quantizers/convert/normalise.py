@@ -25,11 +25,12 @@ from .functional import (
 from .joined import spell_joined_constants, spell_repeated_constants
 from .kinds import CELLS, POOLS, RAMPS, RECURRENT, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
-from .moves import is_move, move_problems, moved, spell_moves
+from .moves import is_move, move_problems, moved
 from .parametric import SOURCES, parametric_form, turn_left_factors
 from .placing import Placement
 from .recurrent import FREE, spell_recurrent
 from .several import separate_extremes
+from .spellings import spell_moves
 from .tails import WAY_OUT, tails
 from .trace import NAME, unique_name
 from .tracer import SHAPE

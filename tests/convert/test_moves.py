@@ -346,3 +346,19 @@ def test_nearest_neighbours_of_any_size():
             assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
     with pytest.raises(ConversionError, match=r"not 0.5, or quantize\(..., example=x\) must tell"):
         quantize(network)
+
+
+def test_rolls_of_any_length():
+    network = behind([
+        lambda m, y: y.roll(-SIDE, 2), lambda m, y: torch.roll(y, shifts=(1, -8), dims=(1, -1)),
+        lambda m, y: y.roll(2 * SIDE + 1, -2), lambda m, y: torch.roll(y, (SIDE, 5), (2, 3)),
+    ])  # fmt: skip
+    x = torch.randn(3, 3, SIDE, SIDE)
+    model = converted(network, x, example=x, bit_width=12)
+    agreement = verify_agreement(
+        export_qonnx(model, x[:1]), x.numpy(), torch_model=model, executors=["torch", "qonnx"]
+    )
+    agreement.raise_if_different(required=["torch", "qonnx"])
+    with torch.no_grad():
+        for mine, theirs in zip(model(x), network(x), strict=True):
+            assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()

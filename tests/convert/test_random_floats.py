@@ -33,8 +33,8 @@ def check(seed: int) -> None:
     assert torch.equal(import_qonnx(exported)(*x), model(*x)), said
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_five(seed):
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 406])
+def test_some(seed):
     check(seed)
 
 

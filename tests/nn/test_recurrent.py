@@ -50,7 +50,8 @@ def test_a_copy_reads_its_own_parameters(torch_seed):
     layer(x)[0].sum().backward()
     assert all(p.grad is not None for n, p in layer.named_parameters() if "_quant" not in n)
     cost = hardware_cost(nn.Sequential(layer), x)
-    assert {part.name for part in cost.layers} == {"0.l0.ih", "0.l0.hh"}
+    names = ("ih", "hh", "sigmoid", "tanh")
+    assert {part.name for part in cost.layers} == {f"0.l0.{name}" for name in names}
 
 
 def test_refusals():
