@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import re
 
 import pytest
@@ -45,7 +47,7 @@ def test_numbers_behind_the_last_row_are_the_last_everywhere(dynamo, torch_seed)
     exported = export_qonnx(model, ids[:1], dynamo=dynamo)
     names = ["torch", "qonnx", "onnxruntime", "finn"]
     report = verify_agreement(exported, beyond, model, executors=names)
-    report.raise_if_different(required=names)
+    report.raise_if_different(required=names[: 4 if find_spec("finn") else 3])
 
 
 def test_its_rows_train_and_come_back(torch_seed):
