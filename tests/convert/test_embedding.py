@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import re
+from importlib.util import find_spec
 
 import pytest
 import torch
