@@ -1,7 +1,7 @@
 """Convolutions, streaming with a graph per position: budgets beside uniform word lengths.
 
     python benchmarks/cost_streaming.py                        # digits CNN
-    QFX_DATA=<folder> python benchmarks/cost_streaming.py --network lenet --epochs 8 --images 10000
+    QFX_DATA=<folder> python benchmarks/cost_streaming.py --network LeNet --epochs 8 --images 10000
     python benchmarks/cost_streaming.py --validation           # on held-out training images
 
 Each layer is one adder graph, which computes one position after the other. The uniform network has
