@@ -30,7 +30,10 @@ def check(seed: int) -> None:
     given = dict(zip(names, x, strict=True))
     report = verify_agreement(exported, given, model, executors=EXECUTORS)
     assert report.agrees and all(executor.ran for executor in report.executors), f"{said}\n{report}"
-    assert torch.equal(import_qonnx(exported)(*x), model(*x)), said
+    with warnings.catch_warnings():  # a pool to the size that is there leaves nothing in the file
+        warnings.filterwarnings("ignore", ".*no place for the layers adaptive_avg_pool")
+        twin = import_qonnx(exported)
+    assert torch.equal(twin(*x), model(*x)), said
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 406])
