@@ -68,10 +68,6 @@ def _spell_stack(traced: fx.GraphModule, node: fx.Node) -> None:
     node.target, node.args, node.kwargs = torch.cat, (parts, dim), {}
 
 
-def _argument_of(node: fx.Node, place: int, name: str) -> Any:
-    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
-
-
 def _spell_shuffle(traced: fx.GraphModule, node: fx.Node) -> None:
     """Groups first, then the channels of each."""
     values: list[Any] = [*node.args, *node.kwargs.values()]
@@ -159,12 +155,10 @@ def _spell_roll(traced: fx.GraphModule, node: fx.Node) -> None:
     if shape is None or not all(type(one) is int for one in (*shifts, *dims)):
         return
     sizes = [shape[dim] for dim in dims]
-    if None in sizes or len(shifts) != len(dims):
+    if None in sizes or len(shifts) != len(dims) or len(dims) > len(set(dims)):
         return
-    rest = {dim: shift % size for shift, dim, size in zip(shifts, dims, sizes, strict=True)}
-    rest = {dim: shift for dim, shift in rest.items() if shift}
-    if len(dims) > len(set(dims)):
-        return
+    less = (shift % size for shift, size in zip(shifts, sizes, strict=True))
+    rest = {dim: shift for dim, shift in zip(dims, less, strict=True) if shift}
     node.args, node.kwargs = (moved(node), list(rest.values()), list(rest)), {}
     if not rest:
         replace(traced, node, moved(node))

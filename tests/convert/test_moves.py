@@ -324,6 +324,18 @@ def test_slices_of_what_has_the_batch_second(parts):
     agreement.raise_if_different(required=["qonnx"])
 
 
+def assert_exact_and_near(network: nn.Module, x: Tensor) -> None:
+    """Equal codes where an example told the sizes, and near the float network."""
+    model = converted(network, x, example=x, bit_width=12)
+    agreement = verify_agreement(
+        export_qonnx(model, x[:1]), x.numpy(), torch_model=model, executors=["torch", "qonnx"]
+    )
+    agreement.raise_if_different(required=["torch", "qonnx"])
+    with torch.no_grad():
+        for mine, theirs in zip(model(x), network(x), strict=True):
+            assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
+
+
 def test_nearest_neighbours_of_any_size():
     """What torch picks, smaller and larger; without an example the sizes are not known."""
     network = behind(
@@ -336,14 +348,7 @@ def test_nearest_neighbours_of_any_size():
         [nn.UpsamplingNearest2d(scale_factor=1.5)],
     )
     x = torch.randn(3, 3, SIDE, SIDE)
-    model = converted(network, x, example=x, bit_width=12)
-    agreement = verify_agreement(
-        export_qonnx(model, x[:1]), x.numpy(), torch_model=model, executors=["torch", "qonnx"]
-    )
-    agreement.raise_if_different(required=["torch", "qonnx"])
-    with torch.no_grad():
-        for mine, theirs in zip(model(x), network(x), strict=True):
-            assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
+    assert_exact_and_near(network, x)
     with pytest.raises(ConversionError, match=r"not 0.5, or quantize\(..., example=x\) must tell"):
         quantize(network)
 
@@ -354,11 +359,4 @@ def test_rolls_of_any_length():
         lambda m, y: y.roll(2 * SIDE + 1, -2), lambda m, y: torch.roll(y, (SIDE, 5), (2, 3)),
     ])  # fmt: skip
     x = torch.randn(3, 3, SIDE, SIDE)
-    model = converted(network, x, example=x, bit_width=12)
-    agreement = verify_agreement(
-        export_qonnx(model, x[:1]), x.numpy(), torch_model=model, executors=["torch", "qonnx"]
-    )
-    agreement.raise_if_different(required=["torch", "qonnx"])
-    with torch.no_grad():
-        for mine, theirs in zip(model(x), network(x), strict=True):
-            assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
+    assert_exact_and_near(network, x)
