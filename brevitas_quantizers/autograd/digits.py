@@ -154,7 +154,7 @@ def _places(twice: Tensor, codes: Tensor) -> Tensor:
     return places.nan_to_num_(nan=last).int().flatten()
 
 
-def _lsb(frac_bits: Tensor) -> tuple[Any, Any]:
+def steps_of(frac_bits: Tensor) -> tuple[Any, Any]:
     """The LSB and its inverse; numbers where that saves small operations."""
     if frac_bits.ndim == 0 and frac_bits.device.type == "cpu" and not torch.compiler.is_compiling():
         point = round(frac_bits.item())
@@ -174,7 +174,7 @@ class _DigitsCast(torch.autograd.Function):
         price: Tensor,
         held: Tensor | None,
     ) -> Tensor:
-        lsb, inverse = _lsb(frac_bits)
+        lsb, inverse = steps_of(frac_bits)
         if held is not None:
             places = _places(x * (2 * inverse), codes).add_(held.flatten(), alpha=codes.shape[1])
             y = codes.flatten().index_select(0, places).view(x.shape).mul_(lsb)
@@ -188,16 +188,16 @@ class _DigitsCast(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, frac_bits, codes = ctx.saved_tensors
-        lsb, inverse = _lsb(frac_bits)
-        low, high = codes[-1, 0] - 0.5, codes[-1, -1] + 0.5
+        lsb, inverse = steps_of(frac_bits)
+        low, high = codes[-1, 0], codes[-1, -1]
         if isinstance(lsb, float):  # one pass; it passes the open interval
             number = np.float32 if x.dtype == torch.float32 else np.float64
-            lower = float(np.nextafter(number(float(low) * lsb), number(-np.inf)))
-            upper = float(np.nextafter(number(float(high) * lsb), number(np.inf)))
+            lower = float(np.nextafter(number((low.item() - 0.5) * lsb), number(-np.inf)))
+            upper = float(np.nextafter(number((high.item() + 0.5) * lsb), number(np.inf)))
             grad_x = torch.ops.aten.hardtanh_backward(grad, x, lower, upper)
         else:
             r = x * inverse
-            grad_x = r.clone().ge_(low).mul_(r.le_(high)).mul_(grad)
+            grad_x = r.clone().ge_(low - 0.5).mul_(r.le_(high + 0.5)).mul_(grad)
         grad_point = None
         if ctx.needs_input_grad[1]:
             grad_point = binary_point_gradient(grad, grad_x, x, y, frac_bits.shape)

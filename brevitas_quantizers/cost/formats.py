@@ -73,6 +73,8 @@ class BudgetedQuantizer(FixedPointQuantizer):
             self.binary_point.copy_(points.reshape(self.binary_point.shape))
             self.initialized.fill_(True)
             self._is_initialized = True
+            if self._quantizes_data:
+                self.settle()  # what sets it from now on is no data: nothing to watch
         if width != self.options.bit_width:
             self.word_length.fill_(width)
             self._follow_state()

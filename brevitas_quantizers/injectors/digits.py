@@ -13,6 +13,7 @@ from brevitas_quantizers.autograd.digits import (
     best_codes,
     digit_table,
     losses_by_digits,
+    steps_of,
     worth_more,
 )
 from brevitas_quantizers.fixed_point import count_digits, khot_codes
@@ -113,9 +114,9 @@ class DigitsQuantizer(KHotQuantizer):
 
     def _in_lsb(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`x`, and half the curvature, by the code."""
-        point = torch.round(self.binary_point.detach())
-        lsb = exact_exp2(-point)
-        return x.detach().to(point.dtype) * exact_exp2(point), 0.5 * self.curvature * lsb * lsb
+        point = self.binary_point.detach()
+        lsb, inverse = steps_of(point)
+        return x.detach().to(point.dtype) * inverse, self.curvature * (0.5 * lsb * lsb)
 
     @property
     def largest(self) -> Tensor:
