@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import QFXFixedPoint
+from brevitas_quantizers.injectors.saving import picklable
 
 from .accumulators import tie_accumulators
 from .cast_points import insert_cast_points
@@ -135,7 +136,7 @@ def _double_if(parameter: torch.Tensor | None) -> Iterator[None]:
 def _finish(model: nn.Module, traced: fx.GraphModule, placement: Placement) -> fx.GraphModule:
     """Mode, device and float type of the original; the graph holds what it calls, nothing else."""
     guard_constants(traced)
-    result = fx.GraphModule(traced, traced.graph, class_name=type(model).__name__)
+    result = picklable(traced, traced.graph, type(model).__name__)
     parameter: torch.Tensor | None = next(model.parameters(), None)
     if parameter is not None:
         result.to(device=parameter.device, dtype=parameter.dtype)

@@ -161,6 +161,12 @@ class HardwareBudget:
             self._prepare(example)
         self._measurements.listen(self.due)
 
+    def __reduce__(self) -> str:
+        raise OptionError(
+            "HardwareBudget: cannot be copied or pickled, since it listens to its model: save "
+            "budget.state_dict(), make a HardwareBudget for the other model, and load it there"
+        )
+
     def _prepare(self, example: Tensor | None) -> None:
         """Read the sizes of a network to fold now, or with the first input that it sees."""
         if example is None:

@@ -35,7 +35,7 @@ _INTEGERS_ABOVE = 3
 class Tap:
     """What went through a module in its last call in training: `x` and `y`, as in the graph.
 
-    A copy of the module gets a tap of its own, with nothing in it.
+    In a copy of the module, and in a pickled one, is a tap that nobody reads.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -57,8 +57,8 @@ class Tap:
         """Forget the tensors."""
         self.x = self.y = None
 
-    def __deepcopy__(self, memo: dict[int, object]) -> _Closed:
-        return _Closed()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Closed, ()
 
 
 class _Closed:
@@ -179,14 +179,21 @@ def by_channel(activation: Activation, x: Tensor) -> Tensor:
 
 
 def _cast_errors(rows: Tensor, widths: range, integers: range, signed: bool) -> Tensor:
-    """(widths, integers, channels) variance of the error of saturating casts to nearest."""
-    places = [[2.0 ** (n - signed - i) for i in integers] for n in widths]
-    scale = torch.tensor(places, device=rows.device)[:, :, None, None]
-    tops = torch.tensor([2.0 ** (n - signed) - 1 for n in widths], device=rows.device)
-    top = tops[:, None, None, None]
-    codes = (rows * scale).add_(0.5).floor_()
-    codes = torch.clamp(codes, -top - 1 if signed else torch.zeros_like(top), top)
-    return _variance(codes.div_(scale).sub_(rows))
+    """(widths, integers, channels) variance of the error of saturating casts to nearest.
+
+    Formats of the same LSB round alike: with falling integer bits they lie on diagonals.
+    """
+    falling = range(integers[-1], integers[0] - 1, -1)
+    first = widths[0] - signed - falling[0]
+    scale = rows.new_tensor([2.0 ** (first + k) for k in range(len(widths) + len(falling) - 1)])
+    rounded = (rows * scale[:, None, None]).add_(0.5).floor_().div_(scale[:, None, None])
+    step, *strides = rounded.stride()
+    values = rounded.as_strided((len(widths), len(falling), *rows.shape), (step, step, *strides))
+    lsb = (1 / scale).unfold(0, len(falling), 1)[:, :, None, None]
+    top = rows.new_tensor([2.0**i for i in falling])[:, None, None]
+    values = torch.maximum(values, -top if signed else torch.zeros_like(top))
+    values = torch.minimum(values, top - lsb, out=values)  # `clamp` by tensors is slow
+    return _variance(values.sub_(rows)).flip(1)
 
 
 def _variance(rows: Tensor) -> Tensor:

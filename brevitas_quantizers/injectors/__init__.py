@@ -1,5 +1,6 @@
 """QFX as Brevitas quant injectors."""
 
+from . import saving  # noqa: F401 # it registers how injectors are pickled
 from .constants import DerivedConstants
 from .digits import DigitsQuantizer
 from .fixed_point import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog

@@ -92,6 +92,17 @@ class QuantFunction(_QuantFunction):
                 f"QuantFunction: function must be a name or a callable, not {function!r}"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Known functions are pickled by name."""
+        by_name = ("_function", "_smooth") if self.function_name else ()
+        return {key: value for key, value in vars(self).items() if key not in by_name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As written by `__getstate__`."""
+        super().__setstate__(state)
+        if self.function_name:
+            self._function, self._smooth = EXACT[self.function_name]
+
     @property
     def exact(self) -> Finite:  # type: ignore[override] # a class attribute of the others
         """The function; the end of the output's range where it is infinite."""

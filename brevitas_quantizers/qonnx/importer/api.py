@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
+from brevitas_quantizers.injectors.saving import picklable
 from brevitas_quantizers.onnx_files import (
     Node,
     Refusals,
@@ -138,7 +139,7 @@ def _finish(network: NetworkBuilder) -> fx.GraphModule:
     network.graph.output(_nested(network, values))
     network.layers.finish(network.needs_double)
     _name_again(network)
-    result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")
+    result = picklable(network.layers.tree, network.graph, "ImportedQonnx")
     return result.eval()
 
 
