@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import brevitas.nn as qnn
@@ -19,30 +18,22 @@ from brevitas_quantizers.fixed_point import (
     cast_code,
 )
 from brevitas_quantizers.nn import QuantLayerNorm, QuantNormalise, QuantRMSNorm, QuantSoftmax
-from brevitas_quantizers.nn.exact_functions import exp, rsqrt
+from tests.campaign import WHOLE
+from tests.oracles.normalisers import (
+    PROOFS,
+    centred_codes,
+    norm_codes,
+    norm_reference,
+    reciprocal_codes,
+    reciprocal_reference,
+    root_codes,
+    root_reference,
+    softmax_codes,
+    softmax_reference,
+)
 
 SMALL = {"input_bit_width": 6, "input_frac_bits": 3, "output_bit_width": 8, "output_frac_bits": 8}
 NEAREST = "AP_RND_CONV", "AP_SAT"
-
-
-def cast(value: Fraction, width: int, frac_bits: int, rounding: str = NEAREST[0]) -> Fraction:
-    """The unsigned cast of a number, by the scalar reference."""
-    fmt = FixedPointFormat.from_frac_bits(width, frac_bits, signed=False)
-    return cast_code(value, fmt, rounding, "AP_SAT") * Fraction(2) ** -frac_bits
-
-
-def softmax_reference(row: list[Fraction], exp_bits: int, keep: list[bool]) -> list[Fraction]:
-    """The definition, one number at a time; formats of `SMALL`."""
-    top = max([x for x, shown in zip(row, keep, strict=True) if shown], default=Fraction(-4096))
-    powers = [
-        cast(exp(-cast(top - x, 6, 3), 64), exp_bits + 1, exp_bits) * shown
-        for x, shown in zip(row, keep, strict=True)
-    ]
-    total = sum(powers, Fraction(0))
-    power = Fraction(1, 1 << (max(int(cast(total, 12, 0, "AP_TRN")), 1).bit_length() - 1))
-    rest = cast(total * power - 1, 10, 10)
-    inverse = cast(cast(1 / (1 + rest), 13, 12) * power, 13, 12)
-    return [cast(value * inverse, 8, 8) for value in powers]
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -55,25 +46,13 @@ def test_softmax_is_its_definition_and_near_float64(masked, rng):
     found = layer(torch.tensor(codes / 8, dtype=torch.float32)).detach().double().numpy()
     for sample, row in np.ndindex(50, 3):
         numbers = [Fraction(int(code), 8) for code in codes[sample, row]]
-        expected = softmax_reference(numbers, 10, list(keep[row]))
+        expected = softmax_reference(numbers, 10, list(keep[row]), (6, 3))
         assert list(map(Fraction, found[sample, row])) == expected
     scores = torch.tensor(codes / 8).masked_fill(~torch.tensor(keep), -torch.inf)
     smooth = torch.nan_to_num(torch.softmax(scores, -1)).numpy()
     bound = 0.5 * 2**-8 + 3 * 2**-12 + 6 * 2**-11 + 2**-8 * (smooth > 1 - 2**-8)  # 1 saturates
     assert (np.abs(found - smooth) <= bound).all()
     assert not found[:, ~keep].any()
-
-
-def norm_reference(codes: list[int]) -> list[Fraction]:
-    """An RMS norm of codes by the definition, before its last cast."""
-    squares = Fraction(sum(code * code for code in codes))
-    upper = int(cast(squares, 12, -12, "AP_TRN") / 4096)
-    halving = Fraction(1, 1 << -(-upper.bit_length() // 2))
-    scaled = int(cast(squares * halving * halving, 12, 0))
-    root = Fraction(rsqrt(Fraction(max(scaled, 1), len(codes)), 64))
-    exponent = math.frexp(root)[1]
-    short = round(root * Fraction(2) ** (12 - exponent)) * Fraction(2) ** (exponent - 12)
-    return [code * short * halving for code in codes]
 
 
 @pytest.mark.parametrize("spread", [1, 30, 1500])
@@ -92,6 +71,41 @@ def test_a_norm_is_its_definition_and_near_float64(spread, rng):
     smooth = x / x.square().mean(-1, keepdim=True).sqrt()
     smooth = torch.nan_to_num(smooth).numpy()
     assert (np.abs(found - smooth) <= np.abs(smooth) * 2**-11 + 2**-11).all()
+
+
+def test_the_arrays_are_the_scalar_reference(rng):
+    """What executors are compared with, against rationals, row by row."""
+    for n in (8, 49):
+        for row in np.rint(rng.normal(0, 30, (30, n))).astype(np.int64):
+            numbers = [Fraction(int(code), 16) for code in row]
+            expected = softmax_reference(numbers, 12, [True] * n, (8, 4))
+            assert (softmax_codes(row[np.newaxis])[0] / 256).tolist() == expected
+    fmt = FixedPointFormat.from_frac_bits(8, 4)
+    for n, width in ((16, 8), (24, 8), (6, 2)):
+        for row in rng.integers(-1 << (width - 1), 1 << (width - 1), (30, n)):
+            scale = next(2**bits for bits in range(12) if 2**bits / n >= 64)  # seven bits of 1 / n
+            factor = Fraction(round(Fraction(scale, n)), scale)
+            around = [Fraction(int(x)) - int(row.sum()) * factor for x in row]
+            centred = [cast_code(x / 16, fmt, *NEAREST) for x in around]
+            assert centred_codes(row[np.newaxis])[0].tolist() == centred
+            for codes, added in ((centred, 0), (row.tolist(), 3)):
+                expected = [cast_code(x, fmt, *NEAREST) for x in norm_reference(codes, added)]
+                assert norm_codes(np.array([codes]), added, 4, 8)[0].tolist() == expected
+    for total in rng.integers(0, 1 << 24, 100):
+        expected = reciprocal_reference(Fraction(int(total), 4096)) * 4096
+        assert reciprocal_codes(np.array([total])) == expected
+        root, bits = root_codes(np.array([total]), 16)
+        assert Fraction(int(root[0]), 1 << int(bits[0])) == root_reference(Fraction(int(total)), 16)
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_every_executor_computes_the_definition(name, tmp_path):
+    """Some rows, or a million, or all there are, under `QFX_CAMPAIGN=all`."""
+    rows, chunk = (1_000_000, 16_384) if WHOLE else (300, 300)
+    found = PROOFS[name].prove(rows, tmp_path, chunk)
+    assert found["codes"] >= 1024
+    assert set(found["different"].values()) == {0}, found
+    assert found["part"] <= 1
 
 
 class Net(nn.Module):
