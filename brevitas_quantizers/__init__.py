@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .convert import quantize
     from .cost import HardwareBudget, hardware_cost, train_to_budget
+    from .distillation import distill
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
     from .prepare import calibrate, learned_formats, parameter_groups
@@ -38,6 +39,7 @@ _HOMES = {
     "RoundingMode": "fixed_point",
     "average_parameter_bits": "training",
     "calibrate": "prepare",
+    "distill": "distillation",
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
     "freeze_statistics": "training",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "average_parameter_bits",
     "calibrate",
+    "distill",
     "export_qonnx",
     "freeze_binary_points",
     "freeze_statistics",

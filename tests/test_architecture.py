@@ -55,6 +55,12 @@ ALLOWED = {
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
     },
+    "brevitas_quantizers.distillation": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.cost",
+        "brevitas_quantizers.prepare",
+        "brevitas_quantizers.training",
+    },
     "brevitas_quantizers.qonnx": {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.onnx_files",
@@ -198,6 +204,7 @@ HOSTS = {
         "brevitas_quantizers.autograd",
         "brevitas_quantizers.convert",
         "brevitas_quantizers.cost",
+        "brevitas_quantizers.distillation",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",

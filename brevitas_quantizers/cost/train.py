@@ -219,7 +219,9 @@ class _Run:
         return self.budget.cost
 
 
-def inputs_and_targets(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], Any]:
+def inputs_and_targets(
+    model: nn.Module, batch: Any, caller: str = "train_to_budget"
+) -> tuple[tuple[Any, ...], Any]:
     """Positional arguments of `model` and the targets, of a batch as `train_to_budget` takes it.
 
     Raises:
@@ -231,14 +233,14 @@ def inputs_and_targets(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], A
         others = [name for name in batch if name not in known.parameters]
         if len(others) != 1:
             raise DataError(
-                "train_to_budget: a batch by names must hold the targets under one name that is no "
+                f"{caller}: a batch by names must hold the targets under one name that is no "
                 f"argument of forward, not {', '.join(map(str, others)) or 'none'}"
             )
         inputs, targets = batch, batch[others[0]]
     elif isinstance(batch, Sequence) and len(batch) > 1:
         inputs, targets = batch[0] if len(batch) == 2 else tuple(batch[:-1]), batch[-1]
     else:
-        raise DataError("train_to_budget: a batch must be (inputs, targets), or a mapping of names")
+        raise DataError(f"{caller}: a batch must be (inputs, targets), or a mapping of names")
     args, kwargs = forward_arguments(model, inputs)
     return known.bind(*args, **kwargs).args, targets
 
