@@ -6,7 +6,7 @@ An unrolled stage computes one position in each cycle in an adder graph. A folde
 layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
 what follows point by point in an adder graph. Where a tensor is read twice, its stream forks into
 buffers of one sample, or of what waits for the longest branch; where branches meet, a stage takes a
-beat of each.
+beat of each. A pool over whole rows or the whole image keeps one number for each channel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 from ...boards import Board
 from ...errors import OptionError
 from ...ir import Constant, FixedType, Graph
-from ...ir.passes import apply
 from ...simulation.lanes import Lanes
 from ...synthesis.estimate import ULTRA96
 from ...units.mvu import Mvu
@@ -33,8 +32,10 @@ from ..ports import hardware_ports
 from .folding import Folding, choose_folding, folded_cost
 from .holding import held
 from .matmul import MatMulFolding, MatMulUnit
+from .reduce import Reduction
+from .serial import stages_of
 from .stage import Stage
-from .stages import PASSES, Stages, cut
+from .stages import Stages
 from .wiring import (
     Stream,
     connect_buffer,
@@ -77,8 +78,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
         TargetError: a layer or a branch of the network has no streaming form.
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
-    graph = apply(graph, *PASSES)
-    stages = cut(graph)
+    graph, stages = stages_of(graph)
     foldings = choose_folding(
         stages, options.folds, options.fold_above, board.resources.plannable_lut
     )
@@ -108,13 +108,19 @@ def _add_stage(
     """The files of one stage, and its row in the report."""
     types = stage.types()
     kernel: Kernel | None
-    if folding is None:
+    row: dict[str, Any]
+    reduction = Reduction.of(stage)
+    if reduction is not None:
+        kernel = _rest(stage, types, name, graph_options)
+        body, row = reduction.connect(kernel), reduction.facts
+    elif folding is None:
         whole = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
         kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
-        row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
+        row = {"style": "unrolled", "cycles": stage.steps}
         if stage.moves is not None:
-            design.files[moves_file(name)] = stage.moves.words.order.table
             row["memory_bits"] = stage.moves.memory_bits
+            if row["memory_bits"]:
+                design.files[moves_file(name)] = stage.moves.words.frame.table
     elif isinstance(folding, MatMulFolding):
         product, kernel = MatMulUnit(stage, folding), _rest(stage, types, name, graph_options)
         body, row = product.connect(kernel), product.facts

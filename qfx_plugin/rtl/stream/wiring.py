@@ -6,10 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...ir import Constant, FixedType
 from ...simulation.lanes import Lanes
 from ...units.mvu import Mvu
 from ...units.names import printable
+from ...units.reorder import Reorder
 from ...units.sources import packed
 from ..graph.kernel import Kernel, assign_lane, code_lanes
 from .moves import Moves, lane_points, lane_starts
@@ -271,7 +275,7 @@ def connect_turns(
 
 def connect_constant(constant: Constant, stream: Stream, file: str) -> list[str]:
     """A constant's beats, over and over, as a stream."""
-    beats = prod(constant.weight.codes.shape[1:])
+    beats = constant_beats(constant).shape[1]
     return [
         *stream.declaration(),
         f'  qfx_constant #(.W({stream.bits}), .BEATS({beats}), .FILE("{file}"))',
@@ -280,9 +284,18 @@ def connect_constant(constant: Constant, stream: Stream, file: str) -> list[str]
     ]
 
 
+def constant_beats(constant: Constant) -> NDArray[np.int64]:
+    """(channels, beats) codes, as few beats as give the constant over and over."""
+    codes = constant.weight.codes.reshape(constant.weight.codes.shape[0], -1)
+    beats = codes.shape[1]
+    periods = (n for n in range(1, beats) if not beats % n)
+    fewest = (n for n in periods if (codes[:, n:] == codes[:, :-n]).all())
+    return codes[:, : next(fewest, beats)]
+
+
 def constant_words(constant: Constant, lanes: Lanes) -> str:
     """The beats of a constant for `$readmemh`."""
-    codes = constant.weight.codes.reshape(constant.weight.codes.shape[0], -1)
+    codes = constant_beats(constant)
     return "".join(f"{_word(column, lanes):x}\n" for column in codes.T.tolist())
 
 
@@ -292,10 +305,32 @@ def _word(codes: Sequence[int], lanes: Lanes) -> int:
     return sum((code & ((1 << width) - 1)) << start for code, width, start in places)
 
 
+def _connect_order(frame: Reorder, file: str, frm: Stream, to: Stream) -> list[str]:
+    """Words in another order, or as they are."""
+    if frame.is_plain:
+        return _pass_on(frm, to)
+    values = ", ".join(
+        f".{key}({value})" for key, value in frame.parameters(frm.bits, file).items()
+    )
+    return [
+        f"  qfx_reorder #({values}) order (",
+        f"      .clk, .rst, {frm.connection('s')}, {to.connection('m')}",
+        "  );",
+    ]
+
+
+def _pass_on(frm: Stream, to: Stream) -> list[str]:
+    return [
+        f"  assign {to.name}_tdata = {frm.name}_tdata;",
+        f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
+        f"  assign {frm.name}_tready = {to.name}_tready;",
+    ]
+
+
 def _connect_moves(moves: Moves, file: str) -> list[str]:
     """Words of each beat through a memory, in another order, as stream `w`."""
     words, lanes, points = moves.words, code_lanes(moves.word), lane_points(moves.word)
-    starts, bits, order = lane_starts(lanes), code_lanes(moves.word).bits, moves.words.order
+    starts, bits = lane_starts(lanes), code_lanes(moves.word).bits
     outside = code_lanes(moves.result)
     cut, moved, given, w = (
         Stream("cut", bits * len(words.taken)), Stream("taken", bits), Stream("moved", bits),
@@ -312,12 +347,7 @@ def _connect_moves(moves: Moves, file: str) -> list[str]:
             read = "s_tdata", begins[channel], source.widths[channel], source.signed[channel]
             lines.append(assign_lane(target, read, points[lane] - frm[channel]))
     lines += connect_words("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
-    values = ", ".join(f".{key}({value})" for key, value in order.parameters(bits, file).items())
-    lines += [
-        f"  qfx_reorder #({values}) order (",
-        f"      .clk, .rst, {moved.connection('s')}, {given.connection('m')}",
-        "  );",
-    ]
+    lines += _connect_order(words.frame, file, moved, given)
     lines += connect_words("qfx_pack", "pack", bits, len(words.given), given, packed_)
     lines += ["  assign w_tvalid = beat_tvalid;", "  assign beat_tready = w_tready;"]
     places = {
@@ -378,11 +408,7 @@ def connect_words(
 ) -> list[str]:
     """A unit between words and beats; of beats that are a word, nothing."""
     if count == 1:
-        return [
-            f"  assign {to.name}_tdata = {frm.name}_tdata;",
-            f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
-            f"  assign {frm.name}_tready = {to.name}_tready;",
-        ]
+        return _pass_on(frm, to)
     return [
         f"  {kind} #(.W({width}), .N({count})) {name} (.clk, .rst, {frm.connection('s')},",
         f"      {to.connection('m')});",
