@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from functools import cache, partial
 
 import numpy as np
@@ -147,6 +148,9 @@ def test_no_bias_of_a_layer_that_has_one_or_that_is_read_twice_or_per_pixel():
     biased = replace(CONV, bias=weight([1, 2, 3]))
     for ops in (twice, (CONV, whole, twice[2]), (biased, BIAS, twice[2])):
         assert changed(*IMAGE, *ops, by=passes.merge_biases) == [*IMAGE, *ops]
+    finer = (CONV, BIAS, Add("add", ("c", "b"), "y"))
+    coarse = partial(passes.merge_biases, finer=False)
+    assert changed(*IMAGE, *finer, by=coarse) == [*IMAGE, *finer]
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,11 @@ from ...units.sources import sources_of, unit_files, used_in
 from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
+from .behind import Behind
 from .folding import Folding, choose_folding, folded_cost
 from .holding import held
 from .matmul import MatMulFolding, MatMulUnit
-from .reduce import Reduction
+from .reduce import RowReduction
 from .serial import stages_of
 from .stage import Stage
 from .stages import Stages
@@ -109,12 +110,12 @@ def _add_stage(
     types = stage.types()
     kernel: Kernel | None
     row: dict[str, Any]
-    reduction = Reduction.of(stage)
+    reduction = RowReduction.of(stage)
     if reduction is not None:
-        kernel = _rest(stage, types, name, graph_options)
-        body, row = reduction.connect(kernel), reduction.facts
+        behind = Behind.of(stage, stage.pixel.shape[0], f"{name}_kernel", graph_options)
+        kernel, body, row = behind.kernel, reduction.connect(behind), reduction.facts
     elif folding is None:
-        whole = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+        whole = _kernel(stage, types, f"{name}_kernel", graph_options)
         kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
         row = {"style": "unrolled", "cycles": stage.steps}
         if stage.moves is not None:
@@ -122,15 +123,18 @@ def _add_stage(
             if row["memory_bits"]:
                 design.files[moves_file(name)] = stage.moves.words.frame.table
     elif isinstance(folding, MatMulFolding):
-        product, kernel = MatMulUnit(stage, folding), _rest(stage, types, name, graph_options)
-        body, row = product.connect(kernel), product.facts
+        behind = Behind.of(stage, folding.pe, f"{name}_kernel", graph_options)
+        product, kernel = MatMulUnit(stage, folding), behind.kernel
+        body, row = product.connect(behind), product.facts
     else:
         unit = folding.unit(stage, f"{name}_unit")
-        cost, kernel = folded_cost(unit), _rest(stage, types, name, graph_options)
+        behind = Behind.of(stage, unit.pe, f"{name}_kernel", graph_options)
+        cost, kernel = folded_cost(unit), behind.kernel
         design.files |= _unit_files(unit)
-        body = connect_window(stage, name) + connect_unit(
-            stage, unit, types[stage.ops[0].output], kernel
-        )
+        lines, sums = connect_unit(stage, unit)
+        rows, bits = unit.product.shape[0], unit.product.result_bits
+        body = connect_window(stage, name) + lines
+        body += behind.connect(sums, bits, [0] * rows, rows // unit.pe)
         row = {
             "style": "folded",
             "cycles": folding.cycles(stage),
@@ -156,20 +160,13 @@ def _add_stage(
     design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
 
 
-def _kernel(
-    stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
-) -> Kernel:
-    inputs: tuple[PortTensor, ...] = (PortTensor(source, types[source], "x"),)
-    for number, (side, kind) in enumerate(stage.sides if source == stage.source else ()):
-        inputs += (PortTensor(side, kind, f"side{number}"),)
+def _kernel(stage: Stage, types: Mapping[str, Any], name: str, options: Any) -> Kernel:
+    """The adder graph of a whole stage."""
+    inputs = [PortTensor(stage.source, types[stage.source], "x")]
+    for number, (side, kind) in enumerate(stage.sides):
+        inputs.append(PortTensor(side, kind, f"side{number}"))
     outputs = (PortTensor(stage.output, types[stage.output], "y"),)
-    return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
-
-
-def _rest(stage: Stage, types: Mapping[str, Any], name: str, options: Any) -> Kernel | None:
-    """The adder graph of what follows a folded unit, if anything does."""
-    ops, source = stage.ops[1:], stage.ops[0].output
-    return _kernel(stage, ops, source, types, f"{name}_kernel", options) if ops else None
+    return build_kernel((*stage.constants, *stage.ops), types, inputs, outputs, name, options)
 
 
 def _unit_files(unit: Mvu) -> dict[str, str]:

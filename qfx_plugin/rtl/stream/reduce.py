@@ -11,16 +11,17 @@ from typing import Any
 
 from ...ir import FixedType, MaxPool, Pool
 from ...simulation.lanes import Lanes
-from ..graph.kernel import Kernel, code_lanes
+from ..graph.kernel import code_lanes
+from .behind import Behind
 from .stage import Stage
-from .wiring import Stream, leave, remap_lanes
+from .wiring import Stream, remap_lanes
 
 CONTROL_LUTS = 20
 """Of counters and handshakes."""
 
 
 @dataclass(frozen=True, eq=False)
-class Reduction:
+class RowReduction:
     """A pool whose windows neither overlap nor need a line of the image to be kept.
 
     Attributes:
@@ -34,7 +35,7 @@ class Reduction:
     taps: int
 
     @classmethod
-    def of(cls, stage: Stage) -> Reduction | None:
+    def of(cls, stage: Stage) -> RowReduction | None:
         """Of a stage that begins with such a pool; None of another."""
         window, (rows, columns) = stage.window, stage.image
         if window is None or not isinstance(stage.ops[0], Pool) or window.padded:
@@ -72,14 +73,14 @@ class Reduction:
         lut = CONTROL_LUTS + (2 if isinstance(self.stage.ops[0], MaxPool) else 1) * bits
         return {"style": "reduced", "cycles": prod(self.stage.image), "unit_lut": lut}
 
-    def connect(self, kernel: Kernel | None) -> list[str]:
+    def connect(self, behind: Behind) -> list[str]:
         """From stream `s` to stream `m`.
 
         Args:
-            kernel: computes the other operations, if there are any.
+            behind: computes the other operations, if there are any.
         """
         channels, (frm, to) = self.stage.pixel.shape[0], self._lanes
-        inside, results = Stream("u", frm.bits), Stream("v", to.bits)
+        inside, sums = Stream("u", frm.bits), Stream("sums", to.bits)
         values = {
             "PE": channels, "FOLD": self.fold, "TAPS": self.taps,
             "SUM": int(not isinstance(self.stage.ops[0], MaxPool)),
@@ -88,12 +89,12 @@ class Reduction:
         parameters = ", ".join(f".{key}({value})" for key, value in values.items())
         return [
             *inside.declaration(),
-            *results.declaration(),
+            *sums.declaration(),
             "  assign u_tvalid = s_tvalid;",
             "  assign s_tready = u_tready;",
             *remap_lanes("u_tdata", frm, "s_tdata", code_lanes(self.stage.pixel), [0] * channels),
             f"  qfx_stream_reduce #({parameters}) unit (.clk, .rst_n(!rst), .in_data(u_tdata),",
-            "      .in_valid(u_tvalid), .in_ready(u_tready), .out_data(v_tdata),",
-            "      .out_valid(v_tvalid), .out_ready(v_tready));",
-            *leave(self.result, to, [0] * channels, kernel),
+            "      .in_valid(u_tvalid), .in_ready(u_tready), .out_data(sums_tdata),",
+            "      .out_valid(sums_tvalid), .out_ready(sums_tready));",
+            *behind.connect(sums, to.widths[0], [0] * channels, 1),
         ]

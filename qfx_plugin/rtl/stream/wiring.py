@@ -133,39 +133,30 @@ def connect_flow(stage: Stage, kernel: Kernel) -> list[str]:
         lines += [f"  logic [{high - low}:0] side{number};"]
         lines += [f"  assign side{number} = w_tdata[{high}:{low}];"]
         low = high + 1
-    return [*lines, *_taps_to_elements(stage, lanes), *_run(kernel, "w")]
+    return [*lines, *_taps_to_elements(stage, lanes), *run_kernel(kernel, "w")]
 
 
-def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | None) -> list[str]:
-    """A folded unit behind stream `w`, and the adder graph of what follows.
+def connect_unit(stage: Stage, unit: Mvu) -> tuple[list[str], Stream]:
+    """A folded unit behind stream `w`: the lines, and the stream of its sums.
 
     Args:
         stage: the stage.
         unit: computes its first operation.
-        result: type of that operation's output.
-        kernel: computes the other operations, if there are any.
     """
-    rows, columns = unit.product.shape
-    width, accumulator = unit.product.input_bits, unit.product.result_bits
-    words, blocks = columns // unit.simd, rows // unit.pe
-    inside = [
-        Stream("u", columns * width),
-        Stream("words", unit.simd * width),
-        Stream("sums", unit.pe * accumulator),
-        Stream("v", rows * accumulator),
-    ]
-    lines = [line for stream in inside for line in stream.declaration()]
+    columns, width = unit.product.shape[1], unit.product.input_bits
+    vector, words = Stream("u", columns * width), Stream("words", unit.simd * width)
+    sums = Stream("sums", unit.pe * unit.product.result_bits)
+    lines = [line for stream in (vector, words, sums) for line in stream.declaration()]
     lines += ["  assign u_tvalid = w_tvalid;", "  assign w_tready = u_tready;"]
     lines += remap_lanes(
         "u_tdata", Lanes.uniform(columns, width), "w_tdata", _tap_lanes(stage), [0] * columns
     )
-    lines += connect_words("qfx_unpack", "unpack", width * unit.simd, words, inside[0], inside[1])
+    lines += connect_words("qfx_unpack", "unpack", words.bits, columns // unit.simd, vector, words)
     lines.append(
-        f"  {unit.name} unit (.clk, .rst, {inside[1].connection('s_axis')},\n"
-        f"      {inside[2].connection('m_axis')});"
+        f"  {unit.name} unit (.clk, .rst, {words.connection('s_axis')},\n"
+        f"      {sums.connection('m_axis')});"
     )
-    lines += connect_words("qfx_pack", "pack", accumulator * unit.pe, blocks, inside[2], inside[3])
-    return [*lines, *leave(result, Lanes.uniform(rows, accumulator), [0] * rows, kernel)]
+    return lines, sums
 
 
 def leave(result: FixedType, frm: Lanes, shifts: Sequence[int], kernel: Kernel | None) -> list[str]:
@@ -183,7 +174,7 @@ def leave(result: FixedType, frm: Lanes, shifts: Sequence[int], kernel: Kernel |
         return [*lines, "  assign m_tvalid = v_tvalid;", "  assign v_tready = m_tready;"]
     final = kernel.outputs[0].lanes.bits
     lines = [f"  logic [{out.bits - 1}:0] x;", f"  logic [{final - 1}:0] y;"]
-    return [*lines, *remap_lanes("x", out, "v_tdata", frm, shifts), *_run(kernel, "v")]
+    return [*lines, *remap_lanes("x", out, "v_tdata", frm, shifts), *run_kernel(kernel, "v")]
 
 
 def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
@@ -390,15 +381,16 @@ def remap_lanes(
     return lines
 
 
-def _run(kernel: Kernel, stream: str) -> list[str]:
+def run_kernel(kernel: Kernel, source: str, to: str = "m") -> list[str]:
+    """An adder graph from signal `x` to `y`, as a valid/ready stream from `source` to `to`."""
     clock = ".clk(clk), " if kernel.latency else ""
     bits = kernel.outputs[0].lanes.bits
     ports = [tensor.port for tensor in (*kernel.inputs, *kernel.outputs)]
     return [
         f"  {kernel.name} kernel ({clock}{', '.join(f'.{p}({p})' for p in ports)});",
         f"  qfx_flow #(.W({bits}), .LATENCY({kernel.latency})) flow (",
-        f"      .clk, .rst, .s_tvalid({stream}_tvalid), .s_tready({stream}_tready), .result(y),",
-        "      .m_tdata, .m_tvalid, .m_tready",
+        f"      .clk, .rst, .s_tvalid({source}_tvalid), .s_tready({source}_tready), .result(y),",
+        f"      {Stream(to, bits).connection('m')}",
         "  );",
     ]
 
