@@ -14,7 +14,6 @@ from brevitas_quantizers.fixed_point import khot_codes
 
 from ..errors import TargetError
 from ..ir import Graph
-from ..ir.passes import apply
 from ..qonnx_import import load_qonnx
 from ..synthesis.estimate import ULTRA96
 from ..units.mvu import MatrixProduct, Mvu, choose_digits
@@ -24,7 +23,7 @@ from .options import Fold, RtlOptions
 from .project import build_network
 from .stream.fit import adder_graph_luts
 from .stream.folding import is_foldable, natural_pace, smallest, unpacking_luts
-from .stream.stages import PASSES, cut
+from .stream.serial import stages_of
 
 UNLIMITED = 1 << 60
 ROOMY = replace(ULTRA96, resources=replace(ULTRA96.resources, lut=UNLIMITED))
@@ -104,7 +103,7 @@ def folded_stages(model: Any, cycles: int | None = None) -> list[dict[str, Any]]
         TargetError: as of `folded_costs`.
     """
     graph = model if isinstance(model, Graph) else _load(model)
-    stages = cut(apply(graph, *PASSES))
+    _, stages = stages_of(graph)
     pace = natural_pace(stages) if cycles is None else cycles
     rows: list[dict[str, Any]] = []
     slowest = 0

@@ -109,10 +109,10 @@ def _automatic_style(graph: Graph, options: RtlOptions, board: Board) -> str:
 
 
 def _streams(graph: Graph) -> bool:
-    from .stream.stages import PASSES, cut
+    from .stream.serial import stages_of
 
     try:
-        cut(apply(graph, *PASSES))
+        stages_of(graph)
     except TargetError:
         return False
     return True

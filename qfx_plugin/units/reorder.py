@@ -32,6 +32,28 @@ class Reorder:
     words: int
 
     @cached_property
+    def frame(self) -> Reorder:
+        """The shortest order that, over and over, is this one."""
+        outputs = len(self.source)
+        for count in range(1, outputs // 2 + 1):
+            words, rest = divmod(self.words * count, outputs)
+            if not rest and not outputs % count and self._repeats(count, words):
+                return Reorder(self.source[:count], words)
+        return self
+
+    def _repeats(self, count: int, words: int) -> bool:
+        """Whether the first `count` words that go out are of the first `words`, and so on."""
+        rows = self.source.reshape(-1, count)
+        moved = rows[0] + np.arange(len(rows))[:, np.newaxis] * words
+        within = rows[0].max() < words
+        return bool(within) and np.array_equal(np.where(rows[0] < 0, -1, moved), rows)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every word goes out as it comes in."""
+        return np.array_equal(self.source, np.arange(self.words))
+
+    @cached_property
     def kept(self) -> NDArray[np.int64]:
         """(words that go out,) the first word that is still needed, at each."""
         behind = np.where(self.source < 0, self.words, self.source)

@@ -34,9 +34,16 @@ class Words:
     order: Reorder
 
     @property
+    def frame(self) -> Reorder:
+        """The order that is repeated for a sample."""
+        return self.order.frame
+
+    @property
     def cycles(self) -> int:
         """Clock cycles for a sample."""
-        return self.order.cycles
+        frames = len(self.order.source) // len(self.frame.source)
+        beats = max(len(self.order.source), self.order.words)
+        return beats if self.frame.is_plain else frames * self.frame.cycles
 
 
 def cut_words(places: NDArray[np.int64], channels: int, positions: int) -> Words:

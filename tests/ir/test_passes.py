@@ -147,6 +147,10 @@ def test_no_bias_of_a_layer_that_has_one_or_that_is_read_twice_or_per_pixel():
     biased = replace(CONV, bias=weight([1, 2, 3]))
     for ops in (twice, (CONV, whole, twice[2]), (biased, BIAS, twice[2])):
         assert changed(*IMAGE, *ops, by=passes.merge_biases) == [*IMAGE, *ops]
+    bias = replace(BIAS, weight=weight(np.arange(3).reshape(3, 1, 1), 7))
+    finer = (CONV, bias, Add("add", ("c", "b"), "y"))
+    coarse = partial(passes.merge_biases, finer=False)
+    assert changed(*IMAGE, *finer, by=coarse) == [*IMAGE, *finer]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,20 @@ def test_a_reorder_keeps_few_beats_and_its_pace(name):
     assert (found.depth, found.cycles) == (depth, cycles)
 
 
+def test_an_order_that_repeats_is_a_small_one_over_and_over():
+    rows = np.arange(24).reshape(4, 2, 3)
+    cases = {
+        "kept": (rows, (1, 1), True),
+        "each three times": (rows.repeat(3), (3, 1), False),
+        "pairs of rows turned": (rows.transpose(0, 2, 1), (6, 6), False),
+        "turned": (rows.reshape(2, 12).T, (24, 24), False),
+    }
+    for name, (order, sizes, is_plain) in cases.items():
+        frame = Reorder(order.reshape(-1), rows.size).frame
+        found = (len(frame.source), frame.words), frame.is_plain
+        assert (name, *found) == (name, sizes, is_plain)
+
+
 @pytest.mark.parametrize("name", ["turned", "padded"])
 def test_the_unit(name, tmp_path, rng):
     """Frames without a gap, with pauses on both sides; the pace is the one that is stated."""

@@ -6,7 +6,7 @@ An unrolled stage computes one position in each cycle in an adder graph. A folde
 layer in a matrix-vector unit with weights in memory, PE outputs by SIMD inputs in each cycle, and
 what follows point by point in an adder graph. Where a tensor is read twice, its stream forks into
 buffers of one sample, or of what waits for the longest branch; where branches meet, a stage takes a
-beat of each.
+beat of each. A pool over whole rows or the whole image keeps one number for each channel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 from ...boards import Board
 from ...errors import OptionError
 from ...ir import Constant, FixedType, Graph
-from ...ir.passes import apply
 from ...simulation.lanes import Lanes
 from ...synthesis.estimate import ULTRA96
 from ...units.mvu import Mvu
@@ -30,11 +29,14 @@ from ...units.sources import sources_of, unit_files, used_in
 from ..graph.kernel import Kernel, PortTensor, build_kernel, code_lanes
 from ..network import RtlNetwork
 from ..ports import hardware_ports
+from .behind import Behind
 from .folding import Folding, choose_folding, folded_cost
 from .holding import held
 from .matmul import MatMulFolding, MatMulUnit
+from .reduce import RowReduction
+from .serial import stages_of
 from .stage import Stage
-from .stages import PASSES, Stages, cut
+from .stages import Stages
 from .wiring import (
     Stream,
     connect_buffer,
@@ -77,8 +79,7 @@ def build_streaming(graph: Graph, options: Any, board: Board = ULTRA96) -> RtlNe
         TargetError: a layer or a branch of the network has no streaming form.
         OptionError: `fold` names a layer that does not exist or cannot be folded.
     """
-    graph = apply(graph, *PASSES)
-    stages = cut(graph)
+    graph, stages = stages_of(graph)
     foldings = choose_folding(
         stages, options.folds, options.fold_above, board.resources.plannable_lut
     )
@@ -108,23 +109,32 @@ def _add_stage(
     """The files of one stage, and its row in the report."""
     types = stage.types()
     kernel: Kernel | None
-    if folding is None:
-        whole = _kernel(stage, stage.ops, stage.source, types, f"{name}_kernel", graph_options)
+    row: dict[str, Any]
+    reduction = RowReduction.of(stage)
+    if reduction is not None:
+        behind = Behind.of(stage, stage.pixel.shape[0], f"{name}_kernel", graph_options)
+        kernel, body, row = behind.kernel, reduction.connect(behind), reduction.facts
+    elif folding is None:
+        whole = _kernel(stage, types, f"{name}_kernel", graph_options)
         kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
-        row: dict[str, Any] = {"style": "unrolled", "cycles": stage.steps}
+        row = {"style": "unrolled", "cycles": stage.steps}
         if stage.moves is not None:
-            design.files[moves_file(name)] = stage.moves.words.order.table
             row["memory_bits"] = stage.moves.memory_bits
+            if row["memory_bits"]:
+                design.files[moves_file(name)] = stage.moves.words.frame.table
     elif isinstance(folding, MatMulFolding):
-        product, kernel = MatMulUnit(stage, folding), _rest(stage, types, name, graph_options)
-        body, row = product.connect(kernel), product.facts
+        behind = Behind.of(stage, folding.pe, f"{name}_kernel", graph_options)
+        product, kernel = MatMulUnit(stage, folding), behind.kernel
+        body, row = product.connect(behind), product.facts
     else:
         unit = folding.unit(stage, f"{name}_unit")
-        cost, kernel = folded_cost(unit), _rest(stage, types, name, graph_options)
+        behind = Behind.of(stage, unit.pe, f"{name}_kernel", graph_options)
+        cost, kernel = folded_cost(unit), behind.kernel
         design.files |= _unit_files(unit)
-        body = connect_window(stage, name) + connect_unit(
-            stage, unit, types[stage.ops[0].output], kernel
-        )
+        lines, sums = connect_unit(stage, unit)
+        rows, bits = unit.product.shape[0], unit.product.result_bits
+        body = connect_window(stage, name) + lines
+        body += behind.connect(sums, bits, [0] * rows, rows // unit.pe)
         row = {
             "style": "folded",
             "cycles": folding.cycles(stage),
@@ -150,20 +160,13 @@ def _add_stage(
     design.rows.append({"unit": name, "layer": stage.layer, "ops": len(stage.ops)} | row)
 
 
-def _kernel(
-    stage: Stage, ops: Sequence[Any], source: str, types: Mapping[str, Any], name: str, options: Any
-) -> Kernel:
-    inputs: tuple[PortTensor, ...] = (PortTensor(source, types[source], "x"),)
-    for number, (side, kind) in enumerate(stage.sides if source == stage.source else ()):
-        inputs += (PortTensor(side, kind, f"side{number}"),)
+def _kernel(stage: Stage, types: Mapping[str, Any], name: str, options: Any) -> Kernel:
+    """The adder graph of a whole stage."""
+    inputs = [PortTensor(stage.source, types[stage.source], "x")]
+    for number, (side, kind) in enumerate(stage.sides):
+        inputs.append(PortTensor(side, kind, f"side{number}"))
     outputs = (PortTensor(stage.output, types[stage.output], "y"),)
-    return build_kernel((*stage.constants, *ops), types, inputs, outputs, name, options)
-
-
-def _rest(stage: Stage, types: Mapping[str, Any], name: str, options: Any) -> Kernel | None:
-    """The adder graph of what follows a folded unit, if anything does."""
-    ops, source = stage.ops[1:], stage.ops[0].output
-    return _kernel(stage, ops, source, types, f"{name}_kernel", options) if ops else None
+    return build_kernel((*stage.constants, *stage.ops), types, inputs, outputs, name, options)
 
 
 def _unit_files(unit: Mvu) -> dict[str, str]:

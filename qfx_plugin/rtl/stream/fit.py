@@ -8,11 +8,10 @@ from typing import Any
 from ...boards import Board
 from ...errors import TargetError
 from ...ir import Graph
-from ...ir.passes import apply
 from ...synthesis.estimate import ULTRA96
 from ..network import RtlNetwork
 from .folding import SLOWEST, natural_pace, paced, shares
-from .stages import PASSES, cut
+from .serial import stages_of
 
 BRAM_BITS = 36 * 1024
 """Bits of a block RAM."""
@@ -77,7 +76,7 @@ def check_fit(report: dict[str, object], name: str) -> None:
 def advice(graph: Graph, board: Board = ULTRA96) -> str:
     """The fastest folding that fits, in words."""
     try:
-        stages = cut(apply(graph, *PASSES))
+        _, stages = stages_of(graph)
     except TargetError as error:
         return f"it cannot be folded ({error}); use fewer bits or K-hot weights"
     pace = natural_pace(stages)

@@ -1,7 +1,7 @@
 """The unit that multiplies two streams of matrices: its widths, what it costs, its wires.
 
 rows of a ─▶ qfx_unpack ─┐
-                         ├─▶ qfx_matmul ─▶ qfx_pack ─▶ adder graph of what follows
+                         ├─▶ qfx_matmul ─▶ what follows; see `behind`
 rows of b ─▶ qfx_unpack ─┘
 """
 
@@ -18,12 +18,13 @@ from ...simulation.lanes import Lanes
 from ...units.product import SMALLEST_PRODUCT, UnitCost
 from ...units.terms import block_rams, slices
 from ..graph.guess import LUTS_PER_PRODUCT
-from ..graph.kernel import Kernel, code_lanes
+from ..graph.kernel import code_lanes
 from ..options import Fold
+from .behind import Behind
 from .moves import lane_points
 from .products import StreamProduct
 from .stage import Stage
-from .wiring import Stream, connect_words, leave, remap_lanes
+from .wiring import Stream, connect_words, remap_lanes
 
 CONTROL_LUTS, LUTRAM_PER_BIT = 90, 0.75
 """Of counters and handshakes, and of a bit of a memory of 64 words: as
@@ -206,16 +207,16 @@ class MatMulUnit:
             "bram36": cost.bram36,
         }
 
-    def connect(self, kernel: Kernel | None) -> list[str]:
+    def connect(self, behind: Behind) -> list[str]:
         """From streams `s` and `t` to stream `m`.
 
         Args:
-            kernel: computes the other operations, if there are any.
+            behind: computes the other operations, if there are any.
         """
         product, simd = self.product, self.folding.simd
         words, channels = product.inner // simd, product.kind.shape[0]
-        sums, results = Stream("sums", self.result_bits), Stream("v", channels * self.result_bits)
-        lines = [line for one in (sums, results) for line in one.declaration()]
+        sums = Stream("sums", self.result_bits)
+        lines = sums.declaration()
         for operand, source, name in zip(self.operands, "st", "ab", strict=True):
             row = Stream(f"row_{name}", product.inner * operand.bits)
             word = Stream(name, simd * operand.bits)
@@ -240,10 +241,8 @@ class MatMulUnit:
             f"  qfx_matmul #({parameters}) unit (",
             "      .clk, .rst, .a_tdata, .a_tvalid, .a_tready, .b_tdata, .b_tvalid, .b_tready,",
             f"      {sums.connection('m')});",
-            *connect_words("qfx_pack", "pack", sums.bits, channels, sums, results),
         ]
-        lanes = Lanes.uniform(channels, self.result_bits)
-        return [*lines, *leave(product.kind, lanes, self.shifts, kernel)]
+        return [*lines, *behind.connect(sums, sums.bits, self.shifts, channels)]
 
 
 def product_of(stage: Stage) -> StreamProduct:

@@ -136,9 +136,11 @@ class Moves:
     @property
     def memory_bits(self) -> int:
         """Bits of the memory and of its table."""
-        order = self.words.order
-        table = order.word_bits * len(order.source)
-        return order.depth * code_lanes(self.word).bits + table
+        frame = self.words.frame
+        if frame.is_plain:
+            return 0
+        table = frame.word_bits * len(frame.source)
+        return frame.depth * code_lanes(self.word).bits + table
 
 
 def two(spatial: tuple[int, ...]) -> tuple[int, int]:

@@ -6,10 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...ir import Constant, FixedType
 from ...simulation.lanes import Lanes
 from ...units.mvu import Mvu
 from ...units.names import printable
+from ...units.reorder import Reorder
 from ...units.sources import packed
 from ..graph.kernel import Kernel, assign_lane, code_lanes
 from .moves import Moves, lane_points, lane_starts
@@ -129,39 +133,30 @@ def connect_flow(stage: Stage, kernel: Kernel) -> list[str]:
         lines += [f"  logic [{high - low}:0] side{number};"]
         lines += [f"  assign side{number} = w_tdata[{high}:{low}];"]
         low = high + 1
-    return [*lines, *_taps_to_elements(stage, lanes), *_run(kernel, "w")]
+    return [*lines, *_taps_to_elements(stage, lanes), *run_kernel(kernel, "w")]
 
 
-def connect_unit(stage: Stage, unit: Mvu, result: FixedType, kernel: Kernel | None) -> list[str]:
-    """A folded unit behind stream `w`, and the adder graph of what follows.
+def connect_unit(stage: Stage, unit: Mvu) -> tuple[list[str], Stream]:
+    """A folded unit behind stream `w`: the lines, and the stream of its sums.
 
     Args:
         stage: the stage.
         unit: computes its first operation.
-        result: type of that operation's output.
-        kernel: computes the other operations, if there are any.
     """
-    rows, columns = unit.product.shape
-    width, accumulator = unit.product.input_bits, unit.product.result_bits
-    words, blocks = columns // unit.simd, rows // unit.pe
-    inside = [
-        Stream("u", columns * width),
-        Stream("words", unit.simd * width),
-        Stream("sums", unit.pe * accumulator),
-        Stream("v", rows * accumulator),
-    ]
-    lines = [line for stream in inside for line in stream.declaration()]
+    columns, width = unit.product.shape[1], unit.product.input_bits
+    vector, words = Stream("u", columns * width), Stream("words", unit.simd * width)
+    sums = Stream("sums", unit.pe * unit.product.result_bits)
+    lines = [line for stream in (vector, words, sums) for line in stream.declaration()]
     lines += ["  assign u_tvalid = w_tvalid;", "  assign w_tready = u_tready;"]
     lines += remap_lanes(
         "u_tdata", Lanes.uniform(columns, width), "w_tdata", _tap_lanes(stage), [0] * columns
     )
-    lines += connect_words("qfx_unpack", "unpack", width * unit.simd, words, inside[0], inside[1])
+    lines += connect_words("qfx_unpack", "unpack", words.bits, columns // unit.simd, vector, words)
     lines.append(
-        f"  {unit.name} unit (.clk, .rst, {inside[1].connection('s_axis')},\n"
-        f"      {inside[2].connection('m_axis')});"
+        f"  {unit.name} unit (.clk, .rst, {words.connection('s_axis')},\n"
+        f"      {sums.connection('m_axis')});"
     )
-    lines += connect_words("qfx_pack", "pack", accumulator * unit.pe, blocks, inside[2], inside[3])
-    return [*lines, *leave(result, Lanes.uniform(rows, accumulator), [0] * rows, kernel)]
+    return lines, sums
 
 
 def leave(result: FixedType, frm: Lanes, shifts: Sequence[int], kernel: Kernel | None) -> list[str]:
@@ -179,7 +174,7 @@ def leave(result: FixedType, frm: Lanes, shifts: Sequence[int], kernel: Kernel |
         return [*lines, "  assign m_tvalid = v_tvalid;", "  assign v_tready = m_tready;"]
     final = kernel.outputs[0].lanes.bits
     lines = [f"  logic [{out.bits - 1}:0] x;", f"  logic [{final - 1}:0] y;"]
-    return [*lines, *remap_lanes("x", out, "v_tdata", frm, shifts), *_run(kernel, "v")]
+    return [*lines, *remap_lanes("x", out, "v_tdata", frm, shifts), *run_kernel(kernel, "v")]
 
 
 def connect_buffer(stream: Stream, behind: Stream, depth: int) -> list[str]:
@@ -271,7 +266,7 @@ def connect_turns(
 
 def connect_constant(constant: Constant, stream: Stream, file: str) -> list[str]:
     """A constant's beats, over and over, as a stream."""
-    beats = prod(constant.weight.codes.shape[1:])
+    beats = constant_beats(constant).shape[1]
     return [
         *stream.declaration(),
         f'  qfx_constant #(.W({stream.bits}), .BEATS({beats}), .FILE("{file}"))',
@@ -280,9 +275,18 @@ def connect_constant(constant: Constant, stream: Stream, file: str) -> list[str]
     ]
 
 
+def constant_beats(constant: Constant) -> NDArray[np.int64]:
+    """(channels, beats) codes, as few beats as give the constant over and over."""
+    codes = constant.weight.codes.reshape(constant.weight.codes.shape[0], -1)
+    beats = codes.shape[1]
+    periods = (n for n in range(1, beats) if not beats % n)
+    fewest = (n for n in periods if (codes[:, n:] == codes[:, :-n]).all())
+    return codes[:, : next(fewest, beats)]
+
+
 def constant_words(constant: Constant, lanes: Lanes) -> str:
     """The beats of a constant for `$readmemh`."""
-    codes = constant.weight.codes.reshape(constant.weight.codes.shape[0], -1)
+    codes = constant_beats(constant)
     return "".join(f"{_word(column, lanes):x}\n" for column in codes.T.tolist())
 
 
@@ -292,10 +296,32 @@ def _word(codes: Sequence[int], lanes: Lanes) -> int:
     return sum((code & ((1 << width) - 1)) << start for code, width, start in places)
 
 
+def _connect_order(frame: Reorder, file: str, frm: Stream, to: Stream) -> list[str]:
+    """Words in another order, or as they are."""
+    if frame.is_plain:
+        return _pass_on(frm, to)
+    values = ", ".join(
+        f".{key}({value})" for key, value in frame.parameters(frm.bits, file).items()
+    )
+    return [
+        f"  qfx_reorder #({values}) order (",
+        f"      .clk, .rst, {frm.connection('s')}, {to.connection('m')}",
+        "  );",
+    ]
+
+
+def _pass_on(frm: Stream, to: Stream) -> list[str]:
+    return [
+        f"  assign {to.name}_tdata = {frm.name}_tdata;",
+        f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
+        f"  assign {frm.name}_tready = {to.name}_tready;",
+    ]
+
+
 def _connect_moves(moves: Moves, file: str) -> list[str]:
     """Words of each beat through a memory, in another order, as stream `w`."""
     words, lanes, points = moves.words, code_lanes(moves.word), lane_points(moves.word)
-    starts, bits, order = lane_starts(lanes), code_lanes(moves.word).bits, moves.words.order
+    starts, bits = lane_starts(lanes), code_lanes(moves.word).bits
     outside = code_lanes(moves.result)
     cut, moved, given, w = (
         Stream("cut", bits * len(words.taken)), Stream("taken", bits), Stream("moved", bits),
@@ -312,12 +338,7 @@ def _connect_moves(moves: Moves, file: str) -> list[str]:
             read = "s_tdata", begins[channel], source.widths[channel], source.signed[channel]
             lines.append(assign_lane(target, read, points[lane] - frm[channel]))
     lines += connect_words("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
-    values = ", ".join(f".{key}({value})" for key, value in order.parameters(bits, file).items())
-    lines += [
-        f"  qfx_reorder #({values}) order (",
-        f"      .clk, .rst, {moved.connection('s')}, {given.connection('m')}",
-        "  );",
-    ]
+    lines += _connect_order(words.frame, file, moved, given)
     lines += connect_words("qfx_pack", "pack", bits, len(words.given), given, packed_)
     lines += ["  assign w_tvalid = beat_tvalid;", "  assign beat_tready = w_tready;"]
     places = {
@@ -360,15 +381,16 @@ def remap_lanes(
     return lines
 
 
-def _run(kernel: Kernel, stream: str) -> list[str]:
+def run_kernel(kernel: Kernel, source: str, to: str = "m") -> list[str]:
+    """An adder graph from signal `x` to `y`, as a valid/ready stream from `source` to `to`."""
     clock = ".clk(clk), " if kernel.latency else ""
     bits = kernel.outputs[0].lanes.bits
     ports = [tensor.port for tensor in (*kernel.inputs, *kernel.outputs)]
     return [
         f"  {kernel.name} kernel ({clock}{', '.join(f'.{p}({p})' for p in ports)});",
         f"  qfx_flow #(.W({bits}), .LATENCY({kernel.latency})) flow (",
-        f"      .clk, .rst, .s_tvalid({stream}_tvalid), .s_tready({stream}_tready), .result(y),",
-        "      .m_tdata, .m_tvalid, .m_tready",
+        f"      .clk, .rst, .s_tvalid({source}_tvalid), .s_tready({source}_tready), .result(y),",
+        f"      {Stream(to, bits).connection('m')}",
         "  );",
     ]
 
@@ -378,11 +400,7 @@ def connect_words(
 ) -> list[str]:
     """A unit between words and beats; of beats that are a word, nothing."""
     if count == 1:
-        return [
-            f"  assign {to.name}_tdata = {frm.name}_tdata;",
-            f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
-            f"  assign {frm.name}_tready = {to.name}_tready;",
-        ]
+        return _pass_on(frm, to)
     return [
         f"  {kind} #(.W({width}), .N({count})) {name} (.clk, .rst, {frm.connection('s')},",
         f"      {to.connection('m')});",
