@@ -105,7 +105,19 @@ def test_a_misspelt_option_is_an_error_with_the_nearest_name(door, tmp_path, mon
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: RtlOptions(style="x"), "style must be one of auto, unrolled, streaming, not 'x'"),
+        (lambda: RtlOptions(style="x"),
+         "style must be one of auto, unrolled, streaming, recurrent, not 'x'"),
+        (lambda: RtlOptions(style="recurrent"),
+         "style 'recurrent' and states need each other: states='h=h_next' leads from inputs of a "
+         "step to outputs, not style 'recurrent' with states ''"),
+        (lambda: RtlOptions(states="h=y"),
+         "style 'recurrent' and states need each other: states='h=h_next' leads from inputs of a "
+         "step to outputs, not style 'auto' with states 'h=y'"),
+        (lambda: RtlOptions(style="recurrent", states="h"),
+         "states must be INPUT=OUTPUT, INPUT=OUTPUT, not 'h'"),
+        (lambda: RtlOptions(style="recurrent", states="h=y", fold="fc=1x1"),
+         "fold needs style 'streaming': what is recurrent is one adder graph, which shares "
+         "nothing"),
         (lambda: RtlOptions(effort=101), "effort must be at most 100, not 101"),
         (lambda: RtlOptions(adders_per_stage=0.5), "adders_per_stage must be at least 1, not 0.5"),
         (lambda: RtlOptions(fold="fc1"), "fold must be NAME=PExSIMD, NAME=PExSIMD, ..., not 'fc1'"),

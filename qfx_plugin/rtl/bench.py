@@ -5,18 +5,15 @@ It needs no QFX: any simulator that knows SystemVerilog runs it. `run.sh` does s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from ..ir import interpret
 from ..simulation.lanes import Lanes, Words
 from ..tools.verilog import packages_first
-from .graph.kernel import PortTensor
-from .network import RtlNetwork, beats_of
-from .ports import entry_codes
+from .network import RtlNetwork, Vectors
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,19 +28,11 @@ def write_bench(network: RtlNetwork, folder: Path, inputs: Mapping[str, NDArray[
     """
     bench = folder / "tb"
     bench.mkdir(parents=True, exist_ok=True)
-    codes = entry_codes(network.graph, inputs)
-    codes |= {name: tensor.codes for name, tensor in interpret(network.graph, inputs).items()}
-    streaming = network.style == "streaming"
-    beats = {}
-    for tensor in (*network.inputs, *network.outputs):
-        lanes = tensor.beat_lanes if streaming else tensor.lanes
-        rows = codes[tensor.name]
-        rows = beats_of(rows) if streaming else rows.reshape(len(rows), -1)
-        words = lanes.pack(rows)
-        (bench / f"{tensor.port}.hex").write_text(_hex(words, lanes), encoding="utf-8")
-        beats[tensor.port] = len(rows)
-    text = _streaming(network, beats) if streaming else _unrolled(network, beats)
-    (bench / "tb.sv").write_text(text, encoding="utf-8")
+    entering, leaving = network.vectors(inputs)
+    for port, (lanes, rows) in (entering | leaving).items():
+        (bench / f"{port}.hex").write_text(_hex(lanes.pack(rows), lanes), encoding="utf-8")
+    write = _unrolled if network.style == "unrolled" else _streaming
+    (bench / "tb.sv").write_text(write(network, entering, leaving), encoding="utf-8")
     files = sorted(network.files.items())
     sources = packages_first({name: text for name, text in files if name.endswith((".v", ".sv"))})
     script = (TEMPLATES / "run.sh").read_text(encoding="utf-8")
@@ -59,13 +48,14 @@ def _hex(words: Words, lanes: Lanes) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _unrolled(network: RtlNetwork, beats: Mapping[str, int]) -> str:
+def _unrolled(network: RtlNetwork, entering: Vectors, leaving: Vectors) -> str:
     """Feed a sample in each cycle; compare `latency` cycles later."""
-    samples = next(iter(beats.values()))
-    ports = [f".{t.port}({t.port})" for t in (*network.inputs, *network.outputs)]
+    vectors = entering | leaving
+    samples = len(next(iter(vectors.values()))[1])
+    ports = [f".{port}({port})" for port in vectors]
     if network.latency:
         ports.insert(0, ".clk(clk)")
-    feed = [f"{t.port} = vectors_{t.port}[cycle < SAMPLES ? cycle : 0];" for t in network.inputs]
+    feed = [f"{port} = vectors_{port}[cycle < SAMPLES ? cycle : 0];" for port in entering]
     return _fill(
         "tb_unrolled.sv",
         {
@@ -73,56 +63,57 @@ def _unrolled(network: RtlNetwork, beats: Mapping[str, int]) -> str:
             "SAMPLES": str(samples),
             "LATENCY": str(network.latency),
             "DECLARATIONS": "\n".join(
-                [
-                    *(_declare(t, t.lanes, "SAMPLES", "logic") for t in network.inputs),
-                    *(_declare(t, t.lanes, "SAMPLES", "wire") for t in network.outputs),
-                ]
+                _declare(port, lanes, "SAMPLES", "logic" if port in entering else "wire")
+                for port, (lanes, _) in vectors.items()
             ),
-            "READ": _read((*network.inputs, *network.outputs)),
+            "READ": _read(vectors),
             "PORTS": ", ".join(ports),
             "FEED": "\n      ".join(feed),
             "CHECK": "\n      ".join(
-                f'check({t.port} === vectors_{t.port}[cycle - LATENCY], "{t.port}", '
-                "cycle - LATENCY);"
-                for t in network.outputs
+                f'check({port} === vectors_{port}[cycle - LATENCY], "{port}", cycle - LATENCY);'
+                for port in leaving
             ),
         },
     )
 
 
-def _streaming(network: RtlNetwork, beats: Mapping[str, int]) -> str:
+def _streaming(network: RtlNetwork, entering: Vectors, leaving: Vectors) -> str:
     """One process per stream, each with random pauses."""
-    tensors = (*network.inputs, *network.outputs)
-    ports = [".clk(clk)", ".rst(rst)"]
-    ports += [f".{t.port}_t{part}({t.port}_t{part})" for t in tensors for part in _PARTS]
-    lines = []
-    for t in tensors:
-        lines.append(_declare(t, t.beat_lanes, str(beats[t.port]), None))
-        lines.append(f"  logic [{t.beat_lanes.bits - 1}:0] {t.port}_tdata;")
-        lines.append(f"  logic {t.port}_tvalid, {t.port}_tready;")
-        lines.append(f"  int {t.port}_done = 0;")
-    processes = [_source(t, beats[t.port]) for t in network.inputs]
-    processes += [_sink(t, beats[t.port]) for t in network.outputs]
-    done = " && ".join(f"{t.port}_done == {beats[t.port]}" for t in network.outputs)
+    vectors = entering | leaving
+    beats = {port: len(rows) for port, (_, rows) in vectors.items()}
+    ports, lines = [".clk(clk)", ".rst(rst)"], []
+    for port, (lanes, _) in vectors.items():
+        ports += _connections(port, lanes.bits, network.style == "recurrent")
+        lines.append(_declare(port, lanes, str(beats[port]), None))
+        lines.append(f"  logic [{lanes.bits - 1}:0] {port}_tdata;")
+        lines.append(f"  logic {port}_tvalid, {port}_tready;")
+        lines.append(f"  int {port}_done = 0;")
+    processes = [_source(port, beats[port]) for port in entering]
+    processes += [_sink(port, beats[port]) for port in leaving]
     return _fill(
         "tb_streaming.sv",
         {
             "TOP": network.name,
             "DECLARATIONS": "\n".join(lines),
-            "READ": _read(tensors),
+            "READ": _read(vectors),
             "PORTS": ", ".join(ports),
             "PROCESSES": "\n".join(processes),
-            "DONE": done,
+            "DONE": " && ".join(f"{port}_done == {beats[port]}" for port in leaving),
             "PATIENCE": str(2000 + 8 * network.interval),
         },
     )
 
 
-_PARTS = ("data", "valid", "ready")
+def _connections(port: str, bits: int, has_last: bool) -> list[str]:
+    """Of a stream; where beats have a mark for the last, it is the topmost bit of its vectors."""
+    data = {"data": f"{port}_tdata"}
+    if has_last:
+        data = {"data": f"{port}_tdata[{bits - 2}:0]", "last": f"{port}_tdata[{bits - 1}]"}
+    signals = data | {part: f"{port}_t{part}" for part in ("valid", "ready")}
+    return [f".{port}_t{part}({signal})" for part, signal in signals.items()]
 
 
-def _source(tensor: PortTensor, beats: int) -> str:
-    p = tensor.port
+def _source(p: str, beats: int) -> str:
     return (
         f"  always @(posedge clk)\n"
         f"    if (rst) {p}_tvalid <= 1'b0;\n"
@@ -136,8 +127,7 @@ def _source(tensor: PortTensor, beats: int) -> str:
     )
 
 
-def _sink(tensor: PortTensor, beats: int) -> str:
-    p = tensor.port
+def _sink(p: str, beats: int) -> str:
     return (
         f"  always @(posedge clk) begin\n"
         f"    {p}_tready <= ($urandom & 3) != 0;\n"
@@ -151,13 +141,13 @@ def _sink(tensor: PortTensor, beats: int) -> str:
     )
 
 
-def _declare(tensor: PortTensor, lanes: Lanes, depth: str, kind: str | None) -> str:
-    vectors = f"  logic [{lanes.bits - 1}:0] vectors_{tensor.port} [0:{depth}-1];"
-    return vectors if kind is None else f"{vectors}\n  {kind} [{lanes.bits - 1}:0] {tensor.port};"
+def _declare(port: str, lanes: Lanes, depth: str, kind: str | None) -> str:
+    vectors = f"  logic [{lanes.bits - 1}:0] vectors_{port} [0:{depth}-1];"
+    return vectors if kind is None else f"{vectors}\n  {kind} [{lanes.bits - 1}:0] {port};"
 
 
-def _read(tensors: Sequence[PortTensor]) -> str:
-    return "\n    ".join(f'$readmemh("{t.port}.hex", vectors_{t.port});' for t in tensors)
+def _read(ports: Iterable[str]) -> str:
+    return "\n    ".join(f'$readmemh("{port}.hex", vectors_{port});' for port in ports)
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:

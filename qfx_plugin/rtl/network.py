@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,11 @@ from ..simulation import (
     compile_module,
     compile_modules,
 )
+from ..simulation.lanes import Lanes
 from .graph.kernel import PortTensor
 from .ports import entry_codes
+
+Vectors: TypeAlias = dict[str, tuple[Lanes, Codes]]
 
 CHUNK = 1000
 
@@ -43,7 +46,8 @@ class RtlNetwork:
     Attributes:
         name: of the top module.
         graph: the network.
-        style: "unrolled" (plain ports, a sample each cycle) or "streaming" (AXI-Stream).
+        style: "unrolled" (plain ports, a sample each cycle), "streaming" (AXI-Stream) or
+            "recurrent" (a step of a sequence in each beat).
         files: text of each source and memory file, by file name.
         inputs: tensors that enter, with their ports.
         outputs: tensors that leave, with their ports.
@@ -123,6 +127,25 @@ class RtlNetwork:
         tally = Tally(f"RTL of {self.graph.name!r}")
         tally.add(interpret(self.graph, inputs), self.run(inputs, **options))
         return tally.require_equal()
+
+    def vectors(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Vectors, Vectors]:
+        """What enters and leaves by each port for float inputs: its lanes, and codes beat by beat.
+
+        Args:
+            inputs: (samples, *shape) floats by name.
+        """
+        codes = entry_codes(self.graph, inputs)
+        codes |= {name: tensor.codes for name, tensor in interpret(self.graph, inputs).items()}
+
+        def of(tensor: PortTensor) -> tuple[Lanes, Codes]:
+            rows = codes[tensor.name]
+            if self.style == "streaming":
+                return tensor.beat_lanes, beats_of(rows)
+            return tensor.lanes, rows.reshape(len(rows), -1)
+
+        sides = self.inputs, self.outputs
+        entering, leaving = ({tensor.port: of(tensor) for tensor in side} for side in sides)
+        return entering, leaving
 
     @property
     def report(self) -> dict[str, Any]:

@@ -24,8 +24,9 @@ class RtlDesignOptions:
         "auto",
         "How the network is laid out. unrolled: one adder graph, a sample in every cycle. "
         "streaming: layer after layer with AXI-Stream between them, a position in every cycle. "
+        "recurrent: one step of a sequence, its state in registers; see states. "
         "auto: unrolled if it is small.",
-        choices=("auto", "unrolled", "streaming"),
+        choices=("auto", "unrolled", "streaming", "recurrent"),
     )
     adders_per_stage: float = setting(
         GraphOptions.adders_per_stage,
@@ -54,17 +55,43 @@ class RtlDesignOptions:
         "{fc1: [4, 8, dsp, block]}. The network streams then.",
     )
 
+    states: str | Mapping[str, Any] = setting(
+        "",
+        "Recurrent: of each part of the state, the input that it is and the output that is its "
+        "next value: 'h=h_next, c=c_next', or a table {h: h_next}.",
+    )
+
     def __post_init__(self) -> None:
+        if bool(self.loops) != (self.style == "recurrent"):
+            raise OptionError(
+                "style 'recurrent' and states need each other: states='h=h_next' leads from inputs "
+                f"of a step to outputs, not style {self.style!r} with states {self.states!r}"
+            )
         if not isinstance(self.fold, str):
             checked = {name: _folding(name, how) for name, how in self.fold.items()}
             object.__setattr__(self, "fold", checked)
-        if self.folds and self.style == "unrolled":
-            raise OptionError("fold needs style 'streaming': an unrolled network shares nothing")
+        if self.folds and self.style in ("unrolled", "recurrent"):
+            raise OptionError(
+                f"fold needs style 'streaming': what is {self.style} is one adder graph, which "
+                "shares nothing"
+            )
 
     @property
     def folds(self) -> Folds:
         """(pe, simd) by layer, and behind them "dsp", "block" or "lutram" where they are named."""
         return parse_fold(self.fold) if isinstance(self.fold, str) else self.fold
+
+    @property
+    def loops(self) -> dict[str, str]:
+        """By the input that is a state, the output that is its next value."""
+        if not isinstance(self.states, str):
+            return {str(name): str(output) for name, output in self.states.items()}
+        pairs = [part.split("=") for part in self.states.split(",") if part.strip()]
+        found = {pair[0].strip(): pair[-1].strip() for pair in pairs}
+        ends = [*found, *found.values()]
+        if any(len(pair) != 2 for pair in pairs) or len(found) < len(pairs) or not all(ends):
+            raise OptionError(f"states must be INPUT=OUTPUT, INPUT=OUTPUT, not {self.states!r}")
+        return found
 
 
 @options

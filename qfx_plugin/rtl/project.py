@@ -89,6 +89,10 @@ def build_network(
         from .stream.compose import build_streaming
 
         return build_streaming(graph, options, board)
+    if style == "recurrent":
+        from .recurrent import build_recurrent
+
+        return build_recurrent(graph, options.loops, options)
     return build_unrolled(graph, options)
 
 
@@ -188,6 +192,7 @@ def describe(network: RtlNetwork, options: RtlOptions, board: Board = ULTRA96) -
             "graph": asdict(options.adder_graph),
             "fold": dict(options.folds),
             "fold_above": options.fold_above,
+            "states": options.loops,
         },
         "products": products(network.graph),
         "fit": fit_report(network, board),

@@ -9,10 +9,8 @@ adder graph and two more cycles, since the next one needs its state.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,86 +21,64 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, TargetError
 from ..ir import FixedTensor, Graph, Input, interpret
 from ..ir.compare import Tally
-from ..simulation import Beats, Expect, Simulation, compile_module
+from ..simulation import Beats, Expect, Pattern
 from ..simulation.lanes import Lanes
-from ..units.names import verilog_name
 from .graph.kernel import PortTensor, element_points
-from .network import RtlNetwork
+from .network import RtlNetwork, Vectors
 from .options import RtlOptions
 from .ports import entry_codes
-from .project import build_unrolled
+from .project import build_unrolled, top_name
 from .stream.wiring import remap_lanes
 
+STEPS = 8
+"""Of a sequence, where samples that follow each other are taken for its steps."""
 
-@dataclass(frozen=True, eq=False)
-class RecurrentNetwork:
-    """A step with its state in registers.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RecurrentNetwork(RtlNetwork):
+    """A step with its state in registers; `graph` is the network of one step.
+
+    `inputs` are what each step is given, side by side in the stream `s`; `outputs` what it gives,
+    side by side in the stream `m`; `interval` is that of a step.
 
     Attributes:
-        name: of the top module.
         step: the adder graph of one step.
         states: by the name of an input of the step, the output that is its next value.
     """
 
-    name: str
     step: RtlNetwork
     states: Mapping[str, str]
 
-    @property
-    def graph(self) -> Graph:
-        """The network of one step."""
-        return self.step.graph
-
-    @cached_property
-    def _registers(self) -> dict[str, str]:
-        """By the entry of a state, its next value."""
-        return {_entry(self.graph, name): output for name, output in self.states.items()}
-
-    @property
-    def inputs(self) -> list[PortTensor]:
-        """What each step is given, side by side in the input stream."""
-        return [tensor for tensor in self.step.inputs if tensor.name not in self._registers]
-
-    @property
-    def outputs(self) -> tuple[PortTensor, ...]:
-        """What each step gives, side by side in the output stream."""
-        return self.step.outputs
-
-    @property
-    def interval(self) -> int:
-        """Clock cycles of a step."""
-        return self.step.latency + 2
-
-    @property
-    def files(self) -> dict[str, str]:
-        """Text of each source, by file name."""
-        return {**self.step.files, f"{self.name}.sv": self._top()}
-
-    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Any) -> dict[str, Any]:
+    def run(
+        self,
+        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        *,
+        idle: Pattern = 0.0,
+        backpressure: Pattern = 0.0,
+        seed: int = 0,
+        waveform: Path | None = None,
+    ) -> dict[str, FixedTensor]:
         """Simulate whole sequences, each from a state of zero.
 
         Args:
             inputs: (sequences, steps, *shape) values by name, or one array.
-            options: of `Simulation.stream`: `idle`, `backpressure`, `seed`.
+            idle: pauses of the input; see `Simulation.stream`.
+            backpressure: pauses of the output.
+            seed: of random pauses and of the registers' first contents.
+            waveform: VCD file to write; use few steps.
 
         Returns:
             (sequences, steps, *shape) codes of each output, with their binary points.
         """
         arrays = self._arrays(inputs)
         count, steps = next(iter(arrays.values())).shape[:2]
-        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
-        types = {op.output: op.shape for op in self.graph.ops if isinstance(op, Input)}
-        zero = {name: np.zeros((count * steps, *types[name])) for name in self.states}
-        codes = entry_codes(self.graph, flat | zero)
-        beats = np.concatenate([codes[t.name].reshape(len(codes[t.name]), -1) for t in self.inputs],
-                               axis=1)  # fmt: skip
-        lasts = np.arange(count * steps) % steps == steps - 1
-        result = self._simulation.stream(
-            {"s": Beats(beats, _joined(self.inputs), lasts)},
+        simulation = self._compile(trace=True) if waveform else self.simulation
+        result = simulation.stream(
+            {"s": Beats(self._beats(arrays), _joined(self.inputs), _lasts(count, steps))},
             {"m": Expect(count * steps, _joined(self.outputs))},
             patience=1000 + 4 * self.interval,
-            **options,
-        )
+            idle=idle, backpressure=backpressure, seed=seed, waveform=waveform,
+        )  # fmt: skip
         ends = np.cumsum([prod(t.kind.shape) for t in self.outputs])
         parts = np.split(result.outputs["m"], ends[:-1], axis=1)
         return {
@@ -114,19 +90,86 @@ class RecurrentNetwork:
             for tensor, part in zip(self.outputs, parts, strict=True)
         }  # fmt: skip
 
+    def expected(
+        self, inputs: Mapping[str, ArrayLike] | ArrayLike
+    ) -> dict[str, FixedTensor]:  # fmt: skip
+        """What `run` gives, by the interpreter."""
+        steps = run_steps(self.graph, self.states, self._arrays(inputs))
+        return {
+            name: FixedTensor(np.stack([step[name].codes for step in steps], 1), tensor.frac_bits)
+            for name, tensor in steps[0].items()
+        }
+
     def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Any) -> int:
         """Compare the simulation with the interpreter, step by step; codes compared.
 
         Raises:
             VerificationError: any code differs.
         """
-        found, tally = self.run(inputs, **options), Tally(f"RTL of {self.graph.name!r}")
-        for number, expected in enumerate(run_steps(self.graph, self.states, self._arrays(inputs))):
-            tally.add(
-                expected,
-                {n: FixedTensor(t.codes[:, number], t.frac_bits) for n, t in found.items()},
-            )
+        tally = Tally(f"RTL of {self.graph.name!r}")
+        tally.add(self.expected(inputs), self.run(inputs, **options))
         return tally.require_equal()
+
+    def sequences(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Samples of one step as sequences of `STEPS`, or of as many as there are.
+
+        Args:
+            inputs: (samples, *shape) by name; states among them are left out.
+
+        Returns:
+            (sequences, steps, *shape) by name.
+        """
+        given = {name: array for name, array in inputs.items() if name not in self.states}
+        samples = len(next(iter(given.values())))
+        steps = min(STEPS, samples)
+        count = samples // steps
+        return {
+            name: array[: count * steps].reshape(count, steps, *array.shape[1:])
+            for name, array in given.items()
+        }
+
+    def vectors(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Vectors, Vectors]:
+        """Both streams; the topmost lane of a beat says whether it is a sequence's last."""
+        sequences = self.sequences(inputs)
+        count, steps = next(iter(sequences.values())).shape[:2]
+        expected = self.expected(sequences)
+        results = [expected[tensor.name].codes.reshape(count * steps, -1)
+                   for tensor in self.outputs]  # fmt: skip
+        last = _lasts(count, steps)[:, np.newaxis].astype(np.int64)
+
+        def with_last(tensors: Sequence[PortTensor], beats: NDArray[Any]) -> tuple[Lanes, Any]:
+            lanes = _joined(tensors)
+            lanes = Lanes((*lanes.widths, 1), (*lanes.signed, False))
+            return lanes, np.concatenate([beats, last], axis=1)
+
+        return (
+            {"s": with_last(self.inputs, self._beats(sequences))},
+            {"m": with_last(self.outputs, np.concatenate(results, axis=1))},
+        )
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """As of any network; where each tensor lies in the data of its stream."""
+        report = super().report
+        for side, stream in (("inputs", "s"), ("outputs", "m")):
+            low = 0
+            for row in report[side]:
+                row |= {"port": f"{stream}_tdata", "low": low}
+                low += row["bits"]
+        return report | {"states": dict(self.states)}
+
+    def measured_interval(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> float:
+        """That of a step, which is always the same."""
+        return float(self.interval)
+
+    def _beats(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+        """(sequences * steps, lanes) codes that enter."""
+        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
+        samples = len(next(iter(flat.values())))
+        types = {op.output: op.shape for op in self.graph.ops if isinstance(op, Input)}
+        zero = {name: np.zeros((samples, *types[name])) for name in self.states}
+        codes = entry_codes(self.graph, flat | zero)
+        return np.concatenate([codes[t.name].reshape(samples, -1) for t in self.inputs], axis=1)
 
     def _arrays(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
         names = [op.output for op in self.graph.ops if isinstance(op, Input)]
@@ -136,53 +179,49 @@ class RecurrentNetwork:
             raise DataError(f"inputs must be {', '.join(names)}, not {', '.join(given)}")
         return {name: np.asarray(given[name]) for name in names}
 
-    @cached_property
-    def _simulation(self) -> Simulation:
-        with tempfile.TemporaryDirectory(prefix="qfx-rtl-") as folder:
-            sources = []
-            for name, text in self.files.items():
-                path = Path(folder) / name
-                path.write_text(text, encoding="utf-8")
-                sources.append(path)
-            memories = [path for path in sources if path.suffix == ".mem"]
-            sources = [path for path in sources if path.suffix in (".v", ".sv")]
-            return compile_module(sources, self.name, memories=memories)
 
-    def _top(self) -> str:
-        ports = {tensor.name: tensor for tensor in (*self.step.inputs, *self.step.outputs)}
-        wires, joins, connections, low = [], [], [], 0
-        for tensor in self.step.inputs:
-            wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
-            connections.append(f".{tensor.port}")
-            if tensor.name not in self._registers:
-                joins.append(f"  assign {tensor.port} = x[{low + tensor.lanes.bits - 1}:{low}];")
-                low += tensor.lanes.bits
-        for tensor in self.step.outputs:
-            wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
-            connections.append(f".{tensor.port}")
-        nexts, resets = [], []
-        for entry, output in self._registers.items():
-            state, new = ports[entry], ports[output]
-            wires.append(f"  logic [{state.lanes.bits - 1}:0] {state.port}_next;")
-            zeros = [0] * len(state.lanes.widths)
-            joins += remap_lanes(f"{state.port}_next", state.lanes, new.port, new.lanes, zeros)
-            nexts.append(f"        {state.port} <= last ? '0 : {state.port}_next;")
-            resets.append(f"      {state.port} <= '0;")
-        results = ", ".join(tensor.port for tensor in reversed(self.step.outputs))
-        text = _TEMPLATE
-        for mark, lines in (
-            ("WIRES", wires), ("JOINS", joins), ("NEXTS", nexts), ("RESETS", resets),
-        ):  # fmt: skip
-            text = text.replace(f"@{mark}@", "\n".join(lines))
-        clock = [".clk"] if self.step.latency else []
-        for mark, value in (
-            ("NAME", self.name), ("STEP", self.step.name), ("RESULTS", results),
-            ("IN", _joined(self.inputs).bits - 1), ("OUT", _joined(self.outputs).bits - 1),
-            ("LATENCY", self.step.latency), ("COUNT", self.step.latency.bit_length()),
-            ("CONNECTIONS", ", ".join([*clock, *connections])),
-        ):  # fmt: skip
-            text = text.replace(f"@{mark}@", str(value))
-        return text
+def _top(name: str, step: RtlNetwork, registers: Mapping[str, str]) -> str:
+    """The module around a step.
+
+    Args:
+        name: of the module.
+        step: the adder graph.
+        registers: by the entry of a state, its next value.
+    """
+    ports = {tensor.name: tensor for tensor in (*step.inputs, *step.outputs)}
+    wires, joins, connections, low = [], [], [], 0
+    for tensor in step.inputs:
+        wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
+        connections.append(f".{tensor.port}")
+        if tensor.name not in registers:
+            joins.append(f"  assign {tensor.port} = x[{low + tensor.lanes.bits - 1}:{low}];")
+            low += tensor.lanes.bits
+    for tensor in step.outputs:
+        wires.append(f"  logic [{tensor.lanes.bits - 1}:0] {tensor.port};")
+        connections.append(f".{tensor.port}")
+    nexts, resets = [], []
+    for entry, output in registers.items():
+        state, new = ports[entry], ports[output]
+        wires.append(f"  logic [{state.lanes.bits - 1}:0] {state.port}_next;")
+        zeros = [0] * len(state.lanes.widths)
+        joins += remap_lanes(f"{state.port}_next", state.lanes, new.port, new.lanes, zeros)
+        nexts.append(f"        {state.port} <= last ? '0 : {state.port}_next;")
+        resets.append(f"      {state.port} <= '0;")
+    results = ", ".join(tensor.port for tensor in reversed(step.outputs))
+    text = _TEMPLATE
+    for mark, lines in (
+        ("WIRES", wires), ("JOINS", joins), ("NEXTS", nexts), ("RESETS", resets),
+    ):  # fmt: skip
+        text = text.replace(f"@{mark}@", "\n".join(lines))
+    clock = [".clk"] if step.latency else []
+    for mark, value in (
+        ("NAME", name), ("STEP", step.name), ("RESULTS", results),
+        ("IN", low - 1), ("OUT", _joined(step.outputs).bits - 1),
+        ("LATENCY", step.latency), ("COUNT", step.latency.bit_length()),
+        ("CONNECTIONS", ", ".join([*clock, *connections])),
+    ):  # fmt: skip
+        text = text.replace(f"@{mark}@", str(value))
+    return text
 
 
 _TEMPLATE = """\
@@ -258,9 +297,17 @@ def build_recurrent(
                 f"({', '.join(step.outputs)}), not from {name} to {output}"
             )
         _check_loop(step, name, output)
-    network = build_unrolled(step, options or RtlOptions())
-    name = verilog_name(f"{network.name}_steps", [network.name])
-    return RecurrentNetwork(name, network, dict(states))
+    options = options or RtlOptions()
+    name = top_name(step, options)
+    network = build_unrolled(step, replace(options, name=f"{name}_step"))
+    registers = {_entry(step, state): output for state, output in states.items()}
+    return RecurrentNetwork(
+        name, step, "recurrent",
+        {**network.files, f"{name}.sv": _top(name, network, registers)},
+        tuple(tensor for tensor in network.inputs if tensor.name not in registers),
+        network.outputs, network.latency, network.latency + 2, network.facts,
+        step=network, states=dict(states),
+    )  # fmt: skip
 
 
 def run_steps(
@@ -282,6 +329,11 @@ def run_steps(
         found.append(interpret(step, given | now))
         now = {name: found[-1][output].values for name, output in states.items()}
     return found
+
+
+def _lasts(count: int, steps: int) -> NDArray[np.bool_]:
+    """The last step of each sequence."""
+    return np.arange(count * steps) % steps == steps - 1
 
 
 def _joined(tensors: Sequence[PortTensor]) -> Lanes:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ....driver import Figures, QfxAccelerator
+from ....errors import TargetError
 from ....qonnx_import import load_qonnx
 from ....shell.simulated_board import SimulatedBoard
 from ....shell.wrap import NetworkRtl, Place, Shell, wrap
@@ -53,6 +54,11 @@ def run(context: StepContext) -> Facts:
 def _network(context: StepContext) -> NetworkRtl:
     """What the step `verilog` has written."""
     facts = context.facts("verilog")
+    if facts["style"] == "recurrent":
+        raise TargetError(
+            f"style 'recurrent': {facts['top']} has no AXI shell: take the Verilog of the step "
+            "verilog into a design of your own, and build with --until synthesise"
+        )
     folder = context.input("verilog") / "rtl"
     return NetworkRtl(
         load_qonnx(context.model),

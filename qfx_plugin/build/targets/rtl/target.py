@@ -40,7 +40,7 @@ TAKES = {
     "RTL, unrolled": partial(_build, "unrolled"),
     "RTL, streaming": partial(_build, "streaming"),
 }
-_DESIGN = ("style", "adders_per_stage", "effort", "fold_above", "fold")
+_DESIGN = ("style", "adders_per_stage", "effort", "fold_above", "fold", "states")
 
 
 def verilog(context: StepContext) -> Facts:
@@ -84,11 +84,14 @@ def simulate(context: StepContext) -> Facts:
     """
     from ....qonnx_import import load_qonnx
     from ....rtl.project import build_network
+    from ....rtl.recurrent import RecurrentNetwork
 
     network = build_network(load_qonnx(context.model), _rtl_options(context), context.board)
     _same_sources(context, network.files)
     source = context.input("import")
     inputs = load_inputs(source)
+    if isinstance(network, RecurrentNetwork):
+        return {"agreement": [_simulate_steps(context, network, inputs)]}
     samples = count_of(inputs)
     names = network.graph.outputs
     expected = {name: np.load(source / f"expected_{i}.npy") for i, name in enumerate(names)}
@@ -100,9 +103,27 @@ def simulate(context: StepContext) -> Facts:
         codes = {name: tensor.codes for name, tensor in found.items()}
         comparison.add_codes(codes, {name: wanted[part] for name, wanted in expected.items()})
         context.progress(min(start + CHUNK, samples), samples, "samples")
+    entry = _stored(context, comparison)
+    return {"agreement": [entry], **_measured_pace(context, network, inputs)}
+
+
+def _stored(context: StepContext, comparison: Comparison) -> Any:
+    """What was compared, as it is reported, and as a file."""
     entry = comparison.entry()
     (context.folder / "simulation.json").write_text(json.dumps(entry, indent=2) + "\n")
-    return {"agreement": [entry], **_measured_pace(context, network, inputs)}
+    return entry
+
+
+def _simulate_steps(context: StepContext, network: Any, inputs: Any) -> Any:
+    """Samples that follow each other are the steps of sequences, each from a state of zero."""
+    sequences = network.sequences(inputs)
+    found, expected = network.run(sequences, **_pauses("streaming")), network.expected(sequences)
+    comparison = Comparison("RTL simulation of sequences", context.log)
+    comparison.add_codes(*(
+        {name: tensor.codes.reshape(-1, *tensor.codes.shape[2:]) for name, tensor in part.items()}
+        for part in (found, expected)
+    ))  # fmt: skip
+    return _stored(context, comparison)
 
 
 def _measured_pace(context: StepContext, network: Any, inputs: Any) -> Facts:
