@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
+from brevitas_quantizers.injectors.sources import tie_accumulators
 from brevitas_quantizers.onnx_files import (
     Node,
     Refusals,
@@ -139,6 +140,7 @@ def _finish(network: NetworkBuilder) -> fx.GraphModule:
     network.layers.finish(network.needs_double)
     _name_again(network)
     result = fx.GraphModule(network.layers.tree, network.graph, class_name="ImportedQonnx")
+    tie_accumulators(result)
     return result.eval()
 
 
