@@ -113,6 +113,17 @@ def post_training() -> Iterator[str]:
     return table(("network, 8 bits", *names), rows)
 
 
+def accumulators() -> Iterator[str]:
+    """Accuracy on the digits with sums of a guaranteed width."""
+    names = {"default": "as wide as they get"}
+    names |= {f"accumulator {bits} bits": f"{bits} bits" for bits in (12, 10)}
+    rows = {row["variant"]: row for row in _rows("training_options") if row["bits"] == 4}
+    lines = [
+        (text, f"{rows[n]['mean']:.1f}", f"{rows[n]['worst']:.1f}") for n, text in names.items()
+    ]
+    return table(("sums", "accuracy, %", "worst seed"), lines)
+
+
 def detector() -> Iterator[str]:
     """F1 of the detector, for each seed and as means."""
     columns = {
@@ -435,6 +446,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         train_step,
         detector,
         post_training,
+        accumulators,
         detector_codes,
         cifar_elementwise,
         cost_front,

@@ -13,8 +13,8 @@ from torch import fx, nn
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import QFXFixedPoint
 from brevitas_quantizers.injectors.saving import picklable
+from brevitas_quantizers.injectors.sources import tie_accumulators
 
-from .accumulators import tie_accumulators
 from .cast_points import insert_cast_points
 from .errors import Problems
 from .fold import fold_batchnorm as fold

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from brevitas.inject import ExtendedInjector, value
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import KHotDigits, OptionError
 
-from .accumulator import AccumulatorBoundQuantizer
+from .accumulator import BOUND_TWINS, AccumulatorBound, BoundedBiasQuantizer
 from .constants import DerivedConstants
 from .digits import DigitsQuantizer
 from .options import QuantizerOptions, check_names
@@ -118,8 +119,9 @@ def _solve_options(
         values.update(max_digits=None)
     else:
         values.update(k=None, digits=None, max_digits=None)
-    if slot is not Slot.WEIGHT:
-        values.update(accumulator_bit_width=None)
+    layer = module[0] if isinstance(module, tuple) else module
+    if slot is not Slot.WEIGHT or not isinstance(layer, QuantWeightBiasInputOutputLayer):
+        values.update(accumulator_bit_width=None)  # no layer that sums products
     if signed is None:
         values["signed"] = not (slot is Slot.ACT and isinstance(act_impl, _UNSIGNED_ACTIVATIONS))
     return QuantizerOptions.build(who, **values)
@@ -165,11 +167,17 @@ def _solve_tensor_quant(
     shape: tuple[int, ...],
     module: Any = None,
 ) -> FixedPointQuantizer:
-    if options.accumulator_bit_width is not None:
-        layers = module if isinstance(module, tuple) else (module,)
-        axis = layers[0].output_channel_dim
-        return AccumulatorBoundQuantizer(who, options, shape, axis, layers)
     kind = quantizer_class if slot is Slot.WEIGHT else FixedPointQuantizer
+    layers = module if isinstance(module, tuple) else (module,)
+    if options.accumulator_bit_width is not None:
+        weight = BOUND_TWINS[kind](who, options, shape)
+        weight.bind(layers[0].output_channel_dim, layers)
+        return weight  # type: ignore[no-any-return] # one of three classes
+    proxy = getattr(layers[0], "weight_quant", None) if slot is Slot.BIAS else None
+    if isinstance(getattr(proxy, "quantizer", None), AccumulatorBound):
+        bias = BoundedBiasQuantizer(who, options, shape)
+        bias.bind(layers)
+        return bias
     return kind(who, options, shape)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from torch import Tensor, nn
+from torch import nn
 
-from brevitas_quantizers.autograd import exact_exp2
-from brevitas_quantizers.fixed_point import ExportError, FixedPointFormat
-from brevitas_quantizers.injectors.accumulator import AccumulatorBoundQuantizer
+from brevitas_quantizers.fixed_point import ExportError
+from brevitas_quantizers.injectors.accumulator import AccumulatorBound, InputRange, largest_sum
 from brevitas_quantizers.onnx_files import ARRANGEMENTS
 from brevitas_quantizers.prepare import named_quantizers
 
@@ -18,7 +19,7 @@ _MOVES = ("Flatten", "Identity", "MaxPool", "Relu", "Reshape", "Transpose", *ARR
 
 
 def check_accumulators(twin: nn.Module, graph: onnx.GraphProto) -> None:
-    """Refuse a model whose sums of products can leave a guaranteed width.
+    """Refuse a model whose sums of products and biases can leave a guaranteed width.
 
     Args:
         twin: the model whose parameters are quantized values.
@@ -30,7 +31,7 @@ def check_accumulators(twin: nn.Module, graph: onnx.GraphProto) -> None:
     bounds = {
         name: quantizer
         for name, quantizer in named_quantizers(twin)
-        if isinstance(quantizer, AccumulatorBoundQuantizer)
+        if isinstance(quantizer, AccumulatorBound)
     }
     if not bounds:
         return
@@ -45,53 +46,67 @@ def check_accumulators(twin: nn.Module, graph: onnx.GraphProto) -> None:
             for name in node.input:
                 weight = weights.get(_origin(producers, name))
                 if weight is not None:
-                    fmt = _input_format(graph, producers, node.input[0])
-                    _check(weight, bounds[weight], twin, fmt)
+                    found = _input_range(graph, producers, node.input[0])
+                    _check(weight, bounds[weight], twin, found)
 
 
 def _origin(producers: dict[str, onnx.NodeProto], name: str) -> str:
-    """What `name` is moved from: a weight is transposed, an activation flattened."""
+    """What a weight is moved from."""
     while (node := producers.get(name)) is not None and node.op_type in _MOVES:
         name = node.input[0]
     return name
 
 
-def _check(
-    name: str, bound: AccumulatorBoundQuantizer, twin: nn.Module, fmt: FixedPointFormat | None
-) -> None:
-    weight: Tensor = twin.get_parameter(name)
-    scale = exact_exp2(bound.binary_point.detach().round()).double()
-    codes = (weight.detach().double() * scale).round().movedim(bound.channel_axis, 0).flatten(1)
-    ups, downs = codes.clamp(min=0).sum(1), -codes.clamp(max=0).sum(1)
-    if fmt is None:
-        largest = int((ups + downs).max()) * bound.largest_input
-        given = f"an input of magnitude {bound.largest_input},"
-    else:
-        low, high = -fmt.min_code, fmt.max_code
-        sums = [ups * high + downs * low, ups * low + downs * high]
-        largest = int(max(part.max() for part in sums))
-        given = f"its input of {fmt.width} bits, {'' if fmt.signed else 'un'}signed,"
+def _check(name: str, bound: Any, twin: nn.Module, found: InputRange | None) -> None:
+    """By the bound's own arithmetic, for the input that the file has."""
+    given, assumed = found or bound.input_range, bound.input_range
+    point = bound.binary_point.detach()
+    weight = twin.get_parameter(name).detach()
+    largest = largest_sum(bound, weight.to(point), point, given)
     if largest > bound.largest_sum:
+        known = f"inputs from {-given.low} to {given.high}"
+        if found is None:
+            known += ", as the options say,"
+        elif found != assumed:
+            known += " of the file"
         raise ExportError(
-            f"{name}: sums of products need {largest.bit_length() + 1} bits with {given} more than "
-            f"accumulator_bit_width={bound.options.accumulator_bit_width}; set "
+            f"{name}: sums of products and bias need {largest.bit_length() + 1} bits with {known}, "
+            f"more than accumulator_bit_width={bound.options.accumulator_bit_width}; give the "
+            "layer its input_quant, build the model with quantize, or set "
             "accumulator_input_bit_width and accumulator_input_signed to what the layer is given"
         )
 
 
-def _input_format(
+def _input_range(
     graph: onnx.GraphProto, producers: dict[str, onnx.NodeProto], name: str
-) -> FixedPointFormat | None:
-    node = producers.get(_origin(producers, name))
-    if node is None or node.op_type != "Quant":
-        return None
-    signed = next(a.i for a in node.attribute if a.name == "signed")
+) -> InputRange | None:
+    """All values that the Quant nodes before `name` can give; None behind anything else."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    for other in graph.node:
-        if other.op_type == "Constant" and other.output[0] == node.input[3]:
-            constants[node.input[3]] = other.attribute[0].t
-    width = np.asarray(numpy_helper.to_array(constants[node.input[3]]))
-    return FixedPointFormat(int(width.flat[0]), int(width.flat[0]), bool(signed))
+    constants |= {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant"}
+    pending, formats = [name], []
+    while pending:
+        name = pending.pop()
+        node = producers.get(name)
+        if node is not None and node.op_type == "Quant":
+            formats.append(_format(node, constants))
+        elif node is not None and node.op_type in _MOVES:
+            pending += [part for part in node.input if part and part not in constants]
+        else:
+            return None
+    return InputRange.joined(formats)
+
+
+def _format(
+    node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+) -> tuple[InputRange, int, int]:
+    """Codes of a Quant node, the least and the most fractional bits."""
+    flags = {a.name: a.i for a in node.attribute if a.type == onnx.AttributeProto.INT}
+    scale, _, width = (numpy_helper.to_array(constants[part]) for part in node.input[1:4])
+    points = -np.log2(scale.astype(np.float64)).round().astype(int)
+    codes = InputRange.of_width(int(width.flat[0]), bool(flags["signed"]))
+    if flags["signed"] and flags.get("narrow"):
+        codes = InputRange(codes.high - 1, codes.high - 1)
+    return codes, int(points.min()), int(points.max())
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> str:

@@ -74,21 +74,7 @@ WIDTHS = "an integer from 2 to 32"
             "stochastic_rounding must be True or False, not 1",
         ),
         (
-            {"weight_accumulator_bit_width": 16},
-            "accumulator_bit_width needs accumulator_input_bit_width, the word length of the "
-            "layer's input, not None",
-        ),
-        (
-            {"weight_accumulator_bit_width": 16, "weight_accumulator_input_bit_width": 8},
-            "rounding must be 'AP_TRN_ZERO' with accumulator_bit_width, not 'AP_RND_CONV': "
-            "another mode could exceed the bound",
-        ),
-        (
-            {
-                "weight_accumulator_bit_width": 8,
-                "weight_accumulator_input_bit_width": 8,
-                "weight_rounding": "AP_TRN_ZERO",
-            },
+            {"weight_accumulator_bit_width": 8, "weight_accumulator_input_bit_width": 8},
             "accumulator_bit_width must exceed accumulator_input_bit_width=8, not 8",
         ),
         ({"weight_signed": "yes"}, "signed must be True, False or None, not 'yes'"),
@@ -137,10 +123,6 @@ def test_unknown_mode_lists_the_modes():
         (
             {"weight_stochastic_rounding": True},
             "stochastic_rounding must be False for K-hot weights, not True",
-        ),
-        (
-            {"weight_accumulator_bit_width": 16, "weight_accumulator_input_bit_width": 8},
-            "accumulator_bit_width must be None for K-hot weights, not 16",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from torch import fx
 
 from brevitas_quantizers.fixed_point import ModelImportError, QfxWarning
 from brevitas_quantizers.injectors.saving import picklable
+from brevitas_quantizers.injectors.sources import tie_accumulators
 from brevitas_quantizers.onnx_files import (
     Node,
     Refusals,
@@ -140,6 +141,7 @@ def _finish(network: NetworkBuilder) -> fx.GraphModule:
     network.layers.finish(network.needs_double)
     _name_again(network)
     result = picklable(network.layers.tree, network.graph, "ImportedQonnx")
+    tie_accumulators(result)
     return result.eval()
 
 

@@ -58,8 +58,8 @@ class Weighted(Op):
         sums = sums * 2 ** weight_shift.astype(object)
         if self.bias is not None:
             bias = self.bias.codes.astype(object) * 2 ** bias_shift.astype(object)
-            sums = sums + np.stack([bias, bias, np.abs(bias)])
-        return FixedType(shape, bits, sums[0], sums[1], int(sums[2].max()))
+            sums = sums + np.stack([bias, bias, np.minimum(bias, 0), np.maximum(bias, 0)])
+        return FixedType(shape, bits, sums[0], sums[1], int(np.abs(sums[2:]).max()))
 
     def aligned_weight(self, operand: FixedType) -> Codes:
         """Weight codes in units of the result's LSB divided by the input's finest LSB."""
@@ -92,14 +92,16 @@ class Weighted(Op):
 
 
 def _extremes(matrix: Codes, low: BigInts, high: BigInts) -> BigInts:
-    """(3, rows): smallest, largest and largest absolute partial sum of `matrix @ x`."""
+    """(4, rows): smallest and largest `matrix @ x`, and bounds of every partial sum of it."""
     positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
     largest = np.maximum(np.abs(low), np.abs(high))
+    below, above = np.where(low < 0, -largest, 0), np.where(high > 0, largest, 0)
     return np.stack(
         [
             big_matvec(positive, low) + big_matvec(negative, high),
             big_matvec(positive, high) + big_matvec(negative, low),
-            big_matvec(positive - negative, largest),
+            big_matvec(positive, below) + big_matvec(negative, above),
+            big_matvec(positive, above) + big_matvec(negative, below),
         ]
     )
 
