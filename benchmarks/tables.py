@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,57 +74,14 @@ _TITLES = {
 }
 
 
-_TRAINED = ("float", "float, more epochs", "calibrated", "trained")
-
-
 def recurrence() -> Iterator[str]:
-    """Recurrent layers on series."""
+    """Digits read row by row."""
+    columns = ("float", "float, more epochs", "calibrated", "trained")
     rows = [
-        (row["data"], f"{row['network']}, {row['bits']} bits", *_figures(row))
+        (f"{row['network']}, {row['bits']} bits", *(f"{row[name]:.2f}" for name in columns))
         for row in _rows("recurrence")
     ]
-    return table(("data", "network", *_TRAINED), rows)
-
-
-def recurrence_codes() -> Iterator[str]:
-    """What executors give for recurrent layers."""
-    return _codes((f"{row['data']}, {row['network']}", row["codes"]) for row in _rows("recurrence"))
-
-
-def set_transformer() -> Iterator[str]:
-    """Attention over a set."""
-    rows = [(f"{row['bits']} bits", *_figures(row)) for row in _rows("set_transformer")]
-    return table(("operands of products", *_TRAINED), rows)
-
-
-def language() -> Iterator[str]:
-    """Bits a character of the language model."""
-    columns = ("float", "longer", "calibrated", "trained")
-    rows = [
-        (str(row["seed"]), *(f"{row[name]:.3f}" for name in columns)) for row in _rows("language")
-    ]
-    return table(("seed", "float", "float, more steps", *columns[2:]), rows)
-
-
-def attention_codes() -> Iterator[str]:
-    """What executors give for the language model, and for the sets."""
-    language = json.loads((RESULTS / "language.json").read_text(encoding="utf-8"))["codes"]
-    sets = [(f"set, {row['bits']} bits", row["codes"]) for row in _rows("set_transformer")]
-    return _codes([("language model", language), *sets])
-
-
-def _figures(row: Row) -> Iterator[str]:
-    return (f"{row[name]:.2f}" for name in _TRAINED)
-
-
-def _codes(found: Iterable[tuple[str, dict[str, Row]]]) -> Iterator[str]:
-    """Codes compared with the interpreter, a line for each network and executor."""
-    lines = [
-        (name, _TITLES[executor], *(f"{row[key]:,}" for key in ("samples", "codes", "differing")))
-        for name, codes in found
-        for executor, row in codes.items()
-    ]
-    return table(("network", "executor", "samples", "codes", "different"), lines)
+    return table(("network", *columns), rows)
 
 
 def train_step() -> Iterator[str]:
@@ -475,10 +432,6 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         accuracy,
         codes,
         recurrence,
-        recurrence_codes,
-        set_transformer,
-        language,
-        attention_codes,
         train_step,
         detector,
         post_training,
