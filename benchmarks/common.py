@@ -40,6 +40,23 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         print("  ".join(cells).rstrip())
 
 
+def codes(
+    model: Any, x: Any, executors: list[str], limits: dict[str, int], **options: Any
+) -> dict[str, Any]:
+    """Codes that differ from the interpreter's, by executor: all samples, or so many of them."""
+    from qfx_plugin import verify_agreement
+
+    report = verify_agreement(model, x, executors=executors, limits=limits, **options)
+    print(report, flush=True)
+    return {
+        entry.name: {
+            "samples": entry.samples, "codes": entry.codes, "differing": entry.differing
+        }
+        for entry in report.executors
+        if entry.ran
+    }  # fmt: skip
+
+
 def write_results(name: str, results: dict[str, Any]) -> Path:
     """Write `benchmarks/results/<name>.json`; returns its path."""
     RESULTS.mkdir(exist_ok=True)

@@ -69,14 +69,16 @@ class Split:
 
 
 class Batches:
-    """Shuffled whole batches; a new order each epoch."""
+    """Shuffled whole batches, all or the first `count`; a new order each epoch."""
 
-    def __init__(self, x: Tensor, y: Tensor, seed: int, size: int = BATCH) -> None:
-        self.x, self.y, self.size = x, y, size
+    def __init__(
+        self, x: Tensor, y: Tensor, seed: int, size: int = BATCH, count: int | None = None
+    ) -> None:
+        self.x, self.y, self.size, self.count = x, y, size, count
         self.generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
-        return len(self.x) // self.size
+        return len(self.x) // self.size if self.count is None else self.count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self.x), generator=self.generator)

@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 from cifar_data import CACHE
-from common import environment, parser, print_table, write_results
+from common import codes, environment, parser, print_table, write_results
 from detector_boxes import decode, f1
 from detector_scenes import CELLS, CLASSES, Scenes, load_scenes
 from torch import Tensor, nn
 from torch.nn import functional
 
 from brevitas_quantizers import calibrate, parameter_groups, quantize
-from qfx_plugin import verify_agreement
 from tests.networks import Detector
 
 BATCH, RATE = 32, 6e-3
@@ -100,21 +99,6 @@ def outputs(model: nn.Module, data: Scenes) -> list[tuple[Any, Any]]:
     ]
 
 
-def codes(model: nn.Module, test: Scenes, options: argparse.Namespace) -> dict[str, Any]:
-    """Codes that differ from the interpreter's, on test scenes."""
-    x = test.images(torch.arange(options.samples)).numpy()
-    slow = dict.fromkeys(("hls4ml", "rtl"), options.simulated)
-    report = verify_agreement(model, x, executors=options.executors, limits=slow)
-    print(report, flush=True)
-    return {
-        entry.name: {
-            "samples": entry.samples, "codes": entry.codes, "differing": entry.differing
-        }
-        for entry in report.executors
-        if entry.ran
-    }  # fmt: skip
-
-
 def measure(seed: int, data: tuple[Scenes, Scenes, Scenes], options: Any) -> tuple[Any, nn.Module]:
     """F1 in float, in float after as many steps as the short training has, and at few bits."""
     training, *rest = data
@@ -153,7 +137,9 @@ def main() -> None:
         results["rows"].append(row)
         write_results("detector", results | environment())
     print_table(results["rows"])
-    results["codes"] = codes(model, data[2], options)
+    x = data[2].images(torch.arange(options.samples)).numpy()
+    limits = dict.fromkeys(("hls4ml", "rtl"), options.simulated)
+    results["codes"] = codes(model, x, options.executors, limits)
     write_results("detector", results | environment())
 
 

@@ -42,6 +42,8 @@ REST_BITS = 10
 """Of what is left of a sum in units of its leading bit."""
 FAR = 4096.0
 """Hidden elements are minus this where the maximum is looked for."""
+FARTHEST = 15.0
+"""A distance whose exponential is zero, as is that of every larger one, in steps of 4 or less."""
 RECIPROCAL_BITS = 12
 MAX_EXP_BITS = 12
 """Both fractional: a product of the two has 24 bits, which float32 holds."""
@@ -167,6 +169,8 @@ class QuantSoftmax(nn.Module):
                 result_quant, return_quant_tensor=return_quant_tensor, **{"signed": False} | result
             )
         self.dim = dim
+        fixed = {"input_frac_bits", "input_integer_bits"} & options.keys()
+        self._learns_range = not fixed and options.get("input_bit_width", 8) >= 4
         self.keep: ScaleBy | None
         self.hide: ShiftBy | None
         self.show(mask)
@@ -186,14 +190,21 @@ class QuantSoftmax(nn.Module):
                 f"not {x.shape[self.dim]}"
             )
         if self.keep is None or self.hide is None:
-            powers = self.exp(x.amax(self.dim, keepdim=True) - x)
+            powers = self.exp(self._heard(x.amax(self.dim, keepdim=True) - x))
         else:
             shown = self.hide(self.keep(x))
-            powers = self.keep(self.exp(shown.amax(self.dim, keepdim=True) - x))
+            powers = self.keep(self.exp(self._heard(shown.amax(self.dim, keepdim=True) - x)))
         result: Tensor | QuantTensor = self.cast(
             powers * self.reciprocal(powers.sum(self.dim, keepdim=True))
         )
         return result
+
+    def _heard(self, distances: Tensor) -> Tensor:
+        """Distances without those that change no result, and are no reason for a coarser format."""
+        if torch.onnx.is_in_onnx_export() or not self._learns_range:
+            return distances
+        distances = distances.clamp(max=FARTHEST)
+        return distances if self.keep is None else self.keep(distances)
 
     def extra_repr(self) -> str:
         """The axis."""

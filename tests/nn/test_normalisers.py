@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from brevitas_quantizers import QFXFixedPoint, calibrate
+from brevitas_quantizers import QFXFixedPoint, calibrate, learned_formats
 from brevitas_quantizers.fixed_point import (
     FixedPointFormat,
     FormatError,
@@ -176,3 +176,16 @@ def test_impossible_options_are_refused(build, text):
 def test_more_elements_than_a_table_has_entries_are_refused():
     with pytest.raises(FormatError, match=r"^QuantSoftmax: dim -1 must have fewer than 4096 eleme"):
         QuantSoftmax(**SMALL)(torch.zeros(1, 4096))
+
+
+def test_distances_that_change_nothing_make_no_format_coarser(torch_seed):
+    x = 3 * torch.rand(4, 6)
+    x[:, 1], x[:, 2] = -200, 90  # far away, and hidden
+    layer = QuantSoftmax(mask=torch.arange(6) != 2, input_bit_width=8)
+    calibrate(layer, [x])
+    assert learned_formats(layer)["exp.input"].frac_bits >= 4
+    y = layer.eval()(x)
+    assert not y[:, 1:3].any()
+    assert (y - torch.softmax(x.index_fill(1, torch.tensor(2), -1e9), 1)).abs().max() < 2 / 256
+    coarse = QuantSoftmax(**SMALL | {"input_bit_width": 2, "input_frac_bits": -5}).eval()
+    assert coarse(torch.tensor([[0.0, -17.0]]))[0, 1] == 0  # 17 is nearer to 32 than to 0
