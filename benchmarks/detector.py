@@ -32,11 +32,10 @@ RECIPE: dict[str, Any] = {
     "input_bit_width": 8,
     "first_layer": {"bit_width": 8},
     "last_layer": {"bit_width": 8},
-    "overrides": {nn.BatchNorm2d: {"bit_width": 8}, "stem.1": {"bit_width": 6}},
+    "overrides": {nn.BatchNorm2d: {"bit_width": 8}},
     "weight_scaling_per_output_channel": True,
 }
-"""What has more bits (the first batch norm only so many that float32 holds its sums), and a binary
-point for each channel."""
+"""What has more bits, and a binary point for each channel."""
 EXECUTORS = ["torch", "qonnx", "onnxruntime", "hls4ml", "rtl"]
 
 
@@ -149,7 +148,7 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--bits", type=int, default=4)
     arguments.add_argument("--scenes", type=int, default=8000, help="of the training")
     arguments.add_argument("--steps", type=int, default=1000, help="in float, 32 scenes each")
-    arguments.add_argument("--quantized-steps", type=int, default=600)
+    arguments.add_argument("--quantized-steps", type=int, default=1500)
     arguments.add_argument("--executors", nargs="+", default=EXECUTORS)
     arguments.add_argument("--samples", type=int, default=20, help="scenes that executors run")
     arguments.add_argument("--simulated", type=int, default=2, help="of them in C++ and Verilog")
