@@ -102,6 +102,15 @@ _ADVICE = {
     ("embedding",): EMBEDDING_ADVICE,
     ("lstm", "gru", "rnn"): "use nn.LSTM, nn.GRU, nn.RNN or their cells, without a forward "
     "of your own, or write the steps in forward",
+    ("arange", "eye", "full", "linspace", "ones", "zeros"): "its sizes must be numbers: "
+    "quantize(..., example=x) tells those that do not follow the batch",
+    ("gridsample", "maxunpool"): "places that follow the data have none: use nn.Upsample, "
+    "nn.ConvTranspose2d, or a list as index",
+    ("fft", "stft", "complex", "viewasreal", "viewascomplex"): "leave spectra to the host, or use "
+    "nn.Linear with the cosines and sines as its weights",
+    ("bilinear",): "multiply the results of two nn.Linear",
+    ("logsumexp",): "return its operand, and leave it to the host",
+    ("lppool",): "use nn.AvgPool2d of the squares, and torch.sqrt",
     ("baddbmm", "mm"): "use torch.matmul, whose operands have the batch first",
 }
 

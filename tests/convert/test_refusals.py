@@ -148,8 +148,11 @@ CALLS = RANKINGS | {
     "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
     "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
     "truediv: divides by zero": lambda y: y / 0,
-    "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "
-    "torch.reciprocal(divisor)": lambda y: y / y,
+    "div: divides two tensors: multiply by a table of the divisor's reciprocal, "
+    "torch.reciprocal(divisor)": lambda y: torch.div(input=y, other=y),
+    "unfold: has a fixed-point form where quantize(..., example=x) tells the sizes": (
+        lambda y: F.unfold(y[:, None], 2)
+    ),
     "embedding_bag: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows "
     "for an EmbeddingBag": (lambda y: F.embedding_bag(y, torch.ones(4, 2))),
     "div: rounding_mode must be None, not 'floor'": (
