@@ -18,8 +18,6 @@ from torch import fx, nn
 from brevitas_quantizers.fixed_point import ConversionError
 from brevitas_quantizers.nn.attention import attend
 
-from .compositions import COMPOSED_LAYERS
-
 # Layers -------------------------------------------------------------------------------------------
 
 
@@ -182,8 +180,7 @@ SPELLED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
 
 def spelled(layer: nn.Module, has_example: bool) -> Callable[..., Any] | None:
     """What to run in the place of the forward of a layer of torch; None for any other."""
-    known = SPELLED_LAYERS | COMPOSED_LAYERS | (_OF_SIZES if has_example else {})
-    for kind, function in known.items():
+    for kind, function in (SPELLED_LAYERS | (_OF_SIZES if has_example else {})).items():
         if isinstance(layer, kind) and type(layer).forward is kind.forward:
             return function
     return None

@@ -29,16 +29,10 @@ def _size(x: Any, dim: int) -> int | None:
 def _decided(x: Any) -> Tensor | None:
     """A tensor that is the same for every input."""
     if isinstance(x, fx.Proxy):
-        values: Any = x.tracer.shapes.of(x.node)  # type: ignore[attr-defined] # ours
+        values: Any = x.tracer.shapes.of(x.node)
         known = values is not None and x.is_decided()
         return values[0] if known and isinstance(values[0], Tensor) else None
     return x if isinstance(x, Tensor) else None
-
-
-def _unknown(name: str, more: str = "") -> ConversionError:
-    return ConversionError(
-        f"{name}: has a fixed-point form where quantize(..., example=x) tells the sizes{more}"
-    )
 
 
 def _times(x: Any, factor: Any) -> Any:
@@ -129,7 +123,7 @@ def _variance(
     dims = list(dim) if isinstance(dim, Sequence) else [dim]
     counts = [_size(input, one) for one in dims] if lost else [2]
     if None in counts:
-        raise _unknown("var, std", " or unbiased=False is given")
+        return NotImplemented
     count = math.prod(counts)  # type: ignore[arg-type] # none of them is None
     away = input - input.mean(dims, keepdim=True)
     mean = torch.square(away).mean(dims, keepdim=keepdim)
@@ -155,7 +149,7 @@ def _tensor_split(input: Any, indices_or_sections: Any, dim: int = 0, **keywords
     if dim == 0:
         return NotImplemented
     if size is None:
-        raise _unknown("tensor_split")
+        return NotImplemented
     if isinstance(given, int):
         small, larger = divmod(size, given)
         return input.split([small + (n < larger) for n in range(given)], dim)
@@ -191,7 +185,7 @@ def _unfold(
         input = F.pad(input, (pads[1], pads[1], pads[0], pads[0]))
     sides = _size(input, 2), _size(input, 3)
     if None in sides:
-        raise _unknown("unfold")
+        return NotImplemented
     places = torch.arange(math.prod(sides), dtype=torch.float64)  # type: ignore[arg-type]
     image = places.reshape(1, 1, *sides)  # type: ignore[arg-type] # none of them is None
     picked = F.unfold(image, kernel_size, dilation, 0, stride)[0]
@@ -224,6 +218,14 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(last)
 
 
+def _places(item: Any) -> Tensor | None:
+    """What an index picks of one dimension, if it is a list, or a tensor that is a constant."""
+    if isinstance(item, list) and all(type(one) is int for one in item):
+        return torch.tensor(item)
+    found = _decided(item)
+    return None if found is None or found.ndim == 0 else found
+
+
 def _indexed(x: Any, index: Any) -> Any:
     """By tensors: rows of a parameter by an input, places of an input by constants."""
     if not isinstance(x, fx.Proxy):
@@ -233,28 +235,33 @@ def _indexed(x: Any, index: Any) -> Any:
         return F.embedding(index, x) if is_input else NotImplemented  # type: ignore[arg-type]
     items = list(index) if isinstance(index, tuple) else [index]
     places = [n for n, item in enumerate(items) if isinstance(item, list | Tensor | fx.Proxy)]
-    lists = [torch.tensor(i) if isinstance(i, list) else _decided(i) for i in items]
-    chosen = [lists[n] for n in places]
-    if len(places) < 2 and not any(isinstance(items[n], Tensor | fx.Proxy) for n in places):
-        return NotImplemented
-    if not places or any(one is None or one.ndim == 0 for one in chosen):
+    chosen = [_places(items[n]) for n in places]
+    tensors = [one for one in chosen if one is not None]
+    is_list = len(places) == 1 and isinstance(items[places[0]], list)
+    if not places or len(tensors) < len(places) or is_list:
         return NotImplemented
     first, last = places[0], places[-1]
-    before = items[:first]
+    before, behind = items[:first], items[last + 1 :]
     if not before or Ellipsis in before or None in before or last - first >= len(places):
         return NotImplemented
-    flat: Any = 0
-    for place, one in zip(places, chosen, strict=True):
-        size = _size(x, place)
-        if size is None:
-            if len(places) > 1:
-                raise _unknown("index")
-            size = 0
-        assert one is not None
-        one = one.nonzero()[:, 0] if one.dtype == torch.bool and one.ndim == 1 else one
+    if len(places) == 1 and tensors[0].dtype == torch.bool:
+        return x[(*before, *tensors[0].nonzero().unbind(1), *behind)]  # type: ignore[index]
+    return _picked(x, before, tensors, behind)
+
+
+def _picked(x: Any, before: list[Any], tensors: list[Tensor], behind: list[Any]) -> Any:
+    """`x[(*before, *tensors, *behind)]`, by a list as index."""
+    first, flat = len(before), torch.tensor(0)
+    for place, one in enumerate(tensors, first):
+        size = _size(x, place) or 0
+        if one.dtype == torch.bool or (len(tensors) > 1 and not size):
+            raise ConversionError(
+                "index by several tensors: has a fixed-point form where quantize(..., example=x) "
+                "tells the sizes of what they index"
+            )
         flat = flat * size + torch.where(one < 0, one + size, one)
-    found = x.flatten(first, last) if len(places) > 1 else x
-    found = found[(*before, flat.flatten().tolist(), *items[last + 1 :])]
+    x = x.flatten(first, first + len(tensors) - 1) if len(tensors) > 1 else x
+    found = x[(*before, flat.flatten().tolist(), *behind)]
     return found.unflatten(first, tuple(flat.shape)) if flat.ndim > 1 else found
 
 
@@ -268,7 +275,7 @@ def _triangle(keep: Callable[..., Any]) -> Callable[..., Any]:
     def call(input: Any, diagonal: int = 0) -> Any:
         sides = _size(input, -2), _size(input, -1)
         if None in sides:
-            raise _unknown(keep.__name__)
+            return NotImplemented
         return input * keep(torch.ones(sides), diagonal)  # type: ignore[arg-type] # no None
 
     return call
@@ -278,7 +285,7 @@ def _cumsum(input: Any, dim: int, dtype: Any = None) -> Any:
     """A product with a triangle of ones."""
     size = _size(input, dim)
     if size is None:
-        raise _unknown("cumsum")
+        return NotImplemented
     sums = torch.matmul(input.transpose(dim, -1), torch.ones(size, size).triu())
     return sums.transpose(dim, -1)
 
@@ -319,17 +326,7 @@ COMPOSED_METHODS = {
 
 def _layer(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """What a layer computes: a function of its inputs and of its own options."""
-
-    def forward(layer: nn.Module, *inputs: Any) -> Any:
-        found = function(*inputs, **{name: getattr(layer, name) for name in names})
-        if found is NotImplemented:
-            raise ConversionError(
-                f"{type(layer).__name__}: has a fixed-point form where each result is one value: "
-                "windows side by side, without padding"
-            )
-        return found
-
-    return forward
+    return lambda layer, *inputs: function(*inputs, **{n: getattr(layer, n) for n in names})
 
 
 COMPOSED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_leaves
 
 from .attention import SPELLED_CALLS, spelled
-from .compositions import COMPOSED_CALLS, COMPOSED_METHODS
+from .compositions import COMPOSED_CALLS, COMPOSED_LAYERS, COMPOSED_METHODS
 from .constants import tensor_of
 from .example import Shapes, Values, fixed, holds_tensor, sizes
 from .kinds import SAME_SHAPE, base_type
@@ -236,6 +236,9 @@ class Tracer(fx.Tracer):
             return inner(*args, **kwargs)
         if type(m) in (nn.Embedding, nn.Linear) and not any(map(self._follows_input, args)):
             return forward(*args, **kwargs)  # results that are the same for every input
+        composed = COMPOSED_LAYERS.get(type(m))
+        if composed is not None and (found := composed(m, *args, **kwargs)) is not NotImplemented:
+            return found
         return super().call_module(m, forward, args, kwargs)
 
     def _follows_input(self, value: Any) -> bool:

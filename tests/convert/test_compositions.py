@@ -35,6 +35,7 @@ CALLS = {
     "take_along_dim": lambda m, y: torch.take_along_dim(y, m.places[:, None], 2),
     "by buffers": lambda m, y: y[:, m.pairs[0], m.pairs[1]],
     "by mask": lambda m, y: y[:, :, m.mask],
+    "by mask of two": lambda m, y: y[:, m.upper],
     "by table": lambda m, y: y[:, :, m.pairs],
     "unfold": lambda m, y: F.unfold(y[:, None], 2, padding=1, stride=2),
     "fold": lambda m, y: m.fold(m.unfold(y[:, None])),
@@ -62,6 +63,7 @@ class Compositions(nn.Module):
         self.register_buffer("points", torch.randn(3, SIZE))
         self.register_buffer("places", torch.tensor([[2, 0, 3]]))
         self.register_buffer("pairs", torch.triu_indices(SIZE, SIZE, 1))
+        self.register_buffer("upper", torch.ones(SIZE, SIZE).triu().bool())
         self.register_buffer("mask", torch.tensor([True, False, True, True]))
 
     def forward(self, x):
@@ -115,7 +117,7 @@ def test_sizes_that_nobody_told_are_asked_for(torch_seed):
         ):
             quantize(network)
     folds = Given(lambda x: x, nn.Sequential(nn.Fold((3, 3), 2)))
-    with pytest.raises(ConversionError, match="Fold: has a fixed-point form where .* side by side"):
+    with pytest.raises(ConversionError, match="Fold has no fixed-point form; .* side by side"):
         quantize(folds)
 
 

@@ -50,7 +50,7 @@ class Many(nn.Module):
         y = self.odd(self.conv(x))
         for block in self.blocks:
             y = block(y)
-        return F.relu(y + self.bias).cumsum(1)
+        return F.relu(y + self.bias).cumprod(1)
 
 
 class Gate(nn.Module):
@@ -64,7 +64,7 @@ def test_all_problems_at_once_with_their_call_sites():
         f"  odd: RReLU has no fixed-point form{LISTED} ({line_of('self.odd(self', Many)})",
         f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
         f"({line_of('torch.sin', Gate)})",
-        f"  cumsum: has no fixed-point form{LISTED} ({line_of('cumsum', Many)})",
+        f"  cumprod: has no fixed-point form{LISTED} ({line_of('cumprod', Many)})",
     ]
 
 
@@ -150,7 +150,7 @@ CALLS = RANKINGS | {
     "truediv: divides by zero": lambda y: y / 0,
     "div: divides two tensors: multiply by a table of the divisor's reciprocal, "
     "torch.reciprocal(divisor)": lambda y: torch.div(input=y, other=y),
-    "unfold: has a fixed-point form where quantize(..., example=x) tells the sizes": (
+    "unfold: has no fixed-point form; quantize(..., example=x) must tell its sizes": (
         lambda y: F.unfold(y[:, None], 2)
     ),
     "embedding_bag: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows "
