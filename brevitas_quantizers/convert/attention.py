@@ -287,10 +287,18 @@ def _einsum(equation: str, *operands: Any) -> Any:
         operands = tuple(operands[0])
     terms, _, result = equation.replace(" ", "").partition("->")
     names = terms.split(",")
-    plain = len(names) == len(operands) == 2 and result and "." not in equation
+    plain = len(names) == len(operands) in (1, 2) and result and "." not in equation
     if not plain or any(len(set(name)) != len(name) for name in (*names, result)):
         raise _no_product(equation)
+    if len(names) == 1:
+        gone = [place for place, name in enumerate(names[0]) if name not in result]
+        kept = "".join(name for name in names[0] if name in result)
+        x = operands[0].sum(gone) if gone else operands[0]
+        return _ordered(x, kept, list(result))
     left, right = names
+    if set(left + right) == set(result):  # nothing to sum over
+        x, y = (_spread(x, name, result) for x, name in zip(operands, names, strict=True))
+        return x * y
     outer = [name for name in result if name in left and name in right]
     inner = [name for name in left if name in right and name not in result]
     rows, columns = ([n for n in result if n in a and n not in b] for a, b in (
@@ -314,6 +322,14 @@ def _ordered(x: Any, names: str, wanted: list[str]) -> Any:
     order = [names.index(name) for name in wanted if name]
     x = x if order == sorted(order) else x.permute(*order)
     return x.unsqueeze(wanted.index("")) if "" in wanted else x
+
+
+def _spread(x: Any, names: str, result: str) -> Any:
+    """Dimensions in the order of the result, those that it has not of size 1."""
+    x = _ordered(x, names, [name for name in result if name in names])
+    for place, name in enumerate(result):
+        x = x if name in names else x.unsqueeze(place)
+    return x
 
 
 def _no_product(equation: str) -> ConversionError:

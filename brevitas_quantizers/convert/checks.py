@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -82,7 +83,7 @@ def table_of(function: Callable[..., Any], written: str) -> str:
 
 def advice(name: str) -> str:
     """What to do instead of a function or layer of `name`, which has no fixed-point form."""
-    plain = name.lower().replace("_", "").rstrip("0123456789d")
+    plain = re.sub(r"\d+d?$", "", name.lower()).replace("_", "")
     for words, text in _ADVICE.items():
         if any(plain.startswith(word) for word in words):
             return f"; {text}"
@@ -102,6 +103,17 @@ _ADVICE = {
     ("embedding",): EMBEDDING_ADVICE,
     ("lstm", "gru", "rnn"): "use nn.LSTM, nn.GRU, nn.RNN or their cells, without a forward "
     "of your own, or write the steps in forward",
+    ("arange", "eye", "full", "linspace", "ones", "zeros"): "its sizes must be numbers: "
+    "quantize(..., example=x) tells those that do not follow the batch",
+    ("gridsample", "maxunpool"): "places that follow the data have none: use nn.Upsample, "
+    "nn.ConvTranspose2d, or a list as index",
+    ("fft", "stft", "complex", "viewasreal", "viewascomplex"): "leave spectra to the host, or use "
+    "nn.Linear with the cosines and sines as its weights",
+    ("bilinear",): "multiply the results of two nn.Linear",
+    ("unfold", "tensorsplit", "var", "std", "cumsum", "triu", "tril"): "quantize(..., example=x) "
+    "must tell its sizes",
+    ("fold",): "quantize(..., example=x) must tell its sizes, and windows lie side by side",
+    ("lppool",): "use nn.AvgPool2d of the squares, and torch.sqrt",
     ("baddbmm", "mm"): "use torch.matmul, whose operands have the batch first",
 }
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from .checks import EMBEDDING_ADVICE, NORM_ADVICE
 from .constants import Expression
-from .functional import Form, NoFixedPointFormError
+from .functional import Form, NoFixedPointFormError, is_size
 from .kinds import Compare, TensorScale, TensorShift
 from .trace import NAME
 from .tracer import SHAPE
@@ -134,6 +134,31 @@ def turn_left_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expressio
         node.op, node.target, node.args = "call_function", F.linear, (turned, factor)
         node.meta.pop(SHAPE, None)
         turned.meta.pop(SHAPE, None)
+
+
+def spell_quotients(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:
+    """`x / y` of two tensors, in place, as a product with a table of the divisor's reciprocal."""
+    for node in list(traced.graph.nodes):
+        if node.target not in _DIVISIONS or len(node.args) != 2 or node.kwargs:
+            continue
+        x, y = node.args
+        tensors = [one for one in (x, y) if isinstance(one, fx.Node) and not is_size(one)]
+        if len(tensors) != 2 or any(one in constants for one in tensors) or is_size(node):
+            continue
+        is_root = y.target in (torch.sqrt, "sqrt") and len(y.args) == 1
+        name, operand = ("rsqrt", y.args[0]) if is_root else ("reciprocal", y)
+        with traced.graph.inserting_before(node):
+            inverse = traced.graph.call_function(getattr(torch, name), (operand,))
+        inverse.meta = {**node.meta, NAME: f"{node.meta[NAME]}_{name}"}
+        inverse.meta.pop(SHAPE, None)
+        node.op, node.target, node.args = "call_function", torch.mul, (x, inverse)
+        if not y.users:
+            traced.graph.erase_node(y)
+
+
+_DIVISIONS = (operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide) + (
+    "div", "divide", "true_divide"
+)  # fmt: skip
 
 
 def _embedding(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FunctionType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_leaves
 
 from .attention import SPELLED_CALLS, spelled
+from .compositions import COMPOSED_CALLS, COMPOSED_LAYERS, COMPOSED_METHODS
 from .constants import tensor_of
 from .example import Shapes, Values, fixed, holds_tensor, sizes
 from .kinds import SAME_SHAPE, base_type
@@ -45,8 +47,15 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module
 
 
-_BY_SIZE = ("zeros", "ones", "full")
+_BY_SIZE = (
+    *((torch, name) for name in ("arange", "eye", "full", "linspace", "ones", "zeros")),
+    *((Tensor, name) for name in ("broadcast_to", "expand", "repeat", "tile")),
+)
 """Functions of torch that are given a size, and then ask no proxy how to handle it."""
+_SPELLINGS: dict[str, Mapping[Any, Callable[..., Any]]] = {
+    "call_function": SPELLED_CALLS | COMPOSED_CALLS,
+    "call_method": COMPOSED_METHODS,
+}
 
 
 class _Shape(tuple[Any, ...]):
@@ -159,20 +168,22 @@ class Tracer(fx.Tracer):
     @contextmanager
     def _sizes_taken(self) -> Iterator[None]:
         """Meanwhile, `torch.zeros(x.size(0), 8)` is a call like any other."""
-        originals = {name: getattr(torch, name) for name in _BY_SIZE}
 
-        def recorded(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(leaf, fx.Proxy) for leaf in tree_leaves((args, kwargs))):
-                return self.create_proxy("call_function", original, args, kwargs)
-            return original(*args, **kwargs)
+        def recorded(home: Any, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+            kind, target = ("call_method", name) if home is Tensor else ("call_function", original)
 
-        try:
-            for name, original in originals.items():
-                setattr(torch, name, partial(recorded, original))
+            def call(*args: Any, **kwargs: Any) -> Any:
+                if any(isinstance(leaf, fx.Proxy) for leaf in tree_leaves((args, kwargs))):
+                    return self.create_proxy(kind, target, args, kwargs)
+                return original(*args, **kwargs)
+
+            return call
+
+        with ExitStack() as changes:
+            for home, name in _BY_SIZE:
+                changed = recorded(home, name, getattr(home, name))
+                changes.enter_context(patch.object(home, name, changed))
             yield
-        finally:
-            for name, original in originals.items():
-                setattr(torch, name, original)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """Over what has a known length; `a, b = x` needs none."""
@@ -223,8 +234,11 @@ class Tracer(fx.Tracer):
             forward = partial(spelling, m)
         if inner is not m:
             return inner(*args, **kwargs)
-        if base_type(m) is nn.Embedding and not any(map(self._follows_input, args)):
-            return forward(*args, **kwargs)  # rows that are the same for every input
+        if type(m) in (nn.Embedding, nn.Linear) and not any(map(self._follows_input, args)):
+            return forward(*args, **kwargs)  # results that are the same for every input
+        composed = COMPOSED_LAYERS.get(type(m))
+        if composed is not None and (found := composed(m, *args, **kwargs)) is not NotImplemented:
+            return found
         return super().call_module(m, forward, args, kwargs)
 
     def _follows_input(self, value: Any) -> bool:
@@ -255,10 +269,9 @@ class Tracer(fx.Tracer):
                 return None
             if _is_users(target):
                 return target(*args, **kwargs)
-            spelling = SPELLED_CALLS.get(target, lambda *a, **k: NotImplemented)
-            found = spelling(*args, **kwargs)
-            if found is not NotImplemented:
-                return found
+        spelling = _SPELLINGS.get(kind, {}).get(target)
+        if spelling is not None and (found := spelling(*args, **kwargs)) is not NotImplemented:
+            return found
         if kind == "call_method" and target == "size" and self.shapes.of(args[0].node):
             index = args[1] if len(args) > 1 else kwargs.get("dim")
             shape = self.shape_of(args[0])

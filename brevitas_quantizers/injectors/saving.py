@@ -15,12 +15,11 @@ from typing import Any
 from brevitas.inject import ExtendedInjector
 from torch import fx, nn
 
-_Injector = type[ExtendedInjector]
 
-
-def _reduce(injector: _Injector) -> str | tuple[Any, ...]:
-    name = injector.__qualname__
-    if reduce(_member, name.split("."), sys.modules.get(injector.__module__)) is injector:
+def _reduce(injector: Any) -> str | tuple[Any, ...]:
+    name: str = injector.__qualname__
+    home: Any = sys.modules.get(injector.__module__)
+    if reduce(_member, name.split("."), home) is injector:
         return name
     inherited: dict[str, Any] = {}
     for base in reversed(injector.__bases__):
@@ -38,15 +37,15 @@ def _member(owner: Any, name: str) -> Any:
     return getattr(owner, "__dict__", {}).get(name)
 
 
-def _empty(name: str, bases: tuple[_Injector, ...]) -> _Injector:
+def _empty(name: str, bases: tuple[Any, ...]) -> Any:
     return type(bases[0])(name, bases, {})
 
 
-def _fill(injector: _Injector, own: dict[str, Any]) -> None:
+def _fill(injector: Any, own: dict[str, Any]) -> None:
     injector.__dependencies__.update(own)
 
 
-copyreg.pickle(type(ExtendedInjector), _reduce)  # type: ignore[arg-type] # of classes, not objects
+copyreg.pickle(type(ExtendedInjector), _reduce)
 
 
 class ReadBack(fx.Tracer):

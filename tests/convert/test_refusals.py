@@ -50,7 +50,7 @@ class Many(nn.Module):
         y = self.odd(self.conv(x))
         for block in self.blocks:
             y = block(y)
-        return F.relu(y + self.bias).cumsum(1)
+        return F.relu(y + self.bias).cumprod(1)
 
 
 class Gate(nn.Module):
@@ -64,7 +64,7 @@ def test_all_problems_at_once_with_their_call_sites():
         f"  odd: RReLU has no fixed-point form{LISTED} ({line_of('self.odd(self', Many)})",
         f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
         f"({line_of('torch.sin', Gate)})",
-        f"  cumsum: has no fixed-point form{LISTED} ({line_of('cumsum', Many)})",
+        f"  cumprod: has no fixed-point form{LISTED} ({line_of('cumprod', Many)})",
     ]
 
 
@@ -148,8 +148,11 @@ CALLS = RANKINGS | {
     "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
     "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
     "truediv: divides by zero": lambda y: y / 0,
-    "truediv: divides two tensors: multiply by a table of the divisor's reciprocal, "
-    "torch.reciprocal(divisor)": lambda y: y / y,
+    "div: divides two tensors: multiply by a table of the divisor's reciprocal, "
+    "torch.reciprocal(divisor)": lambda y: torch.div(input=y, other=y),
+    "unfold: has no fixed-point form; quantize(..., example=x) must tell its sizes": (
+        lambda y: F.unfold(y[:, None], 2)
+    ),
     "embedding_bag: has no fixed-point form; a layer nn.Embedding has one: a table; sum its rows "
     "for an EmbeddingBag": (lambda y: F.embedding_bag(y, torch.ones(4, 2))),
     "div: rounding_mode must be None, not 'floor'": (
