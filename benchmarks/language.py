@@ -174,8 +174,8 @@ def _options() -> argparse.Namespace:
     arguments = parser(__doc__)
     arguments.add_argument("--seeds", type=int, default=1)
     arguments.add_argument("--bits", type=int, default=4)
-    arguments.add_argument("--steps", type=int, default=3000, help="in float, 32 windows each")
-    arguments.add_argument("--more", type=int, default=1200, help="quantized, and longer in float")
+    arguments.add_argument("--steps", type=int, default=2500, help="in float, 32 windows each")
+    arguments.add_argument("--more", type=int, default=800, help="quantized, and longer in float")
     arguments.add_argument("--validation", action="store_true", help="leave the test set alone")
     names = ["torch", "qonnx", "onnxruntime", "hls4ml"]
     arguments.add_argument("--executors", nargs="+", default=names)

@@ -48,7 +48,7 @@ class MatMul(nn.Module):
         return torch.matmul(x, y)
 
 
-class MaskedSoftmax(nn.Module):
+class MaskedSoftmax(nn.Softmax):
     """Softmax of those elements that a constant mask shows; stands for `x + mask` in front of one.
 
     Args:
@@ -56,16 +56,16 @@ class MaskedSoftmax(nn.Module):
         keep: (...) bool, true where an element counts; broadcasts.
     """
 
+    dim: int
     keep: Tensor
 
     def __init__(self, dim: int, keep: Tensor) -> None:
-        super().__init__()
-        self.dim = dim
+        super().__init__(dim)
         self.register_buffer("keep", keep, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(batch, ...) to the same shape."""
-        return torch.softmax(x.masked_fill(~self.keep, -math.inf), self.dim)
+        return torch.softmax(input.masked_fill(~self.keep, -math.inf), self.dim)
 
 
 class Gate(Mul):

@@ -34,11 +34,21 @@ def hide_masked(traced: fx.GraphModule) -> set[str]:
             together = keeps[0]
             for keep in keeps[1:]:
                 together = together & keep
-            with traced.graph.inserting_before(node):
-                layer = put_layer(traced, node, operand, MaskedSoftmax(dim, together))
-            node.replace_all_uses_with(layer)
-            traced.graph.erase_node(node)
+            _put(traced, node, operand, MaskedSoftmax(dim, together))
     return masks
+
+
+def _put(traced: fx.GraphModule, node: fx.Node, operand: fx.Node, layer: MaskedSoftmax) -> None:
+    """Replace a softmax; one that is a module called once keeps its name."""
+    calls = [other for other in traced.graph.nodes if other.target == node.target]
+    if node.op == "call_module" and calls == [node]:
+        traced.add_submodule(str(node.target), layer)
+        node.args, node.kwargs = (operand,), {}
+        return
+    with traced.graph.inserting_before(node):
+        call = put_layer(traced, node, operand, layer)
+    node.replace_all_uses_with(call)
+    traced.graph.erase_node(node)
 
 
 def _softmax_dim(traced: fx.GraphModule, node: fx.Node) -> int | None:

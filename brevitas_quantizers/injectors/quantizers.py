@@ -90,6 +90,11 @@ class FixedPointQuantizer(Provisional):
         return self._fixed_by_user
 
     @property
+    def is_observed(self) -> bool:
+        """Whether `calibrate` lets values pass, in order to see them."""
+        return "forward" in vars(self)
+
+    @property
     def width(self) -> int | Tensor:
         """Word length in bits: an integer, or the clamped latent where it is learned."""
         if self.bit_width_latent is None:

@@ -200,8 +200,10 @@ class QuantSoftmax(nn.Module):
         return result
 
     def _heard(self, distances: Tensor) -> Tensor:
-        """Distances without those that change no result, and are no reason for a coarser format."""
-        if torch.onnx.is_in_onnx_export() or not self._learns_range:
+        """Where a format is sought: without distances that change no result, whatever it is."""
+        quantizer = getattr(self.exp.input_quant, "quantizer", None)
+        seeks = self.training or (quantizer is not None and quantizer.is_observed)
+        if torch.onnx.is_in_onnx_export() or not (seeks and self._learns_range):
             return distances
         distances = distances.clamp(max=FARTHEST)
         return distances if self.keep is None else self.keep(distances)

@@ -141,3 +141,21 @@ def test_what_is_refused_says_what_to_do(text):
     with pytest.raises(ConversionError) as caught:
         quantize(Around(REFUSED[text]))
     assert text in str(caught.value)
+
+
+class Masked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.softmax, self.linear = nn.Softmax(-1), nn.Linear(3, 2)
+        self.register_buffer("hidden", torch.tensor([False, True, False]))
+
+    def forward(self, x):
+        return self.linear(self.softmax(x.masked_fill(self.hidden, -math.inf)))
+
+
+def test_a_masked_softmax_keeps_its_name_and_its_type():
+    network = Masked()
+    for key in ("softmax", nn.Softmax):
+        softmax = quantize(network, overrides={key: {"input_bit_width": 6}}).softmax
+        assert softmax.exp.input_quant.quantizer.width == 6 and not softmax.keep.value[1]
+    assert not hasattr(network.softmax, "keep")

@@ -186,6 +186,6 @@ def test_distances_that_change_nothing_make_no_format_coarser(torch_seed):
     assert learned_formats(layer)["exp.input"].frac_bits >= 4
     y = layer.eval()(x)
     assert not y[:, 1:3].any()
-    assert (y - torch.softmax(x.index_fill(1, torch.tensor(2), -1e9), 1)).abs().max() < 2 / 256
+    assert (y - torch.softmax(x.index_fill(1, torch.tensor(2), -1e9), 1)).abs().max() < 5 / 256
     coarse = QuantSoftmax(**SMALL | {"input_bit_width": 2, "input_frac_bits": -5}).eval()
     assert coarse(torch.tensor([[0.0, -17.0]]))[0, 1] == 0  # 17 is nearer to 32 than to 0
