@@ -20,15 +20,15 @@ def coverage() -> Iterator[str]:
     columns = list(
         dict.fromkeys(column for rows in found.values() for c in rows for column in c[1])
     )
-    yield _line("networks", *columns)
-    yield _line(*["---"] * (len(columns) + 1))
+    yield line("networks", *columns)
+    yield line(*["---"] * (len(columns) + 1))
     for group, rows in found.items():
         cells = []
         for column in columns:
             asked = [own[column] for _, own in rows if column in own]
             right = sum(isinstance(cell, int) for cell in asked)
             cells.append(f"{right} of {len(asked)}" if asked else "")
-        yield _line(GROUPS[group], *cells)
+        yield line(GROUPS[group], *cells)
 
 
 def group_table(group: str) -> Iterator[str]:
@@ -36,8 +36,8 @@ def group_table(group: str) -> Iterator[str]:
     rows = _rows(group)
     columns = list(dict.fromkeys(column for _, own in rows for column in own))
     reasons: dict[str, int] = {}
-    yield _line("network", *columns)
-    yield _line(*["---"] * (len(columns) + 1))
+    yield line("network", *columns)
+    yield line(*["---"] * (len(columns) + 1))
     for name, own in rows:
         cells = []
         for column in columns:
@@ -47,7 +47,7 @@ def group_table(group: str) -> Iterator[str]:
                 cells.append(f"– ({number})")
             else:
                 cells.append("" if cell is None else "–" if cell == "" else "yes")
-        yield _line(f"`{name}`", *cells)
+        yield line(f"`{name}`", *cells)
     if reasons:
         yield ""
     for text, number in reasons.items():
@@ -62,10 +62,10 @@ def kinds() -> Iterator[str]:
             for column, cell in own.items():
                 if isinstance(cell, str) and cell:
                     counts[column, _NAMED.sub("", cell).strip()] += 1
-    yield _line("networks", "column", "reason")
-    yield _line(*["---"] * 3)
+    yield line("networks", "column", "reason")
+    yield line(*["---"] * 3)
     for (column, text), count in counts.most_common():
-        yield _line(str(count), column, f"`{text.replace('|', '/')}`")
+        yield line(str(count), column, f"`{text.replace('|', '/')}`")
 
 
 def _rows(group: str) -> list[tuple[str, dict[str, int | str]]]:
@@ -73,7 +73,8 @@ def _rows(group: str) -> list[tuple[str, dict[str, int | str]]]:
     return [(n.split(":")[1], own) for n, own in rows.items() if n.startswith(f"{group}:")]
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
+    """Of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from common import RESULTS, parser, write_results
 from cost_picture import picture
 from coverage_tables import TABLES as COVERAGE
+from vit_tables import TABLES as VIT
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cost_front.svg"
@@ -459,7 +460,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-} | COVERAGE
+} | (COVERAGE | VIT)
 """What fills each mark."""
 
 

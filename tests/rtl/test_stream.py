@@ -87,6 +87,16 @@ def test_packing_and_unpacking(count, rng):
             np.testing.assert_array_equal(got.outputs["m"], want[0])
 
 
+def test_a_buffer_in_block_ram_gives_a_beat_in_each_cycle(rng):
+    words = rng.integers(0, 4096, size=(40, 1))
+    sim = compile_module(SV, "qfx_fifo", parameters={"W": 12, "DEPTH": 7, "BLOCK": 1})
+    for options in ({}, {"idle": 0.3, "backpressure": 0.3, "seed": 1}, {"backpressure": 0.9}):
+        got = sim.stream({"s": Beats(words, PIXEL)}, {"m": Expect(40, PIXEL)}, **options)
+        np.testing.assert_array_equal(got.outputs["m"], words)
+        if not options:
+            assert set(np.diff(got.produced["m"])) == {1}
+
+
 @pytest.mark.parametrize(("count", "words"), [(4, 3), (4, 10), (3, 4)])
 def test_frames_that_do_not_fill_their_beats(count, words, rng):
     """A frame begins in a beat of its own; what its last beat has left over has no meaning."""

@@ -33,6 +33,7 @@ from .behind import Behind
 from .folding import Folding, choose_folding, folded_cost
 from .holding import held
 from .matmul import MatMulFolding, MatMulUnit
+from .moving import connect_moves, moves_file
 from .reduce import RowReduction
 from .serial import stages_of
 from .stage import Stage
@@ -49,10 +50,12 @@ from .wiring import (
     connect_window,
     constant_words,
     module,
-    moves_file,
     remap_lanes,
     side_bits,
 )
+
+SLACK = 4
+"""Beats that a fork's buffers have more than what waits: of their own registers."""
 
 MOST_BUFFERED = 32
 """Pixels in front of a folded unit's window: what a LUT holds as memory."""
@@ -116,9 +119,11 @@ def _add_stage(
         kernel, body, row = behind.kernel, reduction.connect(behind), reduction.facts
     elif folding is None:
         whole = _kernel(stage, types, f"{name}_kernel", graph_options)
-        kernel, body = whole, connect_window(stage, name) + connect_flow(stage, whole)
-        row = {"style": "unrolled", "cycles": stage.steps}
-        if stage.moves is not None:
+        kernel, row = whole, {"style": "unrolled", "cycles": stage.steps}
+        if stage.moves is None:
+            body = connect_window(stage) + connect_flow(stage, whole)
+        else:
+            body = connect_moves(stage.moves, moves_file(name)) + connect_flow(stage, whole)
             row["memory_bits"] = stage.moves.memory_bits
             if row["memory_bits"]:
                 design.files[moves_file(name)] = stage.moves.words.frame.table
@@ -133,7 +138,7 @@ def _add_stage(
         design.files |= _unit_files(unit)
         lines, sums = connect_unit(stage, unit)
         rows, bits = unit.product.shape[0], unit.product.result_bits
-        body = connect_window(stage, name) + lines
+        body = connect_window(stage) + lines
         body += behind.connect(sums, bits, [0] * rows, rows // unit.pe)
         row = {
             "style": "folded",
@@ -231,7 +236,7 @@ class _Links:
             self._ready[tensor] = [stream]
             return
         branches = {
-            Stream(f"{stream.name}_{number}", stream.bits): ceil(beats * max(1.0, waiting)) + 2
+            Stream(f"{stream.name}_{number}", stream.bits): ceil(beats * max(1.0, waiting)) + SLACK
             for number, waiting in enumerate(samples)
         }
         self.lines += connect_fork(stream, branches)

@@ -13,11 +13,13 @@ from ...ir import Constant, FixedType
 from ...simulation.lanes import Lanes
 from ...units.mvu import Mvu
 from ...units.names import printable
-from ...units.reorder import Reorder
 from ...units.sources import packed
 from ..graph.kernel import Kernel, assign_lane, code_lanes
-from .moves import Moves, lane_points, lane_starts
+from .moves import lane_points, lane_starts
 from .stage import Stage, Turns
+
+FORK_BITS = 8192
+"""Above so many, a fork's buffer is in block RAM: that takes some 150 LUTs as memory."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,8 @@ def side_bits(stage: Stage) -> int:
     return sum(code_lanes(kind).bits for _, kind in stage.sides)
 
 
-def moves_file(name: str) -> str:
-    """Name of the table of a stage whose positions move."""
-    return f"{name}_order.mem"
-
-
-def connect_window(stage: Stage, name: str) -> list[str]:
+def connect_window(stage: Stage) -> list[str]:
     """The sliding window of a stage, as stream `w`; the input itself if it needs none."""
-    if stage.moves is not None:
-        return _connect_moves(stage.moves, moves_file(name))
     bits = code_lanes(stage.pixel).bits
     taps = 1 if stage.window is None else stage.window.area
     stream = Stream("w", bits * taps + side_bits(stage))
@@ -201,13 +196,18 @@ def connect_fork(link: Stream, branches: Mapping[Stream, int]) -> list[str]:
     )
     for branch, depth in branches.items():
         lines += [
-            f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth})) {branch.name}_buffer (",
-            f"      .clk, .rst, .s_tdata({link.name}_tdata),",
+            f"  qfx_fifo #(.W({link.bits}), .DEPTH({depth}), .BLOCK({_in_block(link, depth)}))",
+            f"      {branch.name}_buffer (.clk, .rst, .s_tdata({link.name}_tdata),",
             f"      .s_tvalid({link.name}_tvalid && {link.name}_tready),",
             f"      .s_tready({branch.name}_room), {branch.connection('m')}",
             "  );",
         ]
     return lines
+
+
+def _in_block(stream: Stream, depth: int) -> int:
+    """Whether so many beats belong into block RAM."""
+    return int(depth > 64 and depth * stream.bits > FORK_BITS)
 
 
 def connect_join(streams: Sequence[Stream], both: Stream) -> list[str]:
@@ -296,68 +296,13 @@ def _word(codes: Sequence[int], lanes: Lanes) -> int:
     return sum((code & ((1 << width) - 1)) << start for code, width, start in places)
 
 
-def _connect_order(frame: Reorder, file: str, frm: Stream, to: Stream) -> list[str]:
-    """Words in another order, or as they are."""
-    if frame.is_plain:
-        return _pass_on(frm, to)
-    values = ", ".join(
-        f".{key}({value})" for key, value in frame.parameters(frm.bits, file).items()
-    )
-    return [
-        f"  qfx_reorder #({values}) order (",
-        f"      .clk, .rst, {frm.connection('s')}, {to.connection('m')}",
-        "  );",
-    ]
-
-
-def _pass_on(frm: Stream, to: Stream) -> list[str]:
+def pass_on(frm: Stream, to: Stream) -> list[str]:
+    """One stream as another."""
     return [
         f"  assign {to.name}_tdata = {frm.name}_tdata;",
         f"  assign {to.name}_tvalid = {frm.name}_tvalid;",
         f"  assign {frm.name}_tready = {to.name}_tready;",
     ]
-
-
-def _connect_moves(moves: Moves, file: str) -> list[str]:
-    """Words of each beat through a memory, in another order, as stream `w`."""
-    words, lanes, points = moves.words, code_lanes(moves.word), lane_points(moves.word)
-    starts, bits = lane_starts(lanes), code_lanes(moves.word).bits
-    outside = code_lanes(moves.result)
-    cut, moved, given, w = (
-        Stream("cut", bits * len(words.taken)), Stream("taken", bits), Stream("moved", bits),
-        Stream("w", outside.bits),
-    )  # fmt: skip
-    packed_ = Stream("beat", bits * len(words.given))
-    lines = [line for one in (cut, moved, given, packed_, w) for line in one.declaration()]
-    lines += ["  assign cut_tvalid = s_tvalid;", "  assign s_tready = cut_tready;"]
-    source, frm = code_lanes(moves.pixel), lane_points(moves.pixel)
-    begins = lane_starts(source)
-    for word, channels in enumerate(words.taken.tolist()):
-        for lane, channel in enumerate(channels):
-            target = "cut_tdata", word * bits + starts[lane], lanes.widths[lane], False
-            read = "s_tdata", begins[channel], source.widths[channel], source.signed[channel]
-            lines.append(assign_lane(target, read, points[lane] - frm[channel]))
-    lines += connect_words("qfx_unpack", "unpack", bits, len(words.taken), cut, moved)
-    lines += _connect_order(words.frame, file, moved, given)
-    lines += connect_words("qfx_pack", "pack", bits, len(words.given), given, packed_)
-    lines += ["  assign w_tvalid = beat_tvalid;", "  assign beat_tready = w_tready;"]
-    places = {
-        int(channel): (word * bits, lane)
-        for word, channels in enumerate(words.given)
-        for lane, channel in enumerate(channels)
-    }
-    wanted = lane_points(moves.result)
-    for channel, (start, width) in enumerate(
-        zip(lane_starts(outside), outside.widths, strict=True)
-    ):
-        target = "w_tdata", start, width, False
-        if channel not in places:
-            lines.append(f"  assign w_tdata[{start + width - 1}:{start}] = {width}'d0;")
-            continue
-        low, lane = places[channel]
-        read = "beat_tdata", low + starts[lane], lanes.widths[lane], lanes.signed[lane]
-        lines.append(assign_lane(target, read, wanted[channel] - points[lane]))
-    return lines
 
 
 def remap_lanes(
@@ -400,7 +345,7 @@ def connect_words(
 ) -> list[str]:
     """A unit between words and beats; of beats that are a word, nothing."""
     if count == 1:
-        return _pass_on(frm, to)
+        return pass_on(frm, to)
     return [
         f"  {kind} #(.W({width}), .N({count})) {name} (.clk, .rst, {frm.connection('s')},",
         f"      {to.connection('m')});",
