@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .cost import HardwareBudget, hardware_cost, train_to_budget
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
+    from .post_training import reconstruct
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -46,6 +47,7 @@ _HOMES = {
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
     "quantize": "convert",
+    "reconstruct": "post_training",
     "train_to_budget": "cost",
 }
 
@@ -71,6 +73,7 @@ __all__ = [
     "learned_formats",
     "parameter_groups",
     "quantize",
+    "reconstruct",
     "train_to_budget",
 ]
 
