@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .cost import HardwareBudget, hardware_cost, train_to_budget
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
-    from .post_training import reconstruct
+    from .post_training import Sensitivity, reconstruct, sensitivity
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -37,6 +37,7 @@ _HOMES = {
     "QFXLog": "injectors",
     "QfxError": "fixed_point",
     "RoundingMode": "fixed_point",
+    "Sensitivity": "post_training",
     "average_parameter_bits": "training",
     "calibrate": "prepare",
     "export_qonnx": "qonnx",
@@ -48,6 +49,7 @@ _HOMES = {
     "parameter_groups": "prepare",
     "quantize": "convert",
     "reconstruct": "post_training",
+    "sensitivity": "post_training",
     "train_to_budget": "cost",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "QFXLog",
     "QfxError",
     "RoundingMode",
+    "Sensitivity",
     "__version__",
     "average_parameter_bits",
     "calibrate",
@@ -74,6 +77,7 @@ __all__ = [
     "parameter_groups",
     "quantize",
     "reconstruct",
+    "sensitivity",
     "train_to_budget",
 ]
 

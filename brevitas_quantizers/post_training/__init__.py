@@ -1,5 +1,6 @@
 """Better fixed point after training, without labels, and what it loses where."""
 
 from .reconstruction import reconstruct
+from .sensitivity import LayerSensitivity, Sensitivity, sensitivity
 
-__all__ = ["reconstruct"]
+__all__ = ["LayerSensitivity", "Sensitivity", "reconstruct", "sensitivity"]

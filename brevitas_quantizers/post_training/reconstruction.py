@@ -24,7 +24,7 @@ from brevitas_quantizers.injectors.ranks import all_sum, rank_count
 from brevitas_quantizers.prepare import forward_arguments, forward_signature, parameter_groups
 
 from .pieces import Piece, cut
-from .teacher import as_float, check_same
+from .teacher import as_float, check_same, traced_network
 
 Progress = Callable[[int, int, str, float], None]
 """Called after each step with (steps done, steps, name of the piece, its relative error)."""
@@ -34,7 +34,7 @@ _SAVES = 10  # of a joint reconstruction
 
 
 def reconstruct(
-    model: fx.GraphModule,
+    model: nn.Module,
     float_model: nn.Module,
     loader: Iterable[Any],
     steps: int = 120,
@@ -46,7 +46,7 @@ def reconstruct(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
-) -> fx.GraphModule:
+) -> nn.Module:
     """Train weights and binary points, piece by piece, on what the float network computes.
 
     No labels are needed: a few hundred inputs are enough. Call it after `calibrate`. Where
@@ -81,11 +81,7 @@ def reconstruct(
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise OptionError(f"reconstruct: {name} must be at least 1, not {value!r}")
-    network: Any = getattr(model, "module", model)  # inside DistributedDataParallel
-    if not isinstance(network, fx.GraphModule):
-        raise OptionError(
-            f"reconstruct: model must come from quantize, not {type(network).__name__}"
-        )
+    network = traced_network("reconstruct", model)
     network.eval()
     samples = Inputs.of(network, loader)
     teacher = as_float(network)

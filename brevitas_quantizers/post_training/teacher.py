@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,22 +22,49 @@ _FAR = 0.05  # share of the outputs' energy
 def as_float(model: fx.GraphModule) -> fx.GraphModule:
     """A copy in evaluation mode that rounds nothing: the same nodes, the float network's values."""
     twin = copy.deepcopy(model).eval()
-    quantize_only(twin, ())
+    _disable(twin)
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     return twin
 
 
-def quantize_only(model: nn.Module, layers: tuple[str, ...]) -> None:
-    """Round in the layers of these names, and nowhere else."""
+@contextmanager
+def as_rounding_only(teacher: nn.Module, layer: str) -> Iterator[None]:
+    """Inside, the layer of this name rounds, and no other."""
+    _disable(teacher, layer)
+    try:
+        yield
+    finally:
+        _disable(teacher)
+
+
+def _disable(model: nn.Module, but: str | None = None) -> None:
+    """Let all quantizers pass what comes, but those of one layer."""
     for name, module in model.named_modules():
         if isinstance(module, _QFXProxy) and module.quantizer is not None:
-            module.disable_quant = name.rpartition(".")[0] not in layers
+            module.disable_quant = name.rpartition(".")[0] != but
+
+
+def traced_network(who: str, model: nn.Module) -> fx.GraphModule:
+    """The network of `quantize`, also inside DistributedDataParallel.
+
+    Raises:
+        OptionError: it is another one.
+    """
+    network = getattr(model, "module", model)
+    if not isinstance(network, fx.GraphModule):
+        raise OptionError(f"{who}: model must come from quantize, not {type(network).__name__}")
+    return network
 
 
 @torch.no_grad()
 def check_same(
-    who: str, model: nn.Module, teacher: nn.Module, float_model: nn.Module, inputs: tuple[Any, ...]
+    who: str,
+    model: nn.Module,
+    teacher: nn.Module,
+    float_model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Refuse networks that do not belong together, or formats without data.
 
@@ -45,9 +75,9 @@ def check_same(
     for name, quantizer in named_quantizers(model):
         quantizer.require_initialized(name)
     training = float_model.training
-    expected = tree_leaves(float_model.eval()(*inputs))
+    expected = tree_leaves(float_model.eval()(*args, **kwargs))
     float_model.train(training)
-    found = tree_leaves(teacher(*inputs))
+    found = tree_leaves(teacher(*args, **kwargs))
     pairs = list(zip(found, expected, strict=False))
     if len(found) != len(expected) or any(a.shape != b.shape for a, b in pairs):
         raise OptionError(f"{who}: float_model must give results of the shapes of model's")
