@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from .cost import HardwareBudget, hardware_cost, train_to_budget
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
-    from .post_training import Sensitivity, reconstruct, sensitivity
+    from .post_training import (
+        Sensitivity,
+        correct_biases,
+        reconstruct,
+        reestimate_batch_norms,
+        sensitivity,
+    )
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -40,6 +46,7 @@ _HOMES = {
     "Sensitivity": "post_training",
     "average_parameter_bits": "training",
     "calibrate": "prepare",
+    "correct_biases": "post_training",
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
     "freeze_statistics": "training",
@@ -49,6 +56,7 @@ _HOMES = {
     "parameter_groups": "prepare",
     "quantize": "convert",
     "reconstruct": "post_training",
+    "reestimate_batch_norms": "post_training",
     "sensitivity": "post_training",
     "train_to_budget": "cost",
 }
@@ -68,6 +76,7 @@ __all__ = [
     "__version__",
     "average_parameter_bits",
     "calibrate",
+    "correct_biases",
     "export_qonnx",
     "freeze_binary_points",
     "freeze_statistics",
@@ -77,6 +86,7 @@ __all__ = [
     "parameter_groups",
     "quantize",
     "reconstruct",
+    "reestimate_batch_norms",
     "sensitivity",
     "train_to_budget",
 ]

@@ -48,6 +48,7 @@ ALLOWED = {
     "brevitas_quantizers.post_training": {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.injectors",
+        "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
     },
     # What only the plugin knows it asks of it by name, where it is installed: `cost.deployment`.
@@ -219,6 +220,7 @@ HOSTS = {
         "brevitas_quantizers.cost",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.post_training",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.demo",

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from brevitas_quantizers.fixed_point import CalibrationError, OptionError
+from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
 from brevitas_quantizers.injectors.ranks import all_sum, rank_count
-from brevitas_quantizers.prepare import forward_arguments, forward_signature, parameter_groups
+from brevitas_quantizers.prepare import parameter_groups
 
+from .inputs import Inputs
 from .pieces import Piece, cut
 from .teacher import as_float, check_same, traced_network
 
@@ -83,7 +84,7 @@ def reconstruct(
             raise OptionError(f"reconstruct: {name} must be at least 1, not {value!r}")
     network = traced_network("reconstruct", model)
     network.eval()
-    samples = Inputs.of(network, loader)
+    samples = Inputs.of("reconstruct", network, loader)
     teacher = as_float(network)
     check_same("reconstruct", network, teacher, float_model, samples.rows(slice(0, batch_size)))
     pieces = cut(network, modules)
@@ -110,58 +111,6 @@ class Steps:
     lr: float
     batch_size: int
     seed: int
-
-
-@dataclass
-class Inputs:
-    """What goes into a network or a piece, sample by sample.
-
-    Attributes:
-        values: tensors (samples, ...), and other values as they are.
-        count: samples.
-    """
-
-    values: tuple[Any, ...]
-    count: int
-
-    @classmethod
-    def of(cls, model: nn.Module, loader: Iterable[Any]) -> Inputs:
-        """All inputs of a loader.
-
-        Raises:
-            CalibrationError: there is none.
-        """
-        signature, columns = forward_signature(model), []
-        for batch in loader:
-            args, kwargs = forward_arguments(model, batch)
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            columns.append(bound.args)
-        if not columns:
-            raise CalibrationError("reconstruct: the loader must yield at least one batch, not 0")
-        joined = [
-            torch.cat(column) if isinstance(column[0], Tensor) else column[0]
-            for column in zip(*columns, strict=True)
-        ]
-        return cls.joined(joined)
-
-    @classmethod
-    def joined(cls, values: Sequence[Any]) -> Inputs:
-        """Of whole columns."""
-        return cls(tuple(values), max(len(v) for v in values if isinstance(v, Tensor)))
-
-    def rows(self, index: Any) -> tuple[Any, ...]:
-        """Some samples."""
-        return tuple(v[index] if isinstance(v, Tensor) else v for v in self.values)
-
-    @torch.no_grad()
-    def through(self, piece: nn.Module, batch: int) -> Inputs:
-        """What a piece gives for all of them."""
-        parts = [
-            tree_leaves(piece(*self.rows(slice(start, start + batch))))
-            for start in range(0, self.count, batch)
-        ]
-        return Inputs.joined([torch.cat(column) for column in zip(*parts, strict=True)])
 
 
 class _Saved:
@@ -275,7 +224,7 @@ class _Training:
         loss = torch.stack(losses).sum()
         if self.optimizer is not None and self.scheduler is not None and loss.requires_grad:
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # of torch
             self._average()
             self.optimizer.step()
             self.scheduler.step()
