@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from .distillation import distill
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
+    from .post_training import (
+        Sensitivity,
+        correct_biases,
+        reconstruct,
+        reestimate_batch_norms,
+        sensitivity,
+    )
     from .prepare import calibrate, learned_formats, parameter_groups
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
@@ -37,8 +44,10 @@ _HOMES = {
     "QFXLog": "injectors",
     "QfxError": "fixed_point",
     "RoundingMode": "fixed_point",
+    "Sensitivity": "post_training",
     "average_parameter_bits": "training",
     "calibrate": "prepare",
+    "correct_biases": "post_training",
     "distill": "distillation",
     "export_qonnx": "qonnx",
     "freeze_binary_points": "training",
@@ -48,6 +57,9 @@ _HOMES = {
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
     "quantize": "convert",
+    "reconstruct": "post_training",
+    "reestimate_batch_norms": "post_training",
+    "sensitivity": "post_training",
     "train_to_budget": "cost",
 }
 
@@ -62,9 +74,11 @@ __all__ = [
     "QFXLog",
     "QfxError",
     "RoundingMode",
+    "Sensitivity",
     "__version__",
     "average_parameter_bits",
     "calibrate",
+    "correct_biases",
     "distill",
     "export_qonnx",
     "freeze_binary_points",
@@ -74,6 +88,9 @@ __all__ = [
     "learned_formats",
     "parameter_groups",
     "quantize",
+    "reconstruct",
+    "reestimate_batch_norms",
+    "sensitivity",
     "train_to_budget",
 ]
 

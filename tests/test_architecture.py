@@ -45,6 +45,12 @@ ALLOWED = {
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
     },
+    "brevitas_quantizers.post_training": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.injectors",
+        "brevitas_quantizers.nn",
+        "brevitas_quantizers.prepare",
+    },
     # What only the plugin knows it asks of it by name, where it is installed: `cost.deployment`.
     "brevitas_quantizers.cost": {
         "brevitas_quantizers.fixed_point",
@@ -207,6 +213,7 @@ HOSTS = {
         "brevitas_quantizers.distillation",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.post_training",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "brevitas_quantizers.training",
@@ -220,6 +227,7 @@ HOSTS = {
         "brevitas_quantizers.cost",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.post_training",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
         "qfx_plugin.demo",

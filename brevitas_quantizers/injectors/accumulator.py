@@ -22,7 +22,6 @@ from brevitas_quantizers.autograd import exact_exp2
 from brevitas_quantizers.fixed_point import OptionError, OverflowMode
 
 from .digits import DigitsQuantizer
-from .options import QuantizerOptions
 from .quantizers import FixedPointQuantizer, KHotQuantizer
 
 _HALVINGS = 24  # of the amount by which weights are drawn toward zero
@@ -72,7 +71,7 @@ class InputRange:
         return cls(max(low, high) if low else 0, max(low, high), finest, coarsest)
 
 
-class AccumulatorBound:
+class AccumulatorBound(FixedPointQuantizer):
     """Of a weight quantizer: sums of products fit `options.accumulator_bit_width` signed bits.
 
     The range of the layer's input is that of its quantizers, where these are known: the layer's
@@ -84,10 +83,6 @@ class AccumulatorBound:
     channel_axis: int
     inputs: list[FixedPointQuantizer]
     _layers: list[nn.Module]
-    options: QuantizerOptions
-    name: str
-    training: bool
-    binary_point: Tensor
 
     def bind(self, channel_axis: int, layers: Iterable[nn.Module]) -> None:
         """Say what this is a quantizer of.
@@ -163,7 +158,7 @@ class AccumulatorBound:
         """As of any quantizer, once the bound is known to be possible."""
         if (self.training and torch.is_grad_enabled()) or self.input_range is not None:
             self.largest_norm  # noqa: B018 - raises
-        return super().forward(x, *args, **options)  # type: ignore[misc] # of the quantizer behind
+        return super().forward(x, *args, **options)
 
     def product_points(self) -> Tensor | None:
         """Fractional bits of products, by output channel or one; None while the input's are open.
@@ -183,10 +178,12 @@ class AccumulatorBound:
         room = min(self.largest_sum // 2, self.largest_sum - self.largest_input)
         return max(room, 0) * exact_exp2(-points)
 
-    def cast(self, x: Tensor, frac_bits: Tensor, **options: bool) -> Tensor:
+    def cast(  # type: ignore[override] # hands its options on
+        self, x: Tensor, frac_bits: Tensor, **options: bool
+    ) -> Tensor:
         """Cast; where codes leave the bound, cast what is nearer to zero."""
-        cast = super().cast  # type: ignore[misc] # of the quantizer behind
-        y: Tensor = cast(x, frac_bits, **options)
+        cast = super().cast  # of the quantizer behind
+        y = cast(x, frac_bits, **options)
         found = self.input_range
         if found is None:
             return y
@@ -286,10 +283,6 @@ class _Sums:
         return fits.all(0).expand(2, -1) if self.given.low else fits
 
 
-class BoundFixedPoint(AccumulatorBound, FixedPointQuantizer):
-    """Fixed-point weights with guaranteed sums."""
-
-
 class BoundKHot(AccumulatorBound, KHotQuantizer):
     """K-hot weights with guaranteed sums."""
 
@@ -298,8 +291,8 @@ class BoundDigits(AccumulatorBound, DigitsQuantizer):
     """Weights with a learned number of digits and guaranteed sums."""
 
 
-BOUND_TWINS: dict[type[FixedPointQuantizer], Any] = {
-    FixedPointQuantizer: BoundFixedPoint,
+BOUND_TWINS: dict[type[FixedPointQuantizer], type[AccumulatorBound]] = {
+    FixedPointQuantizer: AccumulatorBound,
     KHotQuantizer: BoundKHot,
     DigitsQuantizer: BoundDigits,
 }

@@ -172,7 +172,7 @@ def _solve_tensor_quant(
     if options.accumulator_bit_width is not None:
         weight = BOUND_TWINS[kind](who, options, shape)
         weight.bind(layers[0].output_channel_dim, layers)
-        return weight  # type: ignore[no-any-return] # one of three classes
+        return weight
     proxy = getattr(layers[0], "weight_quant", None) if slot is Slot.BIAS else None
     if isinstance(getattr(proxy, "quantizer", None), AccumulatorBound):
         bias = BoundedBiasQuantizer(who, options, shape)
