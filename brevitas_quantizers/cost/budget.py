@@ -43,7 +43,6 @@ EVERY = 4
 
 FORMATS_EVERY = 2 * EVERY
 """Training steps from one measurement of the errors of formats to the next."""
-
 HELD_FROM = 2**14
 """Weights from which on a layer keeps its digits from one measurement to the next."""
 REFOLD_EVERY = 4 * FORMATS_EVERY
@@ -148,13 +147,10 @@ class HardwareBudget:
         self._measurements = Measurements(
             self.layers, self.casts, longest, self.task, seed, self.network.parts
         )
-        self.lut_per_bit = LUT_PER_BIT
-        self.steps_done = 0
-        self.frozen = False
-        self._bits = math.nan
+        self._bits, self.lut_per_bit = math.nan, LUT_PER_BIT
+        self.steps_done, self.frozen, self._measured = 0, False, False
         self._gone: dict[str, Tensor] = {}
         self._digits: dict[str, Tensor] = {}
-        self._measured = False
         self._folded: FoldedPlan | None = None
         self._longest = longest
         if self.style == FOLDED:
@@ -163,8 +159,8 @@ class HardwareBudget:
 
     def __reduce__(self) -> str:
         raise OptionError(
-            "HardwareBudget: cannot be copied or pickled, since it listens to its model: save "
-            "budget.state_dict(), make a HardwareBudget for the other model, and load it there"
+            "HardwareBudget: cannot be copied or pickled, since it listens to its model: load "
+            "budget.state_dict() into a HardwareBudget for the other model"
         )
 
     def _prepare(self, example: Tensor | None) -> None:
@@ -200,8 +196,7 @@ class HardwareBudget:
     @property
     def due(self) -> bool:
         """Whether the next forward pass is measured: it must not run compiled."""
-        early = self.steps_done < _OFTEN
-        return not self.frozen and (early or self.steps_done % EVERY == 0)
+        return not self.frozen and (self.steps_done < _OFTEN or self.steps_done % EVERY == 0)
 
     @property
     def _formats_are_due(self) -> bool:
