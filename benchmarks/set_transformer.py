@@ -113,9 +113,10 @@ def measure(bits: int, data: Series, options: Any) -> dict[str, Any]:
     export_qonnx(model, torch.from_numpy(data.x_test[:1]), path)
     limits = dict.fromkeys(("hls4ml",), options.simulated)
     compared = codes(path, data.x_test, options.executors, limits, torch_model=model)
-    x = data.x_test[: options.streamed]
-    network = build_network(load_qonnx(path), RtlOptions(style="streaming"))
-    compared["rtl"] = {"samples": len(x), "codes": network.check(x), "differing": 0}
+    if options.streamed:
+        x = data.x_test[: options.streamed]
+        network = build_network(load_qonnx(path), RtlOptions(style="streaming"))
+        compared["rtl"] = {"samples": len(x), "codes": network.check(x), "differing": 0}
     return means | {"codes": compared}
 
 

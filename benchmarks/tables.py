@@ -85,6 +85,32 @@ def recurrence() -> Iterator[str]:
     return table(("network", *columns), rows)
 
 
+_TRAINED = ("float", "float, more epochs", "calibrated", "trained")
+
+
+def set_transformer() -> Iterator[str]:
+    """Attention over a set."""
+    rows = [
+        (f"{row['bits']} bits", *(f"{row[name]:.2f}" for name in _TRAINED))
+        for row in _rows("set_transformer")
+    ]
+    return table(("operands of products", *_TRAINED), rows)
+
+
+def set_codes() -> Iterator[str]:
+    """What executors give for sets."""
+    lines = [
+        (
+            f"{row['bits']} bits",
+            _TITLES[executor],
+            *(f"{found[key]:,}" for key in ("samples", "codes", "differing")),
+        )
+        for row in _rows("set_transformer")
+        for executor, found in row["codes"].items()
+    ]
+    return table(("network", "executor", "samples", "codes", "different"), lines)
+
+
 def train_step() -> Iterator[str]:
     """A training step in times of a float one."""
     rows = {row["network"]: row["vs_float"] for row in _rows("train_step")}
@@ -444,6 +470,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         accuracy,
         codes,
         recurrence,
+        set_transformer,
+        set_codes,
         train_step,
         detector,
         post_training,
