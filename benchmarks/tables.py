@@ -84,6 +84,23 @@ def recurrence() -> Iterator[str]:
     return table(("network", *columns), rows)
 
 
+def normalisers() -> Iterator[str]:
+    """Softmax, norms and their parts against integers written after the definition."""
+    results = json.loads((RESULTS / "normalisers.json").read_text(encoding="utf-8"))
+    lines = [
+        (
+            f"{row['function']}, {'every operand' if row['exhaustive'] else 'drawn rows'}",
+            f"{row['codes']:,}",
+            str(sum(row["different"].values())),
+            "" if row["function"] == "inverse root" else f"{row['worst']:.2f}",
+            f"{100 * row['part']:.0f} %",
+        )
+        for row in results["proof"]
+    ]
+    head = ("function", "codes, in each executor", "different", "worst, in LSBs", "of the bound")
+    return table(head, lines)
+
+
 def train_step() -> Iterator[str]:
     """A training step in times of a float one."""
     rows = {row["network"]: row["vs_float"] for row in _rows("train_step")}
@@ -432,6 +449,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         accuracy,
         codes,
         recurrence,
+        normalisers,
         train_step,
         detector,
         post_training,
