@@ -111,6 +111,23 @@ def set_codes() -> Iterator[str]:
     return table(("network", "executor", "samples", "codes", "different"), lines)
 
 
+def normalisers() -> Iterator[str]:
+    """Softmax, norms and their parts against integers written after the definition."""
+    results = json.loads((RESULTS / "normalisers.json").read_text(encoding="utf-8"))
+    lines = [
+        (
+            f"{row['function']}, {'every operand' if row['exhaustive'] else 'drawn rows'}",
+            f"{row['codes']:,}",
+            str(sum(row["different"].values())),
+            "" if row["function"] == "inverse root" else f"{row['worst']:.2f}",
+            f"{100 * row['part']:.0f} %",
+        )
+        for row in results["proof"]
+    ]
+    head = ("function", "codes, in each executor", "different", "worst, in LSBs", "of the bound")
+    return table(head, lines)
+
+
 def train_step() -> Iterator[str]:
     """A training step in times of a float one."""
     rows = {row["network"]: row["vs_float"] for row in _rows("train_step")}
@@ -472,6 +489,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         recurrence,
         set_transformer,
         set_codes,
+        normalisers,
         train_step,
         detector,
         post_training,

@@ -333,7 +333,8 @@ def run_steps(
 
 def _lasts(count: int, steps: int) -> NDArray[np.bool_]:
     """The last step of each sequence."""
-    return np.arange(count * steps) % steps == steps - 1
+    lasts: NDArray[np.bool_] = np.arange(count * steps) % steps == steps - 1
+    return lasts
 
 
 def _joined(tensors: Sequence[PortTensor]) -> Lanes:
