@@ -147,7 +147,8 @@ def main() -> None:
     for seed in options.seeds if options.train else ():
         for name in options.recipes:
             if not any((row["network"], row["seed"]) == (name, seed) for row in results["rows"]):
-                _keep("rows", [*_results()["rows"], train_one(name, seed, options)])
+                row = train_one(name, seed, options)  # others may have written meanwhile
+                _keep("rows", [*_results()["rows"], row])
     if options.codes:
         found = _results()["codes"].get(options.codes, {}) | codes(options)
         _keep("codes", _results()["codes"] | {options.codes: found})
@@ -157,7 +158,8 @@ def main() -> None:
     if options.yosys:
         _keep("hardware", _results()["hardware"] | {options.yosys: hardware(options)})
     if rows := _results()["rows"]:
-        print_table(rows)
+        shown = ("network", "seed", "steps", "calibrated", "trained", "seconds")
+        print_table([{key: row.get(key, "") for key in shown} for row in rows])
 
 
 def _results() -> dict[str, Any]:

@@ -198,11 +198,13 @@ class FoldedPlan:
         self, weights: Mapping[str, Sequence[float]], casting: Mapping[str, Array]
     ) -> list[Group]:
         groups = []
+        at_once = {unit.layer.name: unit.row.get("casts") for unit in self.units}
         for cast in self.casts:
             widths = range(MIN_BITS, self._longest[cast.name] + 1)
             costs = np.zeros((len(widths), len(RESOURCES)))
             if cast.producer is not None:
-                costs[:, 0] = [(cast.channels or 1) * cast_luts(0, width) for width in widths]
+                lanes = at_once.get(cast.producer.name) or cast.channels or 1
+                costs[:, 0] = [lanes * cast_luts(0, width) for width in widths]
             loss = casting.get(cast.name, np.zeros(len(widths)))
             readers = [self._options(unit, weights) for unit in self._readers(cast)]
             groups.append(Group(widths, loss[: len(widths)], costs, readers))
@@ -291,7 +293,7 @@ def _choices(unit: _Unit, format_: WeightFormat, width: int) -> dict[Any, list[f
         digits = layer.weight.numel() * layer.copies * float(np.mean(count_digits(codes)))
         return {UNITS[1]: [LUT_PER_BIT * digits * (width + GROWTH_BITS), 0.0, 0.0]}
     sums = width + format_.width + (row["columns"] - 1).bit_length() - 1
-    casting = row["rows"] * cast_luts(sums, 0) if layer.sink is not None else 0.0
+    casting = row["casts"] * cast_luts(sums, 0) if layer.sink is not None else 0.0
     found = unit_choices(
         row["rows"], row["columns"], row["pe"], row["simd"],
         input_bits=width, signed=layer.source is None or layer.source.quantizer.signed,

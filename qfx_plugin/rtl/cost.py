@@ -14,6 +14,7 @@ from brevitas_quantizers.fixed_point import khot_codes
 
 from ..errors import TargetError
 from ..ir import Graph
+from ..ir.passes import merge_biases
 from ..qonnx_import import load_qonnx
 from ..synthesis.estimate import ULTRA96
 from ..units.mvu import MatrixProduct, Mvu, choose_digits
@@ -21,9 +22,11 @@ from ..units.product import multipliers, unit_cost
 from .graph.kernel import GraphOptions
 from .options import Fold, RtlOptions
 from .project import build_network
+from .stream.behind import treats_alike
 from .stream.fit import adder_graph_luts
 from .stream.folding import is_foldable, natural_pace, smallest, unpacking_luts
 from .stream.serial import stages_of
+from .stream.stage import Stage
 
 UNLIMITED = 1 << 60
 ROOMY = replace(ULTRA96, resources=replace(ULTRA96.resources, lut=UNLIMITED))
@@ -97,13 +100,14 @@ def folded_stages(model: Any, cycles: int | None = None) -> list[dict[str, Any]]
         cycles: as of `folded_costs`.
 
     Returns:
-        One row a stage: `node`, `is_foldable`, and where it is, `pe`, `simd`, `rows`, `columns`.
+        One row a stage: `node`, `is_foldable`, and where it is, `pe`, `simd`, `rows`, `columns`,
+        and how many `casts` stand behind it.
 
     Raises:
         TargetError: as of `folded_costs`.
     """
     graph = model if isinstance(model, Graph) else _load(model)
-    _, stages = stages_of(graph)
+    _, stages = stages_of(merge_biases(graph))
     pace = natural_pace(stages) if cycles is None else cycles
     rows: list[dict[str, Any]] = []
     slowest = 0
@@ -115,11 +119,18 @@ def folded_stages(model: Any, cycles: int | None = None) -> list[dict[str, Any]]
             codes, needed = stage.ops[0].weight.codes, folding.cycles(stage)  # type: ignore[attr-defined]
             row |= {"pe": folding.pe, "simd": folding.simd}
             row |= {"rows": codes.shape[0], "columns": codes[0].size}
+            row["casts"] = folding.pe if treats_alike(_without_bias(stage)) else codes.shape[0]
         slowest = max(slowest, needed)
         rows.append(row)
     if cycles is not None and slowest > cycles:
         raise _too_fast(cycles, slowest)
     return rows
+
+
+def _without_bias(stage: Stage) -> Stage:
+    """A budget puts biases on the grid of the sums: then they change nothing of what follows."""
+    layer: Any = stage.ops[0]
+    return replace(stage, ops=(replace(layer, bias=None), *stage.ops[1:]))
 
 
 def unit_choices(

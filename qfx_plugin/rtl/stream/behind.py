@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...ir import Elementwise, FixedType
 from ...simulation.lanes import Lanes
@@ -46,7 +45,7 @@ class Behind:
         types, ops, source = stage.types(), stage.ops[1:], stage.ops[0].output
         if not ops:
             return cls(stage, lanes, None, False)
-        is_narrow = lanes < types[source].shape[0] and _is_alike(stage, types)
+        is_narrow = lanes < types[source].shape[0] and treats_alike(stage)
         if is_narrow:
             types = dict(types) | {source: _of_lanes(types[source], lanes)}
             for op in ops:
@@ -91,16 +90,13 @@ class Behind:
         ]  # fmt: skip
 
 
-def _is_alike(stage: Stage, types: dict[str, Any]) -> bool:
-    """Whether all channels are treated alike, and have their results on one binary point."""
-    ops = stage.ops[1:]
+def treats_alike(stage: Stage) -> bool:
+    """Whether what follows treats all channels alike, and has them on one binary point."""
+    types, ops = stage.types(), stage.ops[1:]
     points = all(types[op.output].uniform for op in stage.ops)
     values = all(constant.weight.codes.size == 1 for constant in stage.constants)
-    return (
-        points
-        and values
-        and all(isinstance(op, Elementwise) and not op.differs_by_channel for op in ops)
-    )
+    same = (isinstance(op, Elementwise) and not op.differs_by_channel for op in ops)
+    return points and values and all(same)
 
 
 def _of_lanes(kind: FixedType, lanes: int) -> FixedType:
