@@ -201,7 +201,8 @@ def _scaled_dot_product(
 ) -> Any:
     """`F.scaled_dot_product_attention`."""
     who = "scaled_dot_product_attention"
-    _require(who, "enable_gqa", enable_gqa, False)
+    if enable_gqa:
+        key, value = (_for_each_query(query, part) for part in (key, value))
     if scale is None:
         size = _last_size(query)
         if size is None:
@@ -214,6 +215,17 @@ def _scaled_dot_product(
         attn_mask = torch.ones(*sizes, dtype=torch.bool).tril()
     scores = torch.matmul(query, key.transpose(-2, -1))
     return torch.matmul(_weights(scores, attn_mask, scale), value)
+
+
+def _for_each_query(query: Any, part: Any) -> Any:
+    """Keys or values of grouped queries: each head as often as queries share it."""
+    sizes = [one.shape[-3] for one in (query, part)]
+    if not all(isinstance(size, int) for size in sizes):
+        raise ConversionError(
+            "scaled_dot_product_attention: enable_gqa=True needs quantize(..., example=x)"
+        )
+    dim = len(part.shape) - 3
+    return part if sizes[0] == sizes[1] else part.repeat_interleave(sizes[0] // sizes[1], dim)
 
 
 def _weights(scores: Any, mask: Any, scale: float) -> Any:

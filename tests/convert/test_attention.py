@@ -55,7 +55,7 @@ class Layers(nn.Module):
 
 
 class Functions(nn.Module):
-    """`scaled_dot_product_attention`, causal, then weights by `einsum`, and other norms."""
+    """`scaled_dot_product_attention`, causal, of grouped queries; `einsum`, and other norms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,8 +67,9 @@ class Functions(nn.Module):
     def forward(self, x):
         x = self.groups(x.transpose(1, 2)).transpose(1, 2)
         q, k, v = (layer(x).unflatten(-1, (HEADS, -1)) for layer in (self.q, self.k, self.v))
-        turned = (part.transpose(1, 2) for part in (q, k, v))
-        y = F.scaled_dot_product_attention(*turned, is_causal=True).transpose(1, 2)
+        turned = (part.transpose(1, 2) for part in (q, k[:, :, :1], v[:, :, :1]))
+        y = F.scaled_dot_product_attention(*turned, is_causal=True, enable_gqa=True)
+        y = y.transpose(1, 2)
         weights = torch.einsum("bihd, bjhd -> bhij", y, k).softmax(-1)
         y = self.norm(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
         return torch.einsum("btd,dk->btk", y, self.matrix)
