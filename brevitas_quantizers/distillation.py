@@ -72,7 +72,7 @@ def distill(
                 freeze_binary_points(model)
             loss = run(model, batch)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # of torch
             optimizer.step()
             schedule.step()
             total += loss.item()

@@ -7,6 +7,7 @@ reads; `NoFixedPointFormError` says why there is none.
 from __future__ import annotations
 
 import math
+import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,6 +37,11 @@ def form_of(node: fx.Node) -> Form:
     builder = table.get(node.target)
     if builder is None:
         raise NoFixedPointFormError(f"has no fixed-point form{_way_out(node)}")
+    if node.target in _SIZE_ARITHMETIC and any(map(_is_size, node.args)):
+        raise NoFixedPointFormError(
+            "computes with a size of a tensor: quantize(..., example=x) tells it, unless it is the "
+            "batch's"
+        )
     try:
         module, operands = builder(*node.args, **node.kwargs)
     except TypeError as error:
@@ -322,7 +328,9 @@ for _name, _build in _BUILT_IN.items():
 
 _SIZE_ARITHMETIC = frozenset(
     {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.mod}
-    | {operator.floordiv, operator.truediv, operator.getitem, min, max}
+    | {operator.isub, operator.floordiv, operator.ifloordiv, operator.truediv, operator.itruediv}
+    | {operator.neg, operator.pow, operator.getitem, min, max, round, math.sqrt, math.ceil}
+    | {math.floor, math.log, math.log2, math.prod}
 )
 _SIZES = frozenset({"shape", "ndim", "dtype", "device", "is_cuda"})
 _SAME = frozenset(
@@ -375,6 +383,10 @@ def is_size(node: fx.Node) -> bool:
     if node.target is getattr:
         return node.args[1] in _SIZES
     return node.target in _SIZE_ARITHMETIC and _all_sizes(node.args)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, fx.Node) and is_size(value)
 
 
 def _all_sizes(arguments: Iterable[Any]) -> bool:

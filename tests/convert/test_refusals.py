@@ -148,6 +148,8 @@ CALLS = RANKINGS | {
     "add: alpha must be 1 or -1, not 2: multiply first": lambda y: torch.add(y, y, alpha=2),
     "add: what is added must be a finite number, not inf": lambda y: y + float("inf"),
     "truediv: divides by zero": lambda y: y / 0,
+    "mul: computes with a size of a tensor: quantize(..., example=x) tells it, unless it is the "
+    "batch's": lambda y: y * y.shape[1] ** -0.5,
     "div: divides two tensors: multiply by a table of the divisor's reciprocal, "
     "torch.reciprocal(divisor)": lambda y: torch.div(input=y, other=y),
     "unfold: has no fixed-point form; quantize(..., example=x) must tell its sizes": (
