@@ -7,7 +7,6 @@ reads; `NoFixedPointFormError` says why there is none.
 from __future__ import annotations
 
 import math
-import math
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -58,6 +58,27 @@ def test_its_rows_train_and_come_back(torch_seed):
     assert_round_trip(model, ids, dynamo=False)
 
 
+class Factors(nn.Module):
+    """Several tables of one size that read the same numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias, self.factor, self.fc = nn.Embedding(6, 4), nn.Embedding(6, 4), nn.Linear(4, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.bias(ids) * self.factor(ids) + F.one_hot(ids, 6)[..., :4]
+        return self.fc(x).mean(1)
+
+
+def test_tables_share_their_numbers(torch_seed):
+    ids = torch.randint(0, 6, (16, 5))
+    model = converted(Factors(), ids)
+    exported, _ = assert_round_trip(model, ids.float(), dynamo=False)
+    names = ["torch", "qonnx", "onnxruntime"]
+    report = verify_agreement(exported, ids.float(), model, executors=names)
+    report.raise_if_different(required=names)
+
+
 class Places(nn.Module):
     """A table that is a parameter, and rows that are the same for every input."""
 

@@ -15,6 +15,7 @@ from .arithmetic import BINARY, rewrite_bias, rewrite_binary, rewrite_norm
 from .fold import FOLDED, constant_value, fold
 from .qcdq import Qcdq
 from .ranks import follow_rank, known_ranks
+from .share import unshared
 from .thresholds import rewrite_thresholds, rewrite_trunc
 from .writer import CastConstant, Writer
 
@@ -46,8 +47,10 @@ def adopt(
     graph = model.graph
     known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     nodes = ordered_nodes([Node(proto) for proto in graph.node], known, outputs)
+    whole = unshared(nodes, outputs)
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 13)
-    return _Adoption(graph, nodes, refusals, snap, opset, outputs).run()
+    adoption = _Adoption(graph, whole, refusals, snap, opset, outputs)
+    return adoption.run(len(whole) > len(nodes))
 
 
 class _Adoption:
@@ -69,8 +72,9 @@ class _Adoption:
         self._qcdq = Qcdq(self._writer, outputs)
         self._folded = 0
 
-    def run(self) -> tuple[onnx.GraphProto, list[CastConstant]]:
-        writer, changed = self._writer, bool(self._odd)
+    def run(self, changed: bool) -> tuple[onnx.GraphProto, list[CastConstant]]:
+        """The graph, and casts; `changed` tells whether the nodes are others than the file's."""
+        writer, changed = self._writer, changed or bool(self._odd)
         for node in self._nodes:
             if node.output_or_none in self._odd:
                 continue
