@@ -57,7 +57,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
                 self.binary_point.copy_(point.detach().expand(shape))
             self.initialized.fill_(True)
             self._is_initialized = True
-        self._fixed_by_user = False
+        self.is_fixed_by_user = False
 
     @property
     def width(self) -> int | Tensor:

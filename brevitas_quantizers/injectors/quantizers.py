@@ -77,17 +77,12 @@ class FixedPointQuantizer(Provisional):
         self.register_buffer("initialized", torch.tensor(fixed is not None))
         self.register_buffer("_zero_point", torch.tensor(0.0), persistent=False)
         self.register_buffer("_bit_width", torch.tensor(float(options.bit_width)), persistent=False)
-        self._fixed_by_user = fixed is not None
+        self.is_fixed_by_user = fixed is not None  # so that data do not set it
         self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
         self.is_unreached = False  # by the last calibration
         self._is_check_due = True  # of the latents, see `train`
         self._shift: Tensor | None = None  # of the binary point, inside `at`
         self.remember()
-
-    @property
-    def is_fixed_by_user(self) -> bool:
-        """Whether the options give the binary point, so that data do not set it."""
-        return self._fixed_by_user
 
     @property
     def is_observed(self) -> bool:
@@ -209,7 +204,7 @@ class FixedPointQuantizer(Provisional):
         Raises:
             DataError: `values` holds NaN or infinity, on any rank.
         """
-        if self._fixed_by_user:
+        if self.is_fixed_by_user:
             return
         if across_ranks:
             check_finite_on_all_ranks(self.who, values)
@@ -264,7 +259,7 @@ class FixedPointQuantizer(Provisional):
                 is near what covers them all.
         """
         point = self.binary_point
-        if self._fixed_by_user or not point.requires_grad:
+        if self.is_fixed_by_user or not point.requires_grad:
             return
         cover = self.suitable_point(values, across_ranks, BinaryPointInit.MAX)
         point.copy_(torch.clamp(point, cover - below, cover + above))

@@ -14,17 +14,14 @@ from ..config import check_name
 from ..errors import OptionError, TargetError
 from ..ir import FixedType, Graph, MatMul, Weighted
 from ..ir.inputs import random_inputs
-from ..ir.passes import apply, fold_halves
 from ..synthesis.estimate import ULTRA96
-from ..units.names import verilog_name
 from .bench import write_bench
-from .graph.alkaid_adapter import version as compiler_version
 from .graph.guess import LUTS_PER_PRODUCT, layer_luts
-from .graph.kernel import build_kernel, code_lanes
+from .graph.kernel import code_lanes
 from .network import RtlNetwork
 from .options import RtlOptions
-from .ports import hardware_ops, hardware_ports
 from .stream.fit import fit_report
+from .unrolled import build_unrolled
 
 UNROLLED_TERMS = 6_000
 """Up to so many products in one sample, style "auto" unrolls whatever they cost. At 8 bits a
@@ -120,30 +117,6 @@ def _streams(graph: Graph) -> bool:
     except TargetError:
         return False
     return True
-
-
-def build_unrolled(graph: Graph, options: RtlOptions) -> RtlNetwork:
-    """The whole network as one adder graph."""
-    inputs, outputs = hardware_ports(graph)
-    name = top_name(graph, options)
-    lowered = apply(graph, fold_halves)
-    kernel = build_kernel(
-        hardware_ops(lowered), lowered.types(), inputs, outputs, name, options.adder_graph
-    )
-    facts = {
-        "adders": kernel.adders,
-        "depth": kernel.depth,
-        "cost_lut": round(kernel.cost),
-        "compiler": compiler_version(),
-    }
-    return RtlNetwork(
-        name, graph, "unrolled", kernel.files, inputs, outputs, kernel.latency, 1, facts
-    )
-
-
-def top_name(graph: Graph, options: RtlOptions) -> str:
-    """A Verilog name for the top module."""
-    return verilog_name(options.name or graph.name, fallback="network")
 
 
 def products(graph: Graph) -> int:

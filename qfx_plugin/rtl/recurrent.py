@@ -27,8 +27,8 @@ from .graph.kernel import PortTensor, element_points
 from .network import RtlNetwork, Vectors
 from .options import RtlOptions
 from .ports import entry_codes
-from .project import build_unrolled, top_name
 from .stream.wiring import remap_lanes
+from .unrolled import build_unrolled, top_name
 
 STEPS = 8
 """Of a sequence, where samples that follow each other are taken for its steps."""

@@ -167,7 +167,7 @@ def test_formats_are_minimal_and_proven():
         "y": FixedPointFormat.from_frac_bits(9, 5),
     }
     assert network.accumulator_bits("y") == 9
-    assert network.significant_bits("y") == (45 + 30 + 4).bit_length()
+    assert network.significant_bits("y") == (45 + 4).bit_length()
     assert network.float_bits() == 7
 
 

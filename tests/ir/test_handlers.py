@@ -33,9 +33,10 @@ from qfx_plugin.ir import (
 )
 from qfx_plugin.ir.handlers import Handlers
 from qfx_plugin.rtl.graph.lower import handles as unrolled
-from qfx_plugin.rtl.project import RtlOptions, build_unrolled
+from qfx_plugin.rtl.options import RtlOptions
 from qfx_plugin.rtl.stream.stages import cut
 from qfx_plugin.rtl.stream.stages import handles as streaming
+from qfx_plugin.rtl.unrolled import build_unrolled
 from tests.ir.graphs import graph, source
 
 TABLES = {"'hls4ml'": hls4ml, "'finn'": finn, "'unrolled'": unrolled, "'streaming'": streaming}

@@ -303,7 +303,7 @@ def test_options_are_checked():
         GraphOptions(adders_per_stage=0.5)
     with pytest.raises(OptionError, match="effort must be -1 to 100, not -2"):
         GraphOptions(effort=-2)
-    with pytest.raises(OptionError, match="style must be one of auto, unrolled, streaming, not"):
+    with pytest.raises(OptionError, match="style must be one of auto, unrolled, streaming, re"):
         RtlOptions(style="folded")
     with pytest.raises(OptionError, match="fold needs style 'streaming'"):
         RtlOptions(style="unrolled", fold={"fc": (1, 1)})
