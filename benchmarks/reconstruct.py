@@ -1,7 +1,6 @@
 """Fixed point without labels: a CIFAR-10 ResNet-20 calibrated, and reconstructed from 512 images.
 
     QFX_DATA=... python benchmarks/reconstruct.py --float-steps 700 --bits 4 3 --mode joint
-    python benchmarks/tables.py --write      # the table of docs/convert.md
 
 The float network trains once, for as many steps as asked for, and is kept under `build/`. Images
 for calibration come from the training data; nothing is chosen by the test data. Each row is stored
