@@ -62,7 +62,7 @@ TIMM = _names("""
     vit_tiny_patch16_224
 """)
 SIZES = {"inception_v3": 96, "inception_v4": 96, "inception_resnet_v2": 96}
-OWN_SIZE = ("alexnet", "vgg", "vit", "swin", "maxvit", "edgenext", "mobilenetv4_hybrid")
+OWN_SIZE = ("alexnet", "vit", "swin", "maxvit", "edgenext", "mobilenetv4_hybrid")
 """Whose layers want the size that they were made for."""
 SAMPLES = {"zoo": 4}
 FIRST = ("quantize", "export", "torch", "qonnx", "onnxruntime", "import")

@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, environment, parser, print_table, write_results
+from common import codes as compared
 from torch import Tensor, nn
 
 from brevitas_quantizers import (
@@ -37,7 +38,7 @@ from brevitas_quantizers import (
     parameter_groups,
     quantize,
 )
-from qfx_plugin import RtlOptions, load_qonnx, verify_agreement
+from qfx_plugin import RtlOptions, load_qonnx
 from qfx_plugin.demo.data import load_dataset
 from qfx_plugin.ir import MatMul
 from qfx_plugin.rtl.network import RtlNetwork
@@ -260,17 +261,7 @@ def codes(options: Namespace) -> dict[str, Any]:
     model.load_state_dict(torch.load(path.with_suffix(".pt"), weights_only=True))
     limits = {"qonnx": options.qonnx, "hls4ml": options.hls4ml}
     executors = [*FIRST, *(["hls4ml"] if options.hls4ml else [])]
-    report = verify_agreement(
-        path, x_test.numpy(), torch_model=model.eval(), executors=executors, limits=limits
-    )
-    print(report, flush=True)
-    return {
-        entry.name: {
-            "samples": entry.samples, "codes": entry.codes, "differing": entry.differing
-        }
-        for entry in report.executors
-        if entry.ran
-    }  # fmt: skip
+    return compared(path, x_test.numpy(), executors, limits, torch_model=model.eval())
 
 
 def folded(name: str, options: Namespace) -> RtlNetwork:
