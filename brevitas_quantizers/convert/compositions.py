@@ -284,8 +284,8 @@ def _triangle(keep: Callable[..., Any]) -> Callable[..., Any]:
 def _cumsum(input: Any, dim: int, dtype: Any = None) -> Any:
     """A product with a triangle of ones."""
     size = _size(input, dim)
-    if size is None:
-        return NotImplemented
+    if size is None or input.tracer.shapes.of(input.node)[0].dtype == torch.bool:
+        return NotImplemented  # a mask that follows the batch is no tensor of numbers
     sums = torch.matmul(input.transpose(dim, -1), torch.ones(size, size).triu())
     return sums.transpose(dim, -1)
 
