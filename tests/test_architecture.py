@@ -45,11 +45,13 @@ ALLOWED = {
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
     },
+    "brevitas_quantizers.progress": set(),
     "brevitas_quantizers.post_training": {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
+        "brevitas_quantizers.progress",
     },
     # What only the plugin knows it asks of it by name, where it is installed: `cost.deployment`.
     "brevitas_quantizers.cost": {
@@ -59,6 +61,7 @@ ALLOWED = {
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
+        "brevitas_quantizers.progress",
         "brevitas_quantizers.qonnx",
     },
     "brevitas_quantizers.distillation": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import CalibrationError, DataError, OptionError
 from brevitas_quantizers.prepare import forward_arguments, forward_signature
+from brevitas_quantizers.progress import show_progress
 
 from .budget import HardwareBudget
 from .report import UNROLLED
@@ -257,13 +257,9 @@ def _can_count(budget: HardwareBudget) -> bool:
 
 
 def _bar(done: int, epochs: int, history: History) -> None:
-    if not sys.stderr.isatty():
-        return
-    filled = 24 * done // epochs
-    text = (
-        f"\r[{'=' * filled}{' ' * (24 - filled)}] {done}/{epochs} "
+    show_progress(
+        done,
+        epochs,
         f"accuracy {history.accuracy[-1]:.3f}  {history.cost[-1]:,.0f} LUT  "
-        f"price {history.price[-1]:.1e} "
+        f"price {history.price[-1]:.1e}",
     )
-    sys.stderr.write(text + ("\n" if done == epochs else ""))
-    sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -114,22 +115,22 @@ def reestimate_batch_norms(model: nn.Module, loader: Iterable[Any]) -> nn.Module
             f"reestimate_batch_norms: {type(model).__name__} must have a batch norm, not 0: where "
             "they are folded, use correct_biases"
         )
+    batches = iter(loader)
+    first = next(batches, None)
+    if first is None:
+        raise CalibrationError(
+            "reestimate_batch_norms: the loader must yield at least one batch, not 0"
+        )
     model.eval()
     before = [(norm.momentum, norm._frozen) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
         norm.freeze_statistics(False).train()
-    count = 0
-    for batch in loader:
+    for batch in chain([first], batches):
         args, kwargs = forward_arguments(model, batch)
         model(*args, **kwargs)
-        count += 1
     for norm, (momentum, frozen) in zip(norms, before, strict=True):
         norm.momentum = momentum
         norm.freeze_statistics(frozen).eval()
-    if not count:
-        raise CalibrationError(
-            "reestimate_batch_norms: the loader must yield at least one batch, not 0"
-        )
     return model

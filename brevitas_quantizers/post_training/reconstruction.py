@@ -8,7 +8,6 @@ all numbers in floating point, from the inputs that the quantized pieces before 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy
 from brevitas_quantizers.injectors.ranks import all_sum, rank_count
 from brevitas_quantizers.prepare import parameter_groups
+from brevitas_quantizers.progress import show_progress
 
 from .inputs import Inputs
 from .pieces import Piece, cut
@@ -274,10 +274,4 @@ class _learning:  # noqa: N801 - a context manager
 
 
 def _bar(done: int, steps: int, piece: str, error: float) -> None:
-    if not sys.stderr.isatty():
-        return
-    filled = 24 * done // steps
-    bar = f"[{'=' * filled}{' ' * (24 - filled)}]"
-    text = f"\r{bar} {done}/{steps} {piece:.32} error {100 * error:.2f} % "
-    sys.stderr.write(text + ("\n" if done == steps else ""))
-    sys.stderr.flush()
+    show_progress(done, steps, f"{piece:.32} error {100 * error:.2f} %")

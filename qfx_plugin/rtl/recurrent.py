@@ -90,9 +90,7 @@ class RecurrentNetwork(RtlNetwork):
             for tensor, part in zip(self.outputs, parts, strict=True)
         }  # fmt: skip
 
-    def expected(
-        self, inputs: Mapping[str, ArrayLike] | ArrayLike
-    ) -> dict[str, FixedTensor]:  # fmt: skip
+    def expected(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, FixedTensor]:
         """What `run` gives, by the interpreter."""
         steps = run_steps(self.graph, self.states, self._arrays(inputs))
         return {

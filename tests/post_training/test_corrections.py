@@ -90,5 +90,7 @@ def test_what_is_refused() -> None:
         correct_biases(calibrate(quantize(bare), y), bare, y)
     with pytest.raises(CalibrationError, match="correct_biases: the loader must yield"):
         correct_biases(model, plain, [])
+    plain[1].running_mean.fill_(0.5)
     with pytest.raises(CalibrationError, match="reestimate_batch_norms: the loader must yield"):
-        reestimate_batch_norms(calibrate(quantize(plain), x), [])
+        reestimate_batch_norms(normed := calibrate(quantize(plain), x), [])
+    assert torch.equal(normed.get_submodule("1").running_mean, plain[1].running_mean)
