@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .distillation import distill
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
+    from .overview import Summary, summary
+    from .plots import plot_formats, plot_weights
     from .post_training import (
         Sensitivity,
         correct_biases,
@@ -45,6 +47,7 @@ _HOMES = {
     "QfxError": "fixed_point",
     "RoundingMode": "fixed_point",
     "Sensitivity": "post_training",
+    "Summary": "overview",
     "average_parameter_bits": "training",
     "calibrate": "prepare",
     "correct_biases": "post_training",
@@ -56,10 +59,13 @@ _HOMES = {
     "import_qonnx": "qonnx",
     "learned_formats": "prepare",
     "parameter_groups": "prepare",
+    "plot_formats": "plots",
+    "plot_weights": "plots",
     "quantize": "convert",
     "reconstruct": "post_training",
     "reestimate_batch_norms": "post_training",
     "sensitivity": "post_training",
+    "summary": "overview",
     "train_to_budget": "cost",
 }
 
@@ -75,6 +81,7 @@ __all__ = [
     "QfxError",
     "RoundingMode",
     "Sensitivity",
+    "Summary",
     "__version__",
     "average_parameter_bits",
     "calibrate",
@@ -87,10 +94,13 @@ __all__ = [
     "import_qonnx",
     "learned_formats",
     "parameter_groups",
+    "plot_formats",
+    "plot_weights",
     "quantize",
     "reconstruct",
     "reestimate_batch_norms",
     "sensitivity",
+    "summary",
     "train_to_budget",
 ]
 

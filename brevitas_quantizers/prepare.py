@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -13,13 +14,18 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from .fixed_point import CalibrationError, DataError, FixedPointFormat
-from .fixed_point.errors import one_line
+from .fixed_point.errors import QfxWarning, one_line
 from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
+from .text import columns, format_text, html_table
 
 _SAMPLES_PER_ROW = 1024
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_SATURATED = 0.05
+_FEW_BITS = 3
+"""Word lengths at which the least error of a bell of weights cuts more than one in twenty."""
+_FEW_VALUES = 3.5
+"""Of a short bias, one or two values may lie outside at the least error."""
 
 
 def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantizer]]:
@@ -50,20 +56,102 @@ def report_drift(model: nn.Module) -> None:
             module.follow()
 
 
-def learned_formats(
-    model: nn.Module,
-) -> dict[str, FixedPointFormat | tuple[FixedPointFormat, ...]]:
+@torch.no_grad()
+def saturated_shares(model: nn.Module) -> dict[str, float]:
+    """Share of each weight and bias, by name, that lies beyond the ends of its format.
+
+    Values that round to the largest or the least code do not count.
+
+    Raises:
+        CalibrationError: a weight or bias has no format yet.
+    """
+    quantizers, shares = dict(named_quantizers(model)), {}
+    for name, tensors in quantized_parameters(model).items():
+        found = torch.cat([beyond(quantizers[name], values).flatten() for values in tensors])
+        if found.numel():
+            shares[name] = float(found.float().mean())
+    return shares
+
+
+def quantized_parameters(model: nn.Module) -> dict[str, list[Tensor]]:
+    """The tensors that each quantizer of a weight or bias casts, by its name."""
+    tracked = {
+        module.tensor_quant: list(module.tracked_parameter_list)
+        for module in model.modules()
+        if isinstance(module, _QFXParameterProxy) and module.quantizer is not None
+    }
+    named = named_quantizers(model)
+    return {name: tracked[quantizer] for name, quantizer in named if quantizer in tracked}
+
+
+def beyond(quantizer: Any, values: Tensor) -> Tensor:
+    """Which values a quantizer's format cuts off: those that lie more than half an LSB outside."""
+    formats = quantizer.format
+    listed = formats if isinstance(formats, tuple) else (formats,)
+    ends = [(one.min - one.lsb / 2, one.max + one.lsb / 2) for one in listed]
+    least, most = values.new_tensor(ends, dtype=torch.float64).T
+    shape = quantizer.binary_point.shape
+    wide = values.detach().double()
+    return (wide < least.reshape(shape)) | (wide > most.reshape(shape))
+
+
+def report_saturation(model: nn.Module) -> None:
+    """Warn, once and by name, of parameters of which training has left many beyond their format.
+
+    A format that the user has fixed is as it was meant, and one of three bits or fewer saturates
+    at its best.
+    """
+    quantizers, shares, worst = dict(named_quantizers(model)), saturated_shares(model), []
+    for name, tensors in quantized_parameters(model).items():
+        quantizer, share = quantizers[name], shares.get(name, 0.0)
+        usual = quantizer.is_fixed_by_user or quantizer.rounded_width <= _FEW_BITS
+        several = share * sum(tensor.numel() for tensor in tensors) > _FEW_VALUES
+        if share > _SATURATED and several and quantizer.is_settled and not usual:
+            if not quantizer.saturation_told:
+                worst.append(f"{name} ({100 * share:.0f} %)")
+            quantizer.saturation_told = True
+    if worst:
+        warnings.warn(
+            f"values beyond the ends of their formats: {', '.join(worst)}; the binary points have "
+            "not kept pace with the weights: train with optimizer groups of "
+            "parameter_groups(model, lr), which moves them faster, or with a lower weight decay",
+            QfxWarning,
+            stacklevel=3,
+        )
+
+
+class LearnedFormats(dict[str, FixedPointFormat | tuple[FixedPointFormat, ...]]):
+    """Formats by the names of their tensors; `print` shows a table."""
+
+    def __str__(self) -> str:
+        return columns(self._table(), left=2)
+
+    def _repr_html_(self) -> str:
+        return html_table(self._table(), left=2)
+
+    def _table(self) -> list[tuple[str, ...]]:
+        rows = [("tensor", "format", "least", "largest", "LSB")]
+        for name, formats in self.items():
+            several = (formats,) if isinstance(formats, FixedPointFormat) else formats
+            least, most = min(float(f.min) for f in several), max(float(f.max) for f in several)
+            exponents = {f.frac_bits for f in several}
+            lsb = f"2^{-max(exponents)}" + (f"..2^{-min(exponents)}" if len(exponents) > 1 else "")
+            rows.append((name, format_text(formats), f"{least:.5g}", f"{most:.5g}", lsb))
+        return rows
+
+
+def learned_formats(model: nn.Module) -> LearnedFormats:
     """The format of every quantized tensor, as trained so far.
 
     Returns:
         By name (`conv1.weight`, `relu1.act`, ...): the format, or a tuple with one format for
-        each channel.
+        each channel; a dict that prints as a table.
 
     Raises:
         CalibrationError: a quantizer has not seen data yet.
     """
     report_drift(model)
-    formats = {}
+    formats = LearnedFormats()
     for name, quantizer in named_quantizers(model):
         quantizer.require_initialized(name)
         formats[name] = quantizer.format
@@ -245,7 +333,7 @@ def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], di
 
 @contextmanager
 def shapes_named(
-    who: str, args: Iterable[Any], kwargs: Mapping[str, Any] = _NONE
+    who: str, args: Iterable[Any], kwargs: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[None]:
     """What torch says of inputs that do not fit a network, in one line with their shapes.
 
@@ -256,7 +344,7 @@ def shapes_named(
         yield
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, IndexError) as error:
+    except (RuntimeError, IndexError, TypeError) as error:
         given = ", ".join(
             str(tuple(x.shape)) for x in tree_leaves((args, kwargs)) if hasattr(x, "shape")
         )

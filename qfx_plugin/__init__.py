@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from brevitas_quantizers import __version__
+
 if TYPE_CHECKING:
     from .ir import FixedTensor, Graph, interpret
     from .qonnx_import import load_qonnx
@@ -32,6 +34,7 @@ __all__ = [
     "FixedTensor",
     "Graph",
     "RtlOptions",
+    "__version__",
     "compile_rtl",
     "interpret",
     "load_qonnx",
@@ -48,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    return sorted(__all__)

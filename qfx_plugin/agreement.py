@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from brevitas_quantizers.text import html_table
+
 from .errors import OptionError, VerificationError
 from .ir.compare import Difference, TensorAgreement
 
@@ -89,6 +91,18 @@ class Agreement:
         differs = any(executor.differing for executor in self.executors)
         return not differs and any(executor.ran for executor in self.executors)
 
+    @property
+    def verdict(self) -> str:
+        """What was proven, in one sentence."""
+        compared = [executor for executor in self.executors if executor.codes]
+        codes = sum(executor.codes for executor in compared)
+        if not codes:
+            return "Nothing was compared: nothing is proven."
+        by = ", ".join(f"{one.name} {one.differing:,} of {one.codes:,}" for one in compared)
+        differing = sum(executor.differing for executor in compared)
+        ended = "" if self.agrees or differing else ", but none to its end: nothing is proven"
+        return f"{differing:,} of {codes:,} integer codes differ ({by}){ended}."
+
     def raise_if_different(self, required: Sequence[str] = ()) -> Agreement:
         """Return this object if all agree.
 
@@ -120,6 +134,12 @@ class Agreement:
             raise VerificationError(f"{self.model}: {found}")
         return self
 
+    def _repr_html_(self) -> str:
+        head = ("executor", "version", "samples", "tensors", "codes", "differing", "seconds")
+        rows = [(*_row(executor), *[""] * len(head))[: len(head)] for executor in self.executors]
+        shown = [line for executor in self.executors for line in _difference_lines(executor)]
+        return html_table([head, *rows], left=2, notes=[self.verdict, *shown])
+
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [
             ("executor", "version", "samples", "tensors", "codes", "differing", "seconds")
@@ -132,7 +152,7 @@ class Agreement:
         table = [_format_row(row, widths) for row in rows]
         interpreter = f"{self.model}: interpreter, {self.samples} samples, {self.seconds:.2f} s"
         shown = [line for executor in self.executors for line in _difference_lines(executor)]
-        return "\n".join([interpreter, *table, *shown])
+        return "\n".join([interpreter, *table, *shown, self.verdict])
 
 
 def _difference_lines(executor: ExecutorAgreement) -> list[str]:

@@ -114,7 +114,7 @@ def _core(requirement: str, enables: str) -> Need:
 
 def _extra(requirement: str, extra: str, enables: str, **facts: Any) -> Need:
     name = facts.pop("name", re.split("[<>=]", requirement)[0])
-    remedy = facts.pop("remedy", f"pip install 'qfx-plugin[{extra}]'")
+    remedy = facts.pop("remedy", f"pip install '{requirement}'")
     return Need(name, "optional", enables, remedy, requirement, **facts)
 
 
@@ -136,7 +136,7 @@ NEEDS = {
         _extra(
             "finn-plus==1.6.1", "finn", "the FINN flow", name="finn",
             module=".finn_plugin.adapter", title="FINN",
-            remedy="pip install 'qfx-plugin[finn]', or AMD's FINN",
+            remedy="pip install finn-plus==1.6.1 psutil, or AMD's FINN",
         ),
         _extra("alkaid>=0.8.2,<0.9", "rtl", "Verilog from adder graphs"),
         _extra(

@@ -35,9 +35,25 @@ ALLOWED = {
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
     },
+    "brevitas_quantizers.text": {"brevitas_quantizers.fixed_point"},
     "brevitas_quantizers.prepare": {
         "brevitas_quantizers.fixed_point",
         "brevitas_quantizers.injectors",
+        "brevitas_quantizers.text",
+    },
+    "brevitas_quantizers.plots": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.prepare",
+        "brevitas_quantizers.text",
+    },
+    "brevitas_quantizers.overview": {
+        "brevitas_quantizers.cost",
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.injectors",
+        "brevitas_quantizers.post_training",
+        "brevitas_quantizers.prepare",
+        "brevitas_quantizers.qonnx",
+        "brevitas_quantizers.text",
     },
     "brevitas_quantizers.training": {
         "brevitas_quantizers.fixed_point",
@@ -52,6 +68,7 @@ ALLOWED = {
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.progress",
+        "brevitas_quantizers.text",
     },
     # What only the plugin knows it asks of it by name, where it is installed: `cost.deployment`.
     "brevitas_quantizers.cost": {
@@ -63,6 +80,7 @@ ALLOWED = {
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.progress",
         "brevitas_quantizers.qonnx",
+        "brevitas_quantizers.text",
     },
     "brevitas_quantizers.distillation": {
         "brevitas_quantizers.fixed_point",
@@ -78,7 +96,7 @@ ALLOWED = {
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
     },
-    "qfx_plugin": set(),
+    "qfx_plugin": {"brevitas_quantizers"},
     "qfx_plugin.errors": set(),
     "qfx_plugin.files": set(),
     "qfx_plugin.plugins": {"qfx_plugin.config"},
@@ -168,7 +186,7 @@ ALLOWED = {
         "qfx_plugin.rtl",
         "qfx_plugin.tools",
     },
-    "qfx_plugin.agreement": {"qfx_plugin.ir"},
+    "qfx_plugin.agreement": {"brevitas_quantizers.text", "qfx_plugin.ir"},
     "qfx_plugin.verify": {
         "qfx_plugin.config",
         "brevitas_quantizers.fixed_point",
@@ -177,7 +195,11 @@ ALLOWED = {
         "qfx_plugin.ir",
         "qfx_plugin.qonnx_import",
     },
-    "qfx_plugin.report": {"brevitas_quantizers.fixed_point", "qfx_plugin.files"},
+    "qfx_plugin.report": {
+        "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.text",
+        "qfx_plugin.files",
+    },
     "qfx_plugin.fracbnn": {
         "brevitas_quantizers",
         "qfx_plugin.ir",
@@ -216,6 +238,8 @@ HOSTS = {
         "brevitas_quantizers.distillation",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
+        "brevitas_quantizers.overview",
+        "brevitas_quantizers.plots",
         "brevitas_quantizers.post_training",
         "brevitas_quantizers.prepare",
         "brevitas_quantizers.qonnx",
@@ -270,6 +294,7 @@ HOSTS = {
     "PIL": {"qfx_plugin.demo"},
     "rich": {"qfx_plugin.report", "qfx_plugin.cli"},
     "packaging": {"qfx_plugin.needs"},
+    "matplotlib": {"brevitas_quantizers.plots"},
 }
 
 # Each target stands alone; what they share are the libraries below them.

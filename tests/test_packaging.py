@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import brevitas_quantizers
+import qfx_plugin
 from qfx_plugin.cli.doctor import NEEDS
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,18 @@ def test_one_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert brevitas_quantizers.__version__ == PROJECT["version"]
     assert f"\nversion: {PROJECT['version']}\n" in citation
+
+
+def test_both_packages_tell_the_version_and_show_only_what_is_public():
+    assert qfx_plugin.__version__ == brevitas_quantizers.__version__
+    for package in (brevitas_quantizers, qfx_plugin):
+        assert dir(package) == sorted(package.__all__)
+        assert all(getattr(package, name) is not None for name in package.__all__)
+
+
+def test_an_editable_install_is_a_path():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["package-dir"] == {"": "."}  # else nothing finds the types
 
 
 def test_all_extra_holds_every_extra():

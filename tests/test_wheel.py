@@ -21,6 +21,11 @@ NEEDED = {
 }
 KINDS = {".sv", ".toml", ".css", ".h", ".tcl"}
 
+_LICENCE = {
+    'license = "Apache-2.0"': 'license = { text = "Apache-2.0" }',
+    'license-files = ["LICENSE"]\n': "",
+}
+
 _USE = """
 from pathlib import Path
 import qfx_plugin
@@ -51,8 +56,13 @@ def built(tmp_path_factory) -> Path:
     for name in PACKAGES:
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for new, old in _LICENCE.items():  # setuptools below 70, which Brevitas wants, reads the old
+        assert new in project
+        project = project.replace(new, old)
+    (source / "pyproject.toml").write_text(project, encoding="utf-8")
     command = [sys.executable, "-W", "ignore", "-c", "import setuptools; setuptools.setup()"]
     result = subprocess.run(
         [*command, "--quiet", "build_py", "--build-lib", str(out)],

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from brevitas_quantizers.fixed_point import OptionError
+from brevitas_quantizers.text import columns
 
 from .deployment import resources_of_board
-from .text import columns
 
 _COLUMNS = ("layer", "outputs x inputs at once", "cycles", "LUT", "DSP", "BRAM36")
 

@@ -12,6 +12,7 @@ from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.nn.base import plain
 from brevitas_quantizers.prepare import shapes_named
 from brevitas_quantizers.qonnx import export_qonnx
+from brevitas_quantizers.text import columns, html_table
 
 from .deployment import count_luts, folded_costs
 from .folded import FoldedCost, folded_cost_of
@@ -19,7 +20,6 @@ from .layers import Layer
 from .model import LUT_PER_BIT, LayerCost, all_digits, layer_cost, live_digits, part_cost
 from .network import Activation, Network, read_network
 from .parts import DataLayer
-from .text import columns
 
 UNROLLED, STREAMING = STYLES = ("unrolled", "streaming")
 """How adder graphs are laid out: all positions side by side, or a graph for each layer."""
@@ -128,6 +128,12 @@ class HardwareCost:
         return export_qonnx(self._model, args or (self._example,), latents=False)
 
     def __str__(self) -> str:
+        return columns(self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._table())
+
+    def _table(self) -> list[tuple[str, ...]]:
         rows = [
             (c.name, f"{c.weights:,}", f"{c.nonzero:,}", f"{c.digits:,}", str(c.input_bits),
              f"{self.lut_of(c):,.0f}")
@@ -142,7 +148,7 @@ class HardwareCost:
             "",
             f"{self.lut:,.0f}",
         )
-        return columns([_COLUMNS, *rows, total])
+        return [_COLUMNS, *rows, total]
 
 
 def hardware_cost(

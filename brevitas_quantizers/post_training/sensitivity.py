@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from brevitas_quantizers.fixed_point import CalibrationError
 from brevitas_quantizers.prepare import forward_arguments, named_quantizers
+from brevitas_quantizers.text import html_table
 
 from .teacher import as_float, as_rounding_only, check_same, traced_network
 
@@ -55,6 +56,11 @@ class Sensitivity:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        rows = [(part.name, f"{part.here:.1f}", f"{part.alone:.1f}") for part in self.layers]
+        head = ("layer", "here, dB", "alone, dB")
+        return html_table([head, *rows, ("network", f"{self.network:.1f}", "")])
 
     def __str__(self) -> str:
         finite = [part.alone for part in self.layers if math.isfinite(part.alone)]

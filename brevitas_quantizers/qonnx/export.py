@@ -19,7 +19,7 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
 )
 from brevitas_quantizers.onnx_files import ARRANGEMENTS, MOVES, Reader
-from brevitas_quantizers.prepare import report_drift
+from brevitas_quantizers.prepare import report_drift, report_saturation
 
 from .accumulators import check_accumulators
 from .calls import Flat, ModelCall, ModelResults
@@ -112,6 +112,7 @@ def export_qonnx(
     drop_uncalled(twin, *call.arguments)
     replace_stock_quantizers(twin)
     check_model(twin, reader)
+    report_saturation(model)
     metadata, trained = describe_model(twin), trained_floats(twin)
     with torch.no_grad():
         store_quantized_parameters(twin)

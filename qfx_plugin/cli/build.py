@@ -174,9 +174,16 @@ def _build(options: argparse.Namespace, chosen: BuildOptions, console: Console) 
 
 
 def _print_result(result: BuildResult, console: Console) -> None:
+    from qfx_plugin.build.summary import summarize
+    from qfx_plugin.report.build_model import verdict
+    from qfx_plugin.report.build_text import closing
+
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
+    report = summarize(result.folder)
+    for line in (*closing(report), verdict(report)):
+        say(line)
     say(f"Built for {result.board}: {result.folder} (report.html, report.json)")
     if result.kept:
         say(f"Set aside, for it was not the build's: {', '.join(result.kept)}", "yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 
@@ -10,12 +11,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from qfx_plugin.report.text import seconds
 
+EVERY = 30.0
+"""Seconds between two signs of life where the output is no terminal."""
+
 
 class ConsoleProgress:
     """A `qfx_plugin.demo.progress.DemoProgress` for people; use it in a `with` block.
 
     Finished stages stay as lines with their time; the running one has a bar if the output is a
-    terminal.
+    terminal, and elsewhere a line every half minute.
     """
 
     def __init__(self, console: Console) -> None:
@@ -24,6 +28,7 @@ class ConsoleProgress:
         self._start = 0.0
         self._note = ""
         self._task: TaskID | None = None
+        self._ended = threading.Event()
         self._bars = Progress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -37,6 +42,8 @@ class ConsoleProgress:
     def __enter__(self) -> ConsoleProgress:
         if self._console.is_terminal:
             self._bars.start()
+        else:
+            threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(
@@ -45,6 +52,7 @@ class ConsoleProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended.set()
         if error is None:
             self._finish()
         if self._console.is_terminal:  # elsewhere it would print an empty line
@@ -67,6 +75,14 @@ class ConsoleProgress:
             return
         self._bars.remove_task(self._task)
         self._task = None
-        elapsed = seconds(time.monotonic() - self._start)
+        self._say()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(EVERY):
+            if self._task is not None and time.monotonic() - self._start >= EVERY:
+                self._say(" so far")
+
+    def _say(self, state: str = "") -> None:
+        elapsed = seconds(time.monotonic() - self._start) + state
         line = f"  {self._name}  {elapsed}" + (f"  {self._note}" if self._note else "")
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -35,7 +35,7 @@ def read_cifar10(
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise ToolMissingError(
-            "cifar10: its JPEG files are decoded by Pillow; pip install 'qfx-plugin[images]'"
+            "cifar10: its JPEG files are decoded by Pillow; pip install 'pillow>=10'"
         ) from error
     path = folder / f"cifar10-jpeg-{split}.zip"
     if not path.is_file():

@@ -58,7 +58,7 @@ def version() -> str:
     found = flavour()
     if found is None:
         raise ToolMissingError(
-            "FINN is not installed: pip install qfx-plugin[finn], or run next to AMD's FINN "
+            "FINN is not installed: pip install finn-plus==1.6.1 psutil, or run next to AMD's FINN "
             "(a python that can `import finn`)"
         )
     if found == FINN_PLUS:

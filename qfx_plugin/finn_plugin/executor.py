@@ -18,7 +18,7 @@ from .lowering.lower import lower
 def obstacle(graph: Graph) -> str | None:
     """Why FINN cannot run this network exactly, or None."""
     if not adapter.available():
-        return "FINN is not installed: pip install qfx-plugin[finn]"
+        return "FINN is not installed: pip install finn-plus==1.6.1 psutil"
     try:
         lower(graph)
     except TargetError as error:

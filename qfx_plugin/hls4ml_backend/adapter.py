@@ -31,7 +31,7 @@ def version() -> str:
     """
     found = _installed_version()
     if found is None:
-        raise ToolMissingError("hls4ml is not installed: pip install qfx-plugin[hls4ml]")
+        raise ToolMissingError(f"hls4ml is not installed: pip install '{SUPPORTED}'")
     return found
 
 
@@ -44,7 +44,7 @@ def require() -> ModuleType:
     found = version()
     if not _is_supported(found):
         raise ToolMissingError(
-            f"hls4ml must be {SUPPORTED}, not {found}: pip install qfx-plugin[hls4ml]"
+            f"hls4ml must be {SUPPORTED}, not {found}: pip install '{SUPPORTED}'"
         )
     with silent(), _translated("import hls4ml"):
         module = importlib.import_module("hls4ml")

@@ -26,6 +26,7 @@ def render_build(report: BuildReport) -> RenderableType:
     parts += [_agreement(report)] if report.agreement else []
     parts += [Text(f"checked: {line}") for line in report.checks]
     parts += [Text(f"missing: {line}", style="yellow") for line in report.missing]
+    parts += [Text(line) for line in build_text.closing(report)]
     style = "bold green" if report.proven else "bold red" if report.failed else "bold yellow"
     return Group(*parts, Text(verdict(report), style=style))
 
@@ -33,7 +34,7 @@ def render_build(report: BuildReport) -> RenderableType:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
-        table.add_column(Text(name))
+        table.add_column(Text(name), overflow="fold")  # nothing is cut where it is narrow
     return table
 
 

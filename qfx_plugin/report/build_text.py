@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qfx_plugin.report.build_model import BuildReport
 
 PIECES = {
     "lut": "LUT",
@@ -24,6 +27,7 @@ TIMING = {
     "least_cycles_per_sample": ("least per sample", "{:,} cycles"),
     "samples_per_second": ("throughput", "{:,.0f} samples/s"),
     "most_samples_per_second": ("most throughput", "{:,.0f} samples/s"),
+    "limited_by": ("limited by", "{}"),
     "worst_setup_slack_ns": ("worst setup slack", "{:.3f} ns"),
     "worst_hold_slack_ns": ("worst hold slack", "{:.3f} ns"),
     "failing_endpoints": ("failing endpoints", "{:,}"),
@@ -87,3 +91,55 @@ def timing(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
         for key, (name, layout) in TIMING.items()
         if entry.get(key) is not None
     ]
+
+
+def closing(report: BuildReport) -> list[str]:
+    """What of the board is used, how fast it is and why, and the codes compared by executor."""
+    lines = [_use_line(report), _pace_line(report)]
+    lines += [
+        f"{entry.executor}: {entry.differing:,} of {entry.compared:,} codes differ"
+        for entry in report.agreement
+        if entry.compared
+    ]
+    return [line for line in lines if line]
+
+
+def _use_line(report: BuildReport) -> str:
+    """The last that counted is the nearest to the board."""
+    for use in reversed(report.resources):
+        parts = [
+            f"{PIECES[piece]} {pieces(count)} of {pieces(report.capacity[piece])} "
+            f"({share(report.share(use, piece))})"
+            for piece, count in use.used.items()
+            if piece in PIECES and report.capacity.get(piece)
+        ]
+        if parts:
+            fits = all((report.share(use, piece) or 0) <= 1 for piece in use.used)
+            how = "fits" if fits else "DOES NOT FIT"
+            return f"{how} {report.board}: {', '.join(parts)} ({use.source}, {kind(use.source)})"
+    work = next((one for one in report.timing if one.get("multipliers") is not None), None)
+    if work is None:
+        return ""
+    return (
+        f"whether it fits {report.board} is known after Vitis HLS; it multiplies "
+        f"{work['multipliers']:,} times at once, and the board has "
+        f"{report.capacity.get('dsp', 0):,} DSP"
+    )
+
+
+def _pace_line(report: BuildReport) -> str:
+    """Latency and throughput of the last that say so, with what limits them."""
+    known: dict[str, Any] = {}
+    for entry in report.timing:
+        known |= {key: value for key, value in entry.items() if value is not None}
+    parts = []
+    cycles = known.get("latency_cycles", known.get("most_cycles"))
+    if cycles is not None:
+        parts.append(f"latency {cycles:,} cycles ({cycles / report.clock_mhz:,.3g} µs)")
+    pace = known.get("samples_per_second", known.get("most_samples_per_second"))
+    if pace is not None:
+        words = "" if "samples_per_second" in known else "at most "
+        parts.append(f"{words}{pace:,.0f} samples/s at {report.clock_mhz:g} MHz")
+    if "limited_by" in known and parts:
+        parts.append(f"limited by {known['limited_by']}")
+    return ", ".join(parts)

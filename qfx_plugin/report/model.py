@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brevitas_quantizers.fixed_point.format import FixedPointFormat
+from brevitas_quantizers.text import format_text
 from qfx_plugin.errors import DataError
 from qfx_plugin.files import parse_json
 
@@ -73,15 +74,7 @@ class LearnedFormat:
     @property
     def summary(self) -> str:
         """`ap_fixed<6,1>`, or `16 x ap_fixed<6,-1..1>` when channels differ."""
-        distinct = set(self.formats)
-        if len(distinct) == 1:
-            text = str(self.formats[0])
-        else:
-            widths = _span([fmt.width for fmt in self.formats])
-            integers = _span([fmt.integer_bits for fmt in self.formats])
-            prefix = "ap_" if any(fmt.signed for fmt in self.formats) else "ap_u"
-            text = f"{prefix}fixed<{widths},{integers}>"
-        return text if self.channels == 1 else f"{self.channels} × {text}"
+        return format_text(self.formats)
 
 
 @dataclass(frozen=True)
@@ -277,8 +270,3 @@ def _model(data: dict[str, Any]) -> ModelResult:
     )
     agreement = tuple(ExecutorAgreement(**entry) for entry in data["agreement"])
     return ModelResult(**data | {"formats": formats, "agreement": agreement})
-
-
-def _span(values: list[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low}..{high}"

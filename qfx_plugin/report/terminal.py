@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +37,8 @@ def render(report: DemoReport) -> RenderableType:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for position, name in enumerate(columns):
-        table.add_column(Text(name), justify="right" if position else "left")
+        justify: JustifyMethod = "right" if position else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold")  # cut nothing
     return table
 
 

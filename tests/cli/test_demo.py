@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,17 @@ def test_reports_that_are_no_demos_are_not_written_over(name, content, demo, tmp
 def test_a_demo_goes_over_an_earlier_one(demo, tmp_path, capsys):
     for _ in range(2):
         assert main(["demo", "--out", str(tmp_path)]) == 0
+
+
+def test_a_long_stage_gives_a_sign_of_life_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr("qfx_plugin.cli.progress.EVERY", 0.02)
+    file = io.StringIO()
+    with ConsoleProgress(Console(file=file)) as progress:
+        progress.stage("compile")
+        progress.step(1, 2, "half")
+        deadline = time.monotonic() + 20
+        while "so far" not in file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    first, *_, last = file.getvalue().splitlines()
+    assert first.startswith("  compile  0.0") and first.endswith(" s so far  half")
+    assert last.endswith(" s  half") and "so far" not in last

@@ -277,7 +277,7 @@ def test_missing_hls4ml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
     monkeypatch.setattr(importlib.metadata, "version", not_installed)
     assert not adapter.available()
-    message = "hls4ml is not installed: pip install qfx-plugin[hls4ml]"
+    message = "hls4ml is not installed: pip install 'hls4ml>=1.3,<1.4'"
     with pytest.raises(ToolMissingError, match=text(message)):
         convert(models.mlp((4, 5)), tmp_path)
 
@@ -285,6 +285,6 @@ def test_missing_hls4ml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 def test_unknown_hls4ml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.4.0")
     assert not adapter.available()
-    message = "hls4ml must be hls4ml>=1.3,<1.4, not 1.4.0: pip install qfx-plugin[hls4ml]"
+    message = "hls4ml must be hls4ml>=1.3,<1.4, not 1.4.0: pip install 'hls4ml>=1.3,<1.4'"
     with pytest.raises(ToolMissingError, match=text(message)):
         adapter.require()

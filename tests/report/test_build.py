@@ -154,3 +154,28 @@ def test_a_tool_is_named_once():
     assert build_text.tool("tcl", "Tcl 8.6") == "Tcl 8.6"
     assert build_text.tool("c++", "g++ (Debian) 12.2.0") == "g++ (Debian) 12.2.0"
     assert "hls4ml 1.3.0" in render_build_html(REPORT)
+
+
+def test_the_last_words_are_use_pace_and_codes():
+    timing = ({"source": "RTL simulation", "latency_cycles": 300, "most_samples_per_second": 1e6,
+               "limited_by": "the input bus, 200 beats"},)  # fmt: skip
+    assert build_text.closing(replace(REPORT, timing=timing)) == [
+        "DOES NOT FIT ultra96-v2: LUT 250 of 1,000 (25.0 %), BRAM36 12.5 of 10 (125.0 %) "
+        "(Yosys estimate, estimate)",
+        "latency 300 cycles (1.5 µs), at most 1,000,000 samples/s at 200 MHz, limited by the input "
+        "bus, 200 beats",
+        "hls4ml C simulation: 0 of 1,000 codes differ",
+    ]
+    counted = ({"source": "counted", "multipliers": 1024},)
+    bare = replace(REPORT, resources=(), timing=counted, agreement=())
+    assert build_text.closing(bare) == [
+        "whether it fits ultra96-v2 is known after Vitis HLS; it multiplies 1,024 times at once, "
+        "and the board has 0 DSP"
+    ]
+    assert build_text.closing(replace(bare, timing=())) == []
+
+
+def test_formats_are_whole_at_sixty_columns():
+    file = io.StringIO()
+    print_build(REPORT, Console(file=file, width=60))
+    assert "ap_fixed<8,1>" in file.getvalue() and "…" not in file.getvalue()

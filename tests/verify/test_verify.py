@@ -372,6 +372,7 @@ def test_the_report_prints_as_a_table():
         "  fake: logits is the first tensor that differs, in 1 of 1,000 codes, on 1 of 100 samples"
     )
     assert lines[6].startswith("  fake: sample 37, logits[4]: expected code ")
+    assert lines[-1] == "1 of 13,200 integer codes differ (qonnx 0 of 12,200, fake 1 of 1,000)."
 
 
 def test_unknown_executors_and_empty_inputs_are_refused():

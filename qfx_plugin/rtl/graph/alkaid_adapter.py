@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ...errors import TargetError, ToolMissingError
 from ...simulation.lanes import Lanes
 
-REMEDY = "pip install 'alkaid>=0.8.2,<0.9' (or 'qfx-plugin[rtl]')"
+REMEDY = "pip install 'alkaid>=0.8.2,<0.9'"
 
 SOLVER_BITS = 20
 """The solver takes float32 coefficients: wider ones are split into digits of this many bits."""

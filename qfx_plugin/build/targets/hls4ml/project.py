@@ -117,8 +117,14 @@ def estimate(context: StepContext) -> Facts:
     description = Description.load(context.input("shell") / "accelerator.json")
     wires = (description.input_layout, description.output_layout)
     transfers = [wire.values if stream else wire.beats for wire in wires]
-    network = max(row["least_cycles"] for row in rows)
+    slowest = max(rows, key=lambda row: int(row["least_cycles"]))
+    network = int(slowest["least_cycles"])
     least = interval([transfers[0], network, transfers[1]])
+    paces = {
+        f"layer {slowest['name']}, {network:,} cycles": network,
+        f"the input bus, {transfers[0]:,} cycles": transfers[0],
+        f"the output bus, {transfers[1]:,} cycles": transfers[1],
+    }
     total = {
         "source": "counted, not synthesised; expected, not measured",
         "macs": sum(row["macs"] for row in rows),
@@ -126,6 +132,7 @@ def estimate(context: StepContext) -> Facts:
         "weight_memory_bits": sum(row["weight_memory_bits"] for row in rows),
         "least_cycles_per_sample": least,
         "most_samples_per_second": description.clock_mhz * 1e6 / least,
+        "limited_by": max(paces, key=lambda name: paces[name]),
     }
     facts = {"work": rows, "work_total": total}
     (context.folder / "estimate.json").write_text(json.dumps(facts, indent=2) + "\n")

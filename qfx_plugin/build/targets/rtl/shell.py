@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ....driver import Figures, QfxAccelerator
+from ....driver import Description, Figures, QfxAccelerator
 from ....errors import TargetError
 from ....qonnx_import import load_qonnx
 from ....shell.simulated_board import SimulatedBoard
@@ -44,11 +44,21 @@ def run(context: StepContext) -> Facts:
             "source": "RTL simulation of network and shell",
             "clock_mhz": shell.description.clock_mhz,
             **pace,
+            "limited_by": _limit(shell.description, network.interval),
         },
         "top": shell.top,
         "network_id": shell.description.network_id,
         "checks": told_clock(context),
     }
+
+
+def _limit(description: Description, interval: int) -> str:
+    """What the pace of samples follows: the network, or a bus that takes longer."""
+    paces = {f"the network, {interval:,} cycles": interval}
+    layouts = {"input": description.input_layout, "output": description.output_layout}
+    for side, layout in layouts.items():
+        paces[f"the {side} bus, {layout.beats:,} beats"] = layout.beats
+    return max(paces, key=lambda name: paces[name])
 
 
 def _network(context: StepContext) -> NetworkRtl:
