@@ -286,14 +286,6 @@ def _instance_norm(
     return _group_norm(input, sizes[0], weight, bias, eps)
 
 
-def _pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
-    """`F.pad` with a number, as of the ones behind values: zeros, and a constant added to them."""
-    sizes = _sample_sizes(input)
-    if mode != "constant" or not value or not math.isfinite(value) or not sizes:
-        return NotImplemented
-    return F.pad(input, pad) + F.pad(torch.zeros(sizes), pad, value=float(value))
-
-
 def _sample_sizes(input: Any) -> tuple[int, ...]:
     """Sizes of one sample, where an example tells them all; else none."""
     shape = input.shape
@@ -362,7 +354,6 @@ def _no_product(equation: str) -> ConversionError:
 SPELLED_CALLS: dict[Any, Callable[..., Any]] = {
     F.scaled_dot_product_attention: _scaled_dot_product,
     torch.einsum: _einsum,
-    F.pad: _pad,
     F.group_norm: _group_norm,
     torch.group_norm: _group_norm,
     F.instance_norm: _instance_norm,
