@@ -240,8 +240,10 @@ EXACT: dict[str, tuple[Function, Callable[[Tensor], Tensor]]] = {
 }
 """By name: the exact function, and torch's, whose gradient training takes."""
 
-_MATHS = ("atan", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor", "log", "log10")
-_MATHS += ("log2", "sin", "sinh", "sqrt", "tan", "tanh", "trunc")
+_MATHS = (
+    *("atan", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor", "log", "log10"),
+    *("log2", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+)
 """Of the same name in `math`."""
 _ALIASES: dict[Any, str] = {
     **{smooth: name for name, (_, smooth) in EXACT.items()},
