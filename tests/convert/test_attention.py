@@ -40,7 +40,7 @@ class ByHand(nn.Module):
 
 
 class Layers(nn.Module):
-    """Torch's own: self attention with a mask, and a decoder that looks at what is encoded."""
+    """Torch's own: a mask, a decoder that looks at what is encoded, learned queries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,10 +48,13 @@ class Layers(nn.Module):
         layer = nn.TransformerEncoderLayer(**sizes, norm_first=True, activation="gelu")
         self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.decoder = nn.TransformerDecoderLayer(**sizes)
+        self.seeds = nn.Parameter(torch.randn(1, 2, WIDTH))
+        self.pool = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(TOKENS))
 
     def forward(self, x):
-        return self.decoder(x[:, :3], self.encoder(x, mask=self.mask))
+        y = self.decoder(x[:, :3], self.encoder(x, mask=self.mask))
+        return self.pool(self.seeds.expand(x.size(0), -1, -1), y, y)[0]
 
 
 class Functions(nn.Module):
