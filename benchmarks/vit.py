@@ -285,7 +285,8 @@ def hardware(options: Namespace) -> dict[str, Any]:
     network = folded(options.yosys, options)
     with tempfile.TemporaryDirectory() as folder:
         sources = network.write(Path(folder))
-        total = estimate(sources, network.name, timeout_s=7200).total
+        memories = sorted(Path(folder).glob("*.mem"))
+        total = estimate(sources, network.name, memories=memories, timeout_s=7200).total
     return {
         "cycles": network.interval, "frames a second": MEGAHERTZ * 1_000_000 // network.interval,
         "lut": total.all_luts, "ff": total.ff, "dsp": total.dsp, "bram18": total.bram18,
