@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,6 +79,11 @@ def as_codes(codes: ArrayLike) -> NDArray[Any]:
     if bad.any():
         raise DataError(f"codes must be whole numbers, not {array[bad][0]}{first_index(bad)}")
     return array
+
+
+def is_object(codes: ArrayLike) -> TypeGuard[NDArray[np.object_]]:
+    """Whether these are Python's integers, in an array."""
+    return isinstance(codes, np.ndarray) and codes.dtype == object
 
 
 def as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -26,6 +26,7 @@ from .arguments import (
     as_values,
     check_width,
     first_index,
+    is_object,
     subnormals,
 )
 from .errors import DataError, FormatError
@@ -39,8 +40,6 @@ _NEAR, _NEAR_BITS = 2.0**400, 400
 _MANTISSA = 53
 _SAFE_BITS = 62
 """Integers of so many bits, and one half of as many, add up within an int64."""
-_ALL_BITS = 128
-"""A shift by so many loses every bit of a code, and of a word."""
 
 
 def to_codes(
@@ -181,7 +180,7 @@ def requantize(
     Equal to `to_codes(codes * 2**-from_frac_bits, ...)`, also where no float could hold the value.
 
     Args:
-        codes: (...) integer codes.
+        codes: (...) integer codes; in an object array, Python's, of any size.
         from_frac_bits: fractional bits of `codes`; an integer, or an integer array that broadcasts
             with them (a binary point per channel).
         to_frac_bits: fractional bits of the result; likewise.
@@ -199,14 +198,19 @@ def requantize(
     """
     check_width(width)
     rounding, overflow = RoundingMode.parse(rounding), OverflowMode.parse(overflow)
-    array = as_int64("codes", codes)
+    array = codes if is_object(codes) else as_int64("codes", codes)
     drop = as_frac_bits("from_frac_bits", from_frac_bits) - as_frac_bits(
         "to_frac_bits", to_frac_bits
     )
     shape = np.broadcast_shapes(array.shape, drop.shape)
-    if _leaves_int64(array, drop):  # Python's integers, in arrays: NumPy makes others of scalars
-        drop = np.atleast_1d(np.clip(drop, -_ALL_BITS, _ALL_BITS)).astype(object)
+    bits = max(int(array.max()), -int(array.min())).bit_length() if array.size else 0
+    if drop.size and max(bits, int(drop.max()) + 1, bits - int(drop.min())) > _SAFE_BITS:
+        most = bits + _SAFE_BITS + 2  # which loses every bit of a code, or of a word
+        # Python's integers, in arrays: of scalars NumPy makes its own.
+        drop = np.atleast_1d(np.clip(drop, -most, most)).astype(object)
         array = np.atleast_1d(array).astype(object)
+    else:
+        array = array.astype(np.int64, copy=False)
     down, up = np.maximum(drop, 0), np.maximum(-drop, 0)
     codes = _rounded(array, down, rounding) << up
     floor = array >> down << up if overflow is OverflowMode.AP_WRAP_SM else codes
@@ -314,14 +318,6 @@ def _half_down(r: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(whole)
 
 
-def _leaves_int64(codes: NDArray[np.int64], drop: NDArray[np.int64]) -> bool:
-    """Whether `codes / 2**drop`, or what is added to round it, may need more than 63 bits."""
-    if not codes.size or not drop.size:
-        return False
-    bits = max(int(codes.max()), -int(codes.min())).bit_length()
-    return max(bits, int(drop.max()) + 1, bits - int(drop.min())) > _SAFE_BITS
-
-
 def _rounded(codes: NDArray[Any], drop: NDArray[Any], rounding: RoundingMode) -> NDArray[Any]:
     """`codes / 2**drop`, rounded to whole numbers, for `drop >= 0`: an addition and a shift.
 
@@ -330,20 +326,20 @@ def _rounded(codes: NDArray[Any], drop: NDArray[Any], rounding: RoundingMode) ->
     if not drop.any():
         return codes
     one = np.minimum(drop, 1)  # nothing is added where nothing is dropped
-    half = (one << drop) >> 1
+    half, all_bits = (one << drop) >> 1, 63 if codes.dtype == np.int64 else _FAR
     match rounding:
         case RoundingMode.AP_TRN:
             return codes >> drop
         case RoundingMode.AP_TRN_ZERO:
-            more = codes >> 63 & (one << drop) - one
+            more = codes >> all_bits & (one << drop) - one
         case RoundingMode.AP_RND:
             more = half
         case RoundingMode.AP_RND_MIN_INF:
             more = half - one
         case RoundingMode.AP_RND_INF:
-            more = half + (codes >> 63 & -one)
+            more = half + (codes >> all_bits & -one)
         case RoundingMode.AP_RND_ZERO:
-            more = half - one - (codes >> 63 & -one)
+            more = half - one - (codes >> all_bits & -one)
         case RoundingMode.AP_RND_CONV:
             more = half - one + (codes >> drop & one)
         case _:
