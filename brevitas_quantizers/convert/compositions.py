@@ -306,6 +306,14 @@ def _cumsum(input: Any, dim: int, dtype: Any = None) -> Any:
     return sums.transpose(dim, -1)
 
 
+def _pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    """Zeros around, and a constant that is a number there."""
+    known: Any = sizes(input.tracer.shapes.of(input.node) or (None,))
+    if mode != "constant" or not value or not math.isfinite(value) or known is None:
+        return NotImplemented
+    return F.pad(input, pad) + F.pad(torch.zeros(1, *known[1:]), pad, value=float(value))
+
+
 COMPOSED_CALLS: dict[Any, Callable[..., Any]] = {
     operator.getitem: _indexed,
     **dict.fromkeys((torch.addmm, torch.addmv, torch.baddbmm), _add_product),
@@ -334,6 +342,7 @@ COMPOSED_CALLS: dict[Any, Callable[..., Any]] = {
     torch.cumsum: _cumsum,
     F.unfold: _unfold,
     F.fold: _fold,
+    F.pad: _pad,
 }
 COMPOSED_METHODS = {
     name: function
@@ -347,9 +356,14 @@ def _layer(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
     return lambda layer, *inputs: function(*inputs, **{n: getattr(layer, n) for n in names})
 
 
+def _pad_layer(layer: Any, input: Any) -> Any:
+    return _pad(input, layer.padding, value=layer.value)
+
+
 COMPOSED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
     nn.CosineSimilarity: _layer(_cosine, "dim", "eps"),
     nn.PairwiseDistance: nn.PairwiseDistance.forward,
+    **dict.fromkeys((nn.ConstantPad1d, nn.ConstantPad2d), _pad_layer),
     nn.Unfold: _layer(_unfold, "kernel_size", "dilation", "padding", "stride"),
     nn.Fold: _layer(_fold, "output_size", "kernel_size", "dilation", "padding", "stride"),
 }

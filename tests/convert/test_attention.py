@@ -78,7 +78,23 @@ class Functions(nn.Module):
         return torch.einsum("btd,dk->btk", y, self.matrix)
 
 
-@pytest.mark.parametrize("kind", [ByHand, Layers, Functions])
+class Linear(nn.Module):
+    """Attention without a softmax: `f(q) (f(k)^T v)`, over the sum of its weights by ones in v."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.ones = nn.ConstantPad1d((0, 1), 1.0)
+
+    def forward(self, x):
+        parts = self.qkv(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = F.relu(parts[0]) + 0.5, F.relu(parts[1]) + 0.5, F.pad(parts[2], (0, 1), value=1.0)
+        y = torch.einsum("bhnd,bhde->bhne", q, torch.einsum("bhnd,bhne->bhde", k, v))
+        y = y[..., :-1] / y[..., -1:]
+        return self.ones(self.out(y.transpose(1, 2).flatten(2)))
+
+
+@pytest.mark.parametrize("kind", [ByHand, Layers, Functions, Linear])
 def test_attention(kind, torch_seed):
     network, x = kind().eval(), torch.randn(24, TOKENS, WIDTH)
     model = quantize(network, bit_width=10, example=None if kind is Layers else x[:2])

@@ -197,7 +197,9 @@ LAYERS = {
     ),
     "Upsample: scale_factor must be a whole number, not 1.5, or quantize(..., example=x) must "
     "tell the sizes": lambda: nn.Upsample(scale_factor=1.5),
-    "ConstantPad2d: value must be 0, not 1.0": lambda: nn.ConstantPad2d(1, 1.0),
+    "ConstantPad2d: value must be 0, not 1.0, or finite with quantize(..., example=x)": (
+        lambda: nn.ConstantPad2d(1, 1.0)
+    ),
     "Unflatten: dim must be at least 1, not 0: it would divide the batch": lambda: nn.Unflatten(
         0, (2, 2)
     ),

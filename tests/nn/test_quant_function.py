@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from brevitas_quantizers import QFXFixedPoint
+from brevitas_quantizers import QFXFixedPoint, calibrate
 from brevitas_quantizers.fixed_point import (
     FixedPointCast,
     FixedPointFormat,
@@ -170,6 +170,9 @@ def test_poles_become_the_end_of_the_range(torch_seed):
     layer = trained("reciprocal", input_bit_width=5, output_bit_width=6, output_frac_bits=2)
     table = layer.table()
     assert table.look_up([0]) == table.output.format.max_code
+    seen = QuantFunction("reciprocal", input_signed=False, output_signed=False)
+    calibrate(seen, [torch.tensor([0.0, 2.0, 4.0])])  # what is infinite has no part in the range
+    assert seen.output_cast.format.max_value < 1
     x = torch.tensor([0.0, 0.125, -0.125], requires_grad=True)
     layer(x).sum().backward()
     assert bool(torch.isfinite(x.grad).all())
