@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ....boards import Board
+from ....boards import Board, ZynqBoard
 from ....config import options, setting
+from ....errors import OptionError
 from ....rtl.options import RtlDesignOptions
 from ...board_values import check_axis_width
 
@@ -23,11 +24,40 @@ class RtlTargetOptions(RtlDesignOptions):
         "of the board's memory port.",
         choices=(32, 64, 128),
     )
+    seeds: str = setting(
+        "1",
+        "Boards without a processor: seeds of place and route, with spaces between them; the "
+        "fastest result is kept.",
+    )
+    route_seconds: float = setting(
+        3600.0,
+        "Boards without a processor: most that synthesis, and place and route with one seed, may "
+        "take, in seconds.",
+        above=0,
+    )
+    route_gb: float = setting(
+        4.0, "Boards without a processor: most memory of each of them, in GB.", above=0
+    )
 
-    def check(self, board: Board) -> None:
-        """The rule that concerns the board.
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds, each once.
 
         Raises:
-            OptionError: the streams are wider than its memory port.
+            OptionError: they are no numbers, or there is none.
         """
-        check_axis_width(self.axis_width, board)
+        words = self.seeds.replace(",", " ").split()
+        if not words or not all(word.isdecimal() for word in words):
+            raise OptionError(f"seeds must be whole numbers, as '1 2 3', not {self.seeds!r}")
+        return tuple(dict.fromkeys(map(int, words)))
+
+    def check(self, board: Board) -> None:
+        """The rules that concern the board.
+
+        Raises:
+            OptionError: the streams are wider than its memory port, or seeds are no numbers.
+        """
+        if isinstance(board, ZynqBoard):
+            check_axis_width(self.axis_width, board)
+        else:
+            _ = self.seed_numbers

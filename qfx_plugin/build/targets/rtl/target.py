@@ -1,4 +1,8 @@
-"""Target `rtl`: Verilog by open tools, an AXI shell and a driver; Vivado for the bitstream only."""
+"""Target `rtl`: Verilog by open tools. What follows depends on the board.
+
+With a processor: an AXI shell and a driver, and Vivado for the bitstream only. Without one: the
+whole way to the bitstream by open tools.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ....boards.board import FAMILIES as ALL
+from ....boards.board import OPEN, ZYNQ
 from ....errors import TargetError, VerificationError
 from ....ir import Graph
 from ....rtl.options import RtlDesignOptions, RtlOptions
@@ -28,6 +34,7 @@ CHUNK = 256
 
 
 OPTIONS = RtlTargetOptions
+FAMILIES = ALL
 
 
 def _build(style: str, graph: Graph) -> object:
@@ -144,14 +151,14 @@ def synthesise(context: StepContext) -> Facts:
     Raises:
         TargetError: the device has too little of something.
     """
-    from ....synthesis.estimate import FAMILIES
+    from ....synthesis.estimate import FAMILIES as NAMES
     from ....synthesis.network import estimate_folder
 
     folder = context.input("verilog") / "rtl"
     facts = context.facts("verilog")
     board = context.board
     total, parts = estimate_folder(
-        folder, facts["top"], facts.get("units", []), family=FAMILIES[board.family]
+        folder, facts["top"], facts.get("units", []), family=NAMES[board.family]
     )
     (context.folder / "resources.json").write_text(
         json.dumps(_without_times(total.to_dict()), indent=2) + "\n", encoding="utf-8"
@@ -205,11 +212,12 @@ def _without_times(table: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in ("seconds", "peak_gb")}
 
 
-def _late(name: str) -> Callable[[StepContext], Facts]:
-    """`run` of a module of `build/rtl`, imported when it is called."""
+def _late(name: str, function: str = "run") -> Callable[[StepContext], Facts]:
+    """A function of a module beside this one, imported when it is called."""
 
     def run(context: StepContext) -> Facts:
-        facts: Facts = import_module(f".{name}", __package__).run(context)
+        module = import_module(f".{name}", __package__)
+        facts: Facts = getattr(module, function)(context)
         return facts
 
     return run
@@ -238,6 +246,7 @@ STEPS = (
         synthesise,
         needs=("yosys",),
         options=(*_DESIGN, "allow_oversize", "board"),
+        families=ZYNQ,
     ),
     Step(
         "shell",
@@ -247,6 +256,7 @@ STEPS = (
         options=("axis_width", "board", "clock_mhz", "seed"),
         after=("import", "verilog"),
         version=2,
+        families=ZYNQ,
     ),
     Step(
         "handover",
@@ -256,6 +266,7 @@ STEPS = (
         options=("axis_width", "board", "clock_mhz", "samples"),
         after=("import", "verilog", "shell"),
         version=3,
+        families=ZYNQ,
     ),
     Step(
         "bitstream",
@@ -263,6 +274,40 @@ STEPS = (
         implement,
         needs=("vivado",),
         by_vendor=True,
+        families=ZYNQ,
+    ),
+    Step(
+        "synthesise",
+        "a top with clock, reset and pins around the network; all of it mapped by Yosys",
+        _late("open", "synthesise"),
+        needs=("yosys",),
+        options=("allow_oversize", "board", "clock_mhz"),
+        after=("verilog",),
+        families=OPEN,
+    ),
+    *(
+        step
+        for family in OPEN
+        for step in (
+            Step(
+                "place_route",
+                "nextpnr: place and route with every seed, the fastest kept; clock met or refused",
+                _late("open", "place_route"),
+                needs=(f"nextpnr-{family}",),
+                options=("board", "seeds"),
+                after=("verilog", "synthesise"),
+                families=(family,),
+            ),
+            Step(
+                "bitstream",
+                "the bitstream, and how to load it",
+                _late("open", "bitstream"),
+                needs=(f"nextpnr-{family}",),
+                options=("board",),
+                after=("verilog", "place_route"),
+                families=(family,),
+            ),
+        )
     ),
 )
-"""The steps in order."""
+"""The steps in order; those of a board are the ones of its family."""
