@@ -98,11 +98,11 @@ def _settings(kind: PllKind, oscillator: float) -> Iterator[Pll]:
 
 
 def pll_text(pll: Pll, device: str) -> str:
-    """Lines within a module: from `oscillator` to `net_clk` and `locked`."""
+    """Lines within a module: from `clk` to `net_clk` and `locked`."""
     parameters, ports = (_ehxplll if pll.kind.cell == "EHXPLLL" else _rpll)(pll, device)
     return (
         f"  {pll.kind.cell} #({_named(parameters)}) pll (\n"
-        f"    .CLKI{'' if pll.kind.cell == 'EHXPLLL' else 'N'}(oscillator), {_named(ports)}\n  );\n"
+        f"    .CLKI{'' if pll.kind.cell == 'EHXPLLL' else 'N'}(clk), {_named(ports)}\n  );\n"
     )
 
 

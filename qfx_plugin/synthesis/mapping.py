@@ -19,7 +19,7 @@ from ..tools import process, yosys
 from ..tools.verilog import packages_first
 
 NETLIST = "netlist.json"
-VERILOG = "netlist.v"
+SIMULATED = "simulated.v"
 
 _SYNTH = {"ecp5": "synth_lattice -family ecp5", "gowin": "synth_gowin -family gw2a"}
 _PIECES: dict[str, dict[str, dict[str, float]]] = {
@@ -56,13 +56,13 @@ class Mapped:
     netlist: Path
     used: Mapping[str, float]
     cells: Mapping[str, int]
-    run: process.Run
+    run: process.ToolRun
 
 
 def map_design(
-    sources: Sequence[Path], top: str, family: str, folder: Path, limits: process.Limits
+    sources: Sequence[Path], top: str, family: str, folder: Path, limits: process.ToolLimits
 ) -> Mapped:
-    """Map a design; `folder` gets `NETLIST`, and the same in Verilog.
+    """Map a design; `folder` gets `NETLIST`.
 
     Args:
         sources: Verilog files, and the memories that they read (`.mem`).
@@ -90,6 +90,57 @@ def map_design(
     return Mapped(folder / NETLIST, pieces(family, cells), cells, run)
 
 
+def simulated_netlist(folder: Path, top: str, family: str, limits: process.ToolLimits) -> Path:
+    """`NETLIST` of a folder with what each of its cells does, as Verilog for a simulator.
+
+    The models are Yosys' own of the family; a PLL gives what it gets, the port clk.
+
+    Args:
+        folder: of `map_design`.
+        top: name of the top module.
+        family: one of `boards.OPEN`.
+        limits: on time and memory.
+
+    Raises:
+        TargetError: a cell has no model, or Yosys fails.
+    """
+    design = json.loads((folder / NETLIST).read_text(encoding="utf-8"))
+    _bypass_pll(design["modules"][top])
+    (folder / "bypassed.json").write_text(json.dumps(design), encoding="utf-8")
+    script = [
+        "read_json bypassed.json",
+        "delete =A:blackbox",  # the ports of cells, without contents
+        f"read_verilog -nooverwrite +/{_MODELS[family]}",
+        f"hierarchy -check -top {top}",
+        *("proc", "flatten", "clean"),
+        f"write_verilog -noattr {SIMULATED}",
+    ]
+    yosys.run(
+        script, folder, what=f"the netlist of {top}",
+        timeout_s=limits.timeout_s, memory_gb=limits.memory_gb,
+    )  # fmt: skip
+    return folder / SIMULATED
+
+
+_MODELS = {"ecp5": "lattice/cells_sim_ecp5.v", "gowin": "gowin/cells_sim.v"}
+_PLL_OUTPUTS = {"EHXPLLL": "CLKOP", "rPLL": "CLKOUT"}
+
+
+def _bypass_pll(module: dict[str, Any]) -> None:
+    """Take a PLL, which has no model, out of a module in JSON: its clock is the port clk."""
+    cells = module["cells"]
+    for name in [name for name, cell in cells.items() if cell["type"] in _PLL_OUTPUTS]:
+        pll = cells.pop(name)
+        (clock,), (locked,) = (
+            pll["connections"][port] for port in (_PLL_OUTPUTS[pll["type"]], "LOCK")
+        )
+        bits = {clock: module["ports"]["clk"]["bits"][0], locked: "1"}
+        for place in [cell["connections"] for cell in cells.values()]:
+            place |= {port: [bits.get(bit, bit) for bit in ends] for port, ends in place.items()}
+        for net in module["netnames"].values():
+            net["bits"] = [bits.get(bit, bit) for bit in net["bits"]]
+
+
 def pieces(family: str, cells: Mapping[str, int]) -> dict[str, float]:
     """Pieces of a device that cells take, by the names of `DeviceResources`."""
     return {
@@ -115,7 +166,6 @@ def _script(sources: Sequence[str], top: str, family: str) -> list[str]:
         "setattr -mod -unset src *",
         "tee -q -o stat.json stat -json",
         f"write_json {NETLIST}",
-        f"write_verilog -noattr {VERILOG}",
     ]
 
 

@@ -18,8 +18,8 @@ CONSTRAINTS, ROUTED, REPORT = "pins.txt", "routed.txt", "routed.json"
 
 
 def route(
-    folder: Path, board: OpenBoard, clock_mhz: float, seed: int, limits: process.Limits
-) -> process.Run:
+    folder: Path, board: OpenBoard, clock_mhz: float, seed: int, limits: process.ToolLimits
+) -> process.ToolRun:
     """Place and route `NETLIST` of `folder` with `CONSTRAINTS`; see `read_report`.
 
     Args:
@@ -40,7 +40,9 @@ def route(
     return nextpnr.FLOWS[board.family].route(folder, arguments, _what(board), limits)
 
 
-def pack(folder: Path, board: OpenBoard, bitstream: str, limits: process.Limits) -> process.Run:
+def pack(
+    folder: Path, board: OpenBoard, bitstream: str, limits: process.ToolLimits
+) -> process.ToolRun:
     """Make a bitstream of `ROUTED`.
 
     Args:

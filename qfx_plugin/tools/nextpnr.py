@@ -78,8 +78,8 @@ class Flow:
         return found
 
     def route(
-        self, folder: Path, arguments: Sequence[str], what: str, limits: process.Limits
-    ) -> process.Run:
+        self, folder: Path, arguments: Sequence[str], what: str, limits: process.ToolLimits
+    ) -> process.ToolRun:
         """Run nextpnr in `folder`; its log is `folder/nextpnr.log`.
 
         Args:
@@ -95,8 +95,8 @@ class Flow:
         return _run([*self.require(), *arguments], folder, "nextpnr", what, limits)
 
     def pack(
-        self, folder: Path, arguments: Sequence[str], what: str, limits: process.Limits
-    ) -> process.Run:
+        self, folder: Path, arguments: Sequence[str], what: str, limits: process.ToolLimits
+    ) -> process.ToolRun:
         """As `route`, with the packer."""
         self.require()
         return _run([*(self._packer() or ()), *arguments], folder, self.packer, what, limits)
@@ -125,8 +125,8 @@ FLOWS = {flow.family: flow for flow in (ECP5, GOWIN)}
 
 
 def _run(
-    command: Sequence[str], folder: Path, tool: str, what: str, limits: process.Limits
-) -> process.Run:
+    command: Sequence[str], folder: Path, tool: str, what: str, limits: process.ToolLimits
+) -> process.ToolRun:
     limits = replace(limits, wasm="-c" in command)
     return process.run_limited(command, folder, folder / f"{tool}.log", what, tool, limits)
 

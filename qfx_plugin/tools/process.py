@@ -38,7 +38,7 @@ _NO_MEMORY = re.compile(
 
 
 @dataclass(frozen=True)
-class Limits:
+class ToolLimits:
     """What a run may take.
 
     Attributes:
@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Run:
+class ToolRun:
     """What a run took.
 
     Attributes:
@@ -116,8 +116,8 @@ def run(
 
 
 def run_limited(
-    command: Sequence[str], folder: Path, log: Path, what: str, tool: str, limits: Limits
-) -> Run:
+    command: Sequence[str], folder: Path, log: Path, what: str, tool: str, limits: ToolLimits
+) -> ToolRun:
     """Run a program in `folder` with limits on time and memory; all it prints goes to `log`.
 
     Args:
@@ -144,7 +144,7 @@ def run_limited(
     if status != 0:
         text = log.read_text(encoding="utf-8", errors="replace")
         raise TargetError(f"{tool} {_reason(text, status, what, limits.memory_gb)}; see {log}")
-    return Run(time.perf_counter() - start, peak, log)
+    return ToolRun(time.perf_counter() - start, peak, log)
 
 
 def _wait(running: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float]:

@@ -99,7 +99,7 @@ def run(
     what: str = "the design",
     timeout_s: float = 600,
     memory_gb: float = 4,
-) -> process.Run:
+) -> process.ToolRun:
     """Run a script in `folder`; the log is `folder/yosys.log`.
 
     Args:
@@ -117,7 +117,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "script.ys", folder / "yosys.log"
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
-    limits = process.Limits(timeout_s, memory_gb, wasm=tool.wasm)
+    limits = process.ToolLimits(timeout_s, memory_gb, wasm=tool.wasm)
     return process.run_limited([*tool.command, path.name], folder, log, what, "Yosys", limits)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -16,12 +19,12 @@ from qfx_plugin.build.options import BuildOptions
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.targets.rtl import open as steps
 from qfx_plugin.build.targets.rtl.open import layer_of
-from qfx_plugin.errors import OptionError, TargetError, ToolMissingError
+from qfx_plugin.errors import OptionError, TargetError, ToolMissingError, VerificationError
 from qfx_plugin.synthesis import placement
 from qfx_plugin.tools import nextpnr
 from tests.qonnx_models import mlp
 
-STEPS = ["import", "verilog", "simulate", "synthesise", "place_route", "bitstream"]
+STEPS = ["import", "verilog", "simulate", "synthesise", "netlist", "place_route", "bitstream"]
 BOARDS = ["ulx3s-85f", "ecp5-evn", "tang-nano-20k"]
 
 
@@ -47,6 +50,14 @@ def routed(fmax: float, cell: str = "link.net.graph._inst_logic1.x") -> dict[str
     }
 
 
+@pytest.fixture(scope="module")
+def mapped(model, tmp_path_factory) -> Path:
+    """Built until its netlist is compared; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("mapped")
+    make(model, out, until="netlist")
+    return out
+
+
 @pytest.fixture
 def placer(monkeypatch):
     """nextpnr and packer by a stand-in: `speed` by seed is what it finds."""
@@ -55,7 +66,7 @@ def placer(monkeypatch):
     def route(folder, board, clock_mhz, seed, limits):
         (folder / placement.ROUTED).write_text(f"seed {seed}\n")
         (folder / placement.REPORT).write_text(json.dumps(routed(speed[seed])))
-        return steps.process.Run(1.0, 0.1, folder / "nextpnr.log")
+        return steps.process.ToolRun(1.0, 0.1, folder / "nextpnr.log")
 
     def pack(folder, board, bitstream, limits):
         (folder / bitstream).write_text((folder / placement.ROUTED).read_text() * 2)
@@ -102,11 +113,14 @@ def test_the_fastest_seed_is_kept(model, tmp_path, placer):
     assert "openFPGALoader -b ulx3s bitstream/" in told and "such as a Zynq's" in told
     placed = [use.used for use in report.resources if use.source == steps.PLACED]
     assert placed[0]["lut"] == 300 and placed[0]["ff"] > 10
+    (gates,) = [one for one in report.agreement if one.executor.startswith("netlist of all")]
+    assert (gates.samples, gates.compared, gates.differing) == (16, 32, 0)
     page = (tmp_path / "report.html").read_text()
     assert "fastest clock after routing" in page
 
 
-def test_a_clock_that_is_not_reached(model, tmp_path, placer):
+def test_a_clock_that_is_not_reached(model, mapped, tmp_path, placer):
+    shutil.copytree(mapped, tmp_path, dirs_exist_ok=True)
     with pytest.raises(TargetError) as error:
         make(model, tmp_path, clock_mhz=100.0)
     assert str(error.value) == (
@@ -115,6 +129,28 @@ def test_a_clock_that_is_not_reached(model, tmp_path, placer):
         "than 4 adders_per_stage"
     )
     assert make(model, tmp_path, clock_mhz=75.0).complete  # goes on from there
+
+
+def test_a_wrong_gate_is_found(mapped, tmp_path):
+    """One LUT of the network computes something else: the simulated netlist differs."""
+    out = tmp_path / "own"
+    shutil.copytree(mapped, out)
+    path = out / "synthesise" / "netlist.json"
+    table = json.loads(path.read_text())
+    cells = table["modules"]["qfx_board"]["cells"]
+    lut = next(c for name, c in cells.items() if c["type"] == "LUT4" and ".net." in name)
+    value = lut["parameters"]["INIT"]
+    lut["parameters"]["INIT"] = "".join("10"[int(bit)] for bit in value)
+    path.write_text(json.dumps(table))
+    context = SimpleNamespace(
+        options=BuildOptions.load(out / "options.yaml"), board=load_board("ulx3s"),
+        model=out / "model.onnx", scratch=tmp_path / "scratch", log=logging.getLogger(),
+        input=lambda step: out / step, progress=lambda *told: None,
+        facts=lambda step: json.loads((out / "manifest.json").read_text())["steps"][step]["facts"],
+    )  # fmt: skip
+    context.scratch.mkdir()
+    with pytest.raises(VerificationError, match=r"^netlist of all of ulx3s-85f's design, simulat"):
+        steps.netlist(context)
 
 
 def test_a_network_that_is_too_large(model, tmp_path, monkeypatch):

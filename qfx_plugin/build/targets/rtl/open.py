@@ -12,14 +12,19 @@ from typing import Any
 from ....boards import OpenBoard
 from ....errors import TargetError
 from ....qonnx_import import load_qonnx
-from ....rtl.ports import hardware_ports
+from ....rtl.ports import entry_codes, hardware_ports
 from ....shell.core import CorePorts
-from ....shell.open_top import LINK, NETWORK, TOP, Link, OpenTop, open_top, scan_link
+from ....shell.open_top import LINK, NETWORK, TOP, BoardLink, OpenTop, open_top
+from ....shell.scan import scan_link, scan_samples, scans
+from ....simulation import compile_module
 from ....synthesis import mapping, placement
 from ....synthesis.mapping import map_design
 from ....synthesis.placement import Routed
 from ....tools import nextpnr, process
 from ...board_values import CLOCK_TOLERANCE
+from ...compare import Comparison
+from ...inputs import count_of, load_inputs
+from ...model_steps import expected_codes
 from ...steps import Facts, StepContext
 
 PLACED = "nextpnr, placed and routed"
@@ -46,8 +51,7 @@ def synthesise(context: StepContext) -> Facts:
     mapped = map_design(
         [*network, *sorted(sources.iterdir())], TOP, board.family, context.scratch, _limits(context)
     )
-    for name in (mapping.NETLIST, mapping.VERILOG):
-        shutil.copyfile(context.scratch / name, context.folder / name)
+    shutil.copyfile(context.scratch / mapping.NETLIST, context.folder / mapping.NETLIST)
     pins = placement.constraints(board, top.pins, top.oscillator)
     (context.folder / placement.CONSTRAINTS).write_text(pins, encoding="utf-8")
     table = {"used": mapped.used, "cells": dict(sorted(mapped.cells.items()))}
@@ -56,6 +60,46 @@ def synthesise(context: StepContext) -> Facts:
     resources = {"source": "Yosys, mapped, before placement", "used": mapped.used}
     notes = _clock_notes(context, top.clock_mhz)
     return {"resources": resources, "clock_mhz": top.clock_mhz, "checks": notes}
+
+
+def netlist(context: StepContext) -> Facts:
+    """Simulate what was mapped, cell by cell, and compare it with the interpreter.
+
+    Raises:
+        VerificationError: a code differs.
+        TargetError: Yosys or Verilator fails.
+    """
+    samples, ports = context.options.settings.netlist_samples, _ports(context)
+    untold = _not_simulated(context, ports) if samples else ["netlist: not simulated"]
+    if untold:
+        return {"checks": untold}
+    board, work = _board(context), context.scratch
+    shutil.copyfile(context.input("synthesise") / mapping.NETLIST, work / mapping.NETLIST)
+    context.progress(0, 1, "compiling")
+    source = mapping.simulated_netlist(work, TOP, board.family, _limits(context))
+    top = compile_module([source], TOP)
+    inputs = load_inputs(context.input("import"), samples)
+    count = count_of(inputs)
+    expected = {
+        name: codes[:count]
+        for name, codes in expected_codes(context, context.input("import")).items()
+    }
+    entering = entry_codes(load_qonnx(context.model), inputs)
+    interval = math.ceil(context.facts("verilog")["interval"])
+    comparison = Comparison(f"netlist of all of {board.name}'s design, simulated", context.log)
+    comparison.add_codes(scan_samples(top, ports, interval, entering, expected), expected)
+    return {"agreement": [comparison.entry()]}
+
+
+def _not_simulated(context: StepContext, ports: CorePorts) -> list[str]:
+    """Why the netlist cannot be compared; nothing if it can."""
+    if not scans(ports):
+        return ["netlist: not simulated, a sample has several beats"]
+    cells = context.facts("synthesise")["resources"]["used"]
+    lacking = [name for name in ("dsp", "bram36") if cells.get(name)]
+    if lacking:
+        return [f"netlist: not simulated, Yosys has no models of its {' and '.join(lacking)} cells"]
+    return []
 
 
 def place_route(context: StepContext) -> Facts:
@@ -227,7 +271,7 @@ def _top(context: StepContext, board: OpenBoard) -> OpenTop:
     return open_top(_link(context), board, context.options.clock_mhz)
 
 
-def _link(context: StepContext) -> Link:
+def _link(context: StepContext) -> BoardLink:
     """What is between the serial port and the network.
 
     Raises:
@@ -239,9 +283,14 @@ def _link(context: StepContext) -> Link:
             f"style 'recurrent': {facts['top']} has no link to a host: take the Verilog of the "
             "step verilog into a design of your own, and build with --until simulate"
         )
+    return scan_link(_ports(context), math.ceil(facts["interval"]))
+
+
+def _ports(context: StepContext) -> CorePorts:
+    facts = context.facts("verilog")
     inputs, outputs = hardware_ports(load_qonnx(context.model))
     streaming = facts["style"] == "streaming"
-    return scan_link(CorePorts(facts["top"], streaming, facts["latency"], inputs, outputs))
+    return CorePorts(facts["top"], streaming, facts["latency"], inputs, outputs)
 
 
 def _board(context: StepContext) -> OpenBoard:
@@ -249,6 +298,6 @@ def _board(context: StepContext) -> OpenBoard:
     return context.board
 
 
-def _limits(context: StepContext) -> process.Limits:
+def _limits(context: StepContext) -> process.ToolLimits:
     settings = context.options.settings
-    return process.Limits(settings.route_seconds, settings.route_gb)
+    return process.ToolLimits(settings.route_seconds, settings.route_gb)

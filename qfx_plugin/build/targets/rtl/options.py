@@ -29,6 +29,12 @@ class RtlTargetOptions(RtlDesignOptions):
         "Boards without a processor: seeds of place and route, with spaces between them; the "
         "fastest result is kept.",
     )
+    netlist_samples: int = setting(
+        64,
+        "Boards without a processor: how many inputs go through the simulated netlist of the whole "
+        "design, cell by cell, and are compared; 0 for none. Large designs take minutes.",
+        minimum=0,
+    )
     route_seconds: float = setting(
         3600.0,
         "Boards without a processor: most that synthesis, and place and route with one seed, may "

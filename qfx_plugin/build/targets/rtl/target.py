@@ -285,6 +285,15 @@ STEPS = (
         after=("verilog",),
         families=OPEN,
     ),
+    Step(
+        "netlist",
+        "simulation of what was mapped, cell by cell, from pin to pin, against the interpreter",
+        _late("open", "netlist"),
+        needs=("yosys", "verilator", "c++"),
+        options=("board", "netlist_samples", "samples"),
+        after=("import", "verilog", "synthesise"),
+        families=OPEN,
+    ),
     *(
         step
         for family in OPEN
