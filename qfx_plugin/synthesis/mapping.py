@@ -1,8 +1,8 @@
 """A whole design mapped to the cells of an open family by Yosys, ready for nextpnr.
 
-Unlike `estimate`, which counts parts of a design, this gives the netlist that is placed. Attributes
-that say where a memory belongs are a wish for AMD's devices; a family that has no such memory stops
-at them, and Yosys decides by size instead.
+Unlike `estimate`, which counts parts of a design, this gives the netlist that is placed. Memories
+that ask for block RAM get it; what asks for memory in LUTs is left to Yosys, which stops at that
+wish where a family has no such memory of that shape.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _script(sources: Sequence[str], top: str, family: str) -> list[str]:
     return [
         "scratchpad -set abc9.verify 0",  # fails on correct netlists in 0.70
         f"read_slang --top {top} {' '.join(sources)}",
-        "setattr -unset rom_style a:rom_style",
-        "setattr -unset ram_style a:ram_style",
+        "setattr -unset rom_style a:rom_style=distributed a:rom_style=auto",
+        "setattr -unset ram_style a:ram_style=distributed a:ram_style=auto",
         f"{_SYNTH[family]} -top {top}",
         "delete t:$scopeinfo",
         "setattr -unset src a:src",  # names of files and folders
