@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +16,24 @@ from typing import Any
 from ..boards import OpenBoard
 from ..errors import TargetError
 from ..tools import nextpnr, process
+from ..tools.cache import cache_dir
 from .mapping import NETLIST
 
 CONSTRAINTS, ROUTED, REPORT = "pins.txt", "routed.txt", "routed.json"
 """What `route` reads besides the netlist, and writes, in its folder."""
 
 
+LOG = "nextpnr.log"
+KEPT = 32
+"""Results in the cache, a few MB each."""
+
+
 def route(
     folder: Path, board: OpenBoard, clock_mhz: float, seed: int, limits: process.ToolLimits
 ) -> process.ToolRun:
     """Place and route `NETLIST` of `folder` with `CONSTRAINTS`; see `read_report`.
+
+    The result is kept in the cache, by everything that decides it.
 
     Args:
         folder: working folder; gets `ROUTED` and `REPORT`.
@@ -33,11 +46,42 @@ def route(
         ToolMissingError: nextpnr is not installed.
         TargetError: a limit was exceeded, or nextpnr reports an error.
     """
+    flow = nextpnr.FLOWS[board.family]
     arguments = [
         *_DEVICE[board.family](board), "--json", NETLIST, "--report", REPORT,
         "--freq", f"{clock_mhz:g}", "--timing-allow-fail", "--seed", str(seed),
     ]  # fmt: skip
-    return nextpnr.FLOWS[board.family].route(folder, arguments, _what(board), limits)
+    kept = _kept(folder, arguments, flow.version())
+    if (kept / REPORT).exists():
+        os.utime(kept)
+        for name in (ROUTED, REPORT, LOG):
+            shutil.copyfile(kept / name, folder / name)
+        return process.ToolRun(0.0, 0.0, folder / LOG)
+    run = flow.route(folder, arguments, _what(board), limits)
+    _keep(folder, kept)
+    return run
+
+
+def _kept(folder: Path, arguments: Sequence[str], version: str) -> Path:
+    """Where the result of the same design, device, seed and tool is."""
+    digest = hashlib.sha256(json.dumps([list(arguments), version]).encode())
+    for name in (NETLIST, CONSTRAINTS):
+        digest.update((folder / name).read_bytes())
+    return cache_dir() / "nextpnr" / digest.hexdigest()[:32]
+
+
+def _keep(folder: Path, kept: Path) -> None:
+    """A place in the cache, whole or not at all; those not used for longest go."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as work:
+        for name in (ROUTED, REPORT, LOG):
+            shutil.copyfile(folder / name, Path(work) / name)
+        with contextlib.suppress(OSError):  # another process was first
+            shutil.copytree(work, Path(work).with_suffix(".new"))
+            Path(work).with_suffix(".new").rename(kept)
+    found = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+    for path in found[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def pack(

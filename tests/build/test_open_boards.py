@@ -24,7 +24,16 @@ from qfx_plugin.synthesis import placement
 from qfx_plugin.tools import nextpnr
 from tests.qonnx_models import mlp
 
-STEPS = ["import", "verilog", "simulate", "synthesise", "netlist", "place_route", "bitstream"]
+STEPS = [
+    "import",
+    "search",
+    "verilog",
+    "simulate",
+    "synthesise",
+    "netlist",
+    "place_route",
+    "bitstream",
+]
 BOARDS = ["ulx3s-85f", "ecp5-evn", "tang-nano-20k"]
 
 
@@ -117,6 +126,26 @@ def test_the_fastest_seed_is_kept(model, tmp_path, placer):
     assert (gates.samples, gates.compared, gates.differing) == (16, 32, 0)
     page = (tmp_path / "report.html").read_text()
     assert "fastest clock after routing" in page
+
+
+def test_adders_are_searched(model, tmp_path, placer):
+    """The cheapest that reaches the clock; the stand-in's speeds go by the number of flip-flops."""
+    placer.update({1: 80.0})
+    result = make(model, tmp_path, adders_search="4 1", until="verilog", clock_mhz=75.0)
+    assert [step.name for step in result.steps if step.status == "done"] == STEPS[:3]
+    rows = json.loads((tmp_path / "search" / "search.json").read_text())
+    assert [row["adders_per_stage"] for row in rows] == [4.0, 1.0]
+    assert rows[0]["ff"] < rows[1]["ff"] and rows[0]["routed_mhz"] == 80.0
+    assert json.loads((tmp_path / "verilog" / "report.json").read_text())["latency"] < 4
+    (told,) = [line for line in summarize(tmp_path).checks if line.startswith("adders_per_stage: ")]
+    assert told.endswith("4 is taken") and "; 1: 300 LUT, " in told
+
+
+@pytest.mark.parametrize("numbers", ["0", "x", "-1"])
+def test_searched_numbers(numbers):
+    table = {"target": "rtl", "board": "ulx3s", "rtl": {"adders_search": numbers}}
+    with pytest.raises(OptionError, match=r"^adders_search must be numbers of at least 1, as '4 2"):
+        BuildOptions.parse(table)
 
 
 def test_a_clock_that_is_not_reached(model, mapped, tmp_path, placer):

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ....boards import OpenBoard
@@ -14,7 +15,7 @@ from ....errors import TargetError
 from ....qonnx_import import load_qonnx
 from ....rtl.ports import entry_codes, hardware_ports
 from ....shell.core import CorePorts
-from ....shell.open_top import LINK, NETWORK, TOP, BoardLink, OpenTop, open_top
+from ....shell.open_top import LINK, NETWORK, TOP, OpenTop, open_top
 from ....shell.scan import scan_link, scan_samples, scans
 from ....simulation import compile_module
 from ....synthesis import mapping, placement
@@ -41,7 +42,8 @@ def synthesise(context: StepContext) -> Facts:
         TargetError: the device has too little of something, or Yosys fails.
     """
     board = _board(context)
-    top = _top(context, board)
+    facts = context.facts("verilog")
+    top = design_around(facts, context.model, board, context.options.clock_mhz)
     sources = context.folder / "rtl"
     sources.mkdir()
     for name, text in top.files.items():
@@ -49,7 +51,11 @@ def synthesise(context: StepContext) -> Facts:
     network = sorted((context.input("verilog") / "rtl").iterdir())
     context.progress(0, 1, "Yosys")
     mapped = map_design(
-        [*network, *sorted(sources.iterdir())], TOP, board.family, context.scratch, _limits(context)
+        [*network, *sorted(sources.iterdir())],
+        TOP,
+        board.family,
+        context.scratch,
+        limits_of(context),
     )
     shutil.copyfile(context.scratch / mapping.NETLIST, context.folder / mapping.NETLIST)
     pins = placement.constraints(board, top.pins, top.oscillator)
@@ -69,14 +75,17 @@ def netlist(context: StepContext) -> Facts:
         VerificationError: a code differs.
         TargetError: Yosys or Verilator fails.
     """
-    samples, ports = context.options.settings.netlist_samples, _ports(context)
+    samples, ports = (
+        context.options.settings.netlist_samples,
+        _ports(context.facts("verilog"), context.model),
+    )
     untold = _not_simulated(context, ports) if samples else ["netlist: not simulated"]
     if untold:
         return {"checks": untold}
     board, work = _board(context), context.scratch
     shutil.copyfile(context.input("synthesise") / mapping.NETLIST, work / mapping.NETLIST)
     context.progress(0, 1, "compiling")
-    source = mapping.simulated_netlist(work, TOP, board.family, _limits(context))
+    source = mapping.simulated_netlist(work, TOP, board.family, limits_of(context))
     top = compile_module([source], TOP)
     inputs = load_inputs(context.input("import"), samples)
     count = count_of(inputs)
@@ -117,7 +126,7 @@ def place_route(context: StepContext) -> Facts:
         folder.mkdir()
         for name in (mapping.NETLIST, placement.CONSTRAINTS):
             shutil.copyfile(context.input("synthesise") / name, folder / name)
-        run = placement.route(folder, board, asked, seed, _limits(context))
+        run = placement.route(folder, board, asked, seed, limits_of(context))
         reached[seed] = placement.read_report(folder / placement.REPORT)
         context.log.info(
             "seed %d: %.1f MHz; %.0f s, %.2f GB",
@@ -149,7 +158,7 @@ def bitstream(context: StepContext) -> Facts:
     )
     name = context.facts("verilog")["top"] + flow.suffix
     context.progress(0, 1, flow.packer)
-    placement.pack(context.scratch, board, name, _limits(context))
+    placement.pack(context.scratch, board, name, limits_of(context))
     shutil.copyfile(context.scratch / name, context.folder / name)
     size = (context.folder / name).stat().st_size
     load = f"; to load it: {board.loader} bitstream/{name}" if board.loader else ""
@@ -177,7 +186,7 @@ def _routed_facts(context: StepContext, routed: Routed, asked: float) -> dict[st
     """Resources as placed, every clock, the longest way, and what the network does a second."""
     facts = context.facts("verilog")
     layers = list(dict.fromkeys(layer_of(cell, facts.get("stages", ())) for cell in routed.slowest))
-    used = {**context.facts("synthesise")["resources"]["used"], **_placed(routed)}
+    used = {**context.facts("synthesise")["resources"]["used"], **placed_pieces(routed)}
     clocks = {name: round(mhz, 2) for name, mhz in routed.clocks.items()}
     interval = facts["interval"]
     return {
@@ -211,7 +220,8 @@ _PLACES = {
 """Places of a device by piece; Gowin's LUTs and carry cells share theirs."""
 
 
-def _placed(routed: Routed) -> dict[str, int]:
+def placed_pieces(routed: Routed) -> dict[str, int]:
+    """Pieces of the device that are taken, as far as nextpnr counts them."""
     found = {
         piece: sum(routed.used.get(name, (0, 0))[0] for name in names)
         for piece, names in _PLACES.items()
@@ -267,28 +277,31 @@ def _check_size(context: StepContext, used: Mapping[str, float]) -> None:
         )
 
 
-def _top(context: StepContext, board: OpenBoard) -> OpenTop:
-    return open_top(_link(context), board, context.options.clock_mhz)
+def design_around(
+    facts: Mapping[str, Any], model: Path, board: OpenBoard, clock_mhz: float
+) -> OpenTop:
+    """All of a board's design but the network: this is where another link takes its place.
 
-
-def _link(context: StepContext) -> BoardLink:
-    """What is between the serial port and the network.
+    Args:
+        facts: top, style, latency and interval of the network.
+        model: its QONNX file.
+        board: what the design is for.
+        clock_mhz: asked for.
 
     Raises:
-        TargetError: the network has no streams and no plain ports.
+        TargetError: the network has neither streams nor plain ports.
     """
-    facts = context.facts("verilog")
+    link = scan_link(_ports(facts, model), math.ceil(facts["interval"]))
+    return open_top(link, board, clock_mhz)
+
+
+def _ports(facts: Mapping[str, Any], model: Path) -> CorePorts:
     if facts["style"] == "recurrent":
         raise TargetError(
             f"style 'recurrent': {facts['top']} has no link to a host: take the Verilog of the "
             "step verilog into a design of your own, and build with --until simulate"
         )
-    return scan_link(_ports(context), math.ceil(facts["interval"]))
-
-
-def _ports(context: StepContext) -> CorePorts:
-    facts = context.facts("verilog")
-    inputs, outputs = hardware_ports(load_qonnx(context.model))
+    inputs, outputs = hardware_ports(load_qonnx(model))
     streaming = facts["style"] == "streaming"
     return CorePorts(facts["top"], streaming, facts["latency"], inputs, outputs)
 
@@ -298,6 +311,7 @@ def _board(context: StepContext) -> OpenBoard:
     return context.board
 
 
-def _limits(context: StepContext) -> process.ToolLimits:
+def limits_of(context: StepContext) -> process.ToolLimits:
+    """What Yosys and nextpnr may take."""
     settings = context.options.settings
     return process.ToolLimits(settings.route_seconds, settings.route_gb)

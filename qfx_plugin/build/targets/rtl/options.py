@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ....boards import Board, ZynqBoard
 from ....config import options, setting
 from ....errors import OptionError
@@ -29,6 +31,12 @@ class RtlTargetOptions(RtlDesignOptions):
         "Boards without a processor: seeds of place and route, with spaces between them; the "
         "fastest result is kept.",
     )
+    adders_search: str = setting(
+        "",
+        "Boards without a processor: numbers of adders_per_stage to try up to their routed clock, "
+        "with spaces between them. The one with the fewest flip-flops that reaches clock_mhz is "
+        "taken, or the fastest.",
+    )
     netlist_samples: int = setting(
         64,
         "Boards without a processor: how many inputs go through the simulated netlist of the whole "
@@ -46,6 +54,21 @@ class RtlTargetOptions(RtlDesignOptions):
     )
 
     @property
+    def search_numbers(self) -> tuple[float, ...]:
+        """What is tried of `adders_per_stage`, each once.
+
+        Raises:
+            OptionError: something is no number, or below 1.
+        """
+        words = self.adders_search.replace(",", " ").split()
+        if not all(re.fullmatch(r"\d+(\.\d+)?", word) and float(word) >= 1 for word in words):
+            raise OptionError(
+                f"adders_search must be numbers of at least 1, as '4 2 1', not "
+                f"{self.adders_search!r}"
+            )
+        return tuple(dict.fromkeys(map(float, words)))
+
+    @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds, each once.
 
@@ -61,9 +84,10 @@ class RtlTargetOptions(RtlDesignOptions):
         """The rules that concern the board.
 
         Raises:
-            OptionError: the streams are wider than its memory port, or seeds are no numbers.
+            OptionError: the streams are wider than its memory port, or a list of numbers is
+                none.
         """
         if isinstance(board, ZynqBoard):
             check_axis_width(self.axis_width, board)
         else:
-            _ = self.seed_numbers
+            _ = self.seed_numbers, self.search_numbers

@@ -190,9 +190,18 @@ def _advice(context: StepContext) -> str:
     return advice(load_qonnx(context.model), context.board)
 
 
+def search(context: StepContext) -> Facts:
+    """Try numbers of adders between registers, where that is asked for."""
+    from .search import run
+
+    return run(context, _rtl_options(context))
+
+
 def _rtl_options(context: StepContext) -> RtlOptions:
     settings = context.options.settings
-    return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(RtlDesignOptions)})
+    given = {one.name: getattr(settings, one.name) for one in fields(RtlDesignOptions)}
+    found = context.known.get("search", {}).get("adders_per_stage")
+    return RtlOptions(**given | ({"adders_per_stage": found} if found else {}))
 
 
 def _pauses(style: str) -> dict[str, Any]:
@@ -226,12 +235,21 @@ def _late(name: str, function: str = "run") -> Callable[[StepContext], Facts]:
 STEPS = (
     IMPORT,
     Step(
+        "search",
+        "adders_per_stage by trial, up to routed clocks, where adders_search asks for it",
+        search,
+        needs=("alkaid", "yosys"),
+        options=(*_DESIGN, "adders_search", "seeds", "board", "clock_mhz"),
+        after=(),
+        families=OPEN,
+    ),
+    Step(
         "verilog",
         "write Verilog, memories, a test bench that checks itself, and a report",
         verilog,
         needs=("alkaid",),
         options=(*_DESIGN, "allow_oversize", "board", "samples"),
-        after=(),
+        after=("search",),
     ),
     Step(
         "simulate",
