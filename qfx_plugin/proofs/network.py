@@ -74,7 +74,8 @@ def _nodes(graph: Graph) -> list[tuple[Op, ...]]:
     known: dict[str, tuple[Op, ...]] = {}
     found = []
     for op in hardware_ops(graph):
-        before = dict.fromkeys(one for name in op.inputs for one in known.get(name, ()))
+        read = [one for name in op.inputs for one in known.get(name, ())]
+        before = {one.output: one for one in read}.values()
         if all(name in known for name in op.inputs):  # a constant, or made of constants
             known[op.output] = (*before, op)
         elif not isinstance(op, WIRING):

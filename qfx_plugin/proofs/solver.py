@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,11 +40,19 @@ if that grows too large, in an order that is searched for."""
 _WIRES, _NETLIST = "qfx_wires.v", "qfx_netlist.json"
 _REGISTER_AS_WIRE = "module \\$_DFF_P_ (input D, input C, output Q); assign Q = D; endmodule\n"
 
+_INVARIANT, _INVARIANT_FILE = (
+    f"backup\nread_blif {_GATES}\nundc; strash; pdr\nrestore\n",
+    "qfx_invariant.abc",
+)
+"""That `wrong` never becomes 1, from the first cycle on; registers without a value have any."""
+
 _ANY, _ANY_MODULE = (
     "qfx_any.v",
     "module any(input a, input b, output y); assign y = a & b; endmodule\n",
 )
 """Yosys starts `abc` for a module with a gate only: what the script does, it does with a file."""
+
+_FRAME = re.compile(r"was asserted in frame (\d+)")
 
 _ROW = re.compile(r"^ +(?:\d+ +)?\\(\S+) +\S+ +\S+ +([01x]+)$", re.MULTILINE)
 """A row of the table in which `sat` shows a model."""
@@ -63,8 +71,8 @@ class Statement:
         latency: registers between the inputs and `wrong`, of a pipeline without feedback: they
             are taken out, once it is seen that every path has so many of them.
         reset: name of an input that is 1 in the first cycle and 0 in all others.
-        induction: the statement holds in every cycle after the reset, however many there are:
-            `steps` cycles without an error are followed by another one, from any state.
+        always: in every cycle, however many there are; a register that is 1 at first and then 0
+            is the reset.
     """
 
     name: str
@@ -74,7 +82,7 @@ class Statement:
     from_step: int = 1
     latency: int = 0
     reset: str = ""
-    induction: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Verdict:
     Attributes:
         status: `PROVEN`, `REFUTED` or `OPEN`.
         seconds: that it took.
-        reason: why it is open.
+        reason: why it is open; where it is false, if there is no example.
         example: words of the inputs that refute it, by port; cycle by cycle.
     """
 
@@ -106,7 +114,7 @@ def decide(statement: Statement, *, limit_s: float = 60, memory_gb: float = 4) -
         ToolMissingError: Yosys is not installed.
         TargetError: the sources are wrong, or the pipeline is none.
     """
-    methods = (_by_diagrams, _by_search) if statement.steps == 1 else (_by_time,)
+    methods = _methods(statement)
     spent, verdict = 0.0, Verdict(OPEN, 0.0)
     for number, method in enumerate(methods):
         share = (limit_s - spent) / (len(methods) - number)
@@ -114,8 +122,15 @@ def decide(statement: Statement, *, limit_s: float = 60, memory_gb: float = 4) -
         spent += verdict.seconds
         if verdict.status != OPEN:
             break
-    reason = verdict.reason if statement.steps > 1 else f"not decided within {limit_s:g} s"
-    return replace(verdict, seconds=spent, reason=reason if verdict.status == OPEN else "")
+    reason = f"not decided within {limit_s:g} s" if verdict.status == OPEN else verdict.reason
+    return replace(verdict, seconds=spent, reason=reason)
+
+
+def _methods(statement: Statement) -> Sequence[Callable[[Statement, float], list[str]]]:
+    """Scripts to be tried, one after the other."""
+    if statement.always:
+        return (_by_invariant,)
+    return (_by_diagrams, _by_search) if statement.steps == 1 else (_by_time,)
 
 
 def evaluate(
@@ -169,6 +184,7 @@ def _folder(sources: Mapping[str, str]) -> Iterator[Path]:
         _ANY: _ANY_MODULE,
         _MERGE_FILE: _MERGE,
         _DIAGRAMS_FILE: _DIAGRAMS,
+        _INVARIANT_FILE: _INVARIANT,
     }
     with tempfile.TemporaryDirectory(prefix="qfx-prove-") as name:
         for file, text in {**sources, **own}.items():
@@ -205,14 +221,19 @@ def _by_search(statement: Statement, limit_s: float) -> list[str]:
 
 def _by_time(statement: Statement, limit_s: float) -> list[str]:
     """SAT over clock cycles."""
-    sat = _sat(limit_s)
-    if statement.induction:
-        sat += f" -tempinduct -maxsteps {statement.steps}"
-    else:
-        sat += f" -seq {statement.steps} -prove-skip {statement.from_step - 1}"
+    sat = f"{_sat(limit_s)} -seq {statement.steps} -prove-skip {statement.from_step - 1}"
     if statement.reset:
         sat += f" -set {statement.reset} 0 -set-at 1 {statement.reset} 1"
     return [*_gates(statement), sat]
+
+
+def _by_invariant(statement: Statement, limit_s: float) -> list[str]:
+    """Property-directed reachability: `abc` searches for what holds in every cycle."""
+    return [
+        *_gates(statement),
+        f"write_blif {_GATES}",
+        *("design -reset", f"read_verilog {_ANY}", "simplemap", f"abc -script {_INVARIANT_FILE}"),
+    ]
 
 
 def _sat(limit_s: float) -> str:
@@ -221,12 +242,13 @@ def _sat(limit_s: float) -> str:
 
 def _verdict(log: str, seconds: float, limit_s: float) -> Verdict:
     """What the log of `sat` says."""
-    if "no model found: SUCCESS!" in log or "Induction step proven: SUCCESS!" in log:
+    if "no model found: SUCCESS!" in log or "Property proved" in log:
         return Verdict(PROVEN, seconds)
-    if "model found: FAIL!" in log or "model found for base case: FAIL!" in log:
+    found = _FRAME.search(log)
+    if found:
+        return Verdict(REFUTED, seconds, f"in cycle {found[1]} after the reset")
+    if "model found: FAIL!" in log:
         return Verdict(REFUTED, seconds, example=_table(log[log.rindex("FAIL!") :]))
-    if "Reached maximum number of time steps" in log:
-        return Verdict(OPEN, seconds, "the induction needs more steps")
     return Verdict(OPEN, seconds, f"not decided within {limit_s:g} s")
 
 
