@@ -13,11 +13,12 @@ from qfx_plugin.cli import (
     demo,
     doctor,
     export,
+    prove,
     report,
     verify,
 )
 
-COMMANDS = (demo, export, verify, build, report, bundle, boards, doctor, completion)
+COMMANDS = (demo, export, verify, prove, build, report, bundle, boards, doctor, completion)
 
 _EPILOG = """\
 exit status:
