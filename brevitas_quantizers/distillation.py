@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .cost.tasks import TASKS, Task
 from .cost.train import inputs_and_targets
 from .fixed_point import CalibrationError, DataError, OptionError
-from .prepare import parameter_groups
+from .prepare import parameter_groups, shapes_named
 from .training import freeze_binary_points
 
 FREEZE = 0.85
@@ -54,7 +54,7 @@ def distill(
 
     Raises:
         OptionError: a value breaks its rule.
-        DataError: outputs of `model` and `teacher` differ in shape.
+        DataError: inputs do not fit the model, or outputs of `model` and `teacher` differ in shape.
         CalibrationError: the loader is empty.
     """
     run = _Loss(_checked(loader, epochs, distillation, task), teacher, distillation, class_axis)
@@ -113,7 +113,8 @@ class _Loss:
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
         assert self.task.loss is not None and self.task.soft_loss is not None
         x, y = inputs_and_targets(model, batch, "distill")
-        output = self._turned(model(*x))
+        with shapes_named("distill", x):
+            output = self._turned(model(*x))
         loss = self.task.loss(output, y)
         if self.teacher is None:
             return loss
