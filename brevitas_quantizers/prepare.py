@@ -338,8 +338,10 @@ def _sample(x: Tensor) -> Tensor:
 def _observing(observers: list[_Observer]) -> Iterator[None]:
     for observer in observers:
         observer.quantizer.forward = observer  # type: ignore[method-assign] # taken back below
+        observer.quantizer.is_observed = True
     try:
         yield
     finally:
         for observer in observers:
             del observer.quantizer.forward
+            observer.quantizer.is_observed = False
