@@ -124,6 +124,14 @@ ALLOWED = {
         "qfx_plugin.tools",
         "qfx_plugin.units",
     },
+    "qfx_plugin.proofs": {
+        "brevitas_quantizers.fixed_point",
+        "qfx_plugin.ir",
+        "qfx_plugin.qonnx_import",
+        "qfx_plugin.rtl",
+        "qfx_plugin.tools",
+        "qfx_plugin.units",
+    },
     "qfx_plugin.config": {"qfx_plugin.files"},
     "qfx_plugin.finn_plugin": {
         "qfx_plugin.config",
@@ -201,6 +209,7 @@ ALLOWED = {
         "qfx_plugin.demo",
         "qfx_plugin.executors",
         "qfx_plugin.files",
+        "qfx_plugin.proofs",
         "qfx_plugin.qonnx_import",
         "qfx_plugin.report",
         "qfx_plugin.tools",

@@ -136,7 +136,7 @@ def fixed_cost(
 
 def width_of(activation: Activation) -> int:
     """Word length of a cast, in bits."""
-    return round(float(activation.quantizer.width))
+    return activation.quantizer.rounded_width
 
 
 def input_width(layer: Layer) -> int:

@@ -30,6 +30,7 @@ _DIGITS_OPTIONS = frozenset({"max_digits"})
 _ACCUMULATOR_OPTIONS = frozenset(
     {"accumulator_bit_width", "accumulator_input_bit_width", "accumulator_input_signed"}
 )
+_PARAMETER_OPTIONS = frozenset({"bit_width_per_output_channel"})
 _HARDTANH_OPTIONS = frozenset({"min_val", "max_val"})  # arguments of nn.Hardtanh itself
 _UNSIGNED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid)
 
@@ -64,6 +65,8 @@ def _proxy_for_slot(layer: nn.Module, injector: type[ExtendedInjector]) -> nn.Mo
         valid -= _ACCUMULATOR_OPTIONS
     if call.slot.is_parameter:
         valid -= {"per_channel_broadcastable_shape"}
+    else:
+        valid -= _PARAMETER_OPTIONS
     if call.options.get("act_impl") is nn.Hardtanh:
         valid |= _HARDTANH_OPTIONS
     check_names(call.who, set(call.options) - _HOST_NAMES, valid)
@@ -95,6 +98,7 @@ def _solve_options(
     binary_point_gradient: Any,
     binary_point_grad_scale: Any,
     learn_bit_width: Any,
+    bit_width_per_output_channel: Any,
     max_bit_width: Any,
     stochastic_rounding: Any,
     accumulator_bit_width: Any,
@@ -207,6 +211,7 @@ class QFXFixedPoint(ExtendedInjector):
     binary_point_gradient = QuantizerOptions.binary_point_gradient
     binary_point_grad_scale = QuantizerOptions.binary_point_grad_scale
     learn_bit_width = QuantizerOptions.learn_bit_width
+    bit_width_per_output_channel = QuantizerOptions.bit_width_per_output_channel
     max_bit_width = QuantizerOptions.max_bit_width
     stochastic_rounding = QuantizerOptions.stochastic_rounding
     accumulator_bit_width = QuantizerOptions.accumulator_bit_width

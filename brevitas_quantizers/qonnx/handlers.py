@@ -67,7 +67,6 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
     if not is_parameter:
         named = rounding_name(options.rounding, "qonnx")
         qonnx_rounding, sign = (named, 0) if named else _UNNAMED[options.rounding]
-    width = quantizer.width
     narrow = options.overflow is OverflowMode.AP_SAT_SYM and quantizer.signed
     attributes: dict[str, str | int] = {
         "rounding_mode": qonnx_rounding,
@@ -81,7 +80,7 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
         attributes |= {"qfx_k": options.k, "qfx_digits": options.digits.value}
     return QuantNode(
         scale=scale,
-        bit_width=torch.tensor(float(width.round() if isinstance(width, Tensor) else width)),
+        bit_width=torch.tensor(float(quantizer.rounded_width)),
         attributes=attributes,
         half_lsb=sign * scale / 2 if sign else None,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..boards.board import FAMILIES, ZYNQ, Board
+from ..config import unknown
 from ..errors import OptionError
 from ..plugins import PluginRegister
 from .common import CommonOptions
@@ -61,17 +62,16 @@ class Target:
         return replace(self, steps=tuple(chosen))
 
     def position(self, step: str) -> int:
-        """Index of a step.
+        """Index of a step, spelled with -ise or -ize.
 
         Raises:
             OptionError: there is no such step.
         """
         names = [one.name for one in self.steps]
-        if step not in names:
-            raise OptionError(
-                f"step of target {self.name} must be one of {', '.join(names)}, not {step!r}"
-            )
-        return names.index(step)
+        spelled = step if step in names else step.replace("ize", "ise")
+        if spelled not in names:
+            raise OptionError(unknown(step, names, f"step of target {self.name}"))
+        return names.index(spelled)
 
 
 def make_target(name: str, module: Any) -> Target:

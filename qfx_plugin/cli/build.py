@@ -112,7 +112,11 @@ def run(options: argparse.Namespace) -> int:
     if options.model is None:
         raise OptionError("model is missing: name a QONNX file, as in `qfx build m.onnx`")
     console = Console(stderr=options.json)
-    result = _build(options, chosen, console)
+    try:
+        result = _build(options, chosen, console)
+    except KeyboardInterrupt:
+        kept = f"finished steps are kept in {options.out}; the same command goes on from there"
+        raise KeyboardInterrupt(kept) from None
     if options.json:
         sys.stdout.write(result.to_json())
     else:

@@ -179,3 +179,14 @@ def test_report_of_a_demo(tmp_path, capsys):
     assert "MLP, QFX 4-bit" in page.read_text()
     assert main(["report", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dataset"]["name"] == "digits"
+
+
+def test_an_interrupted_build_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qfx_plugin.build.build", interrupted)
+    assert main(["build", "--target", "rtl", "m.onnx", "-o", "b"]) == 130
+    assert capsys.readouterr().err == (
+        "qfx: interrupted: finished steps are kept in b; the same command goes on from there\n"
+    )

@@ -134,10 +134,12 @@ class Quantizers:
         quantizer.initialized.fill_(True)
         quantizer._is_initialized = True
         quantizer.settle()
-        if quantizer.bit_width_latent is not None:
-            bits = known.get("bit_width_latent", known.get("bit_width"))
-            if isinstance(bits, (int, float)) and np.isfinite(bits):
-                quantizer.bit_width_latent.fill_(float(bits))
+        if (learned := quantizer.bit_width_latent) is not None:
+            bits = _numbers(known.get("bit_width_latent"), tuple(learned.shape))
+            if bits is None:
+                bits = _numbers(known.get("bit_width"), ())
+            if bits is not None:
+                learned.copy_(bits)
 
     def _shared(self, quantizer: str, spec: QuantSpec) -> nn.Module | None:
         """The proxy of a quantizer that the file says is one with an earlier one, and that is."""
