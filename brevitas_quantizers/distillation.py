@@ -11,7 +11,7 @@ from torch import nn
 from .cost.tasks import TASKS, Distilled
 from .cost.train import inputs_and_targets
 from .fixed_point import CalibrationError, OptionError
-from .prepare import parameter_groups
+from .prepare import parameter_groups, shapes_named
 from .training import FreezeSchedule
 
 Progress = Callable[[int, int, float], None]
@@ -50,7 +50,7 @@ def distill(
 
     Raises:
         OptionError: a value breaks its rule.
-        DataError: outputs of `model` and `teacher` differ in shape.
+        DataError: inputs do not fit the model, or outputs of `model` and `teacher` differ in shape.
         CalibrationError: the loader is empty.
     """
     _check(loader, epochs, distillation, task)
@@ -67,7 +67,9 @@ def distill(
         total = 0.0
         for batch in loader:
             x, y = inputs_and_targets(model, batch, "distill")
-            loss = criterion(model(*x), y, *x)
+            with shapes_named("distill", x):
+                output = model(*x)
+            loss = criterion(output, y, *x)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call] # of torch
             optimizer.step()

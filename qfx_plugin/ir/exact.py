@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,20 @@ def carrier(peak: int) -> type[np.float64] | type[np.int64]:
     return np.float64 if peak < FLOAT64_EXACT else np.int64
 
 
-def big_matvec(matrix: Codes, vector: BigInts) -> BigInts:
-    """`matrix @ vector` in Python integers, whatever their size.
+def big_products(matrix: Codes, vectors: Sequence[BigInts]) -> BigInts:
+    """(vectors, m): products of each row with each vector, in Python integers, whatever their size.
 
     Args:
         matrix: (m, k) int64.
-        vector: (k,) Python ints.
+        vectors: (k,) Python ints; or (m, k), one for each row.
     """
-    bound = magnitude(vector) * max(1, magnitude(matrix)) * max(1, matrix.shape[-1])
-    if bound < INT64_EXACT:
-        return matmul(matrix, vector.astype(np.int64), bound).astype(object)
-    return np.asarray(matrix.astype(object) @ vector, dtype=object)
+    stacked = np.stack(vectors)
+    bound = magnitude(stacked) * max(1, magnitude(matrix)) * max(1, matrix.shape[-1])
+    if bound >= INT64_EXACT:
+        return np.asarray((matrix.astype(object) * stacked[..., np.newaxis, :]).sum(-1))
+    if stacked.ndim == 3:
+        return np.asarray(np.einsum("mk,vmk->vm", matrix, stacked.astype(np.int64)).astype(object))
+    return matmul(stacked.astype(np.int64), matrix.T, bound).astype(object)
 
 
 def magnitude(values: NDArray[Any]) -> int:

@@ -298,6 +298,28 @@ def test_a_constant_factor_on_the_left(name):
     prove(converted(network, x, bit_width=6), x)
 
 
+class Heads(nn.Module):
+    """A matrix for each head, on either side; a stack of one."""
+
+    def __init__(self):
+        super().__init__()
+        self.right = nn.Parameter(torch.randn(2, 3, 2))
+        self.left = nn.Parameter(torch.randn(1, 2, 4, SIDE))
+        self.one = nn.Parameter(torch.randn(1, 3, 4))
+
+    def forward(self, x):
+        y = self.left @ (x.unflatten(2, (2, 3)).transpose(1, 2) @ self.right).tanh()
+        return torch.bmm(self.one.expand(x.shape[0], -1, -1), y.transpose(1, 2).flatten(2).tanh())
+
+
+def test_constant_factors_of_several_matrices():
+    network, x = Heads(), torch.randn(3, SIDE, 6)
+    model = converted(network, x, bit_width=12, example=x)
+    model.load_state_dict(network.state_dict())
+    assert_close(model, network, x, 0.03)
+    prove(converted(network, x, bit_width=6, example=x), x)
+
+
 JOINED = {
     "class token": (1, lambda y, c: torch.hstack([2 * c.expand(y.shape[0], -1, -1), y])),
     "stack": (1, lambda y, c: torch.stack([y, c.expand(y.shape[0], SIDE, 4)], 1)),
