@@ -66,9 +66,16 @@ def _sliced(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
     return x[(*[whole] * dim, part) if dim >= 0 else (..., part, *[whole] * (-1 - dim))]
 
 
-def _norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def _norm(
+    input: Any,
+    p: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
+) -> Any:
     """Norms of vectors: 1, 2 and infinity."""
-    if dim is None or dtype is not None:
+    if dim is None or dtype is not None or out is not None:
         return NotImplemented
     if p in (2, "fro", None):
         return torch.square(input).sum(dim, keepdim).sqrt()
@@ -77,18 +84,27 @@ def _norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype:
     return input.abs().amax(dim, keepdim) if p == math.inf else NotImplemented
 
 
-def _vector_norm(x: Any, ord: Any = 2, *rest: Any, **keywords: Any) -> Any:
-    return _norm(x, ord, *rest, **keywords)
+def _vector_norm(
+    x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, **options: Any
+) -> Any:
+    return _norm(x, ord, dim, keepdim, **options)
 
 
 def _matrix_norm(
-    input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None
+    input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, **options: Any
 ) -> Any:
     """`torch.linalg.norm`, which is another with two dimensions and an order."""
     several = isinstance(dim, Sequence) and len(dim) > 1
     if several and ord not in (None, "fro"):
         return NotImplemented
-    return _norm(input, 2 if ord is None else ord, dim, keepdim, dtype)
+    return _norm(input, 2 if ord is None else ord, dim, keepdim, **options)
+
+
+def _cross(input: Any, other: Any, dim: Any = -1) -> Any:
+    if dim is None:
+        return NotImplemented  # the first axis of three, whichever that is
+    (left, left2), (right, right2) = ((x.roll(-1, dim), x.roll(-2, dim)) for x in (input, other))
+    return left * right2 - left2 * right
 
 
 def _distance(x1: Any, x2: Any, p: Any = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
@@ -304,6 +320,8 @@ COMPOSED_CALLS: dict[Any, Callable[..., Any]] = {
     torch.addcmul: _addcmul,
     torch.lerp: _lerp,
     torch.diff: _diff,
+    torch.cross: _cross,
+    torch.linalg.cross: _cross,
     torch.norm: _norm,
     torch.linalg.vector_norm: _vector_norm,
     torch.linalg.norm: _matrix_norm,
