@@ -37,6 +37,19 @@ def vit_codes() -> Iterator[str]:
     return _codes(_results("vit")["codes"].items(), "images")
 
 
+def vit_peer() -> Iterator[str]:
+    """HGQ2's attention, and what its hls4ml conversion computes."""
+    lines = []
+    for row in _results("vit_peer")["rows"]:
+        equal = (f"{row[key]:,} of {row[of]:,}" for key, of in _EQUAL) if "outputs" in row else ()
+        cells = (*equal,) or (row["hls4ml"], "")
+        lines.append((row["network"], str(row["steps"]), f"{row['accuracy']:.2f}", *cells))
+    return table(("HGQ2 0.2.0", "steps", "accuracy", "outputs equal", "classes equal"), lines)
+
+
+_EQUAL = (("outputs right", "outputs"), ("classes right", "classes"))
+
+
 def language() -> Iterator[str]:
     """Bits a character of the language model."""
     columns = ("float", "longer", "calibrated", "trained")
@@ -124,6 +137,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     for make in (
         vit,
         vit_codes,
+        vit_peer,
         language,
         set_transformer,
         attention_codes,
