@@ -91,6 +91,20 @@ class Shape(nn.Module):
         return x + x if x.shape[1] > 3 else x
 
 
+class Unnamed(nn.Module):
+    """Takes any number of inputs."""
+
+    def forward(self, *given):
+        return given[0] + given[1]
+
+
+def test_inputs_have_names():
+    assert refused(Unnamed()) == (
+        "Unnamed: forward must name its inputs, not take them as *given: how many there are would "
+        "be open"
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [(Branch, "if x.sum"), (Length, "int(x.max"), (Shape, "x.shape[1] > 3")],
@@ -211,6 +225,9 @@ LAYERS = {
     ),
     "ParametrizedLinear: its parameters are computed by a parametrization; remove that first": (
         lambda: weight_norm(nn.Linear(3, 4))
+    ),
+    "Linear: its weight is computed by a hook; call nn.utils.remove_weight_norm first": (
+        lambda: nn.utils.weight_norm(nn.Linear(3, 4))
     ),
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
