@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import brevitas.nn as qnn
 import pytest
@@ -199,6 +200,12 @@ def test_refused_calls(text):
     assert reasons(Call(CALLS[text])) == [text]
 
 
+def normed() -> nn.Module:
+    with warnings.catch_warnings():  # torch has another one now
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(nn.Linear(3, 4))
+
+
 def hooked() -> nn.Module:
     layer = nn.Linear(3, 4)
     layer.register_forward_hook(lambda *_: None)
@@ -226,9 +233,7 @@ LAYERS = {
     "ParametrizedLinear: its parameters are computed by a parametrization; remove that first": (
         lambda: weight_norm(nn.Linear(3, 4))
     ),
-    "Linear: its weight is computed by a hook; call nn.utils.remove_weight_norm first": (
-        lambda: nn.utils.weight_norm(nn.Linear(3, 4))
-    ),
+    "Linear: its weight is computed by a hook; call nn.utils.remove_weight_norm first": normed,
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
     f"ConvTranspose3d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose3d(3, 4, 3),
