@@ -239,18 +239,19 @@ def _plain(value: object) -> object:
 
 def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     options = quantizer.options
-    width: Any = quantizer.width
+    learned = quantizer.bit_width_latent
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
+        "bit_width": quantizer.rounded_width,
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,
     }
     if isinstance(quantizer, KHotQuantizer):
         described |= {"digits": options.digits.value, "k": options.k}
-    if quantizer.bit_width_latent is not None:
-        described["bit_width_latent"] = float(quantizer.bit_width_latent.detach())
+    if learned is not None:
+        described["bit_width"] = float(torch.as_tensor(quantizer.width).detach().max())
+        described["bit_width_latent"] = learned.detach().tolist()
     return described
 
 
