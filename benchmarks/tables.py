@@ -414,11 +414,22 @@ def _cell(row: Row | None, *columns: str) -> str:
     return " / ".join(f"{row[column]:,}" for column in columns)
 
 
+def speed() -> Iterator[str]:
+    """What this tree and an earlier commit need, by `speed.py`."""
+    found = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+    lines = [
+        (row["what"], row["unit"], f"{row['before']:.3g}", f"{row['after']:.3g}")
+        for row in found["rows"]
+    ]
+    return table(("", "in", f"before ({found['before']})", "now"), lines)
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     make.__name__: make
     for make in (
         accuracy,
         codes,
+        speed,
         train_step,
         detector,
         post_training,

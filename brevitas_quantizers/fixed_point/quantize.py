@@ -39,7 +39,7 @@ _FAR = 1 << 20
 _NEAR, _NEAR_BITS = 2.0**400, 400
 """Values and binary points whose product is within the range of float64."""
 _MANTISSA = 53
-_SAFE_BITS = 62
+_SAFE, _SAFE_BITS = 2.0**62, 62
 """Integers of so many bits, and one half of as many, add up within an int64."""
 
 
@@ -213,8 +213,10 @@ def requantize(
     else:
         array = array.astype(np.int64, copy=False)
     down, up = np.maximum(drop, 0), np.maximum(-drop, 0)
-    codes = shift_right(array, down, rounding) << up
-    floor = array >> down << up if overflow is OverflowMode.AP_WRAP_SM else codes
+    codes = shift_right(array, down, rounding)
+    floor = array >> down if overflow is OverflowMode.AP_WRAP_SM else codes
+    if up.any():
+        codes, floor = codes << up, floor << up
     fitted = _fit(np.asarray(codes), np.asarray(floor), width, signed, overflow)
     return fitted.astype(np.int64, copy=False).reshape(shape)
 
@@ -264,6 +266,8 @@ def _into_word(
     low, high = code_range(width, signed, overflow)
     if codes.dtype == np.float64 and _clips(overflow, signed) and width <= _MANTISSA:
         return np.asarray(np.clip(codes, low, high)).astype(np.int64)
+    if codes.dtype == np.float64 and max(codes.max(initial=0), -codes.min(initial=0)) < _SAFE:
+        codes, floor = codes.astype(np.int64), None if floor is None else floor.astype(np.int64)
     bounded = codes if codes.dtype == np.int64 else _bounded(codes)
     word = _modulo(codes)
     truncated = word if floor is None else _modulo(floor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import brevitas.nn as qnn
 import pytest
@@ -89,6 +90,20 @@ class Length(nn.Module):
 class Shape(nn.Module):
     def forward(self, x):
         return x + x if x.shape[1] > 3 else x
+
+
+class Unnamed(nn.Module):
+    """Takes any number of inputs."""
+
+    def forward(self, *given):
+        return given[0] + given[1]
+
+
+def test_inputs_have_names():
+    assert refused(Unnamed()) == (
+        "Unnamed: forward must name its inputs, not take them as *given: how many there are would "
+        "be open"
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,6 +200,12 @@ def test_refused_calls(text):
     assert reasons(Call(CALLS[text])) == [text]
 
 
+def normed() -> nn.Module:
+    with warnings.catch_warnings():  # torch has another one now
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(nn.Linear(3, 4))
+
+
 def hooked() -> nn.Module:
     layer = nn.Linear(3, 4)
     layer.register_forward_hook(lambda *_: None)
@@ -214,6 +235,7 @@ LAYERS = {
     "ParametrizedLinear: its parameters are computed by a parametrization; remove that first": (
         lambda: weight_norm(nn.Linear(3, 4))
     ),
+    "Linear: its weight is computed by a hook; call nn.utils.remove_weight_norm first": normed,
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
     f"ConvTranspose3d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose3d(3, 4, 3),
