@@ -248,10 +248,11 @@ def test_every_open_family_has_steps_and_tools():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("board", BOARDS)
-def test_a_bitstream(board, model, tmp_path):
-    """Made twice, as it is after a kill: the same bytes; nothing in it names a folder."""
+def test_a_bitstream(board, model, tmp_path, monkeypatch):
+    """Made twice from nothing: the same bytes, and nothing in them names a folder."""
     made = []
     for out in (tmp_path / "a", tmp_path / "b"):
+        monkeypatch.setenv("QFX_CACHE", str(tmp_path / "cache" / out.name))
         assert make(model, out, board, clock_mhz=50.0).complete
         made.append({p.name: p.read_bytes() for p in (out / "bitstream").iterdir()})
         for path in (*(out / "place_route").iterdir(), *(out / "synthesise").glob("*.*")):
@@ -263,7 +264,8 @@ def test_a_bitstream(board, model, tmp_path):
 
 
 @pytest.mark.slow
-def test_limits_of_place_and_route(model, tmp_path):
+def test_limits_of_place_and_route(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("QFX_CACHE", str(tmp_path / "cache"))
     for option, text in (
         ({"route_gb": 0.05}, r"^(nextpnr|Yosys) needs more than 0\.05 GB for "),
         ({"route_seconds": 0.2}, r"^(nextpnr|Yosys) did not finish .* within 0\.2 s"),
