@@ -75,7 +75,7 @@ def digits_of(layer: Layer) -> Tensor:
     if isinstance(quantizer, DigitsQuantizer):
         return quantizer.count(weight)
     values = quantizer(weight)[0]
-    codes = (values * exact_exp2(torch.round(quantizer.binary_point))).cpu().long()
+    codes = (values * exact_exp2(quantizer.points)).cpu().long()
     return torch.from_numpy(count_digits(codes.numpy())).to(weight.device)
 
 

@@ -81,6 +81,7 @@ class QuantizerOptions:
             of it is known, or to allow for a wider one.
         accumulator_input_signed: whether that input is signed.
         scaling_per_output_channel: one binary point for each output channel.
+        block_size: weights: one binary point for each output channel and block of so many inputs.
         per_channel_broadcastable_shape: shape of the binary points of an activation, for example
             `(1, 16, 1, 1)`; needed because an activation does not know its channels.
         k: K-hot weights: at most this many signed powers of two in a code.
@@ -106,6 +107,7 @@ class QuantizerOptions:
     accumulator_input_bit_width: int | None = None
     accumulator_input_signed: bool = False
     scaling_per_output_channel: bool = False
+    block_size: int | None = None
     per_channel_broadcastable_shape: tuple[int, ...] | None = None
     k: int | None = None
     digits: KHotDigits | None = None
@@ -187,6 +189,8 @@ class QuantizerOptions:
             self._check_khot(who)
         if self.accumulator_bit_width is not None:
             self._check_accumulator(who)
+        if self.block_size is not None:
+            self._check_blocks(who)
 
     def check_limit(self, who: str, name: str, most: int) -> None:
         """Refuse words that may become longer than that.
@@ -205,6 +209,13 @@ class QuantizerOptions:
                 f"{who}: accumulator_bit_width must exceed accumulator_input_bit_width={given}, "
                 f"not {self.accumulator_bit_width}"
             )
+
+    def _check_blocks(self, who: str) -> None:
+        valid = _is_int(self.block_size) and self.block_size >= 1
+        _require(valid, who, "block_size", "an integer of at least 1 or None", self.block_size)
+        for name in ("accumulator_bit_width", "max_digits", "bit_width_per_output_channel"):
+            value = getattr(self, name)
+            _require(not value, who, name, "left out with block_size", value)
 
     def _check_khot(self, who: str) -> None:
         if self.max_digits is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -105,6 +105,10 @@ class FixedPointQuantizer(WordLength):
             learns_from_rounding=options.binary_point_gradient is BinaryPointGradient.LSQ,
         )
         return y if y.dtype == dtype else y.to(dtype)
+
+    def spread(self, point: Tensor, x: Tensor) -> Tensor:
+        """Binary points, broadcastable to `x`."""
+        return point
 
     def forward(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize `x`.
@@ -219,6 +223,15 @@ class FixedPointQuantizer(WordLength):
             return
         cover = self.suitable_point(values, across_ranks, BinaryPointInit.MAX)
         point.copy_(torch.clamp(point, cover - below, cover + above))
+
+    @contextmanager
+    def replaced(self, forward: Callable[..., Any]) -> Iterator[None]:
+        """Inside, this is called in the place of `forward`."""
+        self.forward = forward  # type: ignore[method-assign] # taken back below
+        try:
+            yield
+        finally:
+            del self.forward
 
     @contextmanager
     def at(self, point: Tensor) -> Iterator[None]:

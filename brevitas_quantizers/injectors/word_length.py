@@ -56,6 +56,11 @@ class WordLength(Provisional):
         return int(width.detach().max().round()) if isinstance(width, Tensor) else width
 
     @property
+    def points(self) -> Tensor:
+        """Binary points of the codes as they travel, integers."""
+        return self.binary_point.detach().round()
+
+    @property
     def format(self) -> FixedPointFormat | tuple[FixedPointFormat, ...]:
         """The learned format; a tuple of one format per channel where binary points differ.
 
@@ -63,8 +68,11 @@ class WordLength(Provisional):
             CalibrationError: the binary point has not seen data yet.
         """
         self.require_initialized()
-        points = self.binary_point.detach().round().flatten()
-        widths = torch.as_tensor(self.width).detach().round().flatten().expand(len(points))
+        points = self.points.flatten()
+        width: Any = self.rounded_width
+        if self.options.bit_width_per_output_channel:
+            width = torch.as_tensor(self.width).detach().round().flatten()
+        widths = torch.as_tensor(width).expand(len(points))
         formats = tuple(
             FixedPointFormat.from_frac_bits(int(width), int(point), self.signed)
             for width, point in zip(widths.tolist(), points.tolist(), strict=True)
@@ -96,7 +104,8 @@ class WordLength(Provisional):
         Raises:
             OptionError: impossible here.
         """
-        self.options, more = self.with_bit_width(bits), bits - self.rounded_width
+        before = torch.as_tensor(self.width).detach().round()
+        self.options, more = self.with_bit_width(bits), bits - before
         self._bit_width.fill_(bits)
         if self.bit_width_latent is not None:
             self.bit_width_latent.fill_(bits)
@@ -123,7 +132,7 @@ class WordLength(Provisional):
         if not bool(torch.isfinite(width).all()):
             found = width[~torch.isfinite(width)][0]
             return f"the word length must be a number of bits, not {found.item():g}"
-        lowest = self.rounded_width - int(self.signed) - _MAX_EXPONENT
+        lowest = int(width.max().round()) - int(self.signed) - _MAX_EXPONENT
         points = torch.round(self.binary_point.detach()).flatten()
         valid = (points >= lowest) & (points <= _MAX_FRAC_BITS)  # false of NaN
         if bool(valid.all()):

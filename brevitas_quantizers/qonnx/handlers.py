@@ -61,7 +61,7 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
         scale_ndim: least number of dimensions of the scale.
     """
     options = quantizer.options
-    scale = exact_exp2(-torch.round(quantizer.binary_point.detach())).float()
+    scale = exact_exp2(-quantizer.points).float()
     scale = scale.reshape((1,) * max(0, scale_ndim - scale.ndim) + tuple(scale.shape))
     qonnx_rounding, sign = "ROUND", 0
     if not is_parameter:
