@@ -19,6 +19,7 @@ from typing import Any
 from common import EXECUTORS, RESULTS, parser, table, write_results
 from cost_picture import picture
 from coverage_tables import TABLES as COVERAGE
+from pnr_tables import TABLES as PNR
 from sequence_tables import TABLES as SEQUENCES
 
 ROOT = Path(__file__).parents[1]
@@ -446,7 +447,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-} | (COVERAGE | SEQUENCES)
+} | (COVERAGE | SEQUENCES | PNR)
 """What fills each mark."""
 
 

@@ -26,12 +26,16 @@ class BoardLink:
     """What is between the serial port and the network.
 
     Attributes:
-        module: its name; ports clk, rst (active high), rx, tx.
+        module: its name; ports clk, rx, tx.
         files: text of its sources, by name, without the network's.
+        reset: its port that resets, active high.
+        has_light: whether it has a port led, 1 for light.
     """
 
     module: str
     files: Mapping[str, str]
+    reset: str = "rst"
+    has_light: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,17 @@ def open_top(link: BoardLink, board: OpenBoard, clock_mhz: float) -> OpenTop:
     light = ""
     if board.pins.led:
         pins["led"] = board.pins.led
-        light = f"  assign led = {'' if board.pins.led_active_low else '~'}rst;\n"
+        light = f"  assign led = {'~' if board.pins.led_active_low else ''}light;\n"
     ports = [f"{'output' if port in ('tx', 'led') else 'input'} {port}" for port in pins]
     files[f"{TOP}.v"] = (
-        f"// {board.title}: the light is on while the clock runs. Written by QFX.\n"
+        f"// {board.title}. Written by QFX.\n"
         f"module {TOP} ({', '.join(ports)});\n{clock}"
         "  reg [3:0] awake = 4'd0;\n"
         "  wire rst = ~&awake;\n"
+        f"  wire light{'' if link.has_light else ' = ~rst'};\n"
         "  always @(posedge net_clk) awake <= locked ? awake + {3'd0, rst} : 4'd0;\n"
-        f"{light}  {link.module} {LINK} (.clk(net_clk), .rst(rst), .rx(rx), .tx(tx));\n"
+        f"{light}  {link.module} {LINK} (.clk(net_clk), "
+        f".{link.reset}(rst), .rx(rx), .tx(tx){', .led(light)' if link.has_light else ''});\n"
         "endmodule\n"
     )
     return OpenTop(files, pins, "clk", board.clock.reference_mhz if pll is None else pll.mhz)

@@ -19,6 +19,7 @@ from qfx_plugin.build.options import BuildOptions
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.targets.rtl import open as steps
 from qfx_plugin.build.targets.rtl.open import layer_of
+from qfx_plugin.driver import Description
 from qfx_plugin.errors import OptionError, TargetError, ToolMissingError, VerificationError
 from qfx_plugin.synthesis import placement
 from qfx_plugin.tools import nextpnr
@@ -220,6 +221,7 @@ def test_cells_are_named_by_layer():
         layer_of("link.net.graph._inst_logic12.op_3", ()) == "pipeline stage 12 of the adder graph"
     )
     assert layer_of("link.shift_in_TRELLIS_FF_Q", ()) == "link"
+    assert layer_of("link.accelerator.core.network.stage0.x", stages) == "0/Conv"
 
 
 def test_constraints_of_every_family():
@@ -248,10 +250,11 @@ def test_every_open_family_has_steps_and_tools():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("board", BOARDS)
-def test_a_bitstream(board, model, tmp_path):
-    """Made twice, as it is after a kill: the same bytes; nothing in it names a folder."""
+def test_a_bitstream(board, model, tmp_path, monkeypatch):
+    """Made twice from nothing: the same bytes, and nothing in them names a folder."""
     made = []
     for out in (tmp_path / "a", tmp_path / "b"):
+        monkeypatch.setenv("QFX_CACHE", str(tmp_path / "cache" / out.name))
         assert make(model, out, board, clock_mhz=50.0).complete
         made.append({p.name: p.read_bytes() for p in (out / "bitstream").iterdir()})
         for path in (*(out / "place_route").iterdir(), *(out / "synthesise").glob("*.*")):
@@ -263,7 +266,20 @@ def test_a_bitstream(board, model, tmp_path):
 
 
 @pytest.mark.slow
-def test_limits_of_place_and_route(model, tmp_path):
+def test_an_accelerator_at_a_uart(model, tmp_path):
+    """The whole design with part of the driver's world maps; the step tells what the host needs."""
+    make(model, tmp_path, link="uart", until="netlist")
+    description = Description.load(tmp_path / "synthesise" / "accelerator.json")
+    assert (description.board, description.clock_mhz) == ("ulx3s-85f", 25.0)
+    assert (
+        "netlist: not simulated with a UART; link=scan simulates it" in summarize(tmp_path).checks
+    )
+    assert (tmp_path / "synthesise" / "rtl" / "qfx_uart_link.sv").is_file()
+
+
+@pytest.mark.slow
+def test_limits_of_place_and_route(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("QFX_CACHE", str(tmp_path / "cache"))
     for option, text in (
         ({"route_gb": 0.05}, r"^(nextpnr|Yosys) needs more than 0\.05 GB for "),
         ({"route_seconds": 0.2}, r"^(nextpnr|Yosys) did not finish .* within 0\.2 s"),

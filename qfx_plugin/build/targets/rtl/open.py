@@ -15,8 +15,11 @@ from ....errors import TargetError
 from ....qonnx_import import load_qonnx
 from ....rtl.ports import entry_codes, hardware_ports
 from ....shell.core import CorePorts
-from ....shell.open_top import LINK, NETWORK, TOP, OpenTop, open_top
+from ....shell.open_top import TOP, BoardLink, OpenTop, open_top
+from ....shell.pll import nearest
 from ....shell.scan import scan_link, scan_samples, scans
+from ....shell.uart_top import uart_top
+from ....shell.wrap import Place, wrap
 from ....simulation import compile_module
 from ....synthesis import mapping, placement
 from ....synthesis.mapping import map_design
@@ -27,6 +30,7 @@ from ...compare import Comparison
 from ...inputs import count_of, load_inputs
 from ...model_steps import expected_codes
 from ...steps import Facts, StepContext
+from .shell import read_network
 
 PLACED = "nextpnr, placed and routed"
 FOREIGN = (
@@ -43,7 +47,10 @@ def synthesise(context: StepContext) -> Facts:
     """
     board = _board(context)
     facts = context.facts("verilog")
-    top = design_around(facts, context.model, board, context.options.clock_mhz)
+    if context.options.settings.link == "uart":
+        top = uart_around(context, board)
+    else:
+        top = design_around(facts, context.model, board, context.options.clock_mhz)
     sources = context.folder / "rtl"
     sources.mkdir()
     for name, text in top.files.items():
@@ -104,6 +111,8 @@ def _not_simulated(context: StepContext, ports: CorePorts) -> list[str]:
     """Why the netlist cannot be compared; nothing if it can."""
     if not scans(ports):
         return ["netlist: not simulated, a sample has several beats"]
+    if context.options.settings.link != "scan":
+        return ["netlist: not simulated with a UART; link=scan simulates it"]
     cells = context.facts("synthesise")["resources"]["used"]
     lacking = [name for name in ("dsp", "bram36") if cells.get(name)]
     if lacking:
@@ -172,14 +181,13 @@ def layer_of(cell: str, stages: Sequence[Mapping[str, Any]]) -> str:
         cell: as nextpnr calls it, instances with dots between them.
         stages: of a streaming network's report, in order; none of an unrolled one.
     """
-    inner = cell.removeprefix(f"{LINK}.{NETWORK}.")
-    if inner == cell:
-        return "link"
-    stage = re.match(r"stage(\d+)\.", inner)
+    stage = re.search(r"\.stage(\d+)\.", cell)
     if stage and int(stage[1]) < len(stages):
         return str(stages[int(stage[1])].get("layer") or stages[int(stage[1])]["unit"])
-    logic = re.search(r"(?:_inst_|INTERNAL_)?logic(\d+)", inner)
-    return f"pipeline stage {logic[1]} of the adder graph" if logic else "the network's top"
+    logic = re.search(r"\.graph\..*?logic(\d+)", cell)
+    if logic:
+        return f"pipeline stage {logic[1]} of the adder graph"
+    return "the network's top" if re.search(r"\.(net|network)\.", cell) else "link"
 
 
 def _routed_facts(context: StepContext, routed: Routed, asked: float) -> dict[str, Any]:
@@ -205,13 +213,14 @@ def _routed_facts(context: StepContext, routed: Routed, asked: float) -> dict[st
             *(f"clock {name}: {mhz:g} MHz after routing, {asked:g} MHz asked"
               for name, mhz in clocks.items()),
             f"longest way: {routed.delay_ns:g} ns, in {' and '.join(layers) or 'no register'}",
-            f"samples: the network takes one in {interval:,} cycles; its link here is a chain of "
-            "flip-flops, a bit in a cycle, and slower",
+            f"samples: the network takes one in {interval:,} cycles; its link to the host, "
+            f"{_LINKS[context.options.settings.link]}, is slower",
             FOREIGN,
         ],
     }  # fmt: skip
 
 
+_LINKS = {"scan": "a chain of flip-flops with a bit in a cycle", "uart": "a UART"}
 _PLACES = {
     "lut": ("TRELLIS_COMB", "LUT4", "ALU"),
     "ff": ("TRELLIS_FF", "DFF"),
@@ -293,6 +302,21 @@ def design_around(
     """
     link = scan_link(_ports(facts, model), math.ceil(facts["interval"]))
     return open_top(link, board, clock_mhz)
+
+
+def uart_around(context: StepContext, board: OpenBoard) -> OpenTop:
+    """The same with an accelerator at a UART, which the driver speaks to.
+
+    The folder of the step gets `accelerator.json`.
+    """
+    pll = nearest(board, context.options.clock_mhz)
+    clock = board.clock.reference_mhz if pll is None else pll.mhz
+    settings = context.options.settings
+    shell = wrap(read_network(context), Place(board.name, clock), bus_bits=32)
+    top = uart_top(shell, clock_mhz=clock, baud=settings.baud, reset="high")
+    (context.folder / "accelerator.json").write_text(top.description.to_json(), "utf-8")
+    link = BoardLink(top.top, top.files, reset="reset", has_light=True)
+    return open_top(link, board, context.options.clock_mhz)
 
 
 def _ports(facts: Mapping[str, Any], model: Path) -> CorePorts:

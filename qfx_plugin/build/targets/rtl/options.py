@@ -26,6 +26,16 @@ class RtlTargetOptions(RtlDesignOptions):
         "of the board's memory port.",
         choices=(32, 64, 128),
     )
+    link: str = setting(
+        "scan",
+        "Boards without a processor: what is between the serial port and the network. scan: a "
+        "chain of flip-flops without protocol, which leaves the clock to the network; its netlist "
+        "is simulated. uart: an accelerator that the driver speaks to.",
+        choices=("scan", "uart"),
+    )
+    baud: int = setting(
+        115200, "Boards without a processor: bits a second of link uart.", minimum=1
+    )
     seeds: str = setting(
         "1",
         "Boards without a processor: seeds of place and route, with spaces between them; the "
