@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from .fixed_point import CalibrationError, DataError, FixedPointFormat
+from .fixed_point.errors import one_line
 from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
 
 _SAMPLES_PER_ROW = 1024
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantizer]]:
@@ -160,7 +164,8 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
 
     Raises:
         CalibrationError: the loader is empty.
-        DataError: an activation is NaN or infinite, or a batch does not say what the inputs are.
+        DataError: an activation is NaN or infinite, a batch does not say what the inputs are, or
+            does not fit the model.
     """
     observers = [
         _Observer(quantizer)
@@ -177,7 +182,8 @@ def calibrate(model: nn.Module, loader: Iterable[Any]) -> nn.Module:
     with _observing(observers):
         for batch in loader:
             args, kwargs = forward_arguments(model, batch)
-            model(*args, **kwargs)
+            with shapes_named("calibrate", args, kwargs):
+                model(*args, **kwargs)
             batches += 1
     model.train(training)
     seen = all_max(torch.tensor([batches, *(len(o.samples) for o in observers)], device=device))
@@ -235,6 +241,28 @@ def forward_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], di
             f"(({', '.join(required)}), label) or a mapping of names to inputs"
         )
     return tuple(inputs[: len(required)]), {}
+
+
+@contextmanager
+def shapes_named(
+    who: str, args: Iterable[Any], kwargs: Mapping[str, Any] = _NONE
+) -> Iterator[None]:
+    """What torch says of inputs that do not fit a network, in one line with their shapes.
+
+    Raises:
+        DataError: the call inside failed, but not for lack of memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        given = ", ".join(
+            str(tuple(x.shape)) for x in tree_leaves((args, kwargs)) if hasattr(x, "shape")
+        )
+        raise DataError(
+            f"{who}: the model does not run on inputs of shape {given}: {one_line(error)}"
+        ) from error
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -308,10 +336,12 @@ def _sample(x: Tensor) -> Tensor:
 
 @contextmanager
 def _observing(observers: list[_Observer]) -> Iterator[None]:
-    for observer in observers:
-        observer.quantizer.forward = observer  # type: ignore[method-assign] # taken back below
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for observer in observers:
-            del observer.quantizer.forward
+            stack.enter_context(observer.quantizer.replaced(observer))
+            observer.quantizer.is_observed = True
+        try:
+            yield
+        finally:
+            for observer in observers:
+                observer.quantizer.is_observed = False

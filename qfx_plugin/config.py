@@ -238,9 +238,14 @@ def _parse(text: str, suffix: str) -> Any:
 
 def unknown(name: str, known: Sequence[str], what: str = "field") -> str:
     """The message about a name that does not exist, with the nearest that does."""
+    listed = ", ".join(known) or "none"
+    return f"{what} must be one of {listed}, not {name!r}{nearest(name, known)}"
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """` (did you mean verify?)`, or nothing where no known name is near."""
     close = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{what} must be one of {', '.join(known) or 'none'}, not {name!r}{hint}"
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _plain(kind: Any) -> Any:

@@ -116,6 +116,7 @@ ALLOWED = {
     "qfx_plugin.driver": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.shell": {
         "brevitas_quantizers.fixed_point",
+        "qfx_plugin.boards",
         "qfx_plugin.driver",
         "qfx_plugin.ir",
         "qfx_plugin.rtl",

@@ -63,7 +63,7 @@ def module_problems(module: nn.Module) -> Iterator[str]:
     if isinstance(module, SOFTMAXES) and module.dim in (None, 0):
         yield f"dim must be a dimension of a sample, not the batch, and not {module.dim}"
     if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
-        yield f"value must be 0, not {module.value!r}"
+        yield f"value must be 0, not {module.value!r}, or finite with quantize(..., example=x)"
 
 
 def _table_problems(module: nn.Module) -> Iterator[str]:

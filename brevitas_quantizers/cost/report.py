@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.nn.base import plain
+from brevitas_quantizers.prepare import shapes_named
 from brevitas_quantizers.qonnx import export_qonnx
 
 from .deployment import count_luts, folded_costs
@@ -255,7 +256,8 @@ def _positions(model: nn.Module, network: Network, args: Tensor) -> dict[str, in
     training = model.training
     model.eval()
     try:
-        model(args[:1])
+        with shapes_named("hardware_cost", (args,)):
+            model(args[:1])
     finally:
         model.train(training)
         for hook in hooks:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import CalibrationError, OptionError
 from brevitas_quantizers.nn import QuantBatchNorm1d, QuantBatchNorm2d
-from brevitas_quantizers.prepare import forward_arguments
+from brevitas_quantizers.prepare import forward_arguments, shapes_named
 
 from .inputs import Inputs
 from .teacher import as_float, check_same, traced_network
@@ -129,7 +129,8 @@ def reestimate_batch_norms(model: nn.Module, loader: Iterable[Any]) -> nn.Module
         norm.freeze_statistics(False).train()
     for batch in chain([first], batches):
         args, kwargs = forward_arguments(model, batch)
-        model(*args, **kwargs)
+        with shapes_named("reestimate_batch_norms", args, kwargs):
+            model(*args, **kwargs)
     for norm, (momentum, frozen) in zip(norms, before, strict=True):
         norm.momentum = momentum
         norm.freeze_statistics(frozen).eval()

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors.proxies import _QFXProxy
-from brevitas_quantizers.prepare import named_quantizers
+from brevitas_quantizers.prepare import named_quantizers, shapes_named
 
 _FAR = 0.05  # share of the outputs' energy
 
@@ -75,7 +75,8 @@ def check_same(
     for name, quantizer in named_quantizers(model):
         quantizer.require_initialized(name)
     training = float_model.training
-    expected = tree_leaves(float_model.eval()(*args, **kwargs))
+    with shapes_named(who, args, kwargs):
+        expected = tree_leaves(float_model.eval()(*args, **kwargs))
     float_model.train(training)
     found = tree_leaves(teacher(*args, **kwargs))
     pairs = list(zip(found, expected, strict=False))

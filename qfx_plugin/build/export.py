@@ -52,4 +52,8 @@ def _read(torch: Any, path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {one_line(error)}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: holds no plain weights: {one_line(error)}") from error
+        # What torch says here is how to run the code that a file may hold.
+        raise DataError(
+            f"{path}: holds no plain weights: it must be a file of "
+            "torch.save(model.state_dict(), path), whole, with tensors and numbers only"
+        ) from error

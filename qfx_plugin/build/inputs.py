@@ -96,6 +96,8 @@ def _read(path: Path) -> NDArray[Any] | Mapping[str, NDArray[Any]]:
     except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError,
             RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         reason = one_line(error, whole=True)
+        if "allow_pickle" in reason:  # NumPy's words are how to run the code in it
+            reason = "it holds no array of numbers; write one with numpy.save"
         raise DataError(f"{path}: not a readable {kind} file: {reason}") from error
     if isinstance(loaded, dict) and list(loaded) == ["arr_0"]:  # without a name
         loaded = loaded["arr_0"]

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         something needed is missing, for `doctor`), 2 an error that the user can mend, told in one
         line, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if not settings.path_in(given):
         make_parser().parse_args(given)  # help and wrong flags end here, before anything heavy
     try:
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = _logged(options)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        sys.stderr.write("qfx: interrupted\n")
+    except KeyboardInterrupt as error:
+        sys.stderr.write(": ".join(filter(None, ["qfx: interrupted", str(error)])) + "\n")
         return INTERRUPTED
     except QfxError as error:
         if options.verbose:

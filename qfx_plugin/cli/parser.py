@@ -17,6 +17,7 @@ from qfx_plugin.cli import (
     report,
     verify,
 )
+from qfx_plugin.cli.arguments import Arguments
 
 COMMANDS = (demo, export, verify, prove, build, report, bundle, boards, doctor, completion)
 
@@ -31,7 +32,7 @@ exit status:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser with all sub-commands."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="qfx",
         description="Neural networks in learned fixed point, every bit proven.",
         epilog=_EPILOG,

@@ -110,7 +110,7 @@ def _as_json(agreement: Agreement) -> str:
 
 
 def positive(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.strip().lstrip("+-").isdecimal() else 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return value

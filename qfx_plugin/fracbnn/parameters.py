@@ -143,7 +143,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("it holds a single array")
             return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelFileError(f"{path}: cannot be read as .npz arrays: {error}") from error
+        reason = "it holds objects" if "allow_pickle" in str(error) else error
+        raise ModelFileError(f"{path}: cannot be read as .npz arrays: {reason}") from error
 
 
 def _check(path: Path, name: str, array: Array | None, shape: tuple[int, ...] | None) -> None:

@@ -13,6 +13,7 @@ import pytest
 from qfx_plugin.boards import load_board
 from qfx_plugin.build import Manifest, build
 from qfx_plugin.build.board_values import accelerator_address, dma_address
+from qfx_plugin.build.flow import find_target
 from qfx_plugin.build.summary import summarize
 from qfx_plugin.build.targets.hls4ml.handover import check
 from qfx_plugin.build.workspace import digests
@@ -23,7 +24,7 @@ from tests.build.fake_pynq import run_on_board
 from tests.build.kills import compared, draw_moments, kill_in_each, run_undisturbed
 from tests.qonnx_models import cnn, mlp
 
-NO_TOOLS = "step synthesize needs Vitis HLS, which is missing: "
+NO_TOOLS = "step synthesise needs Vitis HLS, which is missing: "
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -295,3 +296,11 @@ def test_the_description_is_of_this_board(built):
     assert description.dma_address == dma_address(board)
     assert (description.input_layout.beats, description.output_layout.beats) == (2, 5)
     assert str(description.inputs[0].cast[0]) == "ap_fixed<8,2,AP_RND_CONV,AP_SAT>"
+
+
+def test_steps_have_one_name_in_every_target_and_two_spellings():
+    for name in ("hls4ml", "rtl"):
+        target = find_target(name)
+        assert target.position("synthesize") == target.position("synthesise")
+    with pytest.raises(OptionError, match=r"not 'synthesis' \(did you mean synthesise\?\)$"):
+        target.position("synthesis")

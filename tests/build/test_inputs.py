@@ -84,8 +84,8 @@ def test_inputs_from_a_configuration(two, capsys):
         ("x=x.npy,y=none.npy", "none.npy: not a readable .npy file: No such file or directory"),
         ("bad.npz", "bad.npz: not a readable .npz file: "),
         ("torn.npz", "torn.npz: not a readable .npz file: "),
-        ("objects.npz", "objects.npz: not a readable .npz file: Object arrays cannot be loaded "
-         "when allow_pickle=False"),
+        ("objects.npz", "objects.npz: not a readable .npz file: it holds no array of numbers; "
+         "write one with numpy.save"),
         ("words.npz", "words.npz: x: must hold one array of numbers, (samples, ...)"),
         (".", ".: not a readable .npy file: Is a directory"),
     ],

@@ -189,7 +189,7 @@ def test_from_and_until(model, out):
     ("span", "message"),
     [
         ({"until": "lst"}, "step of target toy must be one of first, second, third, last, not "
-         "'lst'"),
+         "'lst' (did you mean last?)"),
         ({"from_step": "last", "until": "first"},
          "first step must not come after the last, not 'last' after 'first'"),
     ],

@@ -75,7 +75,7 @@ def test_weights_cannot_run_code(folder, capsys):
     torch.save({"x": Evil()}, "evil.pt")
     assert export("--weights", "evil.pt") == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("qfx: evil.pt: holds no plain weights: ")
+    assert captured.err.startswith("qfx: evil.pt: holds no plain weights: it must be a file of ")
     assert "it ran" not in captured.out and captured.err.count("\n") == 1
 
 

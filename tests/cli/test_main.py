@@ -47,11 +47,11 @@ def test_every_command_has_help(command, capsys):
     assert capsys.readouterr().out.startswith(f"usage: qfx {command} ")
 
 
-def test_a_command_is_needed(capsys):
+def test_alone_it_shows_its_help(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([])
-    assert stop.value.code == 2
-    assert "the following arguments are required: COMMAND" in capsys.readouterr().err
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: qfx ")
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +99,9 @@ def test_interruption(monkeypatch, capsys):
     monkeypatch.setattr(cli.doctor, "run", raising(KeyboardInterrupt()))
     assert cli.main(["doctor"]) == cli.INTERRUPTED == 130
     assert capsys.readouterr().err == "qfx: interrupted\n"
+    monkeypatch.setattr(cli.doctor, "run", raising(KeyboardInterrupt("go on so")))
+    assert cli.main(["doctor"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "qfx: interrupted: go on so\n"
 
 
 def test_errors_are_json_where_results_are(monkeypatch, capsys):
@@ -162,3 +165,50 @@ def test_completion_knows_commands_and_flags(capsys):
     assert "--input-shape" in script and "verify" in script
     checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["veryfy", "m.onnx"], "qfx: error: command must be one of demo, {}, not 'veryfy' "
+         "(did you mean verify?); see `qfx --help`"),
+        (["verify", "m.onnx", "--sample", "3"], "qfx verify: error: unrecognized arguments: "
+         "--sample 3 (did you mean --samples?); see `qfx verify --help`"),
+        (["build", "m.onnx", "--targt=rtl"], "qfx build: error: unrecognized arguments: "
+         "--targt=rtl (did you mean --target?); see `qfx build --help`"),
+        (["completion", "zhs"], "qfx completion: error: shell must be one of bash, zsh, tcsh, "
+         "not 'zhs' (did you mean zsh?); see `qfx completion --help`"),
+        (["boards", "a", "b"], "qfx boards: error: unrecognized arguments: b; see "
+         "`qfx boards --help`"),
+        (["verify", "--executors", "qonnx"], "qfx verify: error: the following arguments are "
+         "required: model; see `qfx verify --help`"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_one_line_with_the_nearest(arguments, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    others = ", ".join(name.__name__.rpartition(".")[2] for name in COMMANDS[1:])
+    assert capsys.readouterr().err == said.format(others) + "\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "verify m.onnx --executors qonnx finn --samples 3 -v",
+        "verify --executors qonnx finn --samples 3 -v m.onnx",
+        "verify -v --samples=3 --executors qonnx finn m.onnx",
+        "verify --executors qonnx finn m.onnx -v --samples 3",
+    ],
+)
+def test_the_model_stands_before_or_behind_the_options(line):
+    found = cli.make_parser().parse_args(line.split())
+    assert (found.model, found.executors) == (Path("m.onnx"), ["qonnx", "finn"])
+    assert (found.samples, found.verbose) == (3, True)
+
+
+def test_the_model_of_a_build_stands_behind_its_options():
+    line = "build --target rtl -Ofold_above=3 -O states=x --seed -1 m.onnx -o b --list"
+    found = cli.make_parser().parse_args(line.split())
+    assert (found.model, found.out, found.seed) == (Path("m.onnx"), Path("b"), -1)
+    assert found.option == ["fold_above=3", "states=x"] and found.list

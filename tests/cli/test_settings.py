@@ -70,8 +70,8 @@ def test_flags_win(seen, tmp_path):
     [
         ("sample: 7", "option must be one of model, inputs, samples, seed, executors, json, not "
          "'sample' (did you mean samples?)"),
-        ("samples: many", "samples: not 'many'"),
-        ("samples: 0", "samples: must be at least 1, not 0"),
+        ("samples: many", "samples: must be a whole number of at least 1, not 'many'"),
+        ("samples: 0", "samples: must be a whole number of at least 1, not '0'"),
         ("executors: qonnx", "executors must be a list, not 'qonnx'"),
         ("json: 3", "json must be true or false, not 3"),
         ("seed: true", "seed must be a text or a number, not True"),

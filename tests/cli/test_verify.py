@@ -116,7 +116,10 @@ def test_samples_must_be_positive(model, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["verify", model, "--samples", "0"])
     assert stop.value.code == 2
-    assert "argument --samples: must be at least 1, not 0" in capsys.readouterr().err
+    assert (
+        "argument --samples: must be a whole number of at least 1, not '0'"
+        in capsys.readouterr().err
+    )
 
 
 def test_random_inputs_reach_ties_and_overflow():

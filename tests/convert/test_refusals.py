@@ -55,15 +55,15 @@ class Many(nn.Module):
 
 class Gate(nn.Module):
     def forward(self, x):
-        return torch.sin(x) + x
+        return torch.sinc(x) + x
 
 
 def test_all_problems_at_once_with_their_call_sites():
     assert refused(Many()).splitlines() == [
         "Many: 3 operation(s) cannot be converted to fixed point:",
         f"  odd: RReLU has no fixed-point form{LISTED} ({line_of('self.odd(self', Many)})",
-        f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
-        f"({line_of('torch.sin', Gate)})",
+        f"  blocks.0.sinc: has no fixed-point form{TABLE.format('torch.sinc')} "
+        f"({line_of('torch.sinc', Gate)})",
         f"  cumprod: has no fixed-point form{LISTED} ({line_of('cumprod', Many)})",
     ]
 
@@ -197,7 +197,9 @@ LAYERS = {
     ),
     "Upsample: scale_factor must be a whole number, not 1.5, or quantize(..., example=x) must "
     "tell the sizes": lambda: nn.Upsample(scale_factor=1.5),
-    "ConstantPad2d: value must be 0, not 1.0": lambda: nn.ConstantPad2d(1, 1.0),
+    "ConstantPad2d: value must be 0, not 1.0, or finite with quantize(..., example=x)": (
+        lambda: nn.ConstantPad2d(1, 1.0)
+    ),
     "Unflatten: dim must be at least 1, not 0: it would divide the batch": lambda: nn.Unflatten(
         0, (2, 2)
     ),

@@ -78,9 +78,9 @@ STEPS = (
         version=3,
     ),
     Step(
-        "synthesize",
+        "synthesise",
         "Vitis HLS: C simulation, synthesis, IP for Vivado",
-        vendor.synthesize,
+        vendor.synthesise,
         needs=("vitis",),
         by_vendor=True,
     ),

@@ -1,4 +1,4 @@
-"""Steps `synthesize` and `bitstream`: the same scripts that `continue.sh` runs."""
+"""Steps `synthesise` and `bitstream`: the same scripts that `continue.sh` runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...steps import Facts, StepContext
 from ...vendor_reports import read_cosim, read_csynth
 
 
-def synthesize(context: StepContext) -> Facts:
+def synthesise(context: StepContext) -> Facts:
     """Vitis HLS: simulate, synthesise, export the IP.
 
     Raises:
@@ -37,4 +37,4 @@ def bitstream(context: StepContext) -> Facts:
     Raises:
         TargetError: Vivado fails, timing is not met, or the overlay is not complete.
     """
-    return implement(context, {"QFX_IP_REPO": str(context.input("synthesize") / "ip")})
+    return implement(context, {"QFX_IP_REPO": str(context.input("synthesise") / "ip")})
