@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from ..ir import FixedType, Graph, Op
 from ..ir.types import Codes
 from ..rtl.graph.kernel import GraphOptions, PortTensor, build_kernel
 from .equality import codes_of, equality, port_words
-from .result import OPEN, PROVEN, REFUTED, Counterexample, Proof
-from .solver import Statement, Verdict, decide, evaluate
+from .result import REFUTED, Counterexample, Proof
+from .solver import decide, evaluate
 
 NODE = "qfx_node"
 
@@ -73,7 +72,11 @@ def settle(claim: Claim, types: Mapping[str, FixedType], limit_s: float) -> Proo
         ToolMissingError: Yosys is not installed.
         TargetError: the Verilog cannot be read, or is no pipeline of its latency.
     """
-    verdict = _decide(claim, types, limit_s)
+    ports = claim.inputs, claim.outputs
+    statement = equality(
+        claim.name, claim.module, claim.files, *ports, claim.ops, types, claim.latency
+    )
+    verdict = decide(statement, limit_s=limit_s)
     if verdict.status != REFUTED:
         return Proof(claim.name, verdict.status, verdict.seconds, 0, verdict.reason)
     (bits,) = verdict.example["bits"]
@@ -84,31 +87,6 @@ def settle(claim: Claim, types: Mapping[str, FixedType], limit_s: float) -> Proo
     example = _difference(claim, types, inputs, got)
     wrong = "" if example else "the proof's definition differs from the interpreter: report this"
     return Proof(claim.name, REFUTED, verdict.seconds, 0, wrong, example)
-
-
-def _decide(claim: Claim, types: Mapping[str, FixedType], limit_s: float) -> Verdict:
-    """All outputs at once; then, if that takes too long, one element after the other."""
-    elements = sum(prod(tensor.kind.shape) for tensor in claim.outputs)
-    verdict = decide(_statement(claim, types), limit_s=limit_s / 2 if elements > 1 else limit_s)
-    if elements == 1 or verdict.status != OPEN:
-        return verdict
-    spent = verdict.seconds
-    for element in range(elements):
-        room = limit_s - spent
-        one = decide(_statement(claim, types, element), limit_s=room) if room > 1 else verdict
-        spent += one.seconds if room > 1 else 0
-        if one.status != PROVEN:
-            done = f"{element} of {elements} codes proven, then no end within {limit_s:g} s"
-            reason = done if one.status == OPEN else ""
-            return Verdict(one.status, spent, reason, one.example)
-    return Verdict(PROVEN, spent)
-
-
-def _statement(claim: Claim, types: Mapping[str, FixedType], only: int | None = None) -> Statement:
-    ports = claim.inputs, claim.outputs
-    return equality(
-        claim.name, claim.module, claim.files, *ports, claim.ops, types, claim.latency, only
-    )
 
 
 def _difference(

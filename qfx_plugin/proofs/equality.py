@@ -16,6 +16,9 @@ from .solver import Statement
 
 TOP = "qfx_proof"
 
+MOST_GROUPS = 64
+"""Of codes that are proven apart: each is a small part of the network, and soon decided."""
+
 
 def equality(
     name: str,
@@ -26,7 +29,6 @@ def equality(
     ops: Sequence[Op],
     types: Mapping[str, FixedType],
     latency: int = 0,
-    only: int | None = None,
 ) -> Statement:
     """That a module with a port for each tensor computes what operations are defined as.
 
@@ -39,7 +41,6 @@ def equality(
         ops: operations from the one to the other, in order.
         types: type of every tensor.
         latency: registers on every path through the module.
-        only: number of the one element of the outputs that is compared; all if None.
     """
     circuit = Circuit()
     numbers: dict[str, Numbers] = {}
@@ -56,10 +57,9 @@ def equality(
         for tensor in outputs
         for want, got in zip(numbers[tensor.name].reshape(-1), _lanes(circuit, tensor), strict=True)
     ]
-    if only is not None:
-        wrong = wrong[only : only + 1]
     for _ in range(latency):
         within = [circuit.next_flag(flag) for flag in within]
+    groups = {f"wrong{at}": wrong[at::MOST_GROUPS] for at in range(min(len(wrong), MOST_GROUPS))}
     order = _bit_order(inputs)
     text = _TOP.format(
         top=len(order) - 1,
@@ -69,17 +69,22 @@ def equality(
         connections=", ".join(f".{t.port}({t.port})" for t in (*inputs, *outputs)),
         lines="\n  ".join(circuit.lines),
         within=" && ".join(within) or "1'b1",
-        wrong=" || ".join(wrong),
+        outputs="".join(f", output wire {output}" for output in groups),
+        wrong="\n  ".join(
+            f"assign {output} = allowed && ({' || '.join(flags)});"
+            for output, flags in groups.items()
+        ),
     )
-    return Statement(name, TOP, {**files, f"{TOP}.sv": text}, latency=latency)
+    return Statement(name, TOP, {**files, f"{TOP}.sv": text}, latency=latency, wrong=tuple(groups))
 
 
 _TOP = """\
-module qfx_proof (input wire clk, input wire [{top}:0] bits, output wire wrong);
+module qfx_proof (input wire clk, input wire [{top}:0] bits{outputs});
   {wires}
   {module} made ({clock}{connections});
   {lines}
-  assign wrong = ({within}) && ({wrong});
+  wire allowed = {within};
+  {wrong}
 endmodule
 """
 

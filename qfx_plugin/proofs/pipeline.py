@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -11,15 +11,15 @@ from ..errors import TargetError
 REGISTER = "$_DFF_P_"
 
 
-def check_pipeline(module: Mapping[str, Any], latency: int, output: str = "wrong") -> None:
-    """Refuse a module whose output does not follow its inputs by exactly `latency` registers.
+def check_pipeline(module: Mapping[str, Any], latency: int, outputs: Sequence[str]) -> None:
+    """Refuse a module whose outputs do not follow its inputs by exactly `latency` registers.
 
     What such a pipeline computes is what it computes with wires instead of registers.
 
     Args:
         module: flat, of plain gates and registers, as Yosys writes it as JSON.
         latency: registers on every path.
-        output: of one bit.
+        outputs: of one bit each.
 
     Raises:
         TargetError: paths differ, there is feedback, or a register of another kind.
@@ -33,9 +33,10 @@ def check_pipeline(module: Mapping[str, Any], latency: int, output: str = "wrong
         for bit in sides["output"]:
             drivers[bit] = cell["type"], sides["input"]
     depths = _depths(drivers)
-    (bit,) = module["ports"][output]["bits"]
-    if depths.get(bit, latency) not in (latency, None):
-        raise TargetError(f"the pipeline has {depths[bit]} registers, not {latency}")
+    for output in outputs:
+        (bit,) = module["ports"][output]["bits"]
+        if depths.get(bit, latency) not in (latency, None):
+            raise TargetError(f"the pipeline has {depths[bit]} registers, not {latency}")
 
 
 def _depths(drivers: Mapping[Any, tuple[str, list[Any]]]) -> dict[Any, int | None]:

@@ -1,8 +1,8 @@
 """A statement about a module, decided by the SAT solver in Yosys for all inputs.
 
-The module has an output `wrong`; what is to be shown is that it is never 1. Yosys flattens the
-module, `abc` merges the gates of both sides that it proves equal (`fraig`), and `sat` decides the
-rest. A counterexample is found on the module as it was read, and holds its inputs.
+The module has outputs, such as `wrong`; what is to be shown is that they are never 1. Yosys
+flattens the module, `abc` makes decision diagrams of the outputs, or merges the gates of both sides
+that it proves equal (`fraig`), and `sat` decides the rest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,7 @@ from .result import OPEN, PROVEN, REFUTED
 _MERGE, _MERGE_FILE = "strash; ifraig; dch; fraig; map\n", "qfx_merge.abc"
 """What `abc` does: gates that are equal for all inputs become one."""
 
-_GATES, _RESULT, _DIAGRAMS_FILE = "qfx_gates.blif", "qfx_result.blif", "qfx_diagrams.abc"
-_DIAGRAMS = f"""\
-backup
-read_blif {_GATES}
-strash; ifraig -C 20
-collapse -r -o -B 2000000
-strash; collapse -B 2000000
-strash; write_blif {_RESULT}
-restore
-"""
-"""Likewise: `wrong` as a diagram, from the gates in a file, whose order of inputs is ours; then,
-if that grows too large, in an order that is searched for."""
+_GATES, _MERGED, _DIAGRAMS_FILE = "qfx_gates.blif", "qfx_merged.blif", "qfx_diagrams.abc"
 
 _WIRES, _NETLIST = "qfx_wires.v", "qfx_netlist.json"
 _REGISTER_AS_WIRE = "module \\$_DFF_P_ (input D, input C, output Q); assign Q = D; endmodule\n"
@@ -52,6 +41,13 @@ _ANY, _ANY_MODULE = (
 )
 """Yosys starts `abc` for a module with a gate only: what the script does, it does with a file."""
 
+MOST_NODES = 2_000_000
+"""Of a diagram."""
+
+_OUT_OF_LIMITS = re.compile("did not finish|needs more than [0-9.]+ GB|Collapsing has failed")
+
+_ASKED = "Executing SAT pass"
+
 _FRAME = re.compile(r"was asserted in frame (\d+)")
 
 _ROW = re.compile(r"^ +(?:\d+ +)?\\(\S+) +\S+ +\S+ +([01x]+)$", re.MULTILINE)
@@ -60,19 +56,20 @@ _ROW = re.compile(r"^ +(?:\d+ +)?\\(\S+) +\S+ +\S+ +([01x]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Statement:
-    """That the output `wrong` of a module is never 1.
+    """That some outputs of a module are never 1.
 
     Attributes:
         name: for messages.
         top: name of the module.
         sources: text of Verilog and SystemVerilog files by name, those of memories included.
         steps: clock cycles looked at; 1 without a clock.
-        from_step: the first cycle in which `wrong` counts.
-        latency: registers between the inputs and `wrong`, of a pipeline without feedback: they
-            are taken out, once it is seen that every path has so many of them.
+        from_step: the first cycle in which they count.
+        latency: registers between the inputs and these outputs, of a pipeline without feedback:
+            they are taken out, once it is seen that every path has so many of them.
         reset: name of an input that is 1 in the first cycle and 0 in all others.
         always: in every cycle, however many there are; a register that is 1 at first and then 0
             is the reset.
+        wrong: the outputs.
     """
 
     name: str
@@ -83,6 +80,7 @@ class Statement:
     latency: int = 0
     reset: str = ""
     always: bool = False
+    wrong: tuple[str, ...] = ("wrong",)
 
 
 @dataclass(frozen=True)
@@ -160,20 +158,21 @@ def _decide(
     statement: Statement, script: Sequence[str], limit_s: float, memory_gb: float
 ) -> Verdict:
     """One attempt, in a process of its own."""
-    with _folder(statement.sources) as folder:
+    scripts = {_DIAGRAMS_FILE: _diagrams(statement)}
+    with _folder({**statement.sources, **scripts}) as folder:
         limits: dict[str, Any] = {"timeout_s": limit_s, "memory_gb": memory_gb}
         try:
             run = yosys.run(script, folder, what=statement.name, **limits)
         except TargetError as error:
-            reason = _out_of_limits(str(error), limit_s)
-            if not reason:
+            if not _OUT_OF_LIMITS.search(str(error)):
                 raise
-            return Verdict(OPEN, limit_s, reason)
+            return Verdict(OPEN, limit_s)
         log = run.log.read_text(encoding="utf-8", errors="replace")
         if statement.latency:
             netlist = json.loads((folder / _NETLIST).read_text(encoding="utf-8"))
-            check_pipeline(netlist["modules"][statement.top], statement.latency)
-    return _verdict(log, run.seconds, limit_s)
+            module = netlist["modules"][statement.top]
+            check_pipeline(module, statement.latency, statement.wrong)
+    return _verdict(log, run.seconds)
 
 
 @contextmanager
@@ -183,7 +182,6 @@ def _folder(sources: Mapping[str, str]) -> Iterator[Path]:
         _WIRES: _REGISTER_AS_WIRE,
         _ANY: _ANY_MODULE,
         _MERGE_FILE: _MERGE,
-        _DIAGRAMS_FILE: _DIAGRAMS,
         _INVARIANT_FILE: _INVARIANT,
     }
     with tempfile.TemporaryDirectory(prefix="qfx-prove-") as name:
@@ -206,22 +204,37 @@ def _gates(statement: Statement) -> list[str]:
 
 def _by_diagrams(statement: Statement, limit_s: float) -> list[str]:
     """Binary decision diagrams, by `abc` on a file of its own: inputs keep their order there."""
-    return [
-        *_gates(statement),
-        f"write_blif {_GATES}",
-        *("design -reset", f"read_verilog {_ANY}", "simplemap", f"abc -script {_DIAGRAMS_FILE}"),
-        *("design -reset", f"read_blif -wideports {_RESULT}", _sat(limit_s)),
+    outputs = [
+        line
+        for number, name in enumerate(statement.wrong)
+        for line in (
+            "design -reset",
+            f"read_blif -wideports qfx_{number}.blif",
+            _sat(limit_s, name),
+        )
     ]
+    return [*_gates(statement), *_by_abc(_DIAGRAMS_FILE), *outputs]
+
+
+def _diagrams(statement: Statement) -> str:
+    """For `abc`: each output as a diagram; it fails if one grows too large."""
+    lines = ["backup", f"read_blif {_GATES}", f"strash; ifraig -C 20; write_blif {_MERGED}"]
+    for number in range(len(statement.wrong)):
+        lines.append(f"read_blif {_MERGED}; strash; cone -O {number}")
+        lines.append(f"collapse -r -o -B {MOST_NODES}; strash; write_blif qfx_{number}.blif")
+    return "\n".join([*lines, "restore", ""])
 
 
 def _by_search(statement: Statement, limit_s: float) -> list[str]:
-    """Gates that are equal become one; SAT decides the rest."""
-    return [*_gates(statement), f"abc -script {_MERGE_FILE}", "opt_clean", _sat(limit_s)]
+    """Gates that are equal become one; SAT decides the rest, all outputs at once."""
+    sat = _sat(limit_s, *statement.wrong)
+    return [*_gates(statement), f"abc -script {_MERGE_FILE}", "opt_clean", sat]
 
 
 def _by_time(statement: Statement, limit_s: float) -> list[str]:
     """SAT over clock cycles."""
-    sat = f"{_sat(limit_s)} -seq {statement.steps} -prove-skip {statement.from_step - 1}"
+    sat = _sat(limit_s, *statement.wrong)
+    sat += f" -seq {statement.steps} -prove-skip {statement.from_step - 1}"
     if statement.reset:
         sat += f" -set {statement.reset} 0 -set-at 1 {statement.reset} 1"
     return [*_gates(statement), sat]
@@ -229,27 +242,32 @@ def _by_time(statement: Statement, limit_s: float) -> list[str]:
 
 def _by_invariant(statement: Statement, limit_s: float) -> list[str]:
     """Property-directed reachability: `abc` searches for what holds in every cycle."""
-    return [
-        *_gates(statement),
-        f"write_blif {_GATES}",
-        *("design -reset", f"read_verilog {_ANY}", "simplemap", f"abc -script {_INVARIANT_FILE}"),
-    ]
+    return [*_gates(statement), *_by_abc(_INVARIANT_FILE)]
 
 
-def _sat(limit_s: float) -> str:
-    return f"sat -timeout {max(1, round(limit_s))} -prove wrong 0 -show-inputs"
+def _by_abc(script: str) -> list[str]:
+    """A script of `abc` on the gates in a file."""
+    any_module = ("design -reset", f"read_verilog {_ANY}", "simplemap")
+    return [f"write_blif {_GATES}", *any_module, f"abc -script {script}"]
 
 
-def _verdict(log: str, seconds: float, limit_s: float) -> Verdict:
-    """What the log of `sat` says."""
-    if "no model found: SUCCESS!" in log or "Property proved" in log:
-        return Verdict(PROVEN, seconds)
+def _sat(limit_s: float, *outputs: str) -> str:
+    proofs = " ".join(f"-prove {name} 0" for name in outputs)
+    return f"sat -timeout {max(1, round(limit_s))} {proofs} -show-inputs"
+
+
+def _verdict(log: str, seconds: float) -> Verdict:
+    """What the log says: one `sat` or several, or `pdr`."""
     found = _FRAME.search(log)
     if found:
         return Verdict(REFUTED, seconds, f"in cycle {found[1]} after the reset")
-    if "model found: FAIL!" in log:
-        return Verdict(REFUTED, seconds, example=_table(log[log.rindex("FAIL!") :]))
-    return Verdict(OPEN, seconds, f"not decided within {limit_s:g} s")
+    _, failed, rest = log.partition("model found: FAIL!")
+    if failed:
+        return Verdict(REFUTED, seconds, example=_table(rest.partition(_ASKED)[0]))
+    asked = log.count(_ASKED)
+    if "Property proved" in log or 0 < asked == log.count("no model found: SUCCESS!"):
+        return Verdict(PROVEN, seconds)
+    return Verdict(OPEN, seconds)
 
 
 def _table(log: str) -> dict[str, tuple[int, ...]]:
@@ -258,11 +276,3 @@ def _table(log: str) -> dict[str, tuple[int, ...]]:
     for port, word in _ROW.findall(log):
         found.setdefault(port, []).append(int(word.replace("x", "0"), 2))
     return {port: tuple(words) for port, words in found.items()}
-
-
-def _out_of_limits(text: str, limit_s: float) -> str:
-    """Why Yosys was stopped, if it was a limit that stopped it."""
-    if "did not finish" in text:
-        return f"not decided within {limit_s:g} s"
-    found = re.search(r"needs more than [0-9.]+ GB", text)
-    return found[0] if found else ""

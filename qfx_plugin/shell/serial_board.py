@@ -61,6 +61,7 @@ def open_serial(
     description: Description | str | os.PathLike[str],
     *,
     baud: int = 115_200,
+    timeout: float | None = None,
 ) -> QfxAccelerator:
     """An accelerator at a serial port, with transfers that are short enough for it.
 
@@ -68,6 +69,8 @@ def open_serial(
         port: its name ("/dev/ttyUSB0", "COM3"), or an open one.
         description: `accelerator.json` or its path.
         baud: of the bitstream.
+        timeout: seconds after which a transfer counts as stuck; by default several times what the
+            line needs.
 
     Raises:
         ToolMissingError: pyserial is not installed.
@@ -81,8 +84,8 @@ def open_serial(
     size = sum(layout.sample_bytes for layout in layouts)
     samples = max(1, min(description.most_frames, int(RUN_S * baud / 10 / 2 / size)))
     board = SerialBoard(port, description, baud=baud)
-    # A frame of two bytes of payload for each, and polls between them.
-    timeout = 10.0 + 40 * samples * size / (baud / 10)
+    if timeout is None:
+        timeout = 10.0 + 20 * samples * size / (baud / 10)
     return QfxAccelerator(board, description, timeout=timeout, transfer_samples=samples)
 
 

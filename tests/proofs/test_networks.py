@@ -119,4 +119,4 @@ def gate(kind: str, out: int, **inputs: int) -> dict:
 def test_no_pipeline(cells, message):
     module = {"cells": dict(enumerate(cells)), "ports": {"wrong": {"bits": [5]}}}
     with pytest.raises(Exception, match=message):
-        check_pipeline(module, 1)
+        check_pipeline(module, 1, ("wrong",))

@@ -193,6 +193,6 @@ def test_a_thousand_digits(tmp_path, torch_seed):
     x = x[:1000]
     (expected,) = interpret(graph, x).values()
     assert len(x) == 1000
-    with open_serial(line, shell.description, baud=1_000_000) as accelerator:
+    with open_serial(line, shell.description, baud=1_000_000, timeout=3600) as accelerator:
         codes = accelerator.run(x, codes=True)
     np.testing.assert_array_equal(codes, expected.codes)
