@@ -6,10 +6,10 @@
 One layer and a linear layer. *float* is torch's layer, *calibrated* the network that `quantize`
 makes of it, with all binary points from data, which stay, and *trained* the same after `distill`
 for some epochs; *float, more epochs* trains the float network as long, without a teacher. The last
-seed's network then goes through all executors, codes compared with the interpreter's: the test data, or
-`--simulated` of them in the QONNX executor and in C++. `rtl` is the Verilog of one step with its
-state in registers (`build_recurrent`), simulated for whole series; its last state has to be the
-unrolled graph's.
+seed's network then goes through all executors, codes compared with the interpreter's: the test
+data, or `--simulated` of them in the QONNX executor and in C++. `rtl` is the Verilog of one step
+with its state in registers (`build_recurrent`), simulated for whole series; its last state has to
+be the unrolled graph's.
 
 A row is stored as soon as it exists, and not computed again with the same options.
 """

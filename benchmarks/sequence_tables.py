@@ -37,6 +37,16 @@ def vit_codes() -> Iterator[str]:
     return _codes(_results("vit")["codes"].items(), "images")
 
 
+def language() -> Iterator[str]:
+    """Bits a character of the language model."""
+    columns = ("float", "longer", "calibrated", "trained")
+    rows = [
+        (str(row["seed"]), *(f"{row[name]:.3f}" for name in columns))
+        for row in _results("language")["rows"]
+    ]
+    return table(("seed", "float", "float, more steps", *columns[2:]), rows)
+
+
 def set_transformer() -> Iterator[str]:
     """Attention over a set."""
     rows = _results("set_transformer")["rows"]
@@ -45,9 +55,11 @@ def set_transformer() -> Iterator[str]:
 
 
 def attention_codes() -> Iterator[str]:
-    """What executors give for the sets."""
-    rows = _results("set_transformer")["rows"]
-    return _codes((f"set, {row['bits']} bits", row["codes"]) for row in rows)
+    """What executors give for the language model, and for the sets."""
+    sets = [
+        (f"set, {row['bits']} bits", row["codes"]) for row in _results("set_transformer")["rows"]
+    ]
+    return _codes([("language model", _results("language")["codes"]), *sets])
 
 
 def recurrence() -> Iterator[str]:
@@ -79,6 +91,16 @@ def normalisers() -> Iterator[str]:
     return table(head, lines)
 
 
+def normaliser_cost() -> Iterator[str]:
+    """Cells and cycles of units as Verilog."""
+    lines = [
+        (row["function"], *(f"{row[key]:,}" for key in ("lut", "ff", "dsp", "bram18", "cycles")))
+        for row in _results("normalisers")["cost"]
+    ]
+    head = ("function", "LUT", "FF", "DSP slices", "block RAM, 18 Kbit", "cycles a sample")
+    return table(head, lines)
+
+
 def _results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
@@ -102,10 +124,12 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     for make in (
         vit,
         vit_codes,
+        language,
         set_transformer,
         attention_codes,
         recurrence,
         recurrence_codes,
         normalisers,
+        normaliser_cost,
     )
 }

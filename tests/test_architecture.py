@@ -262,6 +262,7 @@ HOSTS = {
     "alkaid": {"qfx_plugin.rtl.graph.alkaid_adapter"},
     "pyosys": {"qfx_plugin.tools.yosys"},
     "pynq": {"qfx_plugin.driver.pynq_backend"},
+    "serial": {"qfx_plugin.shell.serial_board"},
     "onnx": {
         "brevitas_quantizers.onnx_files",
         "brevitas_quantizers.qonnx",

@@ -36,8 +36,9 @@ class Expression:
 
     @property
     def trains(self) -> bool:
-        """Whether a trainable parameter is in it."""
-        return any(tensor.requires_grad for tensor in self.tensors.values())
+        """Whether a trainable parameter is in it, and not detached."""
+        with torch.enable_grad():
+            return bool(self.function(*self.tensors.values()).requires_grad)
 
     def then(self, function: Callable[..., Any], *arguments: Any) -> Expression:
         """`function(self, *arguments)`."""

@@ -174,9 +174,8 @@ def _replace_function(
                 step = placement.place(traced, part, step)
                 other = placement.shared(step, sources)
                 if other is not None:
-                    problems.add(
-                        other, "is used by two layers; each needs a tensor of its own", node
-                    )
+                    text = "is used by two layers; each needs a tensor of its own, or one reads it "
+                    problems.add(other, f"{text}as a constant, by .detach()", node)
             else:
                 traced.add_submodule(step, part)
             call = traced.graph.call_module(step, arguments)

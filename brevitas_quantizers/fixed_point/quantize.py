@@ -32,6 +32,7 @@ from .arguments import (
 from .errors import DataError, FormatError
 from .format import FixedPointFormat
 from .modes import OverflowMode, RoundingMode, forgotten
+from .rounding import round_to_integer, shift_right
 
 _FAR = 1 << 20
 """With a binary point this far away every float64 is either huge or tiny."""
@@ -212,45 +213,10 @@ def requantize(
     else:
         array = array.astype(np.int64, copy=False)
     down, up = np.maximum(drop, 0), np.maximum(-drop, 0)
-    codes = _rounded(array, down, rounding) << up
+    codes = shift_right(array, down, rounding) << up
     floor = array >> down << up if overflow is OverflowMode.AP_WRAP_SM else codes
     fitted = _fit(np.asarray(codes), np.asarray(floor), width, signed, overflow)
     return fitted.astype(np.int64, copy=False).reshape(shape)
-
-
-def round_to_integer(r: NDArray[np.float64], rounding: RoundingMode | str) -> NDArray[np.float64]:
-    """First half of a cast: whole numbers by one of the seven rounding modes.
-
-    Args:
-        r: (...) finite float64 values in units of the LSB.
-        rounding: what happens to the fraction.
-
-    Returns:
-        (...) whole numbers as float64; exact, since a float64 with a fraction is below 2**52.
-
-    >>> import numpy as np
-    >>> round_to_integer(np.array([-1.5, -0.5, 0.5, 1.5]), "AP_RND_CONV").tolist()
-    [-2.0, -0.0, 0.0, 2.0]
-    """
-    rounding = RoundingMode.parse(rounding)
-    r = np.asarray(r, dtype=np.float64)
-    match rounding:
-        case RoundingMode.AP_TRN:
-            return np.asarray(np.floor(r))
-        case RoundingMode.AP_TRN_ZERO:
-            return np.asarray(np.trunc(r))
-        case RoundingMode.AP_RND_CONV:
-            return np.asarray(np.rint(r))
-        case RoundingMode.AP_RND:
-            return np.copysign(_half_up(r), r)
-        case RoundingMode.AP_RND_MIN_INF:
-            return np.copysign(_half_down(r), r)
-        case RoundingMode.AP_RND_INF:
-            return np.copysign(_half_up(np.abs(r)), r)
-        case RoundingMode.AP_RND_ZERO:
-            return np.copysign(_half_down(np.abs(r)), r)
-        case _:
-            forgotten(rounding)
 
 
 def wrap_or_saturate(
@@ -304,49 +270,6 @@ def _into_word(
     return _fit(word, truncated, width, signed, overflow, bounded)
 
 
-def _half_up(r: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest whole number; of two, the one above. Both differences are exact, or clear."""
-    whole = np.floor(r)
-    whole += r - whole >= 0.5
-    return np.asarray(whole)
-
-
-def _half_down(r: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest whole number; of two, the one below."""
-    whole = np.ceil(r)
-    whole -= whole - r >= 0.5
-    return np.asarray(whole)
-
-
-def _rounded(codes: NDArray[Any], drop: NDArray[Any], rounding: RoundingMode) -> NDArray[Any]:
-    """`codes / 2**drop`, rounded to whole numbers, for `drop >= 0`: an addition and a shift.
-
-    Added is one half, or one LSB less, by the mode, the sign and the last bit that stays.
-    """
-    if not drop.any():
-        return codes
-    one = np.minimum(drop, 1)  # nothing is added where nothing is dropped
-    half, all_bits = (one << drop) >> 1, 63 if codes.dtype == np.int64 else _FAR
-    match rounding:
-        case RoundingMode.AP_TRN:
-            return codes >> drop
-        case RoundingMode.AP_TRN_ZERO:
-            more = codes >> all_bits & (one << drop) - one
-        case RoundingMode.AP_RND:
-            more = half
-        case RoundingMode.AP_RND_MIN_INF:
-            more = half - one
-        case RoundingMode.AP_RND_INF:
-            more = half + (codes >> all_bits & -one)
-        case RoundingMode.AP_RND_ZERO:
-            more = half - one - (codes >> all_bits & -one)
-        case RoundingMode.AP_RND_CONV:
-            more = half - one + (codes >> drop & one)
-        case _:
-            forgotten(rounding)
-    return (codes + more) >> drop
-
-
 def _fit(
     codes: NDArray[Any],
     floor: NDArray[Any],
@@ -367,27 +290,31 @@ def _fit(
             every word, and outside of it where they are.
     """
     bounded = codes if bounded is None else bounded
-    if overflow is OverflowMode.AP_WRAP:
-        return _wrap(codes, width, signed)
     low, high = code_range(width, signed, overflow)
     if _clips(overflow, signed):
         return np.asarray(np.clip(bounded, low, high))
+    if overflow is OverflowMode.AP_WRAP:
+        return _wrap(codes, width, signed)
     outside = (bounded > high) | (bounded < low)
     fitted, floor = np.array(bounded), np.broadcast_to(floor, np.shape(bounded))
-    match overflow:
-        case OverflowMode.AP_SAT_ZERO:
-            fitted[outside] = 0
-        case OverflowMode.AP_WRAP_SM:
-            fitted[outside] = _wrap_sign_magnitude(codes[outside], floor[outside], width)
-        case _:
-            forgotten(overflow)
+    if overflow is OverflowMode.AP_SAT_ZERO:
+        fitted[outside] = 0
+    else:
+        fitted[outside] = _wrap_sign_magnitude(codes[outside], floor[outside], width)
     return fitted
 
 
 def _clips(overflow: OverflowMode, signed: bool) -> bool:
     """Whether what is too large becomes the largest code."""
-    clipping = overflow in (OverflowMode.AP_SAT, OverflowMode.AP_SAT_SYM)
-    return clipping or (overflow is OverflowMode.AP_WRAP_SM and not signed)
+    match overflow:
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM:
+            return True
+        case OverflowMode.AP_WRAP_SM:
+            return not signed
+        case OverflowMode.AP_WRAP | OverflowMode.AP_SAT_ZERO:
+            return False
+        case _:
+            forgotten(overflow)
 
 
 def _wrap(codes: NDArray[Any], width: int, signed: bool) -> NDArray[Any]:

@@ -133,13 +133,13 @@ def describe_state(model: nn.Module, latents: dict[str, Tensor], everything: boo
             continue
         size += len(tensors[name]["data"])
         if everything and size > _MAX_STATE:
-            _warn_of_size(model, now)
+            _warn_of_size(model, latents)
             return describe_state(model, latents, False)
     return dumps({"version": STATE_VERSION, "tensors": tensors}) if tensors else None
 
 
-def _warn_of_size(model: nn.Module, parameters: dict[str, nn.Parameter]) -> None:
-    count = sum(values.numel() for values in parameters.values())
+def _warn_of_size(model: nn.Module, latents: dict[str, Tensor]) -> None:
+    count = sum(values.numel() for values in latents.values())
     warnings.warn(
         f"export_qonnx: the trained floats of {type(model).__name__}, {count} parameters, need "
         f"more than the {_MAX_STATE} bytes of metadata that readers accept, so the file is without "

@@ -7,11 +7,13 @@ byte by byte.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata, util
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from ..errors import ToolMissingError
@@ -58,9 +60,11 @@ class Flow:
         Raises:
             ToolMissingError: one is missing.
         """
-        self.require()
+        command = self.require()
         packages = dict.fromkeys((self.package, self.pack_package))
-        return ", ".join(_version(name) or f"{name} on the search path" for name in packages)
+        own, *others = [(name, _version(name)) for name in packages]
+        texts = [own[1] or _asked(command), *(f"{name} {number}" for name, number in others)]
+        return ", ".join(texts)
 
     def require(self) -> tuple[str, ...]:
         """The command of nextpnr.
@@ -102,13 +106,13 @@ class Flow:
         return _run([*(self._packer() or ()), *arguments], folder, self.packer, what, limits)
 
     def _packer(self) -> tuple[str, ...] | None:
-        if self.pack_package == "apycula" and util.find_spec("apycula"):
+        if self.pack_package == "apycula" and _version("apycula"):
             return (sys.executable, "-m", "apycula.gowin_pack")
         return self._command(self.pack_package, self.packer)
 
     def _command(self, package: str, program: str) -> tuple[str, ...] | None:
         module = package.replace("-", "_")
-        if package.startswith("yowasp") and util.find_spec(module):
+        if package.startswith("yowasp") and _version(package):
             run = f"_run_{program.replace('-', '_')}_argv"
             return (sys.executable, "-c", f"from {module} import {run} as run; run()")
         path = shutil.which(program)
@@ -133,6 +137,14 @@ def _run(
 
 def _version(package: str) -> str:
     try:
-        return f"{package} {metadata.version(package)}"
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+@cache
+def _asked(command: tuple[str, ...]) -> str:
+    """What a program calls itself."""
+    shown = process.run([*command, "--version"], timeout=60)
+    number = re.search(r"nextpnr-(\d[\w.-]*)", shown.stdout + shown.stderr)
+    return number[1] if number else "of an unknown version"

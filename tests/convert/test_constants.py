@@ -266,6 +266,8 @@ def test_a_module_that_is_called_twice_stays_one_layer():
 def test_a_tensor_that_trains_belongs_to_one_layer():
     with pytest.raises(ConversionError, match=r"scale.gamma: is used by two layers; each needs"):
         quantize(Twice(True))
+    network, x = With(FUNCTIONS["twice"]), torch.rand(2, 3, SIDE, SIDE)
+    assert_close(converted(network, x, bit_width=12), network, x, 0.01)
 
 
 FACTORS = {

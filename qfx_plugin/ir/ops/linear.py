@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exact import big_products, matmul
+from ..exact import big_products, carrier, matmul
 from ..types import BigInts, Codes, FixedType, TensorType, Weight
 from .base import Op, align, column, operation
 
@@ -73,6 +73,15 @@ class Weighted(Op):
             self.weight.codes << column(np.minimum(shift, 62), self.weight.codes.ndim)
         )
 
+    def carried_weight(self, operand: FixedType, peak: int) -> NDArray[Any]:
+        """`aligned_weight` in the type that products up to `peak` are computed in; kept."""
+        _, shift, _ = self._points(operand)
+        key = (carrier(peak), shift.tobytes())
+        if self.__dict__.get("_carried", (None,))[0] != key:
+            weight = self.aligned_weight(operand).astype(key[0])
+            object.__setattr__(self, "_carried", (key, weight))
+        return np.asarray(self.__dict__["_carried"][1])
+
     def add_bias(self, sums: Codes, operand: FixedType) -> Codes:
         """`sums` plus the bias in units of the result's LSB.
 
@@ -102,7 +111,7 @@ def _extremes(matrix: Codes, low: BigInts, high: BigInts) -> BigInts:
     below, above = np.where(low < 0, -largest, 0), np.where(high > 0, largest, 0)
     positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
     first = big_products(positive, (low, high, below, above))
-    return first + big_products(negative, (high, low, above, below))
+    return np.asarray(first + big_products(negative, (high, low, above, below)))
 
 
 @operation
@@ -126,5 +135,6 @@ class Linear(Weighted):
         """One exact matrix product."""
         operand = self.fixed(types[0])
         x = align(operands[0], operand, operand.frac_bits.max(keepdims=True))
-        sums = matmul(x, self.aligned_weight(operand).T, self.fixed(result).peak)
+        peak = self.fixed(result).peak
+        sums = matmul(x, self.carried_weight(operand, peak).T, peak)
         return self.add_bias(sums, operand)
