@@ -2,7 +2,6 @@
 
     QFX_DATA=... python benchmarks/reconstruct.py --float-steps 5000 --bits 4 3
     QFX_DATA=... python benchmarks/reconstruct.py --bits 3 --act-bits 8 --steps 0 --block 16
-    python benchmarks/tables.py --write      # the table of docs/convert.md
 
 The float network trains once, for as many steps as asked for, and is kept under `build/`. Images
 for calibration come from the training data; nothing is chosen by the test data. `--steps 0` only

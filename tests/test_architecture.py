@@ -48,6 +48,7 @@ ALLOWED = {
     "brevitas_quantizers.progress": set(),
     "brevitas_quantizers.post_training": {
         "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.autograd",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
