@@ -212,6 +212,7 @@ def requantize(
         array = np.atleast_1d(array).astype(object)
     else:
         array = array.astype(np.int64, copy=False)
+    array = np.broadcast_to(array, np.broadcast_shapes(array.shape, drop.shape))
     down, up = np.maximum(drop, 0), np.maximum(-drop, 0)
     codes = shift_right(array, down, rounding)
     floor = array >> down if overflow is OverflowMode.AP_WRAP_SM else codes

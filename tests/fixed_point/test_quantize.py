@@ -271,3 +271,11 @@ def test_codes_of_any_size_are_cast_as_one_by_one(rounding, overflow):
     for row, (point,) in zip(found, points.tolist(), strict=True):
         exact = [Fraction(int(code), 1 << point) for code in codes]
         assert row.tolist() == [cast_code(value, fmt, rounding, overflow) for value in exact]
+
+
+@pytest.mark.parametrize("overflow", OverflowMode)
+def test_points_give_the_shape_even_where_nothing_moves(overflow):
+    found = requantize([[3], [99]], 1, np.array([1, 1, 1]), 4, True, "AP_TRN", overflow)
+    assert found.tolist() == [[row[0]] * 3 for row in requantize(
+        [[3], [99]], 1, 1, 4, True, "AP_TRN", overflow
+    ).tolist()]  # fmt: skip
