@@ -6,11 +6,21 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+EXECUTORS = {
+    "torch": "PyTorch, at every quantizer",
+    "qonnx": "QONNX executor",
+    "onnxruntime": "onnxruntime",
+    "hls4ml": "hls4ml C simulation",
+    "finn": "FINN",
+    "rtl": "RTL",
+}
+"""What tables call them."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -38,6 +48,12 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for line in table:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    for line in (head, ("---",) * len(head), *rows):
+        yield f"| {' | '.join(line)} |"
 
 
 def codes(

@@ -130,7 +130,7 @@ PRODUCT = "MatMul, 8 x 8 by 8 x 8"
 
 def count(folder: Path, stored: dict[str, Any]) -> None:
     """Cells of every function, streaming and unrolled; a step of a sequence has one form."""
-    wanted = [(name, style) for name in (*LAYERS, PRODUCT) for style in ("streaming", "unrolled")]
+    wanted = [(name, style) for style in ("streaming", "unrolled") for name in (*LAYERS, PRODUCT)]
     for name, style in [*((name, "step") for name in CELLS), *wanted]:
         row = f"{name}, {style}"
         if _is_there(stored, "cost", row):

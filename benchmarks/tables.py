@@ -16,22 +16,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, parser, write_results
+from common import EXECUTORS, RESULTS, parser, table, write_results
 from cost_picture import picture
 from coverage_tables import TABLES as COVERAGE
-from vit_tables import TABLES as VIT
+from pnr_tables import TABLES as PNR
+from sequence_tables import TABLES as SEQUENCES
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cost_front.svg"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->\n)", re.DOTALL)
 Row = dict[str, Any]
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """The lines of a Markdown table."""
-    for line in (head, ("---",) * len(head), *rows):
-        yield f"| {' | '.join(line)} |"
 
 
 def accuracy() -> Iterator[str]:
@@ -55,7 +50,7 @@ def accuracy() -> Iterator[str]:
 def codes() -> Iterator[str]:
     """What `make demo` compares, one line an executor."""
     lines = [
-        (f"{title}, eight networks: {_TITLES[executor]}", f"{count:,}", f"{differing:,}")
+        (f"{title}, eight networks: {EXECUTORS[executor]}", f"{count:,}", f"{differing:,}")
         for data, title in (("digits", "digits"), ("mnist", "MNIST"))
         for executor, (count, differing) in _demo(data)["codes"].items()
     ]
@@ -65,67 +60,6 @@ def codes() -> Iterator[str]:
 
 
 _CAST_CASES = 6_563_312  # printed by `pytest tests/fixed_point/test_oracle.py`
-_TITLES = {
-    "torch": "PyTorch, at every quantizer",
-    "qonnx": "QONNX executor",
-    "onnxruntime": "onnxruntime",
-    "hls4ml": "hls4ml C simulation",
-    "finn": "FINN",
-    "rtl": "RTL",
-}
-
-
-def recurrence() -> Iterator[str]:
-    """Digits read row by row."""
-    columns = ("float", "float, more epochs", "calibrated", "trained")
-    rows = [
-        (f"{row['network']}, {row['bits']} bits", *(f"{row[name]:.2f}" for name in columns))
-        for row in _rows("recurrence")
-    ]
-    return table(("network", *columns), rows)
-
-
-_TRAINED = ("float", "float, more epochs", "calibrated", "trained")
-
-
-def set_transformer() -> Iterator[str]:
-    """Attention over a set."""
-    rows = [
-        (f"{row['bits']} bits", *(f"{row[name]:.2f}" for name in _TRAINED))
-        for row in _rows("set_transformer")
-    ]
-    return table(("operands of products", *_TRAINED), rows)
-
-
-def set_codes() -> Iterator[str]:
-    """What executors give for sets."""
-    lines = [
-        (
-            f"{row['bits']} bits",
-            _TITLES[executor],
-            *(f"{found[key]:,}" for key in ("samples", "codes", "differing")),
-        )
-        for row in _rows("set_transformer")
-        for executor, found in row["codes"].items()
-    ]
-    return table(("network", "executor", "samples", "codes", "different"), lines)
-
-
-def normalisers() -> Iterator[str]:
-    """Softmax, norms and their parts against integers written after the definition."""
-    results = json.loads((RESULTS / "normalisers.json").read_text(encoding="utf-8"))
-    lines = [
-        (
-            f"{row['function']}, {'every operand' if row['exhaustive'] else 'drawn rows'}",
-            f"{row['codes']:,}",
-            str(sum(row["different"].values())),
-            "" if row["function"] == "inverse root" else f"{row['worst']:.2f}",
-            f"{100 * row['part']:.0f} %",
-        )
-        for row in results["proof"]
-    ]
-    head = ("function", "codes, in each executor", "different", "worst, in LSBs", "of the bound")
-    return table(head, lines)
 
 
 def train_step() -> Iterator[str]:
@@ -184,7 +118,7 @@ def detector_codes() -> Iterator[str]:
     """What executors give for the detector, against the interpreter."""
     results = json.loads((RESULTS / "detector.json").read_text(encoding="utf-8"))
     lines = [
-        (_TITLES[name], str(row["samples"]), f"{row['codes']:,}", f"{row['differing']:,}")
+        (EXECUTORS[name], str(row["samples"]), f"{row['codes']:,}", f"{row['differing']:,}")
         for name, row in results.get("codes", {}).items()
     ]
     return table(("executor", "scenes", "codes", "different"), lines)
@@ -273,7 +207,7 @@ def cost_verify() -> Iterator[str]:
             f"{row['compared'][name]:,}" if name in row["compared"] else "" for name in executors
         ]
         lines.append((f"`{row['network']}`", *cells, str(sum(row["different"].values()))))
-    head = ("network", *(_TITLES.get(name, name) for name in executors), "different")
+    head = ("network", *(EXECUTORS.get(name, name) for name in executors), "different")
     return table(head, lines)
 
 
@@ -481,15 +415,22 @@ def _cell(row: Row | None, *columns: str) -> str:
     return " / ".join(f"{row[column]:,}" for column in columns)
 
 
+def speed() -> Iterator[str]:
+    """What this tree and an earlier commit need, by `speed.py`."""
+    found = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+    lines = [
+        (row["what"], row["unit"], f"{row['before']:.3g}", f"{row['after']:.3g}")
+        for row in found["rows"]
+    ]
+    return table(("", "in", f"before ({found['before']})", "now"), lines)
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     make.__name__: make
     for make in (
         accuracy,
         codes,
-        recurrence,
-        set_transformer,
-        set_codes,
-        normalisers,
+        speed,
         train_step,
         detector,
         post_training,
@@ -506,7 +447,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-} | (COVERAGE | VIT)
+} | (COVERAGE | SEQUENCES | PNR)
 """What fills each mark."""
 
 

@@ -51,7 +51,6 @@ MEGAHERTZ = 200
 """The clock that frames a second are stated at; nothing was placed and routed."""
 
 EIGHT = {"bit_width": 8}
-FIRST = ["torch", "qonnx", "onnxruntime"]
 RECIPES: dict[str, dict[str, Any]] = {
     "8 bits": {"bit_width": 8},
     "4 bits": {
@@ -260,8 +259,9 @@ def codes(options: Namespace) -> dict[str, Any]:
     model = quantize(ViT().eval(), example=x[:1], **RECIPES[options.codes])
     model.load_state_dict(torch.load(path.with_suffix(".pt"), weights_only=True))
     limits = {"qonnx": options.qonnx, "hls4ml": options.hls4ml}
-    executors = [*FIRST, *(["hls4ml"] if options.hls4ml else [])]
-    return compared(path, x_test.numpy(), executors, limits, torch_model=model.eval())
+    samples = max(limits.get(name, len(x_test)) for name in options.executors)
+    x_test = x_test[:samples].numpy()
+    return compared(path, x_test, options.executors, limits, torch_model=model.eval())
 
 
 def folded(name: str, options: Namespace) -> RtlNetwork:
@@ -285,7 +285,8 @@ def hardware(options: Namespace) -> dict[str, Any]:
     network = folded(options.yosys, options)
     with tempfile.TemporaryDirectory() as folder:
         sources = network.write(Path(folder))
-        total = estimate(sources, network.name, timeout_s=7200).total
+        memories = sorted(Path(folder).glob("*.mem"))
+        total = estimate(sources, network.name, memories=memories, timeout_s=7200).total
     return {
         "cycles": network.interval, "frames a second": MEGAHERTZ * 1_000_000 // network.interval,
         "lut": total.all_luts, "ff": total.ff, "dsp": total.dsp, "bram18": total.bram18,
@@ -305,7 +306,9 @@ def _options() -> Namespace:
     arguments.add_argument("--steps", type=int, default=200)
     arguments.add_argument("--rate", type=float, default=1e-3)
     arguments.add_argument("--qonnx", type=int, default=10_000, help="test images")
-    arguments.add_argument("--hls4ml", type=int, default=1000, help="likewise; 0 for none")
+    arguments.add_argument("--hls4ml", type=int, default=1000, help="likewise")
+    names = ["torch", "qonnx", "onnxruntime", "hls4ml"]
+    arguments.add_argument("--executors", nargs="+", choices=names, default=names)
     arguments.add_argument("--samples", type=int, default=100, help="that Verilog computes")
     arguments.add_argument("--files", type=Path, default=Path("build/vit"))
     return arguments.parse_args()

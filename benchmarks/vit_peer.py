@@ -85,7 +85,10 @@ def converted(model: keras.Model, x: np.ndarray, logits: np.ndarray) -> dict[str
     """Outputs of hls4ml's C++ that are those of Keras; or why there are none."""
     try:
         from hls4ml.converters import convert_from_keras_model
+        from hls4ml.converters.keras_v3 import layer_handlers
 
+        for name, handler in list(layer_handlers.items()):  # HGQ2 0.2.0 has layers elsewhere
+            layer_handlers.setdefault(name.rpartition(".")[2], handler)
         with tempfile.TemporaryDirectory() as folder:
             design = convert_from_keras_model(
                 model, output_dir=folder, backend="Vitis", io_type="io_parallel"

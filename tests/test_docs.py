@@ -39,6 +39,7 @@ def given(page: Path) -> dict[str, object]:
         "docs/hls4ml.md",
         "docs/build.md",
         "docs/finn.md",
+        "docs/proofs.md",
         "docs/rtl.md",
     ):
         return {}
@@ -47,6 +48,8 @@ def given(page: Path) -> dict[str, object]:
     model = cnn() if name(page) in ("docs/hls4ml.md", "docs/finn.md") else mlp()
     if name(page) in ("docs/rtl.md", "docs/board.md"):
         model = mlp((8, 6, 3), bit_width=5)
+    if name(page) == "docs/proofs.md":
+        model = mlp((3, 2, 2), bit_width=3)
     onnx.save(model, "model.onnx")
 
     def my_simulator(x):

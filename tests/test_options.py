@@ -11,6 +11,7 @@ import pytest
 import qfx_plugin
 from qfx_plugin import finn_plugin, hls4ml_backend
 from qfx_plugin.boards import list_boards
+from qfx_plugin.boards.board import ZYNQ
 from qfx_plugin.build import BuildOptions, build
 from qfx_plugin.build.flow import TARGETS, find_target
 from qfx_plugin.cli.build import chosen_options
@@ -45,7 +46,7 @@ def test_finn_has_one_default(function):
     assert default == find_target("finn").options().max_threshold_bits
 
 
-@pytest.mark.parametrize("board", [board.name for board in list_boards()])
+@pytest.mark.parametrize("board", [board.name for board in list_boards() if board.family in ZYNQ])
 def test_a_board_gives_one_clock_and_part(board):
     built = BuildOptions.parse({"target": "hls4ml", "board": board})
     config = hls4ml_backend.config_from_qonnx(models.mlp((4, 3), 6), board=board)

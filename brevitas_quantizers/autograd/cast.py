@@ -54,8 +54,8 @@ def fixed_point_cast(
         x: any shape, float32 or float64.
         frac_bits: latent of the binary point in bits, of `x`'s dtype, broadcastable to `x`; its
             nearest integer is used.
-        width: word length in bits, at least 2: an integer, or a 0-dimensional latent that
-            receives a gradient from saturated values.
+        width: word length in bits, at least 2: an integer, or a latent, 0-dimensional or
+            broadcastable to `x`, that receives a gradient from saturated values.
         signed: two's complement if true.
         rounding: mode, or its `ap_fixed` name.
         overflow: mode, or its `ap_fixed` name.
@@ -132,7 +132,8 @@ class _FixedPointCast(torch.autograd.Function):
                 grad_point = LN2 * sum_to_shape((grad_x - grad) * y, point.shape)
         if ctx.needs_input_grad[2]:
             stopped = (grad - grad_x) * exact_exp2(-point)
-            grad_width = _width_gradient(stopped, x * exact_exp2(point), lo, hi, signed, overflow)
+            r = x * exact_exp2(point)
+            grad_width = _width_gradient(stopped, r, lo, hi, signed, overflow, learned_width.shape)
         return grad_x, grad_point, grad_width, None, None, None, None, None
 
 
@@ -210,12 +211,18 @@ def _pass_inside(grad: Tensor, x: Tensor, point: Tensor, limits: RangeLimits) ->
 
 
 def _width_gradient(
-    stopped: Tensor, r: Tensor, lo: Bound, hi: Bound, signed: bool, overflow: OverflowMode
+    stopped: Tensor,
+    r: Tensor,
+    lo: Bound,
+    hi: Bound,
+    signed: bool,
+    overflow: OverflowMode,
+    shape: torch.Size,
 ) -> Tensor:
     """A wider word moves the bounds outward; only values that stop at a bound feel it."""
     if overflow is OverflowMode.AP_SAT_ZERO:
-        return torch.zeros((), dtype=r.dtype, device=r.device)
+        return torch.zeros(shape, dtype=r.dtype, device=r.device)
     zero = torch.zeros_like(stopped)
-    top = torch.where(r > hi, stopped, zero).sum()
-    bottom = torch.where(r < lo, stopped, zero).sum()
+    top = sum_to_shape(torch.where(r > hi, stopped, zero), shape)
+    bottom = sum_to_shape(torch.where(r < lo, stopped, zero), shape)
     return LN2 * (hi + 1) * (top - bottom * int(signed))

@@ -59,11 +59,19 @@ def _projected(layer: nn.MultiheadAttention, query: Any, key: Any, value: Any) -
         sources = (query, key, value)
         return tuple(F.linear(*given) for given in zip(sources, weights, biases, strict=True))
     sources, width = (query, key, value), layer.embed_dim
-    whole = {source: F.linear(source, weight, bias) for source in dict.fromkeys(sources)}
-    return tuple(
-        whole[source][..., place * width : (place + 1) * width]
-        for place, source in enumerate(sources)
-    )
+    found: dict[int, Any] = {}
+    for source in dict.fromkeys(sources):
+        places = [place for place in range(3) if sources[place] is source]
+        runs = [places] if places[-1] - places[0] < len(places) else [[one] for one in places]
+        for run in runs:
+            rows = slice(run[0] * width, (run[-1] + 1) * width)
+            whole = len(run) == 3
+            biases = bias if whole or bias is None else bias[rows]
+            result = F.linear(source, weight if whole else weight[rows], biases)
+            for at, place in enumerate(run):
+                part = result[..., at * width : (at + 1) * width]
+                found[place] = part if len(run) > 1 else result
+    return found[0], found[1], found[2]
 
 
 def _encoder_layer(

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from brevitas_quantizers.nn.exact_functions import PLAIN_OPTIONS
 from brevitas_quantizers.nn.prelu import bound_problems
@@ -31,6 +33,8 @@ from .kinds import (
     function_name,
 )
 
+_REMOVED_BY = {WeightNorm: "remove_weight_norm", SpectralNorm: "remove_spectral_norm"}
+
 
 def module_problems(module: nn.Module) -> Iterator[str]:
     """Reasons why `module`, of a handled type, cannot be converted."""
@@ -39,7 +43,10 @@ def module_problems(module: nn.Module) -> Iterator[str]:
         return  # its hooks do that
     if is_parametrized(module):
         yield "its parameters are computed by a parametrization; remove that first"
-    if module._forward_hooks or module._forward_pre_hooks:
+    norms = [h for h in module._forward_pre_hooks.values() if isinstance(h, tuple(_REMOVED_BY))]
+    if norms:
+        yield f"its weight is computed by a hook; call nn.utils.{_REMOVED_BY[type(norms[0])]} first"
+    elif module._forward_hooks or module._forward_pre_hooks:
         yield "has forward hooks, which the conversion would lose; remove them first"
     if isinstance(module, NORMS) and module.running_mean is None:
         yield "must track running statistics"
@@ -63,7 +70,7 @@ def module_problems(module: nn.Module) -> Iterator[str]:
     if isinstance(module, SOFTMAXES) and module.dim in (None, 0):
         yield f"dim must be a dimension of a sample, not the batch, and not {module.dim}"
     if isinstance(module, PADS) and getattr(module, "value", 0) != 0:
-        yield f"value must be 0, not {module.value!r}"
+        yield f"value must be 0, not {module.value!r}, or finite with quantize(..., example=x)"
 
 
 def _table_problems(module: nn.Module) -> Iterator[str]:

@@ -66,9 +66,16 @@ def _sliced(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
     return x[(*[whole] * dim, part) if dim >= 0 else (..., part, *[whole] * (-1 - dim))]
 
 
-def _norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def _norm(
+    input: Any,
+    p: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
+) -> Any:
     """Norms of vectors: 1, 2 and infinity."""
-    if dim is None or dtype is not None:
+    if dim is None or dtype is not None or out is not None:
         return NotImplemented
     if p in (2, "fro", None):
         return torch.square(input).sum(dim, keepdim).sqrt()
@@ -77,18 +84,27 @@ def _norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype:
     return input.abs().amax(dim, keepdim) if p == math.inf else NotImplemented
 
 
-def _vector_norm(x: Any, ord: Any = 2, *rest: Any, **keywords: Any) -> Any:
-    return _norm(x, ord, *rest, **keywords)
+def _vector_norm(
+    x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, **options: Any
+) -> Any:
+    return _norm(x, ord, dim, keepdim, **options)
 
 
 def _matrix_norm(
-    input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None
+    input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, **options: Any
 ) -> Any:
     """`torch.linalg.norm`, which is another with two dimensions and an order."""
     several = isinstance(dim, Sequence) and len(dim) > 1
     if several and ord not in (None, "fro"):
         return NotImplemented
-    return _norm(input, 2 if ord is None else ord, dim, keepdim, dtype)
+    return _norm(input, 2 if ord is None else ord, dim, keepdim, **options)
+
+
+def _cross(input: Any, other: Any, dim: Any = -1) -> Any:
+    if dim is None:
+        return NotImplemented  # the first axis of three, whichever that is
+    (left, left2), (right, right2) = ((x.roll(-1, dim), x.roll(-2, dim)) for x in (input, other))
+    return left * right2 - left2 * right
 
 
 def _distance(x1: Any, x2: Any, p: Any = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
@@ -290,12 +306,22 @@ def _cumsum(input: Any, dim: int, dtype: Any = None) -> Any:
     return sums.transpose(dim, -1)
 
 
+def _pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    """Zeros around, and a constant that is a number there."""
+    known: Any = sizes(input.tracer.shapes.of(input.node) or (None,))
+    if mode != "constant" or not value or not math.isfinite(value) or known is None:
+        return NotImplemented
+    return F.pad(input, pad) + F.pad(torch.zeros(1, *known[1:]), pad, value=float(value))
+
+
 COMPOSED_CALLS: dict[Any, Callable[..., Any]] = {
     operator.getitem: _indexed,
     **dict.fromkeys((torch.addmm, torch.addmv, torch.baddbmm), _add_product),
     torch.addcmul: _addcmul,
     torch.lerp: _lerp,
     torch.diff: _diff,
+    torch.cross: _cross,
+    torch.linalg.cross: _cross,
     torch.norm: _norm,
     torch.linalg.vector_norm: _vector_norm,
     torch.linalg.norm: _matrix_norm,
@@ -316,6 +342,7 @@ COMPOSED_CALLS: dict[Any, Callable[..., Any]] = {
     torch.cumsum: _cumsum,
     F.unfold: _unfold,
     F.fold: _fold,
+    F.pad: _pad,
 }
 COMPOSED_METHODS = {
     name: function
@@ -329,9 +356,14 @@ def _layer(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
     return lambda layer, *inputs: function(*inputs, **{n: getattr(layer, n) for n in names})
 
 
+def _pad_layer(layer: Any, input: Any) -> Any:
+    return _pad(input, layer.padding, value=layer.value)
+
+
 COMPOSED_LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
     nn.CosineSimilarity: _layer(_cosine, "dim", "eps"),
     nn.PairwiseDistance: nn.PairwiseDistance.forward,
+    **dict.fromkeys((nn.ConstantPad1d, nn.ConstantPad2d), _pad_layer),
     nn.Unfold: _layer(_unfold, "kernel_size", "dilation", "padding", "stride"),
     nn.Fold: _layer(_fold, "output_size", "kernel_size", "dilation", "padding", "stride"),
 }

@@ -36,8 +36,9 @@ class Expression:
 
     @property
     def trains(self) -> bool:
-        """Whether a trainable parameter is in it."""
-        return any(tensor.requires_grad for tensor in self.tensors.values())
+        """Whether a trainable parameter is in it, and not detached."""
+        with torch.enable_grad():
+            return bool(self.function(*self.tensors.values()).requires_grad)
 
     def then(self, function: Callable[..., Any], *arguments: Any) -> Expression:
         """`function(self, *arguments)`."""
@@ -45,6 +46,24 @@ class Expression:
         result: Any = graph.graph_copy(self.function.graph, {})
         graph.output(graph.call_function(function, (result, *arguments)))
         return Expression(self.tensors, graph, (*self.of, function.__name__, *arguments))
+
+    def is_apart(self, other: Expression) -> bool:
+        """Whether these are parts, of different numbers, of one computed tensor."""
+        for mine, others in zip(self.of, other.of, strict=False):
+            if mine != others:
+                return isinstance(mine, int) and isinstance(others, int)
+        return False
+
+    def reads(self, source: str) -> Tensor:
+        """Which elements of a parameter the value depends on: where it has a gradient."""
+        copies = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+        copies[source].requires_grad_()
+        with torch.enable_grad():
+            value = self.function(*copies.values())
+            (gradient,) = torch.autograd.grad(
+                (value * torch.rand_like(value)).sum(), copies[source]
+            )
+        return gradient != 0
 
     def __repr__(self) -> str:
         return f"a constant of {', '.join(map(repr, self.sources))}"

@@ -203,17 +203,19 @@ def _torch_dropout(input: Any, p: Any, train: Any) -> Form:
 
 
 _IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
-_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
+_POWERS = {2: "square", 3: "cube", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
 _BUILT_IN: dict[str, Callable[..., Form]] = (
     {
         name: _unary(name)
-        for name in ("abs", "exp", "exp2", "expm1", "log", "log2", "reciprocal", "rsqrt")
-        + ("sqrt", "square")
+        for name in ("abs", "atan", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor")
+        + ("log", "log10", "log2", "reciprocal", "round", "rsqrt", "sign", "sin", "sinh")
+        + ("sqrt", "square", "tan", "trunc")
     }
     | {
         "absolute": _unary("abs"),
         "add": arithmetic.add,
         "amax": arithmetic.reduce("amax"),
+        "arctan": _unary("atan"),
         "argmax": arithmetic.argmax(least=False),
         "argmin": arithmetic.argmax(least=True),
         "amin": arithmetic.reduce("amin"),

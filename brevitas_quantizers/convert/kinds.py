@@ -271,12 +271,12 @@ KEEP_SIGN = (
 )
 """Not negative, where no operand is."""
 _NEVER_NEGATIVE = frozenset(
-    {"abs", "exp", "exp2", "exp_neg", "hardsigmoid", "rsqrt", "sigmoid", "softplus", "sqrt"}
-    | {"square"}
+    {"abs", "cosh", "exp", "exp2", "exp_neg", "hardsigmoid", "rsqrt", "sigmoid", "softplus"}
+    | {"sqrt", "square"}
 )
-_BELOW_ZERO = frozenset({"log", "log2", "logsigmoid"})
+_BELOW_ZERO = frozenset({"cos", "log", "log10", "log2", "logsigmoid", "sin", "tan"})
 """Functions that have negative values where the operand has none."""
-NEEDS_NOT_NEGATIVE = frozenset({"log", "log2", "rsqrt", "sqrt"})
+NEEDS_NOT_NEGATIVE = frozenset({"log", "log10", "log2", "rsqrt", "sqrt"})
 """Functions without a value below zero."""
 
 

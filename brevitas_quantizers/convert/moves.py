@@ -174,7 +174,7 @@ def _pad_problems(pad: Any, mode: str = "constant", value: Any = None) -> Iterab
     if mode not in _PAD_MODES:
         yield f"mode must be one of {', '.join(_PAD_MODES)}, not {mode!r}"
     if mode == "constant" and value not in (None, 0):
-        yield f"value must be 0, not {value!r}"
+        yield f"value must be 0, not {value!r}, or finite with quantize(..., example=x)"
 
 
 def _index_problems(node: fx.Node) -> Iterable[str]:

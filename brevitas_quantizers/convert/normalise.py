@@ -26,7 +26,7 @@ from .joined import spell_joined_constants, spell_repeated_constants
 from .kinds import CELLS, POOLS, RAMPS, RECURRENT, SOFTMAXES, TABLES, Cat, base_type
 from .masks import hide_masked
 from .moves import is_move, move_problems, moved
-from .parametric import SOURCES, parametric_form, spell_quotients, turn_left_factors
+from .parametric import SOURCES, parametric_form, spell_quotients, turn_constant_factors
 from .placing import Placement
 from .recurrent import FREE, spell_recurrent
 from .several import separate_extremes
@@ -56,7 +56,7 @@ def normalise(traced: fx.GraphModule, problems: Problems) -> Placement:
     spell_repeated_constants(traced)
     _drop_unused(traced)
     constants, placement = constant_expressions(traced), Placement(masks)
-    turn_left_factors(traced, constants)
+    turn_constant_factors(traced, constants)
     spell_quotients(traced, constants)
     spell_joined_constants(traced, constants)
     inner = {step for step in traced.graph.nodes if _is_constant(step, constants)}
@@ -174,9 +174,8 @@ def _replace_function(
                 step = placement.place(traced, part, step)
                 other = placement.shared(step, sources)
                 if other is not None:
-                    problems.add(
-                        other, "is used by two layers; each needs a tensor of its own", node
-                    )
+                    text = "is used by two layers; each needs a tensor of its own, or one reads it "
+                    problems.add(other, f"{text}as a constant, by .detach()", node)
             else:
                 traced.add_submodule(step, part)
             call = traced.graph.call_module(step, arguments)

@@ -114,26 +114,90 @@ def _matmul(input: Any, other: Any) -> Form:
     return _linear(input, other.then(torch.t))
 
 
-def turn_left_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:
-    """`A @ x` of a constant as a layer on the last axis, in place: `F.linear(x.mT, A).mT`."""
+_PRODUCTS = (operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm")
+
+
+def turn_constant_factors(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:
+    """Products of a constant and a tensor as layers on the last axis, in place.
+
+    `A @ x` is `F.linear(x.mT, A).mT`; a constant with a matrix for each head, a stack of such.
+    """
     for node in list(traced.graph.nodes):
-        if node.target not in (operator.matmul, torch.matmul, "matmul") or len(node.args) != 2:
+        if node.target not in _PRODUCTS or len(node.args) != 2:
             continue
-        factor, x = node.args
-        if factor not in constants or x in constants or constants[factor].value.ndim != 2:
+        if sum(one in constants for one in node.args) != 1:
             continue
-        if len(x.meta.get(SHAPE, (1, 1, 1))) < 3:
+        left = node.args[0] in constants
+        factor, x = node.args if left else reversed(node.args)
+        if constants[factor].value.ndim < 2:
             continue
+        axes = len(x.meta.get(SHAPE, ())) or max(3, constants[factor].value.ndim)
+        matrices = constants[factor].value.shape[:-2]
+        if axes == len(matrices) + 2 and matrices and matrices[0] == 1:
+            factor = _part(traced, node, constants, factor, 0)
+            matrices = matrices[1:]
+        if axes == 4 and len(matrices) == 1:
+            _of_each_head(traced, node, constants, (x, factor), matrices[0])
+        elif not matrices and left and axes >= 3:
+            _turn_left_factor(traced, node, x, factor)
+        elif not matrices:
+            node.args = (factor, x) if left else (x, factor)
+
+
+def _of_each_head(
+    traced: fx.GraphModule,
+    node: fx.Node,
+    constants: dict[fx.Node, Expression],
+    operands: tuple[fx.Node, fx.Node],
+    heads: int,
+) -> None:
+    """`torch.stack([x[:, i] @ constant[i] for i in range(heads)], 1)`, or from the left."""
+    (x, factor), found = operands, []
+    left = node.args[0] is not x
+    for head in range(heads):
+        part = _part(traced, node, constants, factor, head)
         with traced.graph.inserting_before(node):
-            turned = traced.graph.call_method("transpose", (x, -1, -2))
-        with traced.graph.inserting_after(node):
-            back = traced.graph.call_method("transpose", (node, -1, -2))
-        for call, step in ((turned, "turn"), (back, "back")):
-            call.meta = {**node.meta, NAME: f"{node.meta[NAME]}.{step}"}
-        node.replace_all_uses_with(back, lambda user, back=back: user is not back)
-        node.op, node.target, node.args = "call_function", F.linear, (turned, factor)
-        node.meta.pop(SHAPE, None)
-        turned.meta.pop(SHAPE, None)
+            of_x = traced.graph.call_method("select", (x, 1, head))
+            product = traced.graph.call_function(torch.matmul, (of_x, part))
+        for call, step in ((of_x, "head"), (product, "product")):
+            call.meta = {**node.meta, NAME: f"{node.meta[NAME]}_{step}{head}"}
+            call.meta.pop(SHAPE, None)
+        if left:
+            _turn_left_factor(traced, product, of_x, part)
+        with traced.graph.inserting_before(node):
+            one = traced.graph.call_method("unsqueeze", (product.next if left else product, 1))
+        one.meta = {**of_x.meta, NAME: f"{node.meta[NAME]}_apart{head}"}
+        found.append(one)
+    node.op, node.target, node.args, node.kwargs = "call_function", torch.cat, (found, 1), {}
+
+
+def _part(
+    traced: fx.GraphModule,
+    node: fx.Node,
+    constants: dict[fx.Node, Expression],
+    factor: fx.Node,
+    index: int,
+) -> fx.Node:
+    """The node of `factor[index]`, a constant like it."""
+    with traced.graph.inserting_before(node):
+        part = traced.graph.call_function(operator.getitem, (factor, index))
+    part.meta = {**factor.meta}
+    part.meta.pop(SHAPE, None)
+    constants[part] = constants[factor].then(operator.getitem, index)
+    return part
+
+
+def _turn_left_factor(traced: fx.GraphModule, node: fx.Node, x: fx.Node, factor: fx.Node) -> None:
+    with traced.graph.inserting_before(node):
+        turned = traced.graph.call_method("transpose", (x, -1, -2))
+    with traced.graph.inserting_after(node):
+        back = traced.graph.call_method("transpose", (node, -1, -2))
+    for call, step in ((turned, "turn"), (back, "back")):
+        call.meta = {**node.meta, NAME: f"{node.meta[NAME]}.{step}"}
+    node.replace_all_uses_with(back, lambda user: user is not back)
+    node.op, node.target, node.args = "call_function", F.linear, (turned, factor)
+    node.meta.pop(SHAPE, None)
+    turned.meta.pop(SHAPE, None)
 
 
 def spell_quotients(traced: fx.GraphModule, constants: dict[fx.Node, Expression]) -> None:

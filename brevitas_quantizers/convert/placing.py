@@ -23,7 +23,7 @@ class Placement:
         self.masks = masks
         self.loads: dict[str, Expression] = {}
         self._placed: dict[tuple[Any, ...], str] = {}
-        self._holders: dict[str, str] = {}
+        self._holders: dict[str, list[tuple[str, Expression]]] = {}
 
     def place(self, traced: fx.GraphModule, module: nn.Module, name: str) -> str:
         """Put `module` into the network; its qualified name.
@@ -49,11 +49,21 @@ class Placement:
         return path
 
     def shared(self, path: str, sources: dict[str, Expression]) -> str | None:
-        """A trainable parameter of `sources` that another layer than `path` holds already."""
+        """A trainable parameter of `sources` that another layer than `path` holds already.
+
+        Rows and heads of one parameter may stand in several layers, each element in one of them.
+        """
         for expression in sources.values():
             for source in expression.sources if expression.trains else ():
-                if self._holders.setdefault(source, path) != path:
+                holders = self._holders.setdefault(source, [])
+                others = [
+                    other
+                    for place, other in holders
+                    if place != path and not expression.is_apart(other)
+                ]
+                if any((other.reads(source) & expression.reads(source)).any() for other in others):
                     return source
+                holders.append((path, expression))
         return None
 
 

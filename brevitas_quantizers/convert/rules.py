@@ -25,6 +25,8 @@ _NORM_LIMIT = 16
 _FALLBACK = {"input": "act"}  # an input quantizer is an activation quantizer with more options
 _WEIGHT_ONLY = frozenset({"k", "digits", "max_digits"})
 _LOG = frozenset({"bit_width", "signed"})
+_SUMS_ONLY = frozenset({"block_size"})
+_PARAMETER_ONLY = frozenset({"bit_width_per_output_channel"})
 _ACT_ONLY = frozenset({"per_channel_broadcastable_shape"})
 _WILDCARDS = frozenset("*?[")
 _NAMES_SHOWN = 5
@@ -136,8 +138,8 @@ def _norm_width(options: Options, role: str) -> dict[str, int]:
 
 def _of_role(options: Options, role: str) -> dict[str, Any]:
     """Options of one dictionary that concern `role`; the more specific ones win."""
-    skipped = _ACT_ONLY if role in ("weight", "bias") else frozenset()
-    skipped |= frozenset() if role == "weight" else _WEIGHT_ONLY
+    skipped = _ACT_ONLY if role in ("weight", "bias") else _PARAMETER_ONLY
+    skipped |= frozenset() if role == "weight" else _WEIGHT_ONLY | _SUMS_ONLY
     found = {}
     for name, value in options.items():
         prefix, base = _split(name)

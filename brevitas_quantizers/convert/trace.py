@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import operator
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from brevitas_quantizers.fixed_point import ConversionError, DataError
 from brevitas_quantizers.fixed_point.errors import one_line
+from brevitas_quantizers.injectors.saving import deep_copy
 
 from .errors import raise_site
 from .example import holds_tensor
@@ -50,7 +50,7 @@ def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:
             f"{who}: the model must contain its layers as submodules; wrap a single layer in "
             "nn.Sequential"
         )
-    root = copy.deepcopy(model).eval()
+    root = deep_copy(model).eval()
     constants, examples = _arguments(model, example)
     try:
         graph = Tracer(constants, examples).trace(root)
@@ -67,6 +67,12 @@ def trace(model: nn.Module, example: Any = None) -> fx.GraphModule:
             f"{who}: torch.fx cannot follow forward{f' at {site}' if site else ''}: {cause}; it "
             f"must run the same operations for every input{way_out}"
         ) from error
+    for node in graph.find_nodes(op="placeholder"):
+        if str(node.target).startswith("*") and node.users:
+            raise ConversionError(
+                f"{who}: forward must name its inputs, not take them as {node.target}: how many "
+                "there are would be open"
+            )
     for node in graph.nodes:  # else code of the graph would wrap `torch.cat`, for every tracer
         node.meta.pop("is_wrapped", None)
     traced = fx.GraphModule(root, graph, class_name=who)

@@ -91,6 +91,8 @@ class _Proxy(fx.Proxy):
         return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
 
     def __getattr__(self, k: str) -> Any:
+        if k in ("mT", "mH"):
+            return self.transpose(-2, -1)
         values = self.tracer.shapes.of(self.node)
         if values is None:
             return super().__getattr__(k)

@@ -12,6 +12,7 @@ from torch.nn.modules.utils import _ntuple
 
 from brevitas_quantizers.fixed_point import OptionError
 from brevitas_quantizers.injectors import QFXFixedPoint, QuantizerOptions
+from brevitas_quantizers.injectors.proxies import starts_once
 from brevitas_quantizers.nn import (
     QuantAdaptiveAvgPool1d,
     QuantAdaptiveAvgPool2d,
@@ -148,7 +149,8 @@ def twin_of(module: nn.Module, options: TwinOptions) -> nn.Module:
     """The quantized layer in the place of a float one."""
     for kind, build in _TWINS.items():
         if isinstance(module, kind):
-            return build(module, options)
+            with starts_once():
+                return build(module, options)
     raise TypeError(f"no twin of {type(module).__name__}")
 
 

@@ -2,6 +2,14 @@
 
 from .budget import HardwareBudget
 from .report import HardwareCost, hardware_cost
+from .tasks import Distilled
 from .train import History, train_to_budget
 
-__all__ = ["HardwareBudget", "HardwareCost", "History", "hardware_cost", "train_to_budget"]
+__all__ = [
+    "Distilled",
+    "HardwareBudget",
+    "HardwareCost",
+    "History",
+    "hardware_cost",
+    "train_to_budget",
+]

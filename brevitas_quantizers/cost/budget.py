@@ -140,7 +140,7 @@ class HardwareBudget:
                 "weight_quant=QFXDigits, not 0"
             )
         self.casts = [cast for cast in self.network.activations if cast.is_free]
-        longest = {cast.name: round(float(cast.quantizer.width)) for cast in self.casts}
+        longest = {cast.name: cast.quantizer.rounded_width for cast in self.casts}
         self._control = PriceControl(0, 0, EVERY)
         self.plan(steps, warmup)
         self._take_over()

@@ -38,6 +38,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
     word_length: Tensor
     is_signed: Tensor
     truncates: Tensor
+    decided_by = "HardwareBudget"
 
     def __init__(self, other: FixedPointQuantizer, shape: tuple[int, ...]) -> None:
         options = replace(other.options, learn_bit_width=False, stochastic_rounding=False)
@@ -47,7 +48,7 @@ class BudgetedQuantizer(FixedPointQuantizer):
         point = other.binary_point
         self.to(point.device, point.dtype)
         self.binary_point.requires_grad_(False)
-        width = int(torch.as_tensor(other.width).round())
+        width = other.rounded_width
         self.register_buffer("word_length", torch.tensor(float(width), dtype=point.dtype))
         self.register_buffer("is_signed", torch.tensor(self.signed))
         self.register_buffer("truncates", torch.tensor(options.rounding is RoundingMode.AP_TRN))

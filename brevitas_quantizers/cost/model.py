@@ -75,7 +75,7 @@ def digits_of(layer: Layer) -> Tensor:
     if isinstance(quantizer, DigitsQuantizer):
         return quantizer.count(weight)
     values = quantizer(weight)[0]
-    codes = (values * exact_exp2(torch.round(quantizer.binary_point))).cpu().long()
+    codes = (values * exact_exp2(quantizer.points)).cpu().long()
     return torch.from_numpy(count_digits(codes.numpy())).to(weight.device)
 
 
@@ -136,7 +136,7 @@ def fixed_cost(
 
 def width_of(activation: Activation) -> int:
     """Word length of a cast, in bits."""
-    return round(float(activation.quantizer.width))
+    return activation.quantizer.rounded_width
 
 
 def input_width(layer: Layer) -> int:

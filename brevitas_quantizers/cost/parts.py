@@ -117,7 +117,7 @@ def is_part(module: nn.Module | None) -> bool:
 def bits_of(proxy: Any) -> int | None:
     """Word length of an activation's cast, if it has a QFX one."""
     quantizer = getattr(proxy, "quantizer", None)
-    return None if quantizer is None else round(float(quantizer.width))
+    return None if quantizer is None else quantizer.rounded_width
 
 
 def _product(left: float, right: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brevitas_quantizers.fixed_point import DataError, OptionError
@@ -106,6 +106,99 @@ TASKS = {
         Task("regression", _draw_errors, F.mse_loss, F.mse_loss, _minus_error, 1),
     )
 }
+
+
+_LOSSES: dict[str, tuple[Any, ...]] = {
+    "classification": (nn.CrossEntropyLoss, F.cross_entropy),
+    "binary": (nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits),
+    "regression": (
+        *(nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss),
+        *(F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A loss of the targets, and of what a teacher gives for the same inputs.
+
+    No module: the teacher is no part of what holds this, and does not train. Use::
+
+        criterion = Distilled(nn.CrossEntropyLoss(), float_model)
+        loss = criterion(model(x), y, x)
+
+    Attributes:
+        loss: of outputs and targets; None takes that of `task`.
+        teacher: the float network, or a larger one with outputs of the same shape, in evaluation
+            mode; None leaves the loss as it is.
+        share: of the teacher.
+        task: how outputs are compared: "classification" (softened logits), "binary" (logits) or
+            "regression"; by default as `loss`, of those in `torch.nn`, does.
+        class_axis: axis of the classes in an output of a classification; -1 of (batch, tokens,
+            classes).
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    loss: Callable[[Any, Any], Tensor] | None
+    teacher: nn.Module | None
+    share: float = 0.5
+    task: str | None = None
+    class_axis: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise OptionError(f"Distilled: share must be from 0 to 1, not {self.share!r}")
+        if self._task_name not in TASKS:
+            loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+            given = f"{self.task!r}" if self.task is not None else f"None with the loss {loss}"
+            raise OptionError(f"Distilled: task must be one of {', '.join(TASKS)}, not {given}")
+        if self.teacher is not None:
+            self.teacher.eval()
+
+    @property
+    def _task_name(self) -> str | None:
+        if self.task is not None:
+            return self.task
+        kinds = (self.loss, type(self.loss))
+        return next((t for t, known in _LOSSES.items() if any(k in known for k in kinds)), None)
+
+    def __call__(self, output: Any, targets: Any, *inputs: Any, **keywords: Any) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            output: of the model that trains.
+            targets: as `loss` takes them.
+            inputs: of the teacher: what the model was called with.
+            keywords: the same by name.
+
+        Raises:
+            OptionError: inputs are missing.
+            DataError: outputs of model and teacher differ in shape.
+        """
+        task = TASKS[str(self._task_name)]
+        assert task.loss is not None and task.soft_loss is not None
+        turned = self._turned(output, task)
+        loss = task.loss(turned, targets) if self.loss is None else self.loss(output, targets)
+        if self.teacher is None:
+            return loss
+        if not inputs and not keywords:
+            raise OptionError(
+                "Distilled: call it with the inputs too, as in criterion(output, targets, x), not "
+                "with outputs and targets alone"
+            )
+        with torch.no_grad():
+            wanted = self._turned(self.teacher(*inputs, **keywords), task)
+        if wanted.shape != turned.shape:
+            raise DataError(
+                f"Distilled: teacher must give outputs of shape {tuple(turned.shape)}, as the "
+                f"model does, not {tuple(wanted.shape)}"
+            )
+        return (1 - self.share) * loss + self.share * task.soft_loss(turned, wanted)
+
+    def _turned(self, output: Tensor, task: Task) -> Tensor:
+        return output.movedim(self.class_axis, 1) if task.min_ndim > 1 else output
 
 
 def task_of(task: str | SampledLoss) -> Task:

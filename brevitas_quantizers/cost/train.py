@@ -16,6 +16,7 @@ from brevitas_quantizers.progress import show_progress
 
 from .budget import HardwareBudget
 from .report import UNROLLED
+from .tasks import Distilled
 
 WARMUP, HOLD, FREEZE = 0.1, 0.6, 0.85
 """Shares of the steps: the price begins, the budget is met, price and formats freeze."""
@@ -142,13 +143,13 @@ class _Run:
             raise OptionError(
                 f"train_to_budget: teacher needs a task that is no function, not {self.task.name}"
             )
+        name = None if self.task.soft_loss is None else self.task.name
         self.loss = loss
+        self.distilled = None if name is None else Distilled(loss, teacher, distillation, name)
         self.model, self.budget, self.lr = model, budget, lr
         self.total = epochs * len(loader)
         budget.plan(max(2, int(HOLD * self.total)), int(WARMUP * self.total))
         self.freeze_at = int(FREEZE * self.total)
-        self.teacher = None if teacher is None else teacher.eval()
-        self.share = distillation
         self.optimizer = torch.optim.Adam(
             [p for p in model.parameters() if p.requires_grad], lr=lr, betas=(0.9, 0.99)
         )
@@ -177,22 +178,13 @@ class _Run:
         self.example = _first(x)
         output = self.model(*x)
         self.budget.observe(output)
-        loss = self._loss_of(x, y, output)
+        loss = self.loss(output, y) if self.distilled is None else self.distilled(output, y, *x)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.budget.step()
         self.step += 1
         return float(loss.detach()), self._score(output, y, len(x[0]))
-
-    def _loss_of(self, x: tuple[Any, ...], y: Any, output: Any) -> Tensor:
-        loss = self.loss(output, y)
-        if self.teacher is None:
-            return loss
-        with torch.no_grad():
-            wanted = self.teacher(*x)
-        assert self.task.soft_loss is not None
-        return (1 - self.share) * loss + self.share * self.task.soft_loss(output, wanted)
 
     @torch.no_grad()
     def _score(self, output: Any, y: Any, samples: int) -> float:

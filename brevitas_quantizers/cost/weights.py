@@ -47,6 +47,7 @@ class BudgetedDigits(DigitsQuantizer):
 
     word_length: Tensor
     most_digits: Tensor
+    decided_by = "HardwareBudget"
 
     def __init__(self, other: DigitsQuantizer) -> None:
         super().__init__(other.who, other.options, tuple(other.binary_point.shape))

@@ -44,11 +44,11 @@ from .quantize import (
     from_codes,
     quantize,
     requantize,
-    round_to_integer,
     to_codes,
     wrap_or_saturate,
 )
 from .reference import cast_code
+from .rounding import round_to_integer
 
 __all__ = [
     "DIALECTS",

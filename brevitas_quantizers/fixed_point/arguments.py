@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,32 +15,41 @@ MAX_WIDTH = 62
 """Widest format of the array functions: the word, its sign and one more bit fit an int64."""
 
 
-def as_values(name: str, x: ArrayLike) -> NDArray[Any]:
-    """`x` as float64 or int64 array, exactly; anything else is refused."""
+def as_values(name: str, x: ArrayLike) -> tuple[NDArray[Any], float]:
+    """`x` as float64 or int64 array, exactly; anything else is refused.
+
+    Returns:
+        The array, and the largest magnitude of floats: infinite where the processor may take one
+        of them for zero.
+    """
     array = np.asarray(x)
     if array.dtype.kind in "iub":
-        return as_int64(name, array)
+        return as_int64(name, array), 0.0
     if array.dtype not in (np.float16, np.float32, np.float64):
         raise DataError(
             f"{name} must hold float16, float32, float64 or integers, not {array.dtype}"
         )
-    bad = ~np.isfinite(array)
-    if bad.any():
+    peak = max(float(array.max()), -float(array.min())) if array.size else 0.0
+    if not math.isfinite(peak):
+        bad = ~np.isfinite(array)
         raise DataError(
             f"{name} must be finite: {int(bad.sum())} of {array.size} values are NaN or infinite, "
             f"the first is {array[bad][0]}{first_index(bad)}"
         )
-    return _with_subnormals(array)
-
-
-def _with_subnormals(array: NDArray[Any]) -> NDArray[np.float64]:
-    """As float64, also in a process that flushes subnormals to zero."""
     values = np.asarray(array.astype(np.float64))
+    if not _flushes():
+        return values, peak
     if array.dtype == np.float32:
         tiny, whole = subnormals(array, np.uint32, 23)
         if tiny.any():
             values[tiny] = np.copysign(np.ldexp(whole, -149), array[tiny])
-    return values
+    return values, math.inf
+
+
+def _flushes() -> bool:
+    """Whether this thread's processor takes subnormal floats for zero."""
+    subnormal = np.array([1 << 10], np.uint64).view(np.float64)
+    return not (subnormal * 0.5).view(np.uint64)[0]
 
 
 def subnormals(
@@ -69,6 +79,11 @@ def as_codes(codes: ArrayLike) -> NDArray[Any]:
     if bad.any():
         raise DataError(f"codes must be whole numbers, not {array[bad][0]}{first_index(bad)}")
     return array
+
+
+def is_object(codes: ArrayLike) -> TypeGuard[NDArray[np.object_]]:
+    """Whether these are Python's integers, in an array."""
+    return isinstance(codes, np.ndarray) and codes.dtype == object
 
 
 def as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -159,7 +159,7 @@ def project_khot(
     """
     check_width(width)
     digits, k = KHotDigits.parse(digits), _check_k(k)
-    values = as_values("r", r)
+    values, _ = as_values("r", r)
     if width <= _TABLE_WIDTH:
         return _project_by_table(values, _table(width, bool(signed), k, digits))
     return _project_by_search(values, width, signed, k, digits)

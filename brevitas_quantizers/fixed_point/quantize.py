@@ -26,14 +26,21 @@ from .arguments import (
     as_values,
     check_width,
     first_index,
+    is_object,
     subnormals,
 )
 from .errors import DataError, FormatError
 from .format import FixedPointFormat
 from .modes import OverflowMode, RoundingMode, forgotten
+from .rounding import round_to_integer, shift_right
 
 _FAR = 1 << 20
 """With a binary point this far away every float64 is either huge or tiny."""
+_NEAR, _NEAR_BITS = 2.0**400, 400
+"""Values and binary points whose product is within the range of float64."""
+_MANTISSA = 53
+_SAFE, _SAFE_BITS = 2.0**62, 62
+"""Integers of so many bits, and one half of as many, add up within an int64."""
 
 
 def to_codes(
@@ -90,14 +97,14 @@ def cast_codes(
     >>> cast_codes([1.0, 1.0], np.array([0, 3]), 8, True, "AP_TRN", "AP_SAT").tolist()
     [1, 8]
     """
-    values = as_values("x", x)
+    values, peak = as_values("x", x)
     if values.dtype == np.int64:
         return requantize(values, 0, frac_bits, width, signed, rounding, overflow)
     check_width(width)
     overflow = OverflowMode.parse(overflow)
-    r = _scale(values, as_frac_bits("frac_bits", frac_bits))
+    r = _scale(values, as_frac_bits("frac_bits", frac_bits), peak)
     floor = np.floor(r) if overflow is OverflowMode.AP_WRAP_SM else None
-    return wrap_or_saturate(round_to_integer(r, rounding), width, signed, overflow, floor)
+    return _into_word(round_to_integer(r, rounding), floor, width, signed, overflow)
 
 
 def from_codes(
@@ -174,7 +181,7 @@ def requantize(
     Equal to `to_codes(codes * 2**-from_frac_bits, ...)`, also where no float could hold the value.
 
     Args:
-        codes: (...) integer codes.
+        codes: (...) integer codes; in an object array, Python's, of any size.
         from_frac_bits: fractional bits of `codes`; an integer, or an integer array that broadcasts
             with them (a binary point per channel).
         to_frac_bits: fractional bits of the result; likewise.
@@ -192,53 +199,27 @@ def requantize(
     """
     check_width(width)
     rounding, overflow = RoundingMode.parse(rounding), OverflowMode.parse(overflow)
-    array = as_int64("codes", codes)
+    array = codes if is_object(codes) else as_int64("codes", codes)
     drop = as_frac_bits("from_frac_bits", from_frac_bits) - as_frac_bits(
         "to_frac_bits", to_frac_bits
     )
-    floor, rounded = _shift_right(array, np.maximum(drop, 0), rounding)
-    up = np.maximum(-drop, 0)
-    if not up.any():
-        return wrap_or_saturate(rounded, width, signed, overflow, floor)
-    low, high = code_range(width, signed, overflow)
-    capped = np.minimum(up, 63)  # from there on the low 63 bits are zero
-    above, below = rounded > (high >> capped), rounded < -((-low) >> capped)
-    return _fit(rounded << capped, floor << capped, above, below, width, signed, overflow)
-
-
-def round_to_integer(r: NDArray[np.float64], rounding: RoundingMode | str) -> NDArray[np.float64]:
-    """First half of a cast: whole numbers by one of the seven rounding modes.
-
-    Args:
-        r: (...) finite float64 values in units of the LSB.
-        rounding: what happens to the fraction.
-
-    Returns:
-        (...) whole numbers as float64; exact, since a float64 with a fraction is below 2**52.
-
-    >>> import numpy as np
-    >>> round_to_integer(np.array([-1.5, -0.5, 0.5, 1.5]), "AP_RND_CONV").tolist()
-    [-2.0, -0.0, 0.0, 2.0]
-    """
-    rounding = RoundingMode.parse(rounding)
-    r = np.asarray(r, dtype=np.float64)
-    match rounding:
-        case RoundingMode.AP_TRN:
-            return np.asarray(np.floor(r))
-        case RoundingMode.AP_TRN_ZERO:
-            return np.asarray(np.trunc(r))
-        case RoundingMode.AP_RND_CONV:
-            return np.asarray(np.rint(r))
-        case RoundingMode.AP_RND:
-            return _nearest(r, r > 0)
-        case RoundingMode.AP_RND_MIN_INF:
-            return _nearest(r, r < 0)
-        case RoundingMode.AP_RND_INF:
-            return _nearest(r, True)
-        case RoundingMode.AP_RND_ZERO:
-            return _nearest(r, False)
-        case _:
-            forgotten(rounding)
+    shape = np.broadcast_shapes(array.shape, drop.shape)
+    bits = max(int(array.max()), -int(array.min())).bit_length() if array.size else 0
+    if drop.size and max(bits, int(drop.max()) + 1, bits - int(drop.min())) > _SAFE_BITS:
+        most = bits + _SAFE_BITS + 2  # which loses every bit of a code, or of a word
+        # Python's integers, in arrays: of scalars NumPy makes its own.
+        drop = np.atleast_1d(np.clip(drop, -most, most)).astype(object)
+        array = np.atleast_1d(array).astype(object)
+    else:
+        array = array.astype(np.int64, copy=False)
+    array = np.broadcast_to(array, np.broadcast_shapes(array.shape, drop.shape))
+    down, up = np.maximum(drop, 0), np.maximum(-drop, 0)
+    codes = shift_right(array, down, rounding)
+    floor = array >> down if overflow is OverflowMode.AP_WRAP_SM else codes
+    if up.any():
+        codes, floor = codes << up, floor << up
+    fitted = _fit(np.asarray(codes), np.asarray(floor), width, signed, overflow)
+    return fitted.astype(np.int64, copy=False).reshape(shape)
 
 
 def wrap_or_saturate(
@@ -272,85 +253,82 @@ def wrap_or_saturate(
     check_width(width)
     overflow = OverflowMode.parse(overflow)
     array = as_codes(codes)
-    low, high = code_range(width, signed, overflow)
-    bounded = array if array.dtype == np.int64 else _bounded(array)
-    word = _modulo(array)
-    truncated = word if floor is None else _modulo(as_codes(floor))
-    return _fit(word, truncated, bounded > high, bounded < low, width, signed, overflow)
+    return _into_word(array, None if floor is None else as_codes(floor), width, signed, overflow)
 
 
-def _nearest(r: NDArray[np.float64], ties_away: NDArray[np.bool_] | bool) -> NDArray[np.float64]:
-    """The nearest whole number; of two, the one away from zero where `ties_away`."""
-    whole = np.trunc(r)
-    fraction = np.abs(r - whole)
-    away = (fraction > 0.5) | ((fraction == 0.5) & ties_away)
-    return np.asarray(whole + np.copysign(away.astype(np.float64), r))
-
-
-def _shift_right(
-    codes: NDArray[np.int64], drop: NDArray[np.int64], rounding: RoundingMode
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`codes / 2**drop` for `drop >= 0`: truncated, and rounded by `rounding`."""
-    if not drop.any():
-        return codes, codes
-    floor = codes >> np.minimum(drop, 63)
-    below = np.clip(drop - 1, 0, 63)  # bits below the first dropped one
-    half = ((codes >> below) & 1).astype(np.bool_) & (drop > 0)
-    rest = ((codes >> below) << below != codes) | ((drop > 64) & (codes != 0))
-    negative = codes < 0
-    match rounding:
-        case RoundingMode.AP_TRN:
-            return floor, floor
-        case RoundingMode.AP_TRN_ZERO:
-            up = negative & (half | rest)
-        case RoundingMode.AP_RND:
-            up = half
-        case RoundingMode.AP_RND_ZERO:
-            up = half & (rest | negative)
-        case RoundingMode.AP_RND_INF:
-            up = half & (rest | ~negative)
-        case RoundingMode.AP_RND_MIN_INF:
-            up = half & rest
-        case RoundingMode.AP_RND_CONV:
-            up = half & (rest | (floor & 1).astype(np.bool_))
-        case _:
-            forgotten(rounding)
-    return floor, floor + up
-
-
-def _fit(
-    codes: NDArray[np.int64],
-    floor: NDArray[np.int64],
-    above: NDArray[np.bool_],
-    below: NDArray[np.bool_],
+def _into_word(
+    codes: NDArray[Any],
+    floor: NDArray[Any] | None,
     width: int,
     signed: bool,
     overflow: OverflowMode,
 ) -> NDArray[np.int64]:
-    """Codes, known modulo `2**63`, into a word; `above` and `below` say which are out of range."""
+    """`wrap_or_saturate`, of what is known to be whole."""
+    low, high = code_range(width, signed, overflow)
+    if codes.dtype == np.float64 and _clips(overflow, signed) and width <= _MANTISSA:
+        return np.asarray(np.clip(codes, low, high)).astype(np.int64)
+    if codes.dtype == np.float64 and max(codes.max(initial=0), -codes.min(initial=0)) < _SAFE:
+        codes, floor = codes.astype(np.int64), None if floor is None else floor.astype(np.int64)
+    bounded = codes if codes.dtype == np.int64 else _bounded(codes)
+    word = _modulo(codes)
+    truncated = word if floor is None else _modulo(floor)
+    return _fit(word, truncated, width, signed, overflow, bounded)
+
+
+def _fit(
+    codes: NDArray[Any],
+    floor: NDArray[Any],
+    width: int,
+    signed: bool,
+    overflow: OverflowMode,
+    bounded: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Codes into a word.
+
+    Args:
+        codes: whole numbers.
+        floor: what truncation would have given.
+        width: of the word.
+        signed: two's complement if true.
+        overflow: what happens outside the range.
+        bounded: where `codes` and `floor` are known modulo `2**63` only: equal to codes within
+            every word, and outside of it where they are.
+    """
+    bounded = codes if bounded is None else bounded
+    low, high = code_range(width, signed, overflow)
+    if _clips(overflow, signed):
+        return np.asarray(np.clip(bounded, low, high))
+    if overflow is OverflowMode.AP_WRAP:
+        return _wrap(codes, width, signed)
+    outside = (bounded > high) | (bounded < low)
+    fitted, floor = np.array(bounded), np.broadcast_to(floor, np.shape(bounded))
+    if overflow is OverflowMode.AP_SAT_ZERO:
+        fitted[outside] = 0
+    else:
+        fitted[outside] = _wrap_sign_magnitude(codes[outside], floor[outside], width)
+    return fitted
+
+
+def _clips(overflow: OverflowMode, signed: bool) -> bool:
+    """Whether what is too large becomes the largest code."""
     match overflow:
-        case OverflowMode.AP_WRAP:
-            return _wrap(codes, width, signed)
-        case OverflowMode.AP_SAT_ZERO:
-            return np.where(above | below, 0, codes)
-        case OverflowMode.AP_WRAP_SM if signed:
-            return np.where(above | below, _wrap_sign_magnitude(codes, floor, width), codes)
-        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM | OverflowMode.AP_WRAP_SM:
-            low, high = code_range(width, signed, overflow)
-            return np.where(above, high, np.where(below, low, codes))
+        case OverflowMode.AP_SAT | OverflowMode.AP_SAT_SYM:
+            return True
+        case OverflowMode.AP_WRAP_SM:
+            return not signed
+        case OverflowMode.AP_WRAP | OverflowMode.AP_SAT_ZERO:
+            return False
         case _:
             forgotten(overflow)
 
 
-def _wrap(codes: NDArray[np.int64], width: int, signed: bool) -> NDArray[np.int64]:
+def _wrap(codes: NDArray[Any], width: int, signed: bool) -> NDArray[Any]:
     word = codes & ((1 << width) - 1)
     h = 1 << (width - 1)
     return np.asarray((word ^ h) - h if signed else word)
 
 
-def _wrap_sign_magnitude(
-    codes: NDArray[np.int64], floor: NDArray[np.int64], width: int
-) -> NDArray[np.int64]:
+def _wrap_sign_magnitude(codes: NDArray[Any], floor: NDArray[Any], width: int) -> NDArray[Any]:
     """`ap_fixed`'s AP_WRAP_SM: the lowest lost bit becomes the sign; if it changes, mirror."""
     sign = (floor >> width) & 1
     word = _wrap(codes, width, signed=True)
@@ -368,11 +346,20 @@ def code_range(width: int, signed: bool, overflow: OverflowMode | str) -> tuple[
     return (1 - h if symmetric and width > 1 else -h), h - 1  # the 1-bit word keeps its -1
 
 
-def _scale(x: NDArray[np.float64], frac_bits: NDArray[np.int64]) -> NDArray[np.float64]:
+def _scale(
+    x: NDArray[np.float64], frac_bits: NDArray[np.int64], peak: float
+) -> NDArray[np.float64]:
     """`x * 2**frac_bits`, or a value that casts alike where that leaves the range of float64.
 
     Below 2**-64 only the sign decides; above 2**1000 the low 63 bits are zero in any case.
+
+    Args:
+        x: finite values.
+        frac_bits: broadcastable with them.
+        peak: no magnitude is larger; infinite where the processor may take one for zero.
     """
+    if peak < _NEAR and frac_bits.size and 0 <= frac_bits.min() <= frac_bits.max() <= _NEAR_BITS:
+        return np.asarray(x * np.ldexp(1.0, frac_bits.astype(np.int32)))
     mantissa, exponent = map(np.asarray, np.frexp(x))
     tiny, whole = subnormals(x, np.uint64, 52)
     if tiny.any():

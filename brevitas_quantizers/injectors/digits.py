@@ -54,9 +54,17 @@ class DigitsQuantizer(KHotQuantizer):
         super().__init__(who, options, shape)
         self.register_buffer("curvature", torch.ones(()))
         self.register_buffer("price", torch.zeros(()))
-        codes = [khot_codes(options.bit_width, self.signed, k) for k in range(1, options.k + 1)]
-        self.register_buffer("_nearest", digit_table(codes), persistent=False)
-        self.register_buffer("_counts", digit_counts(self._codes), persistent=False)
+
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        options, point = self.options, self.binary_point
+        khot = range(1, int(options.k or 1) + 1)
+        codes = [khot_codes(options.bit_width, self.signed, k) for k in khot]
+        for name, table in (
+            ("_nearest", digit_table(codes)),
+            ("_counts", digit_counts(self._codes)),
+        ):
+            self.register_buffer(name, table.to(point), persistent=False)
 
     def make_room(self, curvature: Tensor, price: Tensor) -> None:
         """Take these shapes for `curvature` and `price`, unless that was done before."""

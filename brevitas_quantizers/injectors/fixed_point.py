@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from brevitas_quantizers.fixed_point import KHotDigits, OptionError
 
 from .accumulator import BOUND_TWINS, AccumulatorBound, BoundedBiasQuantizer
+from .blocks import BLOCK_TWINS, block_shape
 from .constants import DerivedConstants
 from .digits import DigitsQuantizer
 from .options import QuantizerOptions, check_names
@@ -26,10 +27,12 @@ _PROXIES = {
     Slot.ACT: QFXActProxy,
 }
 _KHOT_OPTIONS = frozenset({"k", "digits"})
+_BLOCK_OPTIONS = frozenset({"block_size"})
 _DIGITS_OPTIONS = frozenset({"max_digits"})
 _ACCUMULATOR_OPTIONS = frozenset(
     {"accumulator_bit_width", "accumulator_input_bit_width", "accumulator_input_signed"}
 )
+_PARAMETER_OPTIONS = frozenset({"bit_width_per_output_channel"})
 _HARDTANH_OPTIONS = frozenset({"min_val", "max_val"})  # arguments of nn.Hardtanh itself
 _UNSIGNED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid)
 
@@ -61,9 +64,11 @@ def _proxy_for_slot(layer: nn.Module, injector: type[ExtendedInjector]) -> nn.Mo
     if kind is not DigitsQuantizer:
         valid -= _DIGITS_OPTIONS
     if call.slot is not Slot.WEIGHT:
-        valid -= _ACCUMULATOR_OPTIONS
+        valid -= _ACCUMULATOR_OPTIONS | _BLOCK_OPTIONS
     if call.slot.is_parameter:
         valid -= {"per_channel_broadcastable_shape"}
+    else:
+        valid -= _PARAMETER_OPTIONS
     if call.options.get("act_impl") is nn.Hardtanh:
         valid |= _HARDTANH_OPTIONS
     check_names(call.who, set(call.options) - _HOST_NAMES, valid)
@@ -95,12 +100,14 @@ def _solve_options(
     binary_point_gradient: Any,
     binary_point_grad_scale: Any,
     learn_bit_width: Any,
+    bit_width_per_output_channel: Any,
     max_bit_width: Any,
     stochastic_rounding: Any,
     accumulator_bit_width: Any,
     accumulator_input_bit_width: Any,
     accumulator_input_signed: Any,
     scaling_per_output_channel: Any,
+    block_size: Any,
     per_channel_broadcastable_shape: Any,
     k: Any,
     digits: Any,
@@ -121,7 +128,7 @@ def _solve_options(
         values.update(k=None, digits=None, max_digits=None)
     layer = module[0] if isinstance(module, tuple) else module
     if slot is not Slot.WEIGHT or not isinstance(layer, QuantWeightBiasInputOutputLayer):
-        values.update(accumulator_bit_width=None)  # no layer that sums products
+        values.update(accumulator_bit_width=None, block_size=None)  # no layer that sums products
     if signed is None:
         values["signed"] = not (slot is Slot.ACT and isinstance(act_impl, _UNSIGNED_ACTIVATIONS))
     return QuantizerOptions.build(who, **values)
@@ -132,7 +139,7 @@ def _solve_shape(
     who: str, slot: Slot, options: QuantizerOptions, module: Any = None
 ) -> tuple[int, ...]:
     """Shape of the binary points: `()`, or ones except for the output channels."""
-    if not options.scaling_per_output_channel:
+    if not options.scaling_per_output_channel and options.block_size is None:
         return ()
     if not slot.is_parameter:
         shape = options.per_channel_broadcastable_shape
@@ -147,7 +154,16 @@ def _solve_shape(
         return _channel_shape(layer.constant(slot.value), layer.output_channel_dim)
     if slot is Slot.BIAS:
         return tuple(layer.bias.shape)
-    return _channel_shape(layer.weight, layer.output_channel_dim)
+    channels = _channel_shape(layer.weight, layer.output_channel_dim)
+    if options.block_size is None:
+        return channels
+    axis = _input_axis(layer)
+    return block_shape(channels, axis, layer.weight.shape[axis], options.block_size)
+
+
+def _input_axis(layer: Any) -> int:
+    """Of the weight; a transposed convolution has its outputs second."""
+    return 1 - int(layer.output_channel_dim)
 
 
 def _channel_shape(constant: Tensor, axis: int) -> tuple[int, ...]:
@@ -169,6 +185,10 @@ def _solve_tensor_quant(
 ) -> FixedPointQuantizer:
     kind = quantizer_class if slot is Slot.WEIGHT else FixedPointQuantizer
     layers = module if isinstance(module, tuple) else (module,)
+    if options.block_size is not None:
+        blocks = BLOCK_TWINS[kind](who, options, shape)
+        blocks.input_axis = _input_axis(layers[0])
+        return blocks
     if options.accumulator_bit_width is not None:
         weight = BOUND_TWINS[kind](who, options, shape)
         weight.bind(layers[0].output_channel_dim, layers)
@@ -207,12 +227,14 @@ class QFXFixedPoint(ExtendedInjector):
     binary_point_gradient = QuantizerOptions.binary_point_gradient
     binary_point_grad_scale = QuantizerOptions.binary_point_grad_scale
     learn_bit_width = QuantizerOptions.learn_bit_width
+    bit_width_per_output_channel = QuantizerOptions.bit_width_per_output_channel
     max_bit_width = QuantizerOptions.max_bit_width
     stochastic_rounding = QuantizerOptions.stochastic_rounding
     accumulator_bit_width = QuantizerOptions.accumulator_bit_width
     accumulator_input_bit_width = QuantizerOptions.accumulator_input_bit_width
     accumulator_input_signed = QuantizerOptions.accumulator_input_signed
     scaling_per_output_channel = QuantizerOptions.scaling_per_output_channel
+    block_size = QuantizerOptions.block_size
     per_channel_broadcastable_shape = QuantizerOptions.per_channel_broadcastable_shape
     k = QuantizerOptions.k
     digits = QuantizerOptions.digits

@@ -12,6 +12,7 @@ from .ranks import all_max, all_sum, of_first_rank
 
 MAX_FRAC_BITS = 64
 _FLOAT32_CODES = 1 << 23  # where adding a half, float32 rounds
+_BLOCK = 1 << 17  # elements
 _OVERFLOW_SHARE = 1e-3
 _PERCENTILE_STEPS = 24  # outliers up to 2**24 times the bulk
 _MSE_STEPS = (0, 1, 2, 3, -1)  # of equal errors the first wins: keep the whole range if possible
@@ -71,12 +72,27 @@ def _least_squares(
     across_ranks: bool,
 ) -> Tensor:
     candidates = torch.stack([covering + step for step in _MSE_STEPS])
-    errors = torch.stack(
-        [_reduce((cast(values, point) - values) ** 2, shape, _sum) for point in candidates]
-    )
+    errors = torch.stack([_squared_error(values, point, cast) for point in candidates])
     if across_ranks:
         errors = all_sum(errors)
     return candidates.gather(0, errors.argmin(0, keepdim=True))[0]
+
+
+def _squared_error(
+    values: Tensor, point: Tensor, cast: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Of each binary point; of a large tensor in blocks, which fit the processor's cache."""
+    shape = tuple(point.shape)
+    rows = shape[0] if shape and len(shape) == values.ndim and shape[0] == point.numel() else 0
+    if values.numel() <= _BLOCK or not (point.numel() == 1 or rows > 1):
+        return _reduce((cast(values, point) - values) ** 2, shape, _sum)
+    if rows > 1:
+        step = max(1, _BLOCK * rows // values.numel())
+        pairs = zip(values.split(step), point.split(step), strict=True)
+        return torch.cat([_reduce((cast(x, p) - x) ** 2, tuple(p.shape), _sum) for x, p in pairs])
+    one = point.reshape(())
+    sums = [_sum((cast(x, one) - x) ** 2, (0,), False) for x in values.flatten().split(_BLOCK)]
+    return torch.stack(sums).sum().reshape(shape)
 
 
 def _percentile(

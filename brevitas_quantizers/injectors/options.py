@@ -70,6 +70,8 @@ class QuantizerOptions:
         binary_point_grad_scale: factor on its gradient; `"lsq"` is `1/sqrt(values * max_code)`
             (LSQ, arXiv 1902.08153, section 2.2).
         learn_bit_width: train the word length too, within 2 and `max_bit_width`.
+        bit_width_per_output_channel: weights and biases: each output channel learns its own word
+            length; codes travel in the widest.
         max_bit_width: upper bound of a learned word length, in bits.
         stochastic_rounding: round up with the probability of the fraction, in training only;
             evaluation and export round as `rounding` says.
@@ -79,6 +81,7 @@ class QuantizerOptions:
             of it is known, or to allow for a wider one.
         accumulator_input_signed: whether that input is signed.
         scaling_per_output_channel: one binary point for each output channel.
+        block_size: weights: one binary point for each output channel and block of so many inputs.
         per_channel_broadcastable_shape: shape of the binary points of an activation, for example
             `(1, 16, 1, 1)`; needed because an activation does not know its channels.
         k: K-hot weights: at most this many signed powers of two in a code.
@@ -97,12 +100,14 @@ class QuantizerOptions:
     binary_point_gradient: BinaryPointGradient = BinaryPointGradient.LSQ
     binary_point_grad_scale: float | str = 1.0
     learn_bit_width: bool = False
+    bit_width_per_output_channel: bool = False
     max_bit_width: int = 16
     stochastic_rounding: bool = False
     accumulator_bit_width: int | None = None
     accumulator_input_bit_width: int | None = None
     accumulator_input_signed: bool = False
     scaling_per_output_channel: bool = False
+    block_size: int | None = None
     per_channel_broadcastable_shape: tuple[int, ...] | None = None
     k: int | None = None
     digits: KHotDigits | None = None
@@ -163,6 +168,15 @@ class QuantizerOptions:
                 f"{who}: bit_width must not exceed max_bit_width={self.max_bit_width}, "
                 f"not {self.bit_width}"
             )
+        if self.bit_width_per_output_channel:
+            for name in ("learn_bit_width", "scaling_per_output_channel"):
+                _require(
+                    getattr(self, name),
+                    who,
+                    name,
+                    "True with bit_width_per_output_channel=True",
+                    False,
+                )
         scale = self.binary_point_grad_scale
         _require(
             scale == "lsq" or (not isinstance(scale, (str, bool)) and scale > 0),
@@ -175,6 +189,18 @@ class QuantizerOptions:
             self._check_khot(who)
         if self.accumulator_bit_width is not None:
             self._check_accumulator(who)
+        if self.block_size is not None:
+            self._check_blocks(who)
+
+    def check_limit(self, who: str, name: str, most: int) -> None:
+        """Refuse words that may become longer than that.
+
+        Raises:
+            OptionError: names the option as `name`.
+        """
+        width = self.max_bit_width if self.learn_bit_width else self.bit_width
+        if width > most:
+            raise OptionError(f"{who}: {name} must be at most {most}, not {width}")
 
     def _check_accumulator(self, who: str) -> None:
         given = self.accumulator_input_bit_width
@@ -183,6 +209,13 @@ class QuantizerOptions:
                 f"{who}: accumulator_bit_width must exceed accumulator_input_bit_width={given}, "
                 f"not {self.accumulator_bit_width}"
             )
+
+    def _check_blocks(self, who: str) -> None:
+        valid = _is_int(self.block_size) and self.block_size >= 1
+        _require(valid, who, "block_size", "an integer of at least 1 or None", self.block_size)
+        for name in ("accumulator_bit_width", "max_digits", "bit_width_per_output_channel"):
+            value = getattr(self, name)
+            _require(not value, who, name, "left out with block_size", value)
 
     def _check_khot(self, who: str) -> None:
         if self.max_digits is not None:
@@ -210,6 +243,7 @@ class QuantizerOptions:
 
 
 _FLAGS = (
+    "bit_width_per_output_channel",
     "learn_bit_width",
     "scaling_per_output_channel",
     "stochastic_rounding",

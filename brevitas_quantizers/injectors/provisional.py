@@ -217,7 +217,8 @@ class Provisional(nn.Module):
         if start is None or width is None:
             return
         alone = torch.equal(self.binary_point, start.latents[0])
-        if not (alone and MIN_BIT_WIDTH <= float(width) <= self.options.max_bit_width):
+        inside = (width >= MIN_BIT_WIDTH) & (width <= self.options.max_bit_width)
+        if not (alone and bool(inside.all())):
             self._put_back()
 
     def _is_overwritten(self) -> bool:

@@ -8,6 +8,9 @@ types are what the QONNX export handlers match.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self
 
 import torch
@@ -115,6 +118,10 @@ class _QFXParameterProxy(_QFXProxy):
 
     def restart(self) -> None:
         """Set the binary point to what suits the parameters now, as if training had not begun."""
+        postponed = _POSTPONED.get()
+        if postponed is not None:
+            postponed[self] = None
+            return
         parameters = self.tracked_parameter_list
         values = widest(parameters)
         self.tensor_quant.to(values.device, values.dtype)
@@ -201,6 +208,28 @@ class _QFXParameterProxy(_QFXProxy):
             self.tensor_quant.trust(self.tracked_parameter_list)
         else:
             self.restart()
+
+
+_POSTPONED: ContextVar[dict[_QFXParameterProxy, None] | None] = ContextVar(
+    "postponed", default=None
+)
+"""Proxies that are to start, in order, at the end of `starts_once`; None outside of it."""
+
+
+@contextmanager
+def starts_once() -> Iterator[None]:
+    """Inside, parameters may be replaced again and again; their binary points are set at the end.
+
+    A layer that is made only to be given another's parameters would be searched twice.
+    """
+    postponed: dict[_QFXParameterProxy, None] = {}
+    token = _POSTPONED.set(postponed)
+    try:
+        yield
+    finally:
+        _POSTPONED.reset(token)
+    for proxy in postponed:
+        proxy.restart()
 
 
 class QFXWeightProxy(_QFXParameterProxy, WeightQuantProxyFromInjector):

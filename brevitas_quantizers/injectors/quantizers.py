@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -15,34 +15,24 @@ from brevitas_quantizers.autograd.modes import code_bounds, needs_float64
 from brevitas_quantizers.fixed_point import (
     CalibrationError,
     DataError,
-    FixedPointFormat,
     FormatError,
     RoundingMode,
     khot_codes,
 )
 
 from .initialise import initial_frac_bits
-from .options import (
-    MAX_BIT_WIDTH,
-    MIN_BIT_WIDTH,
-    BinaryPointGradient,
-    BinaryPointInit,
-    QuantizerOptions,
-)
-from .provisional import Provisional
+from .options import BinaryPointGradient, BinaryPointInit, QuantizerOptions
 from .ranks import all_max, rank_count
+from .word_length import SURELY_VALID, WordLength
 
-_MAX_EXPONENT = 127  # of a float32
-_MAX_FRAC_BITS = 126  # the LSB, and what it divides by, are normal float32
-_SURELY_VALID = _MAX_EXPONENT - MAX_BIT_WIDTH
 _HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
-class FixedPointQuantizer(Provisional):
+class FixedPointQuantizer(WordLength):
     """Casts a tensor to fixed point with a learned binary point, per tensor or per channel.
 
-    State: `binary_point`, the latent fractional bits, of `shape`; with `learn_bit_width` also
-    `bit_width_latent`, 0-dimensional; `initialized`, whether data has set the binary point.
+    State: `binary_point`, the latent fractional bits, of `shape`; `initialized`, whether data has
+    set the binary point; and that of `WordLength`.
 
     Args:
         who: name for errors, for example `QuantConv2d.weight_quant`.
@@ -50,10 +40,8 @@ class FixedPointQuantizer(Provisional):
         shape: shape of the binary points, broadcastable to the data.
     """
 
-    bit_width_latent: nn.Parameter | None
     initialized: Tensor
     _zero_point: Tensor
-    _bit_width: Tensor
 
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -70,50 +58,16 @@ class FixedPointQuantizer(Provisional):
             torch.full(shape, float(fixed or 0)),
             requires_grad=fixed is None if learned is None else learned,
         )
-        if options.learn_bit_width:
-            self.bit_width_latent = nn.Parameter(torch.tensor(float(options.bit_width)))
-        else:
-            self.bit_width_latent = None
         self.register_buffer("initialized", torch.tensor(fixed is not None))
         self.register_buffer("_zero_point", torch.tensor(0.0), persistent=False)
-        self.register_buffer("_bit_width", torch.tensor(float(options.bit_width)), persistent=False)
+        self._make_word_length()
         self.is_fixed_by_user = fixed is not None  # so that data do not set it
         self._is_initialized = fixed is not None  # host-side twin of `initialized`: no sync
         self.is_unreached = False  # by the last calibration
+        self.is_observed = False  # by `calibrate`, which lets values pass in order to see them
         self._is_check_due = True  # of the latents, see `train`
         self._shift: Tensor | None = None  # of the binary point, inside `at`
         self.remember()
-
-    @property
-    def is_observed(self) -> bool:
-        """Whether `calibrate` lets values pass, in order to see them."""
-        return "forward" in vars(self)
-
-    @property
-    def width(self) -> int | Tensor:
-        """Word length in bits: an integer, or the clamped latent where it is learned."""
-        if self.bit_width_latent is None:
-            return self.options.bit_width
-        return self.bit_width_latent.clamp(MIN_BIT_WIDTH, self.options.max_bit_width)
-
-    @property
-    def rounded_width(self) -> int:
-        """Word length in bits, as used."""
-        width = self.width
-        return int(width.detach().round()) if isinstance(width, Tensor) else width
-
-    @property
-    def format(self) -> FixedPointFormat | tuple[FixedPointFormat, ...]:
-        """The learned format; a tuple of one format per channel where binary points differ.
-
-        Raises:
-            CalibrationError: the binary point has not seen data yet.
-        """
-        self.require_initialized()
-        width = self.rounded_width
-        points = [int(point) for point in self.binary_point.detach().round().flatten()]
-        formats = tuple(FixedPointFormat.from_frac_bits(width, p, self.signed) for p in points)
-        return formats if self.binary_point.ndim else formats[0]
 
     def cast(
         self, x: Tensor, frac_bits: Tensor, relu: bool = False, dither: bool = False
@@ -151,6 +105,10 @@ class FixedPointQuantizer(Provisional):
             learns_from_rounding=options.binary_point_gradient is BinaryPointGradient.LSQ,
         )
         return y if y.dtype == dtype else y.to(dtype)
+
+    def spread(self, point: Tensor, x: Tensor) -> Tensor:
+        """Binary points, broadcastable to `x`."""
+        return point
 
     def forward(self, x: Tensor, relu: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize `x`.
@@ -190,6 +148,8 @@ class FixedPointQuantizer(Provisional):
             self.begin_with(y)
         scale = exact_exp2(-torch.round(point.detach()))
         bit_width: Any = self.width if self.bit_width_latent is not None else self._bit_width
+        if bit_width.ndim:
+            bit_width = bit_width.max()  # a word for all channels
         return y, scale, self._zero_point, bit_width
 
     @torch.no_grad()
@@ -265,6 +225,15 @@ class FixedPointQuantizer(Provisional):
         point.copy_(torch.clamp(point, cover - below, cover + above))
 
     @contextmanager
+    def replaced(self, forward: Callable[..., Any]) -> Iterator[None]:
+        """Inside, this is called in the place of `forward`."""
+        self.forward = forward  # type: ignore[method-assign] # taken back below
+        try:
+            yield
+        finally:
+            del self.forward
+
+    @contextmanager
     def at(self, point: Tensor) -> Iterator[None]:
         """Inside, the binary point has the value `point`, and gets its gradient."""
         self._shift = point - self.binary_point.detach()
@@ -313,29 +282,11 @@ class FixedPointQuantizer(Provisional):
                 "it: load an earlier state, or lower the learning rate of binary points"
             )
 
-    def _fault(self) -> str | None:
-        width: Any = self.width
-        if isinstance(width, Tensor):
-            width = float(width.detach())
-            if not math.isfinite(width):
-                return f"the word length must be a number of bits, not {width}"
-        lowest = round(width) - int(self.signed) - _MAX_EXPONENT
-        points = torch.round(self.binary_point.detach()).flatten()
-        valid = (points >= lowest) & (points <= _MAX_FRAC_BITS)  # false of NaN
-        if bool(valid.all()):
-            return None
-        return (
-            f"the binary point must be from {lowest} to {_MAX_FRAC_BITS} fractional bits, "
-            f"not {points[~valid][0].item():g}"
-        )
-
     def _check_latents_cheaply(self) -> None:
         """In every run what is a number at hand, and the rest after each change of mode."""
         point = self.binary_point
         if self._is_check_due or (
-            point.ndim == 0
-            and point.device.type == "cpu"
-            and not abs(point.item()) <= _SURELY_VALID
+            point.ndim == 0 and point.device.type == "cpu" and not abs(point.item()) <= SURELY_VALID
         ):
             self.check_latents()
 
@@ -367,6 +318,8 @@ class FixedPointQuantizer(Provisional):
     ) -> None:
         if not has_state(state_dict, prefix):  # a float checkpoint has nothing for quantizers
             return
+        if (bits := state_dict.get(f"{prefix}given_bit_width")) is not None:
+            self.set_bit_width(int(bits))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._is_initialized = bool(self.initialized)
         self._is_check_due = True
@@ -392,9 +345,14 @@ class KHotQuantizer(FixedPointQuantizer):
 
     def __init__(self, who: str, options: QuantizerOptions, shape: tuple[int, ...] = ()) -> None:
         super().__init__(who, options, shape)
+        self.register_buffer("_codes", None, persistent=False)
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        options, point = self.options, self.binary_point
         khot: Any = (options.k, options.digits)
         codes = khot_codes(options.bit_width, self.signed, *khot)
-        self.register_buffer("_codes", torch.tensor(codes, dtype=torch.float32), persistent=False)
+        self._codes = torch.tensor(codes, dtype=point.dtype, device=point.device)
 
     def cast(self, x: Tensor, frac_bits: Tensor) -> Tensor:  # type: ignore[override] # no ReLU
         """Nearest K-hot value, for any binary point; see `autograd.khot_cast`."""

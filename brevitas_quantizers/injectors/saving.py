@@ -7,13 +7,14 @@ read it back.
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import sys
 from functools import reduce
 from typing import Any
 
 from brevitas.inject import ExtendedInjector
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 
 def _reduce(injector: Any) -> str | tuple[Any, ...]:
@@ -65,3 +66,13 @@ def picklable(root: nn.Module, graph: fx.Graph, class_name: str) -> fx.GraphModu
     """The network of `graph` with what it calls of `root`, such that it can be pickled."""
     graph._tracer_cls = ReadBack
     return fx.GraphModule(root, graph, class_name)
+
+
+def deep_copy(model: nn.Module) -> nn.Module:
+    """A copy; tensors that a hook computes again, which cannot be copied, as they are."""
+    computed: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                computed[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, computed)

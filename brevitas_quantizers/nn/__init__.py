@@ -1,6 +1,6 @@
 """Layers that Brevitas lacks, in fixed point from training to deployment."""
 
-from .attention import QuantMultiheadAttention
+from .attention import QuantLinearAttention, QuantMultiheadAttention
 from .base import QuantLayer
 from .batchnorm import QuantBatchNorm1d, QuantBatchNorm2d
 from .elementwise import (
@@ -61,6 +61,7 @@ __all__ = [
     "QuantLayerNorm",
     "QuantLayer",
     "QuantLeakyReLU",
+    "QuantLinearAttention",
     "QuantMaxPool1d",
     "QuantMaxPool2d",
     "QuantMatMul",

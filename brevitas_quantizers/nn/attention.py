@@ -6,7 +6,7 @@ product of two matrices, a softmax, and the product with the values. See `docs/a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,6 @@ from .softmax import QuantSoftmax
 HIDES = -1000.0
 """A number added to a score that hides it, or less."""
 _NUMBER_BITS = 8
-_PREFIXES = ("weight_", "bias_", "act_", "softmax_")
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 
 
@@ -62,7 +61,65 @@ def attend(
     return casts[3](products[1](weights, v)).transpose(1, 2).flatten(2), weights
 
 
-class QuantMultiheadAttention(nn.Module):
+class _Attention(nn.Module):
+    """Four products; queries, keys and values behind casts of their own."""
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        bias: bool,
+        inputs: Sequence[int | None],
+        points_per_head: bool,
+        options: dict[str, dict[str, Any]],
+        features: type[nn.Module] = qnn.QuantIdentity,
+    ) -> None:
+        super().__init__()
+        who = type(self).__name__
+        if embed_dim % num_heads:
+            raise OptionError(
+                f"{who}: embed_dim must be a multiple of num_heads={num_heads}, not {embed_dim}"
+            )
+        products = options["weight_"] | (options["bias_"] if bias else {})
+        each = {
+            "scaling_per_output_channel": points_per_head,
+            "per_channel_broadcastable_shape": (1, num_heads, 1, 1) if points_per_head else None,
+        }
+        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.head_dim = embed_dim // num_heads
+        for name, size in zip(_PROJECTIONS, inputs, strict=True):
+            size = embed_dim if size is None else size
+            self.add_module(name, qnn.QuantLinear(size, embed_dim, bias, **products))
+            cast = qnn.QuantIdentity if name == "v_proj" else features
+            signed = {"signed": True} if cast is qnn.QuantIdentity else {}
+            self.add_module(f"{name}_cast", cast(**signed | options["act_"] | each))
+        self.scores, self.values = QuantMatMul(), QuantMatMul()
+        self.values_cast = qnn.QuantIdentity(**{"signed": True} | options["act_"])
+        self.out_proj = qnn.QuantLinear(embed_dim, embed_dim, bias, **products)
+        self.register_load_state_dict_pre_hook(_take_float)
+
+    def _options(
+        self, given: dict[str, Any], quant: QuantType, *own: str
+    ) -> dict[str, dict[str, Any]]:
+        """Keywords of the layers inside, by prefix; `own` are those of one kind of attention."""
+        prefixes = ("weight_", "bias_", "act_")
+        check_prefixes(self, given, (*prefixes, *own))
+        parts: dict[str, dict[str, Any]] = {name: {f"{name}quant": quant} for name in prefixes}
+        parts |= {name: {} for name in own}
+        for name, value in given.items():
+            prefix = name[: name.index("_") + 1]
+            parts[prefix][name if prefix in ("weight_", "bias_") else name[len(prefix) :]] = value
+        return parts
+
+    def _projected(self, *given: Tensor) -> Iterator[Tensor]:
+        for name, part in zip(_PROJECTIONS, given, strict=True):
+            yield plain(self.get_submodule(name)(part))
+
+    def _cast(self, name: str, x: Tensor) -> Tensor:
+        return plain(self.get_submodule(name)(x))
+
+
+class QuantMultiheadAttention(_Attention):
     """`nn.MultiheadAttention` in integers; a checkpoint of torch's layer loads strictly.
 
     The sums of the last product are exact: a cast behind the layer belongs to the network, as one
@@ -94,44 +151,15 @@ class QuantMultiheadAttention(nn.Module):
         quant: QuantType = QFXFixedPoint,
         **options: Any,
     ) -> None:
-        super().__init__()
-        if embed_dim % num_heads:
-            raise OptionError(
-                f"QuantMultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
-                f"not {embed_dim}"
-            )
         if not batch_first:
             raise OptionError("QuantMultiheadAttention: batch_first must be True, not False")
-        check_prefixes(self, options, _PREFIXES)
-        parts: dict[str, dict[str, Any]] = {prefix: {} for prefix in _PREFIXES}
-        for name, value in options.items():
-            prefix = name[: name.index("_") + 1]
-            parts[prefix][name if prefix in ("weight_", "bias_") else name[len(prefix) :]] = value
-        products = {"weight_quant": quant} | parts["weight_"]
-        products |= {"bias_quant": quant} | parts["bias_"] if bias else {}
-        given = {"act_quant": quant, "signed": True} | parts["act_"]
-        each = {
-            "scaling_per_output_channel": points_per_head,
-            "per_channel_broadcastable_shape": (1, num_heads, 1, 1) if points_per_head else None,
-        }
-        self.embed_dim, self.num_heads = embed_dim, num_heads
-        self.head_dim = embed_dim // num_heads
-        inputs = (
-            embed_dim,
-            embed_dim if kdim is None else kdim,
-            embed_dim if vdim is None else vdim,
-        )
-        for name, size in zip(_PROJECTIONS, inputs, strict=True):
-            self.add_module(name, qnn.QuantLinear(size, embed_dim, bias, **products))
-            self.add_module(f"{name}_cast", qnn.QuantIdentity(**given | each))
+        parts = self._options(options, quant, "softmax_")
+        inputs = (None, kdim, vdim)
+        super().__init__(embed_dim, num_heads, bias, inputs, points_per_head, parts)
         self.scale = ScaleBy(rounded_factor(self.head_dim**-0.5, _NUMBER_BITS))
-        self.scores, self.values = QuantMatMul(), QuantMatMul()
         self.softmax = QuantSoftmax(**{"quant": quant} | parts["softmax_"])
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.values_cast = qnn.QuantIdentity(**given)
-        self.out_proj = qnn.QuantLinear(embed_dim, embed_dim, bias, **products)
         self.mean = Reduce("mean", (1,), False, _NUMBER_BITS)
-        self.register_load_state_dict_pre_hook(_take_float)
 
     @classmethod
     def from_float(cls, layer: nn.MultiheadAttention, **options: Any) -> QuantMultiheadAttention:
@@ -188,10 +216,7 @@ class QuantMultiheadAttention(nn.Module):
         given = [plain(part) for part in (query, key, value)]
         if not torch.onnx.is_in_onnx_export():  # traces the constants of the run before
             self._show(_kept(attn_mask, is_causal, *given[:2]))
-        q, k, v = (
-            plain(self.get_submodule(name)(part))
-            for name, part in zip(_PROJECTIONS, given, strict=True)
-        )
+        q, k, v = self._projected(*given)
         heads, products = (self.num_heads, self.head_dim), (self.scores, self.values)
         names = (*_PROJECTIONS, "values")
         casts = [partial(self._cast, f"{name}_cast") for name in names]
@@ -207,11 +232,64 @@ class QuantMultiheadAttention(nn.Module):
         if keep is None or not isinstance(old, Tensor) or not torch.equal(old, keep.to(old)):
             self.softmax.show(keep)
 
-    def _cast(self, name: str, x: Tensor) -> Tensor:
-        return plain(self.get_submodule(name)(x))
-
     def _weigh(self, scores: Tensor) -> Tensor:
         return self.dropout(plain(self.softmax(self.scale(scores))))
+
+
+class QuantLinearAttention(_Attention):
+    """Attention whose cost grows with the number of tokens, not its square: `f(q) (f(k)^T v)`.
+
+    `f` is a ReLU with a cast. Nothing is divided by the sum of the weights: a norm behind the
+    layer takes its place. The sums of the last product are exact, as in `QuantMultiheadAttention`,
+    whose names the parameters have.
+
+    Args:
+        embed_dim: of queries and of the result.
+        num_heads: parts of `embed_dim`, each an attention of its own.
+        bias: whether the four products have one.
+        kdim: of keys, instead of `embed_dim`.
+        vdim: of values, likewise.
+        points_per_head: whether queries, keys and values learn a binary point for each head.
+        quant: every quantizer.
+        options: by prefix: `weight_` and `bias_` of the four products, `act_` of the casts
+            behind them, and of `f(k)^T v`.
+
+    Raises:
+        OptionError: an unknown or impossible option.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        bias: bool = True,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        points_per_head: bool = False,
+        quant: QuantType = QFXFixedPoint,
+        **options: Any,
+    ) -> None:
+        parts = self._options(options, quant)
+        inputs = (None, kdim, vdim)
+        super().__init__(
+            embed_dim, num_heads, bias, inputs, points_per_head, parts, features=qnn.QuantReLU
+        )
+        self.context_cast = qnn.QuantIdentity(**{"signed": True} | parts["act_"])
+
+    def forward(
+        self, query: Tensor | QuantTensor, key: Tensor | QuantTensor, value: Tensor | QuantTensor
+    ) -> Tensor:
+        """(batch, targets, embed_dim) from queries, and (batch, sources, ...) keys and values."""
+        heads = (self.num_heads, self.head_dim)
+        q, k, v = (
+            self._cast(f"{name}_cast", part.unflatten(-1, heads).transpose(1, 2))
+            for name, part in zip(
+                _PROJECTIONS, self._projected(*map(plain, (query, key, value))), strict=True
+            )
+        )
+        context = self._cast("context_cast", plain(self.scores(k.transpose(-2, -1), v)))
+        result = self._cast("values_cast", plain(self.values(q, context)))
+        return plain(self.out_proj(result.transpose(1, 2).flatten(2)))
 
 
 def _kept(mask: Tensor | None, is_causal: bool, query: Tensor, key: Tensor) -> Tensor | None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from brevitas_quantizers.fixed_point import OptionError
 
+from . import circular
 from .tables import Function, exact_sigmoid, exact_tanh
 
 _GUARD_BITS = 64
@@ -125,7 +126,7 @@ def _root(digits: int) -> Fraction:
     """Of two over pi."""
     with localcontext() as context:
         context.prec = digits
-        return Fraction((2 / _pi(digits)).sqrt())
+        return Fraction((2 / circular.pi(digits)).sqrt())
 
 
 def _tail(x: Fraction, bits: int) -> Fraction:
@@ -136,7 +137,7 @@ def _tail(x: Fraction, bits: int) -> Fraction:
     with localcontext() as context:
         context.prec = digits = most * 2 // 3
         value = Decimal(x.numerator) / Decimal(x.denominator)
-        density = (-value * value / 2).exp() / (2 * _pi(digits)).sqrt()
+        density = (-value * value / 2).exp() / (2 * circular.pi(digits)).sqrt()
         term = total = value
         odd, limit = 1, Decimal(2) ** -(2 * most)
         while term > limit:
@@ -144,26 +145,6 @@ def _tail(x: Fraction, bits: int) -> Fraction:
             term = term * value * value / odd
             total += term
         return Fraction(Decimal("0.5") - density * total)
-
-
-@cache
-def _pi(digits: int) -> Decimal:
-    """By Machin's formula."""
-    with localcontext() as context:
-        context.prec = digits + 10
-        return 4 * (4 * _arctan(5) - _arctan(239))
-
-
-def _arctan(inverse: int) -> Decimal:
-    power = total = Decimal(1) / inverse
-    number = 1
-    while True:
-        power /= -inverse * inverse
-        number += 2
-        after = total + power / number
-        if after == total:
-            return total
-        total = after
 
 
 def _hardsigmoid(x: Fraction, bits: int) -> Fraction:
@@ -194,52 +175,81 @@ def _power_of_two(x: Fraction, bits: int) -> Fraction:
     return (power if part else 1) * Fraction(2) ** whole
 
 
+def _decimal_log(x: Fraction, bits: int) -> Fraction | float:
+    """`log10(x)`, where it is a whole number exactly."""
+    power = len(str(x.numerator)) - 1
+    if x <= 0:
+        return log(x, bits)
+    return Fraction(power) if x == 10**power else _decimal(x, bits, Decimal.log10)
+
+
+def _tan(x: Fraction, bits: int) -> Fraction:
+    """`tan(x)`: more digits, the nearer its pole is."""
+    lengths = bits + 4 * (x.numerator.bit_length() + x.denominator.bit_length())
+    return _decimal(x, lengths, lambda value: circular.sine(value) / circular.cosine(value))
+
+
+def _erf(x: Fraction, bits: int) -> Fraction:
+    """By the share of the normal distribution above `x` times the root of two."""
+    tail = _tail(Fraction(sqrt(2 * x * x, bits + _GUARD_BITS)), bits)
+    return (1 - 2 * tail) * (1 if x > 0 else -1) if x else x
+
+
 EXACT: dict[str, tuple[Function, Callable[[Tensor], Tensor]]] = {
     "abs": (lambda x, bits: abs(x), torch.abs),
+    "atan": (lambda x, bits: _decimal(x, bits, circular.arctan), torch.atan),
+    "ceil": (lambda x, bits: Fraction(math.ceil(x)), torch.ceil),
+    "cos": (lambda x, bits: _decimal(x, bits, circular.cosine), torch.cos),
+    "cosh": (lambda x, bits: (exp(x, bits) + exp(-x, bits)) / 2, torch.cosh),
+    "cube": (lambda x, bits: x**3, lambda x: x**3),
     "elu": (elu, F.elu),
+    "erf": (_erf, torch.erf),
     "exp": (exp, torch.exp),
     "exp2": (_power_of_two, torch.exp2),
     "exp_neg": (lambda x, bits: exp(-x, bits), lambda x: torch.exp(-x)),
     "expm1": (lambda x, bits: exp(x, bits) - 1, torch.expm1),
+    "floor": (lambda x, bits: Fraction(math.floor(x)), torch.floor),
     "gelu": (gelu, F.gelu),
     "gelu_tanh": (gelu_tanh, partial(F.gelu, approximate="tanh")),
     "hardshrink": (lambda x, bits: x if abs(x) > Fraction(1, 2) else Fraction(0), F.hardshrink),
     "hardsigmoid": (_hardsigmoid, F.hardsigmoid),
     "hardswish": (lambda x, bits: x * _hardsigmoid(x, bits), F.hardswish),
     "log": (log, torch.log),
+    "log10": (_decimal_log, torch.log10),
     "log2": (_binary_log, torch.log2),
     "logsigmoid": (lambda x, bits: -softplus(-x, bits), F.logsigmoid),
     "mish": (mish, F.mish),
     "reciprocal": (reciprocal, torch.reciprocal),
+    "round": (lambda x, bits: Fraction(round(x)), torch.round),
     "rsqrt": (rsqrt, torch.rsqrt),
     "selu": (selu, F.selu),
     "sigmoid": (exact_sigmoid, torch.sigmoid),
+    "sign": (lambda x, bits: Fraction((x > 0) - (x < 0)), torch.sign),
     "silu": (silu, F.silu),
+    "sin": (lambda x, bits: _decimal(x, bits, circular.sine), torch.sin),
+    "sinh": (lambda x, bits: (exp(x, bits) - exp(-x, bits)) / 2, torch.sinh),
     "softplus": (softplus, F.softplus),
     "softshrink": (_shrink, F.softshrink),
     "softsign": (lambda x, bits: x / (1 + abs(x)), F.softsign),
     "sqrt": (sqrt, torch.sqrt),
     "square": (lambda x, bits: x * x, torch.square),
+    "tan": (_tan, torch.tan),
     "tanh": (exact_tanh, torch.tanh),
     "tanhshrink": (lambda x, bits: x - exact_tanh(x, bits), F.tanhshrink),
+    "trunc": (lambda x, bits: Fraction(math.trunc(x)), torch.trunc),
 }
 """By name: the exact function, and torch's, whose gradient training takes."""
 
-_ALIASES: dict[Any, str] = {smooth: name for name, (_, smooth) in EXACT.items()} | {
-    F.sigmoid: "sigmoid",
-    F.tanh: "tanh",
-    torch.sigmoid: "sigmoid",
-    torch.nn.functional.silu: "silu",
-    math.exp: "exp",
-    math.exp2: "exp2",
-    math.expm1: "expm1",
-    math.log: "log",
-    math.log2: "log2",
-    math.sqrt: "sqrt",
-    math.tanh: "tanh",
-    abs: "abs",
-    np.exp: "exp",
-    np.tanh: "tanh",
+_MATHS = (
+    *("atan", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor", "log", "log10"),
+    *("log2", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+)
+"""Of the same name in `math`."""
+_ALIASES: dict[Any, str] = {
+    **{smooth: name for name, (_, smooth) in EXACT.items()},
+    **{getattr(math, name): name for name in _MATHS},
+    **{F.sigmoid: "sigmoid", F.tanh: "tanh", torch.sigmoid: "sigmoid", F.silu: "silu"},
+    **{abs: "abs", round: "round", np.exp: "exp", np.tanh: "tanh"},
 }
 LAYERS: dict[type[nn.Module], str] = {
     nn.CELU: "elu",

@@ -113,6 +113,8 @@ class QuantFunction(_QuantFunction):
         found = self._smooth(x)
         if bool(torch.isfinite(found).all()):
             return found
+        if self._is_calibrating():  # a pole says nothing of the range of the others
+            return torch.where(torch.isfinite(found), found, 0)
         lsb = 2.0**-self.input_format.frac_bits
         return self._smooth(torch.where(torch.isfinite(found), x, x.detach() + lsb))
 

@@ -128,12 +128,8 @@ class QuantNormalise(nn.Module):
             raise OptionError(
                 "QuantNormalise: input_scaling_per_output_channel must be False, not True"
             )
-        bits = quantizer.options
-        width = bits.max_bit_width if bits.learn_bit_width else bits.bit_width
-        if width > MAX_INPUT_BITS:
-            raise OptionError(
-                f"QuantNormalise: input_bit_width must be at most {MAX_INPUT_BITS}, not {width}"
-            )
+        quantizer.options.check_limit("QuantNormalise", "input_bit_width", MAX_INPUT_BITS)
+        quantizer.most_bits = MAX_INPUT_BITS
 
     @property
     def _quantizer(self) -> FixedPointQuantizer:

@@ -135,13 +135,9 @@ class _QuantTable(QuantLayer, nn.Module):
         self.fill_slots(None, options, return_quant_tensor, **given)
         self._check_quantizer(Slot.INPUT, self.input_signed)
         self._check_quantizer(Slot.OUTPUT, self.output_signed)
-        bits = self._quantizer(Slot.INPUT).options
-        width = bits.max_bit_width if bits.learn_bit_width else bits.bit_width
-        if width > MAX_INPUT_BITS:
-            raise OptionError(
-                f"{type(self).__name__}: input_bit_width must be at most {MAX_INPUT_BITS}, "
-                f"not {width}"
-            )
+        entry = self._quantizer(Slot.INPUT)
+        entry.options.check_limit(type(self).__name__, "input_bit_width", MAX_INPUT_BITS)
+        entry.most_bits = MAX_INPUT_BITS
         self._on_device: tuple[FunctionTable, Tensor] | None = None
 
     def _quantizer(self, slot: Slot) -> FixedPointQuantizer | None:

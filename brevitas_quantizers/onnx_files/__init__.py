@@ -55,6 +55,7 @@ from .refusals import OperandTypeError, Refusals
 from .register import Register
 from .sizes import fold_size
 from .snapped import SnappedScale
+from .wire import MAX_METADATA
 
 __all__ = [
     "adopt",
@@ -73,6 +74,7 @@ __all__ = [
     "join_overflows",
     "Geometry",
     "HALVES",
+    "MAX_METADATA",
     "MAX_RANK",
     "MOVES",
     "ModelSource",

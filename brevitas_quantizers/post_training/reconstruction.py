@@ -8,7 +8,7 @@ all numbers in floating point, from the inputs that the quantized pieces before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from brevitas_quantizers.progress import show_progress
 
 from .inputs import Inputs
 from .pieces import Piece, cut
+from .rounding import LearnedRounding, learned_rounding
 from .teacher import as_float, check_same, traced_network
 
 Progress = Callable[[int, int, str, float], None]
@@ -32,6 +33,8 @@ Progress = Callable[[int, int, str, float], None]
 
 _BATCH = 32
 _SAVES = 10  # of a joint reconstruction
+_ROUNDING_LR = 0.15  # of what decides a rounding, from -2.4 to 2.4
+_PRESSURE = 0.03  # relative error that a layer's weights between codes count as
 
 
 def reconstruct(
@@ -42,6 +45,7 @@ def reconstruct(
     mode: Literal["sequential", "joint"] = "sequential",
     modules: Sequence[str] | None = None,
     *,
+    rounding_steps: int = 0,
     lr: float = 2e-3,
     batch_size: int = _BATCH,
     seed: int = 0,
@@ -63,6 +67,8 @@ def reconstruct(
             on what the others give at that moment, in less time.
         modules: names of submodules behind which to cut (`["layer1", "layer2.0"]`); by default
             behind additions and pools.
+        rounding_steps: further steps, counted as `steps`, in which each weight learns to round up
+            or down (AdaRound, arXiv 2004.10568) while its binary points stay.
         lr: first learning rate of weights and biases, a tenth of that of binary points; falls as
             a cosine.
         batch_size: samples of a step.
@@ -79,18 +85,20 @@ def reconstruct(
     """
     if mode not in ("sequential", "joint"):
         raise OptionError(f"reconstruct: mode must be 'sequential' or 'joint', not {mode!r}")
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"reconstruct: {name} must be at least 1, not {value!r}")
+    given = {"steps": (steps, 1), "rounding_steps": (rounding_steps, 0)}
+    for name, (value, least) in (given | {"batch_size": (batch_size, 1)}).items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise OptionError(f"reconstruct: {name} must be at least {least}, not {value!r}")
     network = traced_network("reconstruct", model)
     network.eval()
     samples = Inputs.of("reconstruct", network, loader)
     teacher = as_float(network)
     check_same("reconstruct", network, teacher, float_model, samples.rows(slice(0, batch_size)))
     pieces = cut(network, modules)
-    schedule = Steps(steps, lr, batch_size, seed)
+    schedule = Steps(steps, rounding_steps, lr, batch_size, seed)
     run = _Run(network, pieces, cut(teacher, modules), samples, schedule, progress or _bar)
-    saved = _Saved(checkpoint, {"mode": mode, "steps": steps, "pieces": [p.name for p in pieces]})
+    what = {"mode": mode, "steps": steps, "pieces": [piece.name for piece in pieces]}
+    saved = _Saved(checkpoint, what | {"rounding_steps": rounding_steps})
     with _learning(network):
         (run.in_order if mode == "sequential" else run.jointly)(saved)
     return model
@@ -102,12 +110,14 @@ class Steps:
 
     Attributes:
         steps: of training.
+        rounding: steps in which weights learn their rounding.
         lr: first learning rate.
         batch_size: samples of a step.
         seed: of their order.
     """
 
     steps: int
+    rounding: int
     lr: float
     batch_size: int
     seed: int
@@ -129,9 +139,9 @@ class _Saved:
             return None
         found: dict[str, Any] = torch.load(self.path, weights_only=True)
         for key, value in self.what.items():
-            if found.get(key) != value:
+            if (before := found.get(key, 0)) != value:
                 raise OptionError(
-                    f"reconstruct: checkpoint {self.path} was made with {key}={found.get(key)!r}, "
+                    f"reconstruct: checkpoint {self.path} was made with {key}={before!r}, "
                     f"not {value!r}; give another file"
                 )
         return found
@@ -165,17 +175,25 @@ class _Run:
         if state["done"]:
             self.model.load_state_dict(state["model"])
         student = teacher = self.samples
-        batch, total = self.schedule.batch_size, self.schedule.steps * len(self.pieces)
+        batch, steps = self.schedule.batch_size, self.schedule.steps + self.schedule.rounding
         for place, (piece, float_piece) in enumerate(zip(self.pieces, self.teachers, strict=True)):
             teacher = teacher.through(float_piece.module, batch)
             if place >= state["done"]:
                 train = _Training([piece], [teacher], self.schedule)
-                for step in range(self.schedule.steps):
-                    error = train.step(student)
-                    done = place * self.schedule.steps + step + 1
-                    self.progress(done, total, piece.name, error)
+                for step, error in enumerate(self._steps(train, student), place * steps):
+                    self.progress(step + 1, steps * len(self.pieces), piece.name, error)
                 saved.save(done=place + 1, model=self.model.state_dict())
             student = student.through(piece.module, batch)
+
+    def _steps(self, train: _Training, inputs: Inputs, done: int = 0) -> Iterator[float]:
+        """Errors of the steps behind `done`, in which weights learn their rounding last."""
+        for _ in range(done, self.schedule.steps):
+            yield train.step(inputs)
+        if self.schedule.rounding:
+            with learned_rounding(*(piece.module for piece in train.pieces)) as roundings:
+                train = _Training(train.pieces, train.targets, self.schedule, roundings)
+                for _ in range(self.schedule.rounding):
+                    yield train.step(inputs)
 
     def jointly(self, saved: _Saved) -> None:
         """All pieces in each step, none of them answerable for what comes after it."""
@@ -184,28 +202,41 @@ class _Run:
             teacher = teacher.through(float_piece.module, self.schedule.batch_size)
             targets.append(teacher)
         train, steps = _Training(self.pieces, targets, self.schedule), self.schedule.steps
-        done = 0
+        done, total = 0, steps + self.schedule.rounding
         if (state := saved.load()) is not None:
             self.model.load_state_dict(state["model"])
             train.load(state["training"])
             done = state["done"]
-        for step in range(done, steps):
-            self.progress(step + 1, steps, "all", train.step(self.samples))
-            if (step + 1) % max(1, steps // _SAVES) == 0 or step + 1 == steps:
-                saved.save(done=step + 1, model=self.model.state_dict(), training=train.state())
+        for step, error in enumerate(self._steps(train, self.samples, done), done + 1):
+            self.progress(step, total, "all", error)
+            if step == steps or step < steps and step % max(1, steps // _SAVES) == 0:
+                saved.save(done=step, model=self.model.state_dict(), training=train.state())
 
 
 class _Training:
     """Adam with a cosine on some pieces that follow each other."""
 
-    def __init__(self, pieces: list[Piece], targets: list[Inputs], schedule: Steps) -> None:
+    def __init__(
+        self,
+        pieces: list[Piece],
+        targets: list[Inputs],
+        schedule: Steps,
+        roundings: Sequence[LearnedRounding] = (),
+    ) -> None:
         self.pieces, self.targets, self.schedule = pieces, targets, schedule
+        self.roundings, self.done = roundings, 0
+        self.steps = schedule.rounding if roundings else schedule.steps
         trained = nn.ModuleList([piece.module for piece in pieces])
-        groups = [g for g in parameter_groups(trained, schedule.lr) if g["params"]]
+        held = {id(parameter) for rounding in roundings for parameter in rounding.held}
+        groups = parameter_groups(trained, schedule.lr)
+        for group in groups:
+            group["params"] = [p for p in group["params"] if id(p) not in held]
+        groups.append({"params": [r.logits for r in roundings], "lr": _ROUNDING_LR})
+        groups = [group for group in groups if group["params"]]
         self.parameters = [p for g in groups for p in g["params"]]
         self.optimizer = torch.optim.Adam(groups) if groups else None
         self.scheduler = self.optimizer and torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, schedule.steps
+            self.optimizer, self.steps
         )
         self.generator = torch.Generator().manual_seed(schedule.seed)
         self.scales = [[_spread(v) for v in target.values] for target in targets]
@@ -221,14 +252,17 @@ class _Training:
             for result, wanted, scale in zip(results, target.rows(index), scales, strict=True):
                 losses.append((result - wanted).square().mean() / scale)
             values = tuple(result.detach() for result in results)
-        loss = torch.stack(losses).sum()
+        loss = error = torch.stack(losses).sum()
+        self.done += 1
+        for rounding in self.roundings:
+            loss = loss + _PRESSURE * rounding.pressure(self.done / self.steps)
         if self.optimizer is not None and self.scheduler is not None and loss.requires_grad:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call] # of torch
             self._average()
             self.optimizer.step()
             self.scheduler.step()
-        return float(loss.detach()) / len(losses)
+        return float(error.detach()) / len(losses)
 
     def _average(self) -> None:
         if rank_count() > 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxoptimizer
 import torch
 from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
 from torch import nn
@@ -22,6 +23,7 @@ from brevitas_quantizers.onnx_files import ARRANGEMENTS, MOVES, Reader
 from brevitas_quantizers.prepare import report_drift, report_saturation
 
 from .accumulators import check_accumulators
+from .aside import SetAside
 from .calls import Flat, ModelCall, ModelResults
 from .canonical import canonicalise, merge_equal_nodes
 from .finn import to_finn
@@ -54,6 +56,7 @@ _REWRITINGS = {Reader.QONNX: write_overflows, Reader.STOCK_FINN: to_finn, Reader
 
 class _TorchScriptManager(QONNXManager):
     handlers = [*QONNXManager.handlers, *QFX_HANDLERS]
+    run_onnx_passes = False  # but later, without the values of weights
 
 
 class _DynamoManager(QONNXDynamoManager):
@@ -118,6 +121,7 @@ def export_qonnx(
         store_quantized_parameters(twin)
         twin.float()
         state = describe_state(twin, trained, latents)
+        trained.clear()
         results = _run(twin, call, output_names)
         both = set(call.names) & set(output_names or ())
         if both:
@@ -125,6 +129,9 @@ def export_qonnx(
         metadata["shared"] = shared_calls(twin, *call.arguments)
         mark_layers(twin)
         exported = _run_exporter(twin, call, results, dynamo)
+    aside = SetAside(exported.graph)
+    if not dynamo:
+        exported = onnxoptimizer.optimize(exported, QONNXManager.onnx_passes)
     _repeat_shared_initializers(exported)
     settle_sizes(exported)
     join_turns(exported.graph)
@@ -136,6 +143,7 @@ def export_qonnx(
     callers = calling_modules(exported.graph)
     canonicalise(exported, results.names)
     places = dict(zip([node.name for node in exported.graph.node], callers, strict=True))
+    aside.put_back(exported.graph)
     check_accumulators(twin, exported.graph)
     if results.structure is not None:
         metadata["outputs"] = results.structure

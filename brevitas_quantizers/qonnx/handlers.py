@@ -61,13 +61,12 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
         scale_ndim: least number of dimensions of the scale.
     """
     options = quantizer.options
-    scale = exact_exp2(-torch.round(quantizer.binary_point.detach())).float()
+    scale = exact_exp2(-quantizer.points).float()
     scale = scale.reshape((1,) * max(0, scale_ndim - scale.ndim) + tuple(scale.shape))
     qonnx_rounding, sign = "ROUND", 0
     if not is_parameter:
         named = rounding_name(options.rounding, "qonnx")
         qonnx_rounding, sign = (named, 0) if named else _UNNAMED[options.rounding]
-    width = quantizer.width
     narrow = options.overflow is OverflowMode.AP_SAT_SYM and quantizer.signed
     attributes: dict[str, str | int] = {
         "rounding_mode": qonnx_rounding,
@@ -81,7 +80,7 @@ def describe(quantizer: FixedPointQuantizer, is_parameter: bool, scale_ndim: int
         attributes |= {"qfx_k": options.k, "qfx_digits": options.digits.value}
     return QuantNode(
         scale=scale,
-        bit_width=torch.tensor(float(width.round() if isinstance(width, Tensor) else width)),
+        bit_width=torch.tensor(float(quantizer.rounded_width)),
         attributes=attributes,
         half_lsb=sign * scale / 2 if sign else None,
     )

@@ -7,6 +7,7 @@ floats (see `state`). A reader that knows neither gets the same numbers from the
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields
 from enum import Enum
@@ -17,12 +18,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from brevitas_quantizers.fixed_point import QfxWarning
 from brevitas_quantizers.injectors import DerivedConstants, DigitsQuantizer
 from brevitas_quantizers.injectors.options import QuantizerOptions
 from brevitas_quantizers.injectors.proxies import _QFXProxy
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer, KHotQuantizer
 from brevitas_quantizers.nn.base import DROPOUTS, LAYERS_OF_FILES
 from brevitas_quantizers.nn.batchnorm import _QuantBatchNorm
+from brevitas_quantizers.onnx_files import MAX_METADATA
 from brevitas_quantizers.prepare import named_quantizers
 
 from .layer_marks import POOL_TYPES, LayerMark
@@ -33,6 +36,8 @@ METADATA_KEY = "qfx"
 METADATA_VERSION = 1
 STATE_KEY = "qfx_state"
 STATE_VERSION = 1
+_MAX_STATE = MAX_METADATA - (1 << 24)
+"""Bytes of trained floats; the rest is for `qfx`."""
 
 _ORDER = ("input", "weight", "bias", "act", "output")
 _BREVITAS_LAYERS = (
@@ -114,17 +119,34 @@ def describe_state(model: nn.Module, latents: dict[str, Tensor], everything: boo
     Args:
         model: after its parameters were replaced by their cast values.
         latents: of `trained_floats`, before that.
-        everything: also of parameters that the file has as cast values; batch norm statistics,
-            which it does not have at all, are always written.
+        everything: also of parameters that the file has as cast values, as far as readers accept
+            so much text; batch norm statistics, which it does not have at all, are always written.
     """
     now = dict(model.named_parameters())
-    tensors = {}
+    tensors, size = {}, 0
     for name, values in latents.items():
         if _is_derived(model, name):
             tensors[name] = encode(values)
         elif everything:
             tensors[name] = encode(values, now[name].detach().to(values.dtype))
+        else:
+            continue
+        size += len(tensors[name]["data"])
+        if everything and size > _MAX_STATE:
+            _warn_of_size(model, latents)
+            return describe_state(model, latents, False)
     return dumps({"version": STATE_VERSION, "tensors": tensors}) if tensors else None
+
+
+def _warn_of_size(model: nn.Module, latents: dict[str, Tensor]) -> None:
+    count = sum(values.numel() for values in latents.values())
+    warnings.warn(
+        f"export_qonnx: the trained floats of {type(model).__name__}, {count} parameters, need "
+        f"more than the {_MAX_STATE} bytes of metadata that readers accept, so the file is without "
+        "them, and training can go on only from the model's own state_dict; say latents=False",
+        QfxWarning,
+        stacklevel=4,
+    )
 
 
 def trained_floats(model: nn.Module) -> dict[str, Tensor]:
@@ -217,18 +239,19 @@ def _plain(value: object) -> object:
 
 def _describe(quantizer: FixedPointQuantizer) -> dict[str, Any]:
     options = quantizer.options
-    width: Any = quantizer.width
+    learned = quantizer.bit_width_latent
     described: dict[str, Any] = {
         "binary_point": quantizer.binary_point.detach().double().tolist(),
-        "bit_width": int(width) if quantizer.bit_width_latent is None else float(width.detach()),
+        "bit_width": quantizer.rounded_width,
         "overflow": options.overflow.value,
         "rounding": options.rounding.value,
         "signed": quantizer.signed,
     }
     if isinstance(quantizer, KHotQuantizer):
         described |= {"digits": options.digits.value, "k": options.k}
-    if quantizer.bit_width_latent is not None:
-        described["bit_width_latent"] = float(quantizer.bit_width_latent.detach())
+    if learned is not None:
+        described["bit_width"] = float(torch.as_tensor(quantizer.width).detach().max())
+        described["bit_width_latent"] = learned.detach().tolist()
     return described
 
 

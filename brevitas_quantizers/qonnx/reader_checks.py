@@ -139,7 +139,7 @@ def _check_activation(name: str, quantizer: FixedPointQuantizer, reader: Reader)
                 f"{name}: {label} has no equivalent of {kind} {mode.value} on "
                 f"{_kind(quantizer)} activation; these work: {names}"
             )
-    width = _width(quantizer)
+    width = quantizer.rounded_width
     if reader in _MAX_BITS and width > _MAX_BITS[reader]:
         raise ExportError(
             f"{name}: {label} has activations of at most {_MAX_BITS[reader]} bits, not {width}; "
@@ -154,8 +154,3 @@ def _check_activation(name: str, quantizer: FixedPointQuantizer, reader: Reader)
 
 def _kind(quantizer: FixedPointQuantizer) -> str:
     return "a signed" if quantizer.signed else "an unsigned"
-
-
-def _width(quantizer: FixedPointQuantizer) -> int:
-    width = quantizer.width
-    return int(width.detach().round()) if isinstance(width, Tensor) else int(width)

@@ -2,8 +2,9 @@
 
 A weight in the file is its cast value. The float that training holds is near it, so what is stored
 is the difference of the two bit patterns, as integers, whose high bytes repeat. The bytes are
-sorted by significance, compressed (zlib) and written in base64. Nothing is ever unpickled, and no
-more bytes are unpacked than the tensor's shape asks for.
+sorted by significance, compressed (zlib; low bytes, which are noise, stay as they are in the same
+stream) and written in base64. Nothing is ever unpickled, and no more bytes are unpacked than the
+tensor's shape asks for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from torch import Tensor
 
 _PATTERNS = {"float32": "<u4", "float64": "<u8", "int64": "<u8"}
 """Element types that can travel, and the unsigned integers that hold their bits."""
+_SAMPLE = 1 << 16
+_NOISE = 0.97
+"""Of its size, what a sample must shrink to: below that, compression is not worth its time."""
 
 
 class StateError(ValueError):
@@ -40,12 +44,31 @@ def encode(values: Tensor, near: Tensor | None = None) -> dict[str, Any]:
     bits = _bits(values)
     if near is not None:
         bits = bits - _bits(near + 0)  # modulo 2**32 or 2**64; -0.0 counts as 0.0
-    planes = bits.reshape(-1, 1).view(np.uint8).T
+    planes = np.ascontiguousarray(bits.reshape(-1, 1).view(np.uint8).T)
     return {
         "dtype": str(values.dtype).removeprefix("torch."),
         "shape": list(values.shape),
-        "data": base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode("ascii"),
+        "data": base64.b64encode(_pack(planes)).decode("ascii"),
     }
+
+
+def _pack(planes: NDArray[np.uint8]) -> bytes:
+    """One zlib stream of all rows; each that does not shrink is stored, at a tenth of the time."""
+    if planes.nbytes <= _SAMPLE:
+        return zlib.compress(planes.data, 6)
+    parts, check = [b"\x78\x01"], 1
+    for row in planes:
+        sample = row[len(row) // 2 :][:_SAMPLE]
+        level = 0 if len(_deflate(sample, 6)) > _NOISE * len(sample) else 6
+        parts.append(_deflate(row, level))
+        check = zlib.adler32(row, check)
+    return b"".join((*parts, b"\x03\x00", check.to_bytes(4, "big")))
+
+
+def _deflate(row: NDArray[np.uint8], level: int) -> bytes:
+    """Blocks that end on a byte, of which none is the last; what repeats here are single bytes."""
+    packing = zlib.compressobj(level, wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)
+    return packing.compress(row.data) + packing.flush(zlib.Z_FULL_FLUSH)
 
 
 def decode(item: object, shape: tuple[int, ...], near: Tensor | None = None) -> Tensor:

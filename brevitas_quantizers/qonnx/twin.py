@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from brevitas_quantizers.fixed_point import QfxWarning
 from brevitas_quantizers.injectors import DerivedConstants
 from brevitas_quantizers.injectors.proxies import _QFXParameterProxy, _QFXProxy
+from brevitas_quantizers.injectors.saving import deep_copy
 from brevitas_quantizers.prepare import named_quantizers
 
 _HOOKS = (prune.BasePruningMethod, WeightNorm, SpectralNorm)
@@ -29,12 +29,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
     Pruning masks, weight norms and other parametrizations are applied once and for all.
     """
-    computed: dict[int, Any] = {}  # tensors that a hook computes again, which cannot be copied
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                computed[id(value)] = value.detach().clone()
-    twin = copy.deepcopy(model, computed).cpu().eval()
+    twin = deep_copy(model).cpu().eval()
     for _, quantizer in named_quantizers(twin):
         quantizer.settle()  # before training, binary points would follow what is written below
     with torch.no_grad():

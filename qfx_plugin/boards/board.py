@@ -9,7 +9,13 @@ from ..config import setting
 from ..errors import OptionError
 
 SCHEMA = 1
-FAMILIES = ("zynq-ultrascale+", "zynq-7000")
+ZYNQ = ("zynq-ultrascale+", "zynq-7000")
+"""Families with a processor, whose bitstream the vendor's tools make."""
+OPEN = ("ecp5", "gowin")
+"""Families without one, whose bitstream open tools make."""
+FAMILIES = (*ZYNQ, *OPEN)
+CARRY_BITS = {"CARRY4": 4, "CARRY8": 8, "CCU2C": 2, "ALU": 1}
+DSP_CELLS = ("DSP48E1", "DSP48E2", "MULT18X18D", "MULT18X18")
 BUS_WIDTHS = (32, 64, 128)
 USABLE = 0.7
 """Share of a device's LUTs that a design may plan for: routing needs the rest."""
@@ -22,24 +28,26 @@ class DeviceResources:
     """What the programmable logic holds, in pieces.
 
     Attributes:
-        lut: six-input look-up tables.
+        lut: look-up tables.
         ff: flip-flops.
         carry: carry chains, in cells of the kind `carry_cell`.
-        carry_cell: name of that cell, "CARRY8" or "CARRY4".
+        carry_cell: name of that cell, as "CARRY8".
         dsp: multiplier slices.
-        dsp_cell: name of that slice, "DSP48E2" or "DSP48E1".
-        bram36: block memories of 36 kbit.
+        dsp_cell: name of that slice, as "DSP48E2".
+        bram36: block memories of 36 kbit; two of 18 kbit are one.
         uram: block memories of 288 kbit.
+        lut_inputs: of a look-up table.
     """
 
     lut: int = setting(minimum=1)
     ff: int = setting(minimum=1)
     carry: int = setting(minimum=1)
-    carry_cell: str = setting(choices=("CARRY4", "CARRY8"))
+    carry_cell: str = setting(choices=tuple(CARRY_BITS))
     dsp: int = setting(minimum=0)
-    dsp_cell: str = setting(choices=("DSP48E1", "DSP48E2"))
+    dsp_cell: str = setting(choices=DSP_CELLS)
     bram36: int = setting(minimum=0)
     uram: int = setting(0, minimum=0)
+    lut_inputs: int = setting(6, choices=(4, 6))
 
     @property
     def plannable_lut(self) -> int:
@@ -49,7 +57,7 @@ class DeviceResources:
     @property
     def carry_bits(self) -> int:
         """Bits of a carry cell."""
-        return int(self.carry_cell.removeprefix("CARRY"))
+        return CARRY_BITS[self.carry_cell]
 
     def counts(self) -> dict[str, int]:
         """The pieces by the names that reports use."""
@@ -62,15 +70,15 @@ class DeviceResources:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock that the processor gives the logic.
+    """The clock of the logic: the processor's, or an oscillator's and a PLL behind it.
 
     Attributes:
-        reference_mhz: the processor's own reference, in MHz.
+        reference_mhz: the processor's own reference, or the oscillator, in MHz.
         default_mhz: what a build takes if nothing is asked for, in MHz.
         minimum_mhz: least that a build accepts, in MHz.
         maximum_mhz: most that a build accepts, in MHz.
+        pin: the processor block's output, or the oscillator's pin.
         parameter: the processor block's parameter that sets it.
-        pin: the processor block's output.
         reset_pin: the processor block's reset output, active low.
         pll_mhz: what two dividers of 1 to 63 make the clock from, in MHz; none where that is not
             known, and every frequency counts as reached.
@@ -82,9 +90,9 @@ class Clock:
     default_mhz: float = setting(minimum=1)
     minimum_mhz: float = setting(minimum=1)
     maximum_mhz: float = setting(minimum=1)
-    parameter: str = setting()
     pin: str = setting()
-    reset_pin: str = setting()
+    parameter: str = setting("")
+    reset_pin: str = setting("")
     pll_mhz: float | None = setting(None, minimum=1)
     actual: str | None = setting(None)
 
@@ -174,8 +182,27 @@ class ControlPort(ProcessorPort):
 
 
 @dataclass(frozen=True)
+class Pins:
+    """What a board without a processor is reached by: sites of the device, and what they are.
+
+    Attributes:
+        standard: electrical standard of all of them, as "LVCMOS33".
+        receive: the serial port's line from the host to the device.
+        transmit: its line from the device to the host.
+        led: a light; empty for none.
+        led_active_low: whether a 0 lights it.
+    """
+
+    standard: str = setting()
+    receive: str = setting()
+    transmit: str = setting()
+    led: str = setting("")
+    led_active_low: bool = setting(False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
-    """A board.
+    """What is known of every board.
 
     Attributes:
         schema: version of this layout.
@@ -183,13 +210,8 @@ class Board:
         title: maker and name, for people.
         family: one of `FAMILIES`.
         part: FPGA part with package, speed and temperature grade.
-        board_part: Vivado's name of the board, "vendor:name:part0:version", as it was looked at;
-            the newest version that is installed is taken, of any vendor.
         resources: what the logic holds.
         clock: the clock of the logic.
-        ps: the processing system.
-        control: the port for registers.
-        memory_ports: the ports to main memory, best first.
         aliases: other names that are understood.
         notes: what a user must know, for people.
     """
@@ -199,17 +221,13 @@ class Board:
     title: str = setting()
     family: str = setting(choices=FAMILIES)
     part: str = setting()
-    board_part: str = setting()
     resources: DeviceResources = setting()
     clock: Clock = setting()
-    ps: Processor = setting()
-    control: ControlPort = setting()
-    memory_ports: tuple[ProcessorPort, ...] = setting()
     aliases: tuple[str, ...] = setting(())
     notes: str = setting("")
 
-    def check(self, where: str) -> Board:
-        """The rules that concern several fields; returns the board itself.
+    def check(self, where: str) -> None:
+        """The rules that concern several fields.
 
         Args:
             where: file that the board comes from; begins every message.
@@ -219,16 +237,44 @@ class Board:
         """
         _check_text(self.name, r"[a-z0-9]+(-[a-z0-9]+)*", "lower case, digits, hyphens", where,
                     "name")  # fmt: skip
-        _check_text(self.part, r"xc[A-Za-z0-9-]+", "an AMD part such as xc7z020clg400-1",
-                    where, "part")  # fmt: skip
-        _check_text(self.board_part, r"[\w.]+:[\w.-]+:[\w.-]+:[\d.]+", "vendor:name:part:version",
-                    where, "board_part")  # fmt: skip
         clock = self.clock
         if not clock.minimum_mhz <= clock.default_mhz <= clock.maximum_mhz:
             raise OptionError(
                 f"{where}: clock.default_mhz must be {clock.minimum_mhz:g} to "
                 f"{clock.maximum_mhz:g}, not {clock.default_mhz:g}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZynqBoard(Board):
+    """A board whose device has a processor.
+
+    Attributes:
+        board_part: Vivado's name of the board, "vendor:name:part0:version", as it was looked at;
+            the newest version that is installed is taken, of any vendor.
+        ps: the processing system.
+        control: the port for registers.
+        memory_ports: the ports to main memory, best first.
+    """
+
+    board_part: str = setting()
+    ps: Processor = setting()
+    control: ControlPort = setting()
+    memory_ports: tuple[ProcessorPort, ...] = setting()
+
+    def check(self, where: str) -> None:
+        """As `Board.check`; and parts, ports and widths."""
+        super().check(where)
+        _check_text(self.part, r"xc[A-Za-z0-9-]+", "an AMD part such as xc7z020clg400-1",
+                    where, "part")  # fmt: skip
+        _check_text(self.board_part, r"[\w.]+:[\w.-]+:[\w.-]+:[\d.]+", "vendor:name:part:version",
+                    where, "board_part")  # fmt: skip
+        for name in ("parameter", "reset_pin"):
+            if not getattr(self.clock, name):
+                raise OptionError(f"{where}: clock: {name} is missing")
+        self._check_ports(where)
+
+    def _check_ports(self, where: str) -> None:
         names = [self.control.name, *(port.name for port in self.memory_ports)]
         for index, name in enumerate(names[1:]):
             if name in names[: index + 1]:
@@ -248,7 +294,46 @@ class Board:
                     f"{where}: {name}.width_parameter is missing: the port has "
                     f"{len(port.widths)} widths"
                 )
-        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenBoard(Board):
+    """A board without a processor, whose bitstream open tools make.
+
+    Attributes:
+        device: what nextpnr calls the device, such as "85k" or "GW2A-18C".
+        package: what nextpnr calls the package; empty where the part says it.
+        speed: grade; empty where the part says it.
+        pins: what it is reached by.
+        loader: a command that loads a bitstream, whose path follows.
+    """
+
+    device: str = setting()
+    package: str = setting("")
+    speed: str = setting("")
+    pins: Pins = setting()
+    loader: str = setting("")
+
+    def check(self, where: str) -> None:
+        """As `Board.check`; and what an ECP5's part does not say to the tools."""
+        super().check(where)
+        for name in ("package", "speed") if self.family == "ecp5" else ():
+            if not getattr(self, name):
+                raise OptionError(f"{where}: {name} is missing")
+
+
+def zynq(board: Board) -> ZynqBoard:
+    """A board, where a processor is needed.
+
+    Raises:
+        OptionError: it has none.
+    """
+    if not isinstance(board, ZynqBoard):
+        raise OptionError(
+            f"board {board.name} must have a processor here ({' or '.join(ZYNQ)}), which "
+            f"{board.family} has not; target rtl builds for it"
+        )
+    return board
 
 
 def _numbered(ports: tuple[ProcessorPort, ...]) -> list[tuple[str, ProcessorPort]]:

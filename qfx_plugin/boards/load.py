@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ..config import load, read
 from ..errors import OptionError
-from .board import Board
+from .board import OPEN, Board, OpenBoard, ZynqBoard
 
 OWN_FOLDER = Path(__file__).parent
+FIRST = ("ultra96_v2", "pynq_z2")
 FOLDERS_VARIABLE = "QFX_BOARDS"
 
 
@@ -63,15 +64,27 @@ def _files() -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise OptionError(f"{FOLDERS_VARIABLE} must name folders, not {str(folder)!r}")
-    return [path for folder in folders for path in sorted(folder.glob("*.toml"), reverse=True)]
+    return [path for folder in folders for path in sorted(folder.glob("*.toml"), key=_order)]
+
+
+def _order(path: Path) -> tuple[int, str]:
+    """The boards of the examples come first."""
+    place = FIRST.index(path.stem) if path.stem in FIRST else len(FIRST)
+    return place, path.stem
 
 
 def _read(path: Path) -> Board:
-    if path.parent == OWN_FOLDER:
-        return _read_once(path)
-    return read(Board, load(path), path.name).check(path.name)
+    return _read_once(path) if path.parent == OWN_FOLDER else _parsed(path)
 
 
 @cache
 def _read_once(path: Path) -> Board:
-    return read(Board, load(path), path.name).check(path.name)
+    return _parsed(path)
+
+
+def _parsed(path: Path) -> Board:
+    table = load(path)
+    kind = OpenBoard if table.get("family") in OPEN else ZynqBoard
+    board: Board = read(kind, table, path.name)
+    board.check(path.name)
+    return board

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..boards import Board, ProcessorPort
+from ..boards import Board, ProcessorPort, ZynqBoard, zynq
 from ..driver.overlay import user_id
 from ..errors import OptionError
 from ..shell.wrap import DMA_LENGTH_BITS
@@ -98,7 +98,7 @@ def check_axis_width(width: int, board: Board) -> None:
     Raises:
         OptionError: they are.
     """
-    port = board.memory_ports[0]
+    port = zynq(board).memory_ports[0]
     if width > max(port.widths):
         raise OptionError(
             f"axis_width must be at most {max(port.widths)} on board {board.name} "
@@ -108,12 +108,12 @@ def check_axis_width(width: int, board: Board) -> None:
 
 def dma_address(board: Board) -> int:
     """First address of the DMA's registers."""
-    return board.control.base_address
+    return zynq(board).control.base_address
 
 
 def accelerator_address(board: Board) -> int:
     """First address of the accelerator's registers."""
-    return board.control.base_address + WINDOW
+    return zynq(board).control.base_address + WINDOW
 
 
 def board_values(
@@ -128,6 +128,7 @@ def board_values(
         clock_mhz: clock of the logic.
         network_id: of the network; the bitstream's head gets its first digits.
     """
+    board = zynq(board)
     port = board.memory_ports[0]
     return {
         "TOP": top,
@@ -185,7 +186,7 @@ def told_clock(context: StepContext) -> list[str]:
     return notes
 
 
-def _parameters(board: Board, width: int, clock_mhz: float) -> str:
+def _parameters(board: ZynqBoard, width: int, clock_mhz: float) -> str:
     port = board.memory_ports[0]
     parameters = dict(board.ps.parameters)
     parameters |= {port.enable: 1} if port.enable else {}

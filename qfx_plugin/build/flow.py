@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..boards.board import FAMILIES, ZYNQ, Board
 from ..config import unknown
 from ..errors import OptionError
 from ..plugins import PluginRegister
@@ -36,6 +37,7 @@ class Target:
         steps: in order.
         takes: what plans or builds a graph of `qfx_plugin.ir`, and refuses with a `QfxError` what
             it cannot represent: by name, a column of the support matrix each.
+        families: of boards' devices that it builds for.
     """
 
     name: str
@@ -43,6 +45,21 @@ class Target:
     options: type
     steps: tuple[Step, ...]
     takes: Mapping[str, Callable[[Graph], object]] = field(default_factory=dict)
+    families: tuple[str, ...] = ZYNQ
+
+    def for_board(self, board: Board) -> Target:
+        """The target with those of its steps that a board has.
+
+        Raises:
+            OptionError: it does not build for such boards.
+        """
+        if board.family not in self.families:
+            raise OptionError(
+                f"board of target {self.name} must be of {', '.join(self.families)}, not "
+                f"{board.name!r} ({board.family}): name another board, or target rtl"
+            )
+        chosen = (one for one in self.steps if board.family in (one.families or self.families))
+        return replace(self, steps=tuple(chosen))
 
     def position(self, step: str) -> int:
         """Index of a step, spelled with -ise or -ize.
@@ -58,7 +75,7 @@ class Target:
 
 
 def make_target(name: str, module: Any) -> Target:
-    """A target from what its module defines: `ABOUT`, `OPTIONS`, `STEPS`, perhaps `TAKES`.
+    """A target from what its module defines; `steps` says what.
 
     Raises:
         OptionError: something is missing, or has another shape.
@@ -74,8 +91,12 @@ def make_target(name: str, module: Any) -> Target:
     if not isinstance(options, type) or not dataclasses.is_dataclass(options):
         raise OptionError(f"OPTIONS must be a dataclass, not {options!r}")
     _check_options(options)
-    _check_steps(steps)
-    return Target(name, about, options, tuple(steps), dict(getattr(module, "TAKES", {})))
+    families = tuple(getattr(module, "FAMILIES", ZYNQ))
+    if not set(families) <= set(FAMILIES):
+        raise OptionError(f"FAMILIES must be among {', '.join(FAMILIES)}, not {families!r}")
+    _check_steps(steps, families)
+    takes = dict(getattr(module, "TAKES", {}))
+    return Target(name, about, options, tuple(steps), takes, families)
 
 
 def _names(cls: type) -> set[str]:
@@ -95,11 +116,13 @@ def _check_options(options: type) -> None:
             raise OptionError(f"OPTIONS must not have {field_.name}, which every build has")
 
 
-def _check_steps(steps: Any) -> None:
+def _check_steps(steps: Any, families: tuple[str, ...]) -> None:
     if not isinstance(steps, list | tuple) or not all(isinstance(step, Step) for step in steps):
         raise OptionError(f"STEPS must be a tuple of Step, not {steps!r}")
-    names = [step.name for step in steps]
-    wrong = [name for name in names if not _NAME.fullmatch(name) or names.count(name) > 1]
+    wrong = [step.name for step in steps if not _NAME.fullmatch(step.name)]
+    for family in families:
+        names = [step.name for step in steps if family in (step.families or families)]
+        wrong += [name for name in names if names.count(name) > 1]
     if wrong:
         raise OptionError(f"STEPS must have different names of a-z, 0-9 and _, not {wrong[0]!r}")
     if all(step.by_vendor for step in steps):

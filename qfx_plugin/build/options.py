@@ -74,17 +74,19 @@ class BuildOptions:
 
     @property
     def target(self) -> Target:
-        """The target, with its steps."""
-        return find_target(self.common.target)
+        """The target, with its steps for the board."""
+        return find_target(self.common.target).for_board(load_board(self.common.board))
 
     def load_board(self) -> Board:
         """The board.
 
         Raises:
-            OptionError: it is unknown, the clock is out of its range, or an option of the target
-                does not fit it (a target's options may have a method `check(board)`).
+            OptionError: it is unknown, or of a family that the target does not build for, the
+                clock is out of its range, or an option of the target does not fit it (a target's
+                options may have a method `check(board)`).
         """
         board = load_board(self.common.board)
+        find_target(self.common.target).for_board(board)
         if self.common.clock_mhz is not None:
             board.clock.check(self.common.clock_mhz, f"clock_mhz of board {board.name}")
         if hasattr(self.settings, "check"):

@@ -6,6 +6,7 @@ A target is one module, `build/targets/<name>/target.py` or another distribution
     OPTIONS = MyOptions     # frozen dataclass, each field a `config.setting` with a default
     STEPS = (Step(...), ...)  # in order: the table of contents of the target
     TAKES = {"my target": plan}  # optional: see `flow.Target`
+    FAMILIES = FAMILIES     # optional: of boards; without, those with a processor
 
 and has a name: in `flow`, or as an entry point of the group `qfx.targets`. Importing it must be
 quick: heavy packages are imported inside the functions that use them. The contract of a step's
@@ -99,7 +100,7 @@ class Step:
     """One step of a build.
 
     Attributes:
-        name: lower case, unique in the target; also the name of its folder.
+        name: lower case, unique for each family of the target; also the name of its folder.
         about: one line for `qfx build --list`.
         run: does it; see the contract at the top of this file.
         needs: tools and packages that must be there, by the names in
@@ -111,6 +112,7 @@ class Step:
         by_vendor: needs a vendor's tool. Without the tool, a build stops in front of this step and
             has succeeded: everything is ready to be continued where the tool is.
         version: raise it whenever the same inputs give another result.
+        families: of boards' devices that it is done for; all that its target takes without.
     """
 
     name: str
@@ -121,3 +123,4 @@ class Step:
     after: tuple[str, ...] | None = None
     by_vendor: bool = False
     version: int = 1
+    families: tuple[str, ...] = ()

@@ -74,26 +74,34 @@ def _print_one(board: Board) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from qfx_plugin.boards import OpenBoard, ZynqBoard
+
     pieces, clock = board.resources, board.clock
     table = Table(title=board.title, title_justify="left", show_header=False)
-    ports = ", ".join(
-        f"{port.name} ({'/'.join(map(str, port.widths))} bits)" for port in board.memory_ports
-    )
     exact = _exact(board)
-    rows = {
-        "name": ", ".join((board.name, *board.aliases)),
-        "part": board.part,
-        "board part": board.board_part,
-        "logic": f"{pieces.lut:,} LUT, {pieces.ff:,} FF, {pieces.carry:,} {pieces.carry_cell}",
+    rows = {"name": ", ".join((board.name, *board.aliases)), "part": board.part}
+    if isinstance(board, ZynqBoard):
+        rows["board part"] = board.board_part
+    rows |= {
+        "logic": f"{pieces.lut:,} LUT of {pieces.lut_inputs} inputs, {pieces.ff:,} FF, "
+        f"{pieces.carry:,} {pieces.carry_cell}",
         "multipliers": f"{pieces.dsp:,} {pieces.dsp_cell}",
         "memory": f"{pieces.bram36:,} blocks of 36 kbit",
         "clock": f"{clock.default_mhz:g} MHz ({clock.minimum_mhz:g} to {clock.maximum_mhz:g})"
         + (f"; exact: {exact}" if exact else ""),
-        "processor": f"{board.ps.processor}, {board.ps.memory_bytes >> 20:,} MB",
-        "control": f"{board.control.name} at 0x{board.control.base_address:08X}",
-        "memory ports": ports,
-        "notes": board.notes,
     }
+    if isinstance(board, ZynqBoard):
+        ports = (f"{p.name} ({'/'.join(map(str, p.widths))} bits)" for p in board.memory_ports)
+        rows |= {
+            "processor": f"{board.ps.processor}, {board.ps.memory_bytes >> 20:,} MB",
+            "control": f"{board.control.name} at 0x{board.control.base_address:08X}",
+            "memory ports": ", ".join(ports),
+        }
+    if isinstance(board, OpenBoard):
+        pins = board.pins
+        rows["pins"] = f"clock {clock.pin}, serial port in {pins.receive}, out {pins.transmit}"
+        rows["loaded by"] = board.loader
+    rows["notes"] = board.notes
     for name, text in rows.items():
         table.add_row(name, Text(text))
     Console().print(table)

@@ -66,6 +66,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "names, or NAME=X.npy,NAME=Y.npy; the first N of --samples",
     )  # fmt: skip
     options.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N",
+        help="of place and route, for boards without a processor; the fastest result is kept",
+    )  # fmt: skip
+    options.add_argument(
         "-O", "--option", action="append", default=[], metavar="NAME=VALUE",
         help="an option of the target, as --list shows them; may be repeated",
     )  # fmt: skip
@@ -151,6 +155,8 @@ def chosen_options(options: argparse.Namespace) -> BuildOptions:
             table[name] = value
     target = table.setdefault("target", "hls4ml")
     own = [parse_assignment(target, text) for text in options.option]
+    if options.seeds:
+        own.append(parse_assignment(target, f"seeds={' '.join(map(str, options.seeds))}"))
     if own:
         table[target] = dict(table.get(target) or {}) | dict(own)
     return BuildOptions.parse(table, str(options.config or "options"))

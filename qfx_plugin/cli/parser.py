@@ -13,12 +13,13 @@ from qfx_plugin.cli import (
     demo,
     doctor,
     export,
+    prove,
     report,
     verify,
 )
 from qfx_plugin.cli.arguments import Arguments
 
-COMMANDS = (demo, export, verify, build, report, bundle, boards, doctor, completion)
+COMMANDS = (demo, export, verify, prove, build, report, bundle, boards, doctor, completion)
 
 _EPILOG = """\
 exit status:

@@ -42,7 +42,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="how many inputs: the first N of the file, or N random ones (default: 256)",
     )
@@ -109,7 +109,7 @@ def _as_json(agreement: Agreement) -> str:
     return json.dumps({"agrees": agreement.agrees} | asdict(agreement), indent=2) + "\n"
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     value = int(text) if text.strip().lstrip("+-").isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from ..boards import load_board
+from ..boards import load_board, zynq
 from ..config import check_name, options, setting
 from ..errors import OptionError
 from ..ir import Conv, Graph
@@ -111,7 +111,7 @@ def options_of(given: Mapping[str, Any], *others: str) -> Options:
 
 def project_settings(board: str | None = None, part: str | None = None) -> dict[str, Any]:
     """Settings of a project that knows only its board."""
-    chosen = load_board(board or DEFAULT_BOARD)
+    chosen = zynq(load_board(board or DEFAULT_BOARD))
     return {
         "Part": part or chosen.part,
         "ClockPeriod": 1000.0 / chosen.clock.default_mhz,

@@ -65,8 +65,11 @@ class Graph:
                 return name, constant
         return None
 
-    def verify(self) -> Graph:
+    def verify(self, types: dict[str, TensorType] | None = None) -> Graph:
         """Check order, names, operand counts, shapes and formats; return the graph itself.
+
+        Args:
+            types: of every tensor, where `Ranges` has inferred them from these operations.
 
         Raises:
             UnsupportedModelError: names the first node that breaks a rule, and the rule.
@@ -79,6 +82,8 @@ class Graph:
             defined.add(op.output)
         for output in self.outputs:
             self.producer(output)
+        if types is not None:
+            self.__dict__["_types"] = types
         self.types()
         return self
 

@@ -251,7 +251,7 @@ class Importer:
                 raise UnsupportedModelError(
                     f"output {output!r} must be computed from quantized tensors"
                 )
-        return Graph(tuple(self.ops), tuple(outputs), name).verify()
+        return Graph(tuple(self.ops), tuple(outputs), name).verify(self._types)
 
     def _constant_op(self, output: str, weight: Weight) -> None:
         if output not in self._types:

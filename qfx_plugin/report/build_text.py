@@ -19,6 +19,7 @@ PIECES = {
 
 TIMING = {
     "clock_mhz": ("clock", "{:g} MHz"),
+    "routed_mhz": ("fastest clock after routing", "{:.4g} MHz"),
     "period_ns": ("estimated period", "{:.3g} ns"),
     "least_cycles": ("least latency", "{:,} cycles"),
     "most_cycles": ("most latency", "{:,} cycles"),

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
-from ..errors import TargetError, ToolMissingError
+from ..errors import ToolMissingError
 from . import process
 
 REMEDY = (
@@ -37,12 +35,6 @@ for line in open(sys.argv[1], encoding="utf-8"):
 """
 """Runs a script with the wheel `pyosys`, which brings no program."""
 
-_WASM_ROOM = 12.0
-"""GB of address space that a WebAssembly runtime reserves and does not use."""
-
-_POLL = 0.05
-"""Seconds between looks at a running process."""
-
 
 @dataclass(frozen=True)
 class Yosys:
@@ -57,21 +49,6 @@ class Yosys:
     command: tuple[str, ...]
     version: str
     wasm: bool = False
-
-
-@dataclass(frozen=True)
-class YosysRun:
-    """What a run took.
-
-    Attributes:
-        seconds: wall-clock time.
-        peak_gb: largest resident memory of a process of the run.
-        log: everything that Yosys printed.
-    """
-
-    seconds: float
-    peak_gb: float
-    log: Path
 
 
 def find() -> Yosys | None:
@@ -122,7 +99,7 @@ def run(
     what: str = "the design",
     timeout_s: float = 600,
     memory_gb: float = 4,
-) -> YosysRun:
+) -> process.ToolRun:
     """Run a script in `folder`; the log is `folder/yosys.log`.
 
     Args:
@@ -140,48 +117,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "script.ys", folder / "yosys.log"
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
-    start = time.perf_counter()
-    with log.open("wb") as output:
-        room = memory_gb + (_WASM_ROOM if tool.wasm else 0)
-        with process.group(
-            [*tool.command, path.name], cwd=folder, stdout=output, stderr=subprocess.STDOUT,
-            preexec_fn=lambda: _limit(room),
-        ) as running:  # fmt: skip
-            status, peak = _wait(running, start + timeout_s)
-    text = log.read_text(encoding="utf-8", errors="replace")
-    if status is None:
-        raise TargetError(f"Yosys did not finish {what} within {timeout_s:g} s; see {log}")
-    if status != 0:
-        raise TargetError(f"Yosys {_reason(text, status, what, memory_gb)}; see {log}")
-    return YosysRun(time.perf_counter() - start, peak, log)
-
-
-def _wait(running: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float]:
-    """Exit status, None past the deadline; and the peak of resident memory in GB."""
-    while True:
-        time.sleep(_POLL)
-        pid, status, usage = os.wait4(running.pid, os.WNOHANG)
-        if pid:
-            running.returncode = os.waitstatus_to_exitcode(status)
-            return running.returncode, usage.ru_maxrss / 2**20
-        if time.perf_counter() > deadline:
-            return None, 0.0
-
-
-def _limit(memory_gb: float) -> None:
-    size = int(memory_gb * 2**30)
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
-
-
-def _reason(text: str, status: int, what: str, memory_gb: float) -> str:
-    if re.search(
-        r"bad_alloc|MemoryError|[Oo]ut of memory|Cannot allocate|failed to map|[Cc]annot create",
-        text,
-    ):
-        return f"needs more than {memory_gb:g} GB for {what}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    error = next((line for line in lines if "error:" in line.lower()), None)
-    return f"rejects {what}: {error or (lines[-1] if lines else f'exit status {status}')}"
+    limits = process.ToolLimits(timeout_s, memory_gb, wasm=tool.wasm)
+    return process.run_limited([*tool.command, path.name], folder, log, what, "Yosys", limits)
 
 
 def _program(name: str) -> Yosys | None:

@@ -1,4 +1,4 @@
-"""Boards: the two there are, one more by one file, and every rule by its message."""
+"""Boards: those there are, one more by one file, and every rule by its message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from qfx_plugin.boards import Board, list_boards, load_board
+from qfx_plugin.boards import Board, OpenBoard, ZynqBoard, list_boards, load_board, zynq
+from qfx_plugin.boards.board import OPEN
 from qfx_plugin.boards.load import OWN_FOLDER
 from qfx_plugin.errors import DataError, OptionError
 
 OWN = (OWN_FOLDER / "pynq_z2.toml").read_text(encoding="utf-8")
+
+
+BOARDS = [
+    "ultra96-v2", "pynq-z2", "arty-z7-20", "aup-zu3", "ecp5-evn", "kv260", "pynq-z1",
+    "tang-nano-20k", "ulx3s-85f", "zcu102", "zcu104",
+]  # fmt: skip
 
 
 def write(folder: Path, change: tuple[str, str] = ("", ""), name: str = "mine.toml") -> Path:
@@ -42,7 +49,7 @@ def test_pynq_z2():
 
 
 def test_the_list_begins_with_the_ultra96():
-    assert [board.name for board in list_boards()] == ["ultra96-v2", "pynq-z2"]
+    assert [board.name for board in list_boards()] == BOARDS
 
 
 @pytest.mark.parametrize("name", ["ultra96v2", "Ultra96-V2", "ULTRA96-V2", "ultra96_v2"])
@@ -54,7 +61,7 @@ def test_an_unknown_board_names_the_known_ones():
     with pytest.raises(OptionError) as error:
         load_board("ultra96-v1")
     assert str(error.value) == (
-        "board must be one of ultra96-v2, pynq-z2, or the path of a .toml file, not 'ultra96-v1' "
+        f"board must be one of {', '.join(BOARDS)}, or the path of a .toml file, not 'ultra96-v1' "
         "(did you mean ultra96-v2?)"
     )
 
@@ -65,7 +72,7 @@ def test_a_board_is_one_file(tmp_path, monkeypatch):
     assert board.name == "mine"
     monkeypatch.setenv("QFX_BOARDS", str(tmp_path))
     assert load_board("mine") == board
-    assert [one.name for one in list_boards()] == ["ultra96-v2", "pynq-z2", "mine"]
+    assert [one.name for one in list_boards()] == [*BOARDS, "mine"]
 
 
 def test_two_boards_of_one_name(tmp_path, monkeypatch):
@@ -92,10 +99,10 @@ def test_a_folder_that_is_none(tmp_path, monkeypatch):
         ("dsp = 220", "dsp = true", "resources: dsp must be an integer, not True"),
         ("lut = 53200", "luts = 53200",
          "resources: field must be one of lut, ff, carry, carry_cell, dsp, dsp_cell, bram36, uram, "
-         "not 'luts' (did you mean lut?)"),
+         "lut_inputs, not 'luts' (did you mean lut?)"),
         ("schema = 1", "schema = 2", "schema must be one of 1, not 2"),
         ('"zynq-7000"', '"spartan"', "family must be one of zynq-ultrascale+, zynq-7000, "
-         "not 'spartan'"),
+         "ecp5, gowin, not 'spartan'"),
         ('name = "pynq-z2"', 'name = "PYNQ Z2"',
          "name must be lower case, digits, hyphens, not 'PYNQ Z2'"),
         ('"tul.com.tw:pynq-z2:part0:1.0"', '"pynq-z2"',
@@ -163,6 +170,53 @@ def test_damaged_and_missing_files(tmp_path):
 def test_every_own_file_says_where_its_facts_come_from():
     for path in OWN_FOLDER.glob("*.toml"):
         assert re.search(r"^# Sources: ", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("board", list_boards(), ids=lambda board: board.name)
+def test_a_part_is_of_its_family(board):
+    start = {"zynq-ultrascale+": "xc[zk]", "zynq-7000": "xc7z", "ecp5": "LFE5U", "gowin": "GW"}
+    assert re.match(start[board.family], board.part)
+    assert isinstance(board, OpenBoard if board.family in OPEN else ZynqBoard)
+    for alias in board.aliases:
+        assert load_board(alias) == board
+
+
+OPEN_FILE = (OWN_FOLDER / "ulx3s_85f.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('speed = "6"\n', "", "speed is missing"),
+        ('receive = "M1"\n', "", "pins: receive is missing"),
+        ("[pins]", "[pin]", "field must be one of schema, name, title, family, part, resources, "
+         "clock, aliases, notes, device, package, speed, pins, loader, not 'pin' (did you mean "
+         "pins?)"),
+        ("led_active_low = false", "led_active_low = 0",
+         "pins: led_active_low must be true or false, not 0"),
+        ("lut_inputs = 4", "lut_inputs = 5", "resources: lut_inputs must be one of 4, 6, not 5"),
+        ('family = "ecp5"', 'family = "zynq-7000"', "field must be one of schema, name, title, "
+         "family, part, resources, clock, aliases, notes, board_part, ps, control, memory_ports, "
+         "not 'device'"),
+    ],
+)  # fmt: skip
+def test_rules_of_boards_without_a_processor(old, new, message, tmp_path):
+    assert old in OPEN_FILE
+    path = tmp_path / "mine.toml"
+    path.write_text(OPEN_FILE.replace(old, new))
+    with pytest.raises(OptionError) as error:
+        load_board(path)
+    assert str(error.value) == f"mine.toml: {message}"
+
+
+def test_where_a_processor_is_needed():
+    assert zynq(load_board("kv260")).name == "kv260"
+    with pytest.raises(OptionError) as error:
+        zynq(load_board("ulx3s"))
+    assert str(error.value) == (
+        "board ulx3s-85f must have a processor here (zynq-ultrascale+ or zynq-7000), which ecp5 "
+        "has not; target rtl builds for it"
+    )
 
 
 def test_clock_range():

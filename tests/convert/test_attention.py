@@ -40,7 +40,7 @@ class ByHand(nn.Module):
 
 
 class Layers(nn.Module):
-    """Torch's own: self attention with a mask, and a decoder that looks at what is encoded."""
+    """Torch's own: a mask, a decoder that looks at what is encoded, learned queries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,10 +48,13 @@ class Layers(nn.Module):
         layer = nn.TransformerEncoderLayer(**sizes, norm_first=True, activation="gelu")
         self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.decoder = nn.TransformerDecoderLayer(**sizes)
+        self.seeds = nn.Parameter(torch.randn(1, 2, WIDTH))
+        self.pool = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(TOKENS))
 
     def forward(self, x):
-        return self.decoder(x[:, :3], self.encoder(x, mask=self.mask))
+        y = self.decoder(x[:, :3], self.encoder(x, mask=self.mask))
+        return self.pool(self.seeds.expand(x.size(0), -1, -1), y, y)[0]
 
 
 class Functions(nn.Module):
@@ -75,7 +78,23 @@ class Functions(nn.Module):
         return torch.einsum("btd,dk->btk", y, self.matrix)
 
 
-@pytest.mark.parametrize("kind", [ByHand, Layers, Functions])
+class Linear(nn.Module):
+    """Attention without a softmax: `f(q) (f(k)^T v)`, over the sum of its weights by ones in v."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.ones = nn.ConstantPad1d((0, 1), 1.0)
+
+    def forward(self, x):
+        parts = self.qkv(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = F.relu(parts[0]) + 0.5, F.relu(parts[1]) + 0.5, F.pad(parts[2], (0, 1), value=1.0)
+        y = torch.einsum("bhnd,bhde->bhne", q, torch.einsum("bhnd,bhne->bhde", k, v))
+        y = y[..., :-1] / y[..., -1:]
+        return self.ones(self.out(y.transpose(1, 2).flatten(2)))
+
+
+@pytest.mark.parametrize("kind", [ByHand, Layers, Functions, Linear])
 def test_attention(kind, torch_seed):
     network, x = kind().eval(), torch.randn(24, TOKENS, WIDTH)
     model = quantize(network, bit_width=10, example=None if kind is Layers else x[:2])

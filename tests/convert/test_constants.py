@@ -266,6 +266,8 @@ def test_a_module_that_is_called_twice_stays_one_layer():
 def test_a_tensor_that_trains_belongs_to_one_layer():
     with pytest.raises(ConversionError, match=r"scale.gamma: is used by two layers; each needs"):
         quantize(Twice(True))
+    network, x = With(FUNCTIONS["twice"]), torch.rand(2, 3, SIDE, SIDE)
+    assert_close(converted(network, x, bit_width=12), network, x, 0.01)
 
 
 FACTORS = {
@@ -296,6 +298,28 @@ def test_a_constant_factor_on_the_left(name):
     model = converted(network, x, bit_width=14, example=x)
     assert_close(model, network, x, 0.01)
     prove(converted(network, x, bit_width=6), x)
+
+
+class Heads(nn.Module):
+    """A matrix for each head, on either side; a stack of one."""
+
+    def __init__(self):
+        super().__init__()
+        self.right = nn.Parameter(torch.randn(2, 3, 2))
+        self.left = nn.Parameter(torch.randn(1, 2, 4, SIDE))
+        self.one = nn.Parameter(torch.randn(1, 3, 4))
+
+    def forward(self, x):
+        y = self.left @ (x.unflatten(2, (2, 3)).transpose(1, 2) @ self.right).tanh()
+        return torch.bmm(self.one.expand(x.shape[0], -1, -1), y.transpose(1, 2).flatten(2).tanh())
+
+
+def test_constant_factors_of_several_matrices():
+    network, x = Heads(), torch.randn(3, SIDE, 6)
+    model = converted(network, x, bit_width=12, example=x)
+    model.load_state_dict(network.state_dict())
+    assert_close(model, network, x, 0.03)
+    prove(converted(network, x, bit_width=6, example=x), x)
 
 
 JOINED = {

@@ -84,13 +84,29 @@ FUNCTIONS = {
     "torch.rsqrt": positive(torch.rsqrt),
     "torch.reciprocal": positive(torch.reciprocal),
     "x ** 2": lambda y: y**2,
+    "x ** 3": lambda y: y**3,
     "x ** -0.5": positive(lambda y: y**-0.5),
     "torch.pow": positive(lambda y: torch.pow(y, 0.5)),
     "x.pow": positive(lambda y: y.pow(-1)),
+    "torch.arctan": torch.arctan,
+    "torch.tan": lambda y: torch.tan(torch.tanh(y)),
     "gate": lambda y: y * y.sigmoid(),
 }
-METHODS = ("abs", "absolute", "exp", "exp2", "expm1", "sigmoid", "square", "tanh")
-POSITIVE_METHODS = ("log", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
+METHODS = (
+    "abs",
+    "absolute",
+    "atan",
+    "cos",
+    "cosh",
+    "erf",
+    "exp",
+    "exp2",
+    "expm1",
+    "sigmoid",
+    "sin",
+)
+METHODS += ("sinh", "square", "tanh")
+POSITIVE_METHODS = ("log", "log1p", "log10", "log2", "reciprocal", "rsqrt", "sqrt")
 NETWORKS = (
     {f"nn, {name}": module for name, module in MODULES.items()}
     | FUNCTIONS
@@ -133,7 +149,7 @@ def test_every_executor_computes_the_same(name, torch_seed):
 def test_each_known_function_is_taken():
     taken = {known_name(module) for module in MODULES.values()}
     taken |= {name for name in EXACT if hasattr(torch, name)}
-    assert taken == set(EXACT) - {"exp_neg"}, "a part of softmax"
+    assert taken == set(EXACT) - {"exp_neg", "cube"}, "a part of softmax; a power"
 
 
 @pytest.mark.parametrize("function", [torch.reciprocal, lambda y: y.square().rsqrt()])
@@ -299,13 +315,13 @@ REFUSED = {
         nn.RReLU(),
         "function: RReLU has no fixed-point form; docs/convert.md lists what has one",
     ),
-    "erf": (torch.erf, "erf: has no fixed-point form" + way_out("torch.erf")),
-    "sin": (torch.sin, "sin: has no fixed-point form" + way_out("torch.sin")),
-    "x.sin_": (lambda y: y.sin_(), "sin: has no fixed-point form" + way_out("torch.sin")),
-    "cube": (
-        lambda y: y**3,
-        "pow: exponent must be one of 2, 0.5, -1, -0.5, not 3; a layer QuantFunction(lambda x: "
-        "x**3) has a table of any other",
+    "sinc": (torch.sinc, "sinc: has no fixed-point form" + way_out("torch.sinc")),
+    "lgamma": (torch.lgamma, "lgamma: has no fixed-point form" + way_out("torch.lgamma")),
+    "x.sinc_": (lambda y: y.sinc_(), "sinc: has no fixed-point form" + way_out("torch.sinc")),
+    "fifth power": (
+        lambda y: y**5,
+        "pow: exponent must be one of 2, 3, 0.5, -1, -0.5, not 5; a layer QuantFunction(lambda x: "
+        "x**5) has a table of any other",
     ),
     "LogSoftmax": (
         nn.LogSoftmax(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import brevitas.nn as qnn
 import pytest
@@ -55,15 +56,15 @@ class Many(nn.Module):
 
 class Gate(nn.Module):
     def forward(self, x):
-        return torch.sin(x) + x
+        return torch.sinc(x) + x
 
 
 def test_all_problems_at_once_with_their_call_sites():
     assert refused(Many()).splitlines() == [
         "Many: 3 operation(s) cannot be converted to fixed point:",
         f"  odd: RReLU has no fixed-point form{LISTED} ({line_of('self.odd(self', Many)})",
-        f"  blocks.0.sin: has no fixed-point form{TABLE.format('torch.sin')} "
-        f"({line_of('torch.sin', Gate)})",
+        f"  blocks.0.sinc: has no fixed-point form{TABLE.format('torch.sinc')} "
+        f"({line_of('torch.sinc', Gate)})",
         f"  cumprod: has no fixed-point form{LISTED} ({line_of('cumprod', Many)})",
     ]
 
@@ -89,6 +90,20 @@ class Length(nn.Module):
 class Shape(nn.Module):
     def forward(self, x):
         return x + x if x.shape[1] > 3 else x
+
+
+class Unnamed(nn.Module):
+    """Takes any number of inputs."""
+
+    def forward(self, *given):
+        return given[0] + given[1]
+
+
+def test_inputs_have_names():
+    assert refused(Unnamed()) == (
+        "Unnamed: forward must name its inputs, not take them as *given: how many there are would "
+        "be open"
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,6 +200,12 @@ def test_refused_calls(text):
     assert reasons(Call(CALLS[text])) == [text]
 
 
+def normed() -> nn.Module:
+    with warnings.catch_warnings():  # torch has another one now
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(nn.Linear(3, 4))
+
+
 def hooked() -> nn.Module:
     layer = nn.Linear(3, 4)
     layer.register_forward_hook(lambda *_: None)
@@ -197,7 +218,9 @@ LAYERS = {
     ),
     "Upsample: scale_factor must be a whole number, not 1.5, or quantize(..., example=x) must "
     "tell the sizes": lambda: nn.Upsample(scale_factor=1.5),
-    "ConstantPad2d: value must be 0, not 1.0": lambda: nn.ConstantPad2d(1, 1.0),
+    "ConstantPad2d: value must be 0, not 1.0, or finite with quantize(..., example=x)": (
+        lambda: nn.ConstantPad2d(1, 1.0)
+    ),
     "Unflatten: dim must be at least 1, not 0: it would divide the batch": lambda: nn.Unflatten(
         0, (2, 2)
     ),
@@ -212,6 +235,7 @@ LAYERS = {
     "ParametrizedLinear: its parameters are computed by a parametrization; remove that first": (
         lambda: weight_norm(nn.Linear(3, 4))
     ),
+    "Linear: its weight is computed by a hook; call nn.utils.remove_weight_norm first": normed,
     "Linear: has forward hooks, which the conversion would lose; remove them first": hooked,
     "QuantReLU is quantized already": lambda: qnn.QuantReLU(act_quant=QFXFixedPoint),
     f"ConvTranspose3d has no fixed-point form{LISTED}": lambda: nn.ConvTranspose3d(3, 4, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from brevitas_quantizers.fixed_point import (
     OverflowMode,
     QfxError,
     RoundingMode,
+    cast_code,
     cast_codes,
     from_codes,
     quantize,
@@ -255,3 +257,25 @@ def test_errors(call: Any, kind: type[QfxError], text: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("rounding", RoundingMode)
+@pytest.mark.parametrize("overflow", OverflowMode)
+def test_codes_of_any_size_are_cast_as_one_by_one(rounding, overflow):
+    """Python's integers in an array, whose shifts and sums no int64 holds."""
+    codes = np.array([sign * ((5 << shift) + low) for sign in (1, -1) for low in (-1, 0, 1)
+                      for shift in (1, 40, 61, 70, 90)], dtype=object)  # fmt: skip
+    points = np.array([[0], [41], [71], [200]])
+    found = requantize(codes, points, 3, 7, True, rounding, overflow)
+    fmt = FixedPointFormat.from_frac_bits(7, 3, True)
+    for row, (point,) in zip(found, points.tolist(), strict=True):
+        exact = [Fraction(int(code), 1 << point) for code in codes]
+        assert row.tolist() == [cast_code(value, fmt, rounding, overflow) for value in exact]
+
+
+@pytest.mark.parametrize("overflow", OverflowMode)
+def test_points_give_the_shape_even_where_nothing_moves(overflow):
+    found = requantize([[3], [99]], 1, np.array([1, 1, 1]), 4, True, "AP_TRN", overflow)
+    assert found.tolist() == [[row[0]] * 3 for row in requantize(
+        [[3], [99]], 1, 1, 4, True, "AP_TRN", overflow
+    ).tolist()]  # fmt: skip

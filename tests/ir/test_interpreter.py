@@ -10,7 +10,7 @@ import pytest
 
 from qfx_plugin.errors import DataError, UnsupportedModelError
 from qfx_plugin.ir import FixedTensor, Linear, Quantize, interpret, interpreter
-from qfx_plugin.ir.exact import big_matvec, carrier, matmul
+from qfx_plugin.ir.exact import big_products, carrier, matmul
 from qfx_plugin.qonnx_import import load_qonnx
 from tests import qonnx_models
 from tests.ir.graphs import graph, source, weight
@@ -27,9 +27,10 @@ def test_float64_products_are_used_only_where_they_are_exact():
 
 
 def test_big_products_leave_64_bits():
-    assert big_matvec(np.array([[1 << 40, 1]]), np.array([1 << 40, 3], dtype=object))[0] == (
-        (1 << 80) + 3
-    )
+    matrix, vector = np.array([[1 << 40, 1], [2, 3]]), np.array([1 << 40, 3], dtype=object)
+    wanted = [(1 << 80) + 3, (1 << 41) + 9]
+    assert big_products(matrix, [vector]).tolist() == [wanted]
+    assert big_products(matrix, [np.stack([vector, vector])]).tolist() == [wanted]
 
 
 def test_sums_between_53_and_63_bits_are_exact():

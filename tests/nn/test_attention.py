@@ -5,11 +5,12 @@ from __future__ import annotations
 import brevitas.nn as qnn
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from brevitas_quantizers import QFXFixedPoint, calibrate, export_qonnx, import_qonnx
 from brevitas_quantizers.fixed_point import OptionError
-from brevitas_quantizers.nn import QuantMultiheadAttention
+from brevitas_quantizers.nn import QuantLinearAttention, QuantMultiheadAttention
 from qfx_plugin import verify_agreement
 from tests.qonnx.roundtrip_checks import assert_same_bytes
 
@@ -32,6 +33,8 @@ class Network(nn.Module):
         x = self.entry(x)
         size = self.layer.v_proj.in_features
         value = x if size == WIDTH else x[..., :size]
+        if isinstance(self.layer, QuantLinearAttention):
+            return self.leave(self.layer(x, x, value))
         result, weights = self.layer(x, x, value, **self.call)
         return self.leave(result) if weights is None else (self.leave(result), weights)
 
@@ -66,7 +69,33 @@ def test_attention_is_exact_and_near_the_float_layer(sizes, call, mask, torch_se
     assert len(points) == (HEADS if mask is None else 1) and points[0] > points[-1] - (
         mask is not None
     )
-    path = tmp_path / "attention.onnx"
+    assert_is_exact(model, x, tmp_path / "attention.onnx")
+
+
+@pytest.mark.parametrize("sizes", [{}, {"vdim": 4, "bias": False}])
+def test_linear_attention_is_exact_and_near_what_it_stands_for(sizes, torch_seed, tmp_path):
+    x = torch.randn(24, TOKENS, WIDTH)
+    bits = {name: bits for name, bits in OPTIONS.items() if not name.startswith("softmax")}
+    layer = QuantLinearAttention(WIDTH, HEADS, points_per_head=not sizes, **sizes, **bits)
+    plain = nn.MultiheadAttention(WIDTH, HEADS, **sizes)
+    layer.load_state_dict(plain.state_dict())
+    model = calibrate(Network(layer), [x]).eval()
+    entry = model.entry(x).detach()
+    parts = (entry, entry, entry[..., : sizes.get("vdim", WIDTH)])
+    with torch.no_grad():
+        q, k, v = (
+            F.linear(part, one.weight, one.bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for one, part in zip((layer.q_proj, layer.k_proj, layer.v_proj), parts, strict=True)
+        )
+        wanted = F.relu(q) @ (F.relu(k).transpose(-2, -1) @ v)
+        wanted = plain.out_proj(wanted.transpose(1, 2).flatten(2))
+        assert float((model(x) - wanted).norm()) < 0.05 * float(wanted.norm())
+    model.train()(x).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    assert_is_exact(model.eval(), x, tmp_path / "linear.onnx")
+
+
+def assert_is_exact(model, x, path):
     file = export_qonnx(model, x[:1], path)
     agreement = verify_agreement(path, x[:4], model, ["torch", "qonnx", "onnxruntime"])
     assert all(one.ran and not one.differing for one in agreement.executors), agreement
@@ -77,6 +106,10 @@ def test_what_attention_refuses():
     layer, x = QuantMultiheadAttention(4, 2), torch.zeros(1, 2, 4)
     with pytest.raises(OptionError, match="embed_dim must be a multiple of num_heads=3, not 4"):
         QuantMultiheadAttention(4, 3)
+    with pytest.raises(OptionError, match="QuantLinearAttention: embed_dim must be a multiple of"):
+        QuantLinearAttention(4, 3)
+    with pytest.raises(OptionError, match="option 'softmax_bit_width' must begin with one of weig"):
+        QuantLinearAttention(4, 2, softmax_bit_width=4)
     with pytest.raises(OptionError, match="batch_first must be True, not False"):
         QuantMultiheadAttention(4, 2, batch_first=False)
     for name in ("add_zero_attn", "add_bias_kv"):

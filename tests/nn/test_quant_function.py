@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from brevitas_quantizers import QFXFixedPoint
+from brevitas_quantizers import QFXFixedPoint, calibrate
 from brevitas_quantizers.fixed_point import (
     FixedPointCast,
     FixedPointFormat,
@@ -29,11 +29,18 @@ from brevitas_quantizers.nn.tables import build_table
 mpmath.mp.dps = 90
 ORACLES = {
     "abs": abs,
+    "atan": mpmath.atan,
+    "ceil": lambda x: Fraction(math.ceil(x)),
+    "cos": mpmath.cos,
+    "cosh": mpmath.cosh,
+    "cube": lambda x: x**3,
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
+    "erf": lambda x: mpmath.sign(x) * (1 - max(mpmath.erfc(abs(x)), mpmath.mpf(10) ** -80)),
     "exp": mpmath.exp,
     "exp2": lambda x: mpmath.mpf(2) ** x,
     "exp_neg": lambda x: mpmath.exp(-x),
     "expm1": mpmath.expm1,
+    "floor": lambda x: Fraction(math.floor(x)),
     "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     "gelu_tanh": lambda x: (
         x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + x**3 * 44715 / 10**6)))
@@ -42,28 +49,35 @@ ORACLES = {
     "hardsigmoid": lambda x: min(max(x / 6 + Fraction(1, 2), Fraction(0)), Fraction(1)),
     "hardswish": lambda x: x * ORACLES["hardsigmoid"](x),
     "log": mpmath.log,
+    "log10": lambda x: mpmath.log(x, 10),
     "log2": lambda x: mpmath.log(x, 2),
     "logsigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)),
     "mish": lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))),
     "reciprocal": lambda x: 1 / x,
+    "round": lambda x: Fraction(round(x)),
     "rsqrt": lambda x: 1 / mpmath.sqrt(x),
     "selu": lambda x: (
         mpmath.mpf("1.0507009873554804934193349852946")
         * (x if x > 0 else mpmath.mpf("1.6732632423543772848170429916717") * mpmath.expm1(x))
     ),
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "sign": lambda x: Fraction((x > 0) - (x < 0)),
     "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "sin": mpmath.sin,
+    "sinh": mpmath.sinh,
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "softshrink": lambda x: x - min(max(x, -Fraction(1, 2)), Fraction(1, 2)),
     "softsign": lambda x: x / (1 + abs(x)),
     "sqrt": mpmath.sqrt,
     "square": lambda x: x * x,
+    "tan": mpmath.tan,
     "tanh": mpmath.tanh,
     "tanhshrink": lambda x: x - mpmath.tanh(x),
+    "trunc": lambda x: Fraction(math.trunc(x)),
 }
 RATIONAL = ("abs", "hardshrink", "hardsigmoid", "hardswish", "reciprocal", "softshrink", "softsign")
-RATIONAL += ("square",)
-POSITIVE = ("log", "log2", "reciprocal", "rsqrt", "sqrt")
+RATIONAL += ("ceil", "cube", "floor", "round", "sign", "square", "trunc")
+POSITIVE = ("log", "log10", "log2", "reciprocal", "rsqrt", "sqrt")
 FORMATS = (FixedPointFormat(7, 4), FixedPointFormat(6, 1), FixedPointFormat(6, 7))
 
 
@@ -156,6 +170,9 @@ def test_poles_become_the_end_of_the_range(torch_seed):
     layer = trained("reciprocal", input_bit_width=5, output_bit_width=6, output_frac_bits=2)
     table = layer.table()
     assert table.look_up([0]) == table.output.format.max_code
+    seen = QuantFunction("reciprocal")
+    calibrate(seen, [torch.tensor([0.0, 2.0, 4.0])])  # what is infinite has no part in the range
+    assert seen.output_cast.format.integer_bits == 1
     x = torch.tensor([0.0, 0.125, -0.125], requires_grad=True)
     layer(x).sum().backward()
     assert bool(torch.isfinite(x.grad).all())

@@ -97,6 +97,29 @@ def test_other_codes_and_roundings(torch_seed: int) -> None:
         assert error(model, x[0]) < before
 
 
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [
+        ({"weight_bit_width": 2}, "sequential"),
+        ({"quant": QFXKHot, "weight_bit_width": 4, "weight_block_size": 4}, "joint"),
+    ],
+)
+def test_rounding_is_learned(options: dict[str, Any], mode: Any, torch_seed: int) -> None:
+    """Weights end on codes that any rounding leaves alone; binary points and codes are legal."""
+    x, done = images(128), []
+    model = calibrated(**options)
+    before = error(model, x[0])
+    note = lambda step, *_: done.append(step)  # noqa: E731
+    reconstruct(model, trained(), x, 20, mode, rounding_steps=40, progress=note)
+    assert error(model, x[0]) < 0.95 * before
+    assert done == list(range(1, 60 * (3 if mode == "sequential" else 1) + 1))
+    for layer in (model.get_submodule("one.0"), model.get_submodule("last")):
+        assert torch.equal(layer.quant_weight().value, layer.weight)
+        assert "forward" not in vars(layer.weight_quant.quantizer)
+    file = export_qonnx(model, x[0][:1])
+    assert verify_agreement(file, x[0][:4].numpy(), torch_model=model, executors=["torch"])
+
+
 @torch.no_grad()
 def error(model: nn.Module, x: Tensor) -> float:
     return float((model(x) - trained()(x)).square().mean())
@@ -153,6 +176,8 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
              "reconstruct: mode must be 'sequential' or 'joint', not 'fast'"),
     "steps": (lambda: reconstruct(calibrated(), trained(), images(64), 0), OptionError,
               "reconstruct: steps must be at least 1, not 0"),
+    "rounding": (lambda: reconstruct(calibrated(), trained(), images(64), rounding_steps=-1),
+                 OptionError, "reconstruct: rounding_steps must be at least 0, not -1"),
     "loader": (lambda: reconstruct(calibrated(), trained(), []), CalibrationError,
                "reconstruct: the loader must yield at least one batch, not 0"),
     "model": (lambda: reconstruct(trained(), trained(), images(64)), OptionError,

@@ -18,7 +18,7 @@ FEW, NARROW, WIDE = (4, 7), tuple(range(2, 9)), tuple(range(9, 13))
 """Some; up to what onnxruntime's QuantizeLinear takes; up to what a table takes."""
 
 ROUNDINGS = ("AP_RND_CONV", "AP_RND", "AP_TRN", "AP_RND_ZERO", "AP_TRN_ZERO")
-NOT_BELOW_ZERO = ("log", "log2", "rsqrt", "sqrt")
+NOT_BELOW_ZERO = ("log", "log10", "log2", "rsqrt", "sqrt")
 RESULT_BITS = 4
 """Whole bits of results, with the sign."""
 

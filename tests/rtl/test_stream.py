@@ -241,13 +241,15 @@ def test_foldings_are_refused_by_name(rng):
 
 
 def test_hostile_layer_names_reach_no_file(rng):
-    name = 'fc\nendmodule\nmodule evil; "\u540d'
+    name = 'fc\nendmodule\nmodule evil; "\u540d' + "/long" * 12
     layer = Linear(name, ("q",), "y", weight(rng.integers(-7, 8, (4, 6)), 3, width=4), None)
     for fold_above in (0, 1000):
         options = RtlOptions(style="streaming", fold_above=fold_above)
         network = build_network(graph(*source((6,), 5, 3), layer), options)
         text = "\n".join(network.files.values())
         assert "\u540d" not in text and "\nmodule evil" not in text
+        units = [file for file in network.files if file.endswith("_unit.sv")]
+        assert len(units) == (not fold_above)  # a name that was cut would be the stage's own
         assert network.facts["stages"][0]["layer"] == name
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qfx_plugin.errors import TargetError
 from qfx_plugin.tools import process, yosys
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def test_a_limit_of_time_ends_all(tmp_path):
     assert all_end(pids(tmp_path))
     (tmp_path / "sleepers.sh").write_text(SCRIPT)
     (tmp_path / "pids").unlink()
-    with pytest.raises(yosys.TargetError, match="did not finish"):
+    with pytest.raises(TargetError, match="did not finish"):
         yosys.run(["exec -- sh sleepers.sh"], tmp_path, timeout_s=2)
     assert all_end(pids(tmp_path))
 

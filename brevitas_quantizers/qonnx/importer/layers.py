@@ -98,7 +98,7 @@ class Layers:
     def attach_cast(self, module: nn.Module, cast: ActivationCast) -> None:
         """Note what the quantizer of an activation slot of `module` has to hold."""
         proxy = getattr(module, f"{cast.role}_quant")
-        shape = tuple(proxy.quantizer.binary_point.shape)
+        shape = tuple(proxy.quantizer.points.shape)
         own = cast.spec.activation_points(cast.spec.frac_bits.shape).reshape(-1)
         points = np.broadcast_to(own, (max(1, int(np.prod(shape))),))
         self.quantizers.attach(module, cast.role, cast.spec, points)
@@ -106,7 +106,7 @@ class Layers:
     def hold(self, module: nn.Module, slot: str, constant: QuantizedConstant, name: str) -> None:
         """Note that `slot` of `module` has to hold `constant`."""
         proxy = getattr(module, f"{slot}_quant")
-        shape = tuple(proxy.quantizer.binary_point.shape)
+        shape = tuple(proxy.quantizer.points.shape)
         points = _reduced(constant, shape)
         self.quantizers.attach(module, slot, constant.spec, points)
         self._held.append(_Held(module, slot, constant, name))

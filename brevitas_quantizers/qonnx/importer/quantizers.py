@@ -10,6 +10,7 @@ from torch import nn
 
 from brevitas_quantizers.fixed_point import ModelImportError
 from brevitas_quantizers.injectors import QFXFixedPoint, QFXKHot
+from brevitas_quantizers.injectors.blocks import block_shape
 from brevitas_quantizers.injectors.quantizers import FixedPointQuantizer
 from brevitas_quantizers.onnx_files import QuantizedConstant, QuantSpec
 
@@ -39,10 +40,13 @@ class Quantizers:
         if shared is not None:
             return {f"{slot}_quant": shared}
         options = self._options(spec, quantizer)
-        known = self.metadata.options(quantizer)
-        options["scaling_per_output_channel"] = bool(
-            known.get("scaling_per_output_channel") or spec.frac_bits.size > 1
-        )
+        if options.get("block_size") is not None and not self._has_blocks(constant):
+            self.metadata.notes.append(
+                f"{quantizer}: its blocks do not belong to the scales in the file, which are used"
+            )
+            options |= {"block_size": None, "bit_width": spec.width}
+        if options.get("block_size") is None and spec.frac_bits.size > 1:
+            options["scaling_per_output_channel"] = True
         dropped = _NOT_FOR_PARAMETERS + (_ONLY_FOR_WEIGHTS if slot == "bias" else ())
         if spec.k is None or slot == "bias":
             dropped += ("k", "digits")
@@ -81,7 +85,7 @@ class Quantizers:
         proxy: Any = getattr(layer, f"{slot}_quant", None)
         known = self.metadata.quantizer(quantizer)
         if known and getattr(proxy, "quantizer", None) is not None:
-            shape = tuple(proxy.quantizer.binary_point.shape)
+            shape = tuple(proxy.quantizer.points.shape)
             self._proxies[quantizer] = (proxy, None)
             self._latents.append((proxy.quantizer, quantizer, np.zeros(shape, np.int64), False))
 
@@ -110,7 +114,7 @@ class Quantizers:
             ModelImportError: a quantizer does not cast as its node says.
         """
         for quantizer, name, points, in_file in self._latents:
-            found = quantizer.binary_point.detach().round().double().numpy()
+            found = quantizer.points.double().numpy()
             if in_file and not np.array_equal(found.reshape(-1), points.reshape(-1)):
                 raise ModelImportError(
                     f"{name}: its binary point must be {points.reshape(-1).tolist()[:4]} as in the "
@@ -123,8 +127,10 @@ class Quantizers:
         known = self.metadata.quantizer(name)
         target = quantizer.binary_point
         latent = _numbers(known.get("binary_point"), tuple(target.shape))
-        file = torch.from_numpy(np.ascontiguousarray(points, np.float64).reshape(target.shape))
-        if latent is not None and in_file and not torch.equal(latent.round(), file):
+        travelling = tuple(quantizer.points.shape)
+        file = torch.from_numpy(np.ascontiguousarray(points, np.float64).reshape(travelling))
+        blocks = quantizer.options.block_size is not None  # `_has_blocks` has seen its latent
+        if not blocks and latent is not None and in_file and not torch.equal(latent.round(), file):
             self.metadata.notes.append(
                 f"{name}: its latent binary point does not belong to the scale in the file, "
                 "which is used"
@@ -134,10 +140,25 @@ class Quantizers:
         quantizer.initialized.fill_(True)
         quantizer._is_initialized = True
         quantizer.settle()
-        if quantizer.bit_width_latent is not None:
-            bits = known.get("bit_width_latent", known.get("bit_width"))
-            if isinstance(bits, (int, float)) and np.isfinite(bits):
-                quantizer.bit_width_latent.fill_(float(bits))
+        if (learned := quantizer.bit_width_latent) is not None:
+            bits = _numbers(known.get("bit_width_latent"), tuple(learned.shape))
+            if bits is None:
+                bits = _numbers(known.get("bit_width"), ())
+            if bits is not None:
+                learned.copy_(bits)
+
+    def _has_blocks(self, constant: QuantizedConstant) -> bool:
+        """Whether the blocks that the metadata tell of have the binary points of the file."""
+        name, shape = constant.spec.name, constant.shape
+        size = self.metadata.options(name)["block_size"]
+        latent = self.metadata.quantizer(name).get("binary_point")
+        for axis in (1, 0) if isinstance(size, int) and size > 0 else ():
+            channels = tuple(n if a == 1 - axis else 1 for a, n in enumerate(shape))
+            points = _numbers(latent, block_shape(channels, axis, shape[axis], size))
+            if points is not None:
+                finest = points.round().amax(axis).reshape(-1).numpy()
+                return np.array_equal(finest, constant.spec.frac_bits.reshape(-1))
+        return False
 
     def _shared(self, quantizer: str, spec: QuantSpec) -> nn.Module | None:
         """The proxy of a quantizer that the file says is one with an earlier one, and that is."""
@@ -149,7 +170,7 @@ class Quantizers:
     def _options(self, spec: QuantSpec, quantizer: str) -> dict[str, Any]:
         """Of the metadata, but what the node says wins."""
         options = self.metadata.options(quantizer)
-        if not options.get("learn_bit_width"):
+        if not options.get("learn_bit_width") and options.get("block_size") is None:
             options["bit_width"] = spec.width
         if options.get("frac_bits") is not None or options.get("integer_bits") is not None:
             options.setdefault("learn_binary_point", None)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ...boards import Board
+from ...boards import Board, zynq
 from ...config import load
 from ...errors import TargetError
 from .record import Call
@@ -136,7 +136,7 @@ class Design(ScriptedDesign):
     def _set(self, call: Call) -> None:
         key, value, *target = call.arguments
         if key == "board_part":
-            wanted = ":".join(self.board.board_part.split(":")[1:3])
+            wanted = ":".join(zynq(self.board).board_part.split(":")[1:3])
             self.expect(call, f":{wanted}:" in value, f"board_part *:{wanted}:*")
         if not key.startswith("CONFIG."):
             return
@@ -170,7 +170,7 @@ class Design(ScriptedDesign):
         if call.option("-offset") is None:
             return
         start, size = int(call.option("-offset") or "", 0), int(call.option("-range") or "", 0)
-        control = self.board.control
+        control = zynq(self.board).control
         end = control.base_address + control.size_bytes
         inside = control.base_address <= start and start + size <= end
         self.expect(call, inside, f"addresses within {control.name}'s window")

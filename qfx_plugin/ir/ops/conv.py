@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..exact import carrier, matmul
 from ..types import BigInts, FixedType, TensorType
-from .base import align, check_size, operation
+from .base import align, check_size, column, operation
 from .linear import Weighted
 from .window import Window
 
@@ -53,13 +53,17 @@ class Conv(Weighted):
         self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
     ) -> NDArray[Any]:
         """Gather the windows, then one exact matrix product per sample and group."""
-        operand, accumulator = self.fixed(types[0]), self.fixed(result)
+        operand, peak = self.fixed(types[0]), self.fixed(result).peak
         x = align(operands[0], operand, operand.frac_bits.max(keepdims=True))
-        positions = result.shape[1:]
-        columns = self._columns(x, prod(positions), carrier(accumulator.peak))
-        weight = self.aligned_weight(operand).reshape(self.groups, -1, columns.shape[2])
-        sums = matmul(weight, columns, accumulator.peak)
-        return self.add_bias(sums.reshape(len(x), self.outputs, *positions), operand)
+        x = x.astype(carrier(peak))
+        weight, positions = self.carried_weight(operand, peak), result.shape[1:]
+        if self.is_depthwise:
+            sums = self._by_channel(x, weight)
+        else:
+            columns = self._columns(x, prod(positions))
+            rows = weight.reshape(self.groups, -1, columns.shape[2])
+            sums = matmul(rows, columns, peak).reshape(len(x), self.outputs, *positions)
+        return self.add_bias(sums, operand)
 
     def workspace(self, types: Sequence[TensorType], result: TensorType) -> int:
         """Elements of the gathered windows."""
@@ -74,15 +78,23 @@ class Conv(Weighted):
         rows = np.repeat(np.arange(self.groups), self.outputs // self.groups)
         return np.repeat(edge.reshape(self.groups, per_input)[rows], self.window.area, axis=1)
 
-    def _columns(self, x: NDArray[Any], positions: int, dtype: type) -> NDArray[Any]:
+    def _by_channel(self, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
+        """Each channel's sums, an element of the window after the other."""
+        taps = weight.reshape(self.outputs, -1).T
+        total = np.zeros((), x.dtype)
+        for tap, part in zip(taps, self.window.slices(x, fill=0), strict=True):
+            total = total + column(tap, x.ndim - 1) * part
+        return np.asarray(total, dtype=np.int64)
+
+    def _columns(self, x: NDArray[Any], positions: int) -> NDArray[Any]:
         """(batch, groups, channels/groups * kernel, positions) windows."""
         batch, channels = x.shape[:2]
-        columns: NDArray[Any] = np.empty(
-            (batch, channels, self.window.area, positions), dtype=dtype
-        )
-        for index, part in enumerate(self.window.slices(x.astype(dtype), fill=0)):
-            columns[:, :, index] = part.reshape(batch, channels, positions)
         rows = channels // self.groups * self.window.area
+        if self.window == Window.plain(*[1] * len(self.window.kernel)):
+            return x.reshape(batch, self.groups, rows, positions)
+        columns: NDArray[Any] = np.empty((batch, channels, self.window.area, positions), x.dtype)
+        for index, part in enumerate(self.window.slices(x, fill=0)):
+            columns[:, :, index] = part.reshape(batch, channels, positions)
         return columns.reshape(batch, self.groups, rows, positions)
 
     def _check(self, operand: FixedType) -> None:

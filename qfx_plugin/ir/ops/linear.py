@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exact import big_matvec, matmul
+from ..exact import big_products, carrier, matmul
 from ..types import BigInts, Codes, FixedType, TensorType, Weight
 from .base import Op, align, column, operation
+
+_BLOCK = 1 << 20
+"""Weights whose ranges are found at once."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,13 @@ class Weighted(Op):
             high: like `low`.
             shape: shape of one output sample.
         """
-        if low.ndim == 2:
-            rows = zip(matrix, low, high, strict=True)
-            sums = np.array([_extremes(r[None], a, b)[:, 0] for r, a, b in rows], dtype=object).T
-        else:
-            sums = _extremes(matrix, low, high)
+        step = max(1, _BLOCK // max(1, matrix.shape[1]))
+        rows = [slice(start, start + step) for start in range(0, len(matrix), step)]
+        own = low.ndim == 2
+        sums = np.concatenate(
+            [_extremes(matrix[r], low[r] if own else low, high[r] if own else high) for r in rows],
+            axis=1,
+        )
         bits, weight_shift, bias_shift = self._points(operand)
         sums = sums * 2 ** weight_shift.astype(object)
         if self.bias is not None:
@@ -67,6 +72,15 @@ class Weighted(Op):
         return np.asarray(
             self.weight.codes << column(np.minimum(shift, 62), self.weight.codes.ndim)
         )
+
+    def carried_weight(self, operand: FixedType, peak: int) -> NDArray[Any]:
+        """`aligned_weight` in the type that products up to `peak` are computed in; kept."""
+        _, shift, _ = self._points(operand)
+        key = (carrier(peak), shift.tobytes())
+        if self.__dict__.get("_carried", (None,))[0] != key:
+            weight = self.aligned_weight(operand).astype(key[0])
+            object.__setattr__(self, "_carried", (key, weight))
+        return np.asarray(self.__dict__["_carried"][1])
 
     def add_bias(self, sums: Codes, operand: FixedType) -> Codes:
         """`sums` plus the bias in units of the result's LSB.
@@ -93,17 +107,11 @@ class Weighted(Op):
 
 def _extremes(matrix: Codes, low: BigInts, high: BigInts) -> BigInts:
     """(4, rows): smallest and largest `matrix @ x`, and bounds of every partial sum of it."""
-    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
     largest = np.maximum(np.abs(low), np.abs(high))
     below, above = np.where(low < 0, -largest, 0), np.where(high > 0, largest, 0)
-    return np.stack(
-        [
-            big_matvec(positive, low) + big_matvec(negative, high),
-            big_matvec(positive, high) + big_matvec(negative, low),
-            big_matvec(positive, below) + big_matvec(negative, above),
-            big_matvec(positive, above) + big_matvec(negative, below),
-        ]
-    )
+    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
+    first = big_products(positive, (low, high, below, above))
+    return np.asarray(first + big_products(negative, (high, low, above, below)))
 
 
 @operation
@@ -127,5 +135,6 @@ class Linear(Weighted):
         """One exact matrix product."""
         operand = self.fixed(types[0])
         x = align(operands[0], operand, operand.frac_bits.max(keepdims=True))
-        sums = matmul(x, self.aligned_weight(operand).T, self.fixed(result).peak)
+        peak = self.fixed(result).peak
+        sums = matmul(x, self.carried_weight(operand, peak).T, peak)
         return self.add_bias(sums, operand)

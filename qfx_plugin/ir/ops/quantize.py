@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brevitas_quantizers.fixed_point import (
+    MAX_WIDTH,
     FixedPointFormat,
     OverflowMode,
     RoundingMode,
-    cast_code,
     cast_codes,
     code_range,
     requantize,
@@ -70,37 +68,22 @@ class Quantize(Elementwise):
         if isinstance(operand, RealType):
             low, high = np.array(self._declared_range(), dtype=object)[:, np.newaxis]
             return FixedType(operand.shape, points, low, high)
-        size = max(points.size, operand.frac_bits.size)
-        columns = (np.broadcast_to(points, (size,)), operand.frac_bits, operand.low, operand.high)
-        wide = [np.broadcast_to(values, (size,)) for values in columns]
-        ranges = [self._cast_range(*map(int, entry)) for entry in zip(*wide, strict=True)]
-        low, high = np.array(ranges, dtype=object).T
-        return FixedType(operand.shape, points, low, high)
+        low, high = self._ends(operand, self.width, self.signed, self.overflow)
+        if not self.overflow.saturates:  # what is outside comes back anywhere
+            least, most = self._declared_range()
+            drop = (operand.frac_bits - points).astype(object)
+            down, up = 2 ** np.maximum(drop, 0), 2 ** np.maximum(-drop, 0)
+            inside = (operand.low * up >= least * down) & (operand.high * up <= most * down)
+            low, high = np.where(inside, low, least), np.where(inside, high, most)
+        return FixedType(operand.shape, points, low.astype(object), high.astype(object))
 
     def fits(self, operand: TensorType) -> bool:
         """Whether no code overflows, whatever the operand: the cast needs no logic for that."""
-        if isinstance(operand, RealType):
+        if isinstance(operand, RealType) or self.width > MAX_WIDTH - 2:
             return False
-        size, most = max(self.points.size, operand.frac_bits.size), self._declared_range()
-        columns = (
-            np.broadcast_to(self.points, (size,)),
-            operand.frac_bits,
-            operand.low,
-            operand.high,
-        )
-        wide = [np.broadcast_to(values, (size,)) for values in columns]
-        return all(
-            most[0] <= code <= most[1]
-            for entry in zip(*wide, strict=True)
-            for code in self._rounded(*map(int, entry))
-        )
-
-    def _rounded(self, to_bits: int, from_bits: int, low: int, high: int) -> tuple[int, ...]:
-        """Codes of the ends of a range in a format that is wide enough."""
-        ends = [code * Fraction(2) ** -from_bits for code in (low, high)]
-        size = max(abs(int(end * Fraction(2) ** to_bits)) for end in ends)
-        fmt = FixedPointFormat.from_frac_bits(size.bit_length() + 3, to_bits, True)
-        return tuple(cast_code(end, fmt, self.rounding, OverflowMode.AP_SAT) for end in ends)
+        low, high = self._ends(operand, MAX_WIDTH, True, OverflowMode.AP_SAT)
+        least, most = self._declared_range()
+        return bool((low >= least).all() and (high <= most).all())
 
     def run(
         self, operands: Sequence[NDArray[Any]], types: Sequence[TensorType], result: TensorType
@@ -131,19 +114,10 @@ class Quantize(Elementwise):
     def _declared_range(self) -> tuple[int, int]:
         return code_range(self.width, self.signed, self.overflow)
 
-    def _cast_range(self, to_bits: int, from_bits: int, low: int, high: int) -> tuple[int, int]:
-        cast = replace(self, name="", inputs=(), output="", frac_bits=to_bits)
-        return _range_after(cast, from_bits, low, high)
-
-
-@cache
-def _range_after(cast: Quantize, from_bits: int, low: int, high: int) -> tuple[int, int]:
-    """Codes that `[low, high] * 2**-from_bits` can become; rounding and saturation are monotone."""
-    (fmt,) = cast.formats
-    values = [code * Fraction(2) ** -from_bits for code in (low, high)]
-    inside = all(fmt.min <= value <= fmt.max for value in values)
-    declared = cast._declared_range()
-    if not (cast.overflow.saturates or inside):
-        return declared
-    first, last = (cast_code(value, fmt, cast.rounding, cast.overflow) for value in values)
-    return first, last
+    def _ends(
+        self, operand: FixedType, width: int, signed: bool, overflow: OverflowMode
+    ) -> NDArray[np.int64]:
+        """(2, channels) codes of both ends of the operand's range; saturation is monotone."""
+        ends = np.stack([operand.low, operand.high])
+        points = operand.frac_bits, self.points
+        return requantize(ends, *points, width, signed, self.rounding, overflow)

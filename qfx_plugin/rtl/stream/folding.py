@@ -62,7 +62,8 @@ class UnitFolding:
         """The matrix-vector unit of the stage's layer."""
         datapath = "mul" if self.dsp else "auto"
         unit = fold(_product(stage), self.pe, self.simd, name=name, datapath=datapath)
-        return replace(unit, rom_style=self.memory or memory_style(unit))
+        # the whole name: one that was cut would be the stage's own
+        return replace(unit, name=name, rom_style=self.memory or memory_style(unit))
 
     def cost(self, stage: Stage) -> UnitCost:
         """What the unit needs, before synthesis."""

@@ -30,7 +30,7 @@ def run(context: StepContext) -> Facts:
         TargetError: an option that does not fit the model.
         VerificationError: a code differs, or the shell breaks a protocol.
     """
-    network = _network(context)
+    network = read_network(context)
     settings = context.options.settings
     shell = wrap(network, _place(context), bus_bits=settings.axis_width)
     shell.write(context.folder / SOURCES)
@@ -61,7 +61,7 @@ def _limit(description: Description, interval: int) -> str:
     return max(paces, key=lambda name: paces[name])
 
 
-def _network(context: StepContext) -> NetworkRtl:
+def read_network(context: StepContext) -> NetworkRtl:
     """What the step `verilog` has written."""
     facts = context.facts("verilog")
     if facts["style"] == "recurrent":

@@ -1,4 +1,8 @@
-"""Target `rtl`: Verilog by open tools, an AXI shell and a driver; Vivado for the bitstream only."""
+"""Target `rtl`: Verilog by open tools. What follows depends on the board.
+
+With a processor: an AXI shell and a driver, and Vivado for the bitstream only. Without one: the
+whole way to the bitstream by open tools.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ....boards.board import FAMILIES as ALL
+from ....boards.board import OPEN, ZYNQ
 from ....errors import TargetError, VerificationError
 from ....ir import Graph
 from ....rtl.options import RtlDesignOptions, RtlOptions
@@ -28,6 +34,7 @@ CHUNK = 256
 
 
 OPTIONS = RtlTargetOptions
+FAMILIES = ALL
 
 
 def _build(style: str, graph: Graph) -> object:
@@ -144,14 +151,14 @@ def synthesise(context: StepContext) -> Facts:
     Raises:
         TargetError: the device has too little of something.
     """
-    from ....synthesis.estimate import FAMILIES
+    from ....synthesis.estimate import FAMILIES as NAMES
     from ....synthesis.network import estimate_folder
 
     folder = context.input("verilog") / "rtl"
     facts = context.facts("verilog")
     board = context.board
     total, parts = estimate_folder(
-        folder, facts["top"], facts.get("units", []), family=FAMILIES[board.family]
+        folder, facts["top"], facts.get("units", []), family=NAMES[board.family]
     )
     (context.folder / "resources.json").write_text(
         json.dumps(_without_times(total.to_dict()), indent=2) + "\n", encoding="utf-8"
@@ -183,9 +190,18 @@ def _advice(context: StepContext) -> str:
     return advice(load_qonnx(context.model), context.board)
 
 
+def search(context: StepContext) -> Facts:
+    """Try numbers of adders between registers, where that is asked for."""
+    from .search import run
+
+    return run(context, _rtl_options(context))
+
+
 def _rtl_options(context: StepContext) -> RtlOptions:
     settings = context.options.settings
-    return RtlOptions(**{one.name: getattr(settings, one.name) for one in fields(RtlDesignOptions)})
+    given = {one.name: getattr(settings, one.name) for one in fields(RtlDesignOptions)}
+    found = context.known.get("search", {}).get("adders_per_stage")
+    return RtlOptions(**given | ({"adders_per_stage": found} if found else {}))
 
 
 def _pauses(style: str) -> dict[str, Any]:
@@ -205,11 +221,12 @@ def _without_times(table: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in ("seconds", "peak_gb")}
 
 
-def _late(name: str) -> Callable[[StepContext], Facts]:
-    """`run` of a module of `build/rtl`, imported when it is called."""
+def _late(name: str, function: str = "run") -> Callable[[StepContext], Facts]:
+    """A function of a module beside this one, imported when it is called."""
 
     def run(context: StepContext) -> Facts:
-        facts: Facts = import_module(f".{name}", __package__).run(context)
+        module = import_module(f".{name}", __package__)
+        facts: Facts = getattr(module, function)(context)
         return facts
 
     return run
@@ -218,12 +235,21 @@ def _late(name: str) -> Callable[[StepContext], Facts]:
 STEPS = (
     IMPORT,
     Step(
+        "search",
+        "adders_per_stage by trial, up to routed clocks, where adders_search asks for it",
+        search,
+        needs=("alkaid", "yosys"),
+        options=(*_DESIGN, "adders_search", "seeds", "board", "clock_mhz"),
+        after=(),
+        families=OPEN,
+    ),
+    Step(
         "verilog",
         "write Verilog, memories, a test bench that checks itself, and a report",
         verilog,
         needs=("alkaid",),
         options=(*_DESIGN, "allow_oversize", "board", "samples"),
-        after=(),
+        after=("search",),
     ),
     Step(
         "simulate",
@@ -238,6 +264,7 @@ STEPS = (
         synthesise,
         needs=("yosys",),
         options=(*_DESIGN, "allow_oversize", "board"),
+        families=ZYNQ,
     ),
     Step(
         "shell",
@@ -247,6 +274,7 @@ STEPS = (
         options=("axis_width", "board", "clock_mhz", "seed"),
         after=("import", "verilog"),
         version=2,
+        families=ZYNQ,
     ),
     Step(
         "handover",
@@ -256,6 +284,7 @@ STEPS = (
         options=("axis_width", "board", "clock_mhz", "samples"),
         after=("import", "verilog", "shell"),
         version=3,
+        families=ZYNQ,
     ),
     Step(
         "bitstream",
@@ -263,6 +292,49 @@ STEPS = (
         implement,
         needs=("vivado",),
         by_vendor=True,
+        families=ZYNQ,
+    ),
+    Step(
+        "synthesise",
+        "a top with clock, reset and pins around the network; all of it mapped by Yosys",
+        _late("open", "synthesise"),
+        needs=("yosys",),
+        options=("allow_oversize", "baud", "board", "clock_mhz", "link"),
+        after=("verilog",),
+        families=OPEN,
+    ),
+    Step(
+        "netlist",
+        "simulation of what was mapped, cell by cell, from pin to pin, against the interpreter",
+        _late("open", "netlist"),
+        needs=("yosys", "verilator", "c++"),
+        options=("board", "link", "netlist_samples", "samples"),
+        after=("import", "verilog", "synthesise"),
+        families=OPEN,
+    ),
+    *(
+        step
+        for family in OPEN
+        for step in (
+            Step(
+                "place_route",
+                "nextpnr: place and route with every seed, the fastest kept; clock met or refused",
+                _late("open", "place_route"),
+                needs=(f"nextpnr-{family}",),
+                options=("board", "link", "seeds"),
+                after=("verilog", "synthesise"),
+                families=(family,),
+            ),
+            Step(
+                "bitstream",
+                "the bitstream, and how to load it",
+                _late("open", "bitstream"),
+                needs=(f"nextpnr-{family}",),
+                options=("board",),
+                after=("verilog", "place_route"),
+                families=(family,),
+            ),
+        )
     ),
 )
-"""The steps in order."""
+"""The steps in order; those of a board are the ones of its family."""
