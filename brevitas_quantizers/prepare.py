@@ -130,7 +130,7 @@ class LearnedFormats(dict[str, FixedPointFormat | tuple[FixedPointFormat, ...]])
         return html_table(self._table(), left=2)
 
     def _table(self) -> list[tuple[str, ...]]:
-        rows = [("tensor", "format", "least", "largest", "LSB")]
+        rows: list[tuple[str, ...]] = [("tensor", "format", "least", "largest", "LSB")]
         for name, formats in self.items():
             several = (formats,) if isinstance(formats, FixedPointFormat) else formats
             least, most = min(float(f.min) for f in several), max(float(f.max) for f in several)

@@ -199,7 +199,7 @@ def requantize(
     """
     check_width(width)
     rounding, overflow = RoundingMode.parse(rounding), OverflowMode.parse(overflow)
-    array = codes if is_object(codes) else as_int64("codes", codes)
+    array: NDArray[Any] = codes if is_object(codes) else as_int64("codes", codes)
     drop = as_frac_bits("from_frac_bits", from_frac_bits) - as_frac_bits(
         "to_frac_bits", to_frac_bits
     )
