@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
@@ -14,18 +13,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from .fixed_point import CalibrationError, DataError, FixedPointFormat
-from .fixed_point.errors import QfxWarning, one_line
+from .fixed_point.errors import one_line
+from .injectors.blocks import BlockQuantizer
 from .injectors.proxies import _QFXParameterProxy, _QFXProxy
 from .injectors.quantizers import FixedPointQuantizer, check_finite_on_all_ranks
 from .injectors.ranks import all_max, all_sum, of_first_rank, rank_count
 from .text import columns, format_text, html_table
 
 _SAMPLES_PER_ROW = 1024
-_SATURATED = 0.05
-_FEW_BITS = 3
-"""Word lengths at which the least error of a bell of weights cuts more than one in twenty."""
-_FEW_VALUES = 3.5
-"""Of a short bias, one or two values may lie outside at the least error."""
 
 
 def named_quantizers(model: nn.Module) -> Iterator[tuple[str, FixedPointQuantizer]]:
@@ -60,13 +55,16 @@ def report_drift(model: nn.Module) -> None:
 def saturated_shares(model: nn.Module) -> dict[str, float]:
     """Share of each weight and bias, by name, that lies beyond the ends of its format.
 
-    Values that round to the largest or the least code do not count.
+    Values that round to the largest or the least code do not count; weights with a format for
+    each block of inputs are left out.
 
     Raises:
         CalibrationError: a weight or bias has no format yet.
     """
     quantizers, shares = dict(named_quantizers(model)), {}
     for name, tensors in quantized_parameters(model).items():
+        if isinstance(quantizers[name], BlockQuantizer):
+            continue
         found = torch.cat([beyond(quantizers[name], values).flatten() for values in tensors])
         if found.numel():
             shares[name] = float(found.float().mean())
@@ -93,31 +91,6 @@ def beyond(quantizer: Any, values: Tensor) -> Tensor:
     shape = quantizer.binary_point.shape
     wide = values.detach().double()
     return (wide < least.reshape(shape)) | (wide > most.reshape(shape))
-
-
-def report_saturation(model: nn.Module) -> None:
-    """Warn, once and by name, of parameters of which training has left many beyond their format.
-
-    A format that the user has fixed is as it was meant, and one of three bits or fewer saturates
-    at its best.
-    """
-    quantizers, shares, worst = dict(named_quantizers(model)), saturated_shares(model), []
-    for name, tensors in quantized_parameters(model).items():
-        quantizer, share = quantizers[name], shares.get(name, 0.0)
-        usual = quantizer.is_fixed_by_user or quantizer.rounded_width <= _FEW_BITS
-        several = share * sum(tensor.numel() for tensor in tensors) > _FEW_VALUES
-        if share > _SATURATED and several and quantizer.is_settled and not usual:
-            if not quantizer.saturation_told:
-                worst.append(f"{name} ({100 * share:.0f} %)")
-            quantizer.saturation_told = True
-    if worst:
-        warnings.warn(
-            f"values beyond the ends of their formats: {', '.join(worst)}; the binary points have "
-            "not kept pace with the weights: train with optimizer groups of "
-            "parameter_groups(model, lr), which moves them faster, or with a lower weight decay",
-            QfxWarning,
-            stacklevel=3,
-        )
 
 
 class LearnedFormats(dict[str, FixedPointFormat | tuple[FixedPointFormat, ...]]):

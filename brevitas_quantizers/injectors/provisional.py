@@ -58,8 +58,6 @@ class Provisional(nn.Module):
     _cover: Tensor | None = None  # what covered the parameter when it was last looked at
     _drifted = False
     _has_warned = False
-    saturation_told = False
-    """Whether somebody has been told that many values lie beyond the format."""
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from brevitas_quantizers.fixed_point import (
     QfxError,
 )
 from brevitas_quantizers.onnx_files import ARRANGEMENTS, MOVES, Reader
-from brevitas_quantizers.prepare import report_drift, report_saturation
+from brevitas_quantizers.prepare import report_drift
 
 from .accumulators import check_accumulators
 from .aside import SetAside
@@ -115,7 +115,6 @@ def export_qonnx(
     drop_uncalled(twin, *call.arguments)
     replace_stock_quantizers(twin)
     check_model(twin, reader)
-    report_saturation(model)
     metadata, trained = describe_model(twin), trained_floats(twin)
     with torch.no_grad():
         store_quantized_parameters(twin)

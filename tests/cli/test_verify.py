@@ -29,7 +29,8 @@ def test_agreement(model, capsys):
     assert main(["verify", model, "--samples", "8", "--executors", "qonnx"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("mlp: interpreter, 8 samples")
-    assert [line.split()[0] for line in lines[1:]] == ["executor", "qonnx"]
+    assert [line.split()[0] for line in lines[1:]] == ["executor", "qonnx", "0"]
+    assert lines[-1].startswith("0 of ")
 
 
 def test_json(model, capsys):
@@ -55,6 +56,7 @@ def test_disagreement(model, capsys, monkeypatch):
     assert main(["verify", model, "--samples", "8", "--executors", "qonnx"]) == 1
     assert capsys.readouterr().out.endswith(
         "  qonnx: sample 3, logits[1]: expected code 12, got 13\n"
+        "1 of 80 integer codes differ (qonnx 1 of 80).\n"
     )
 
 

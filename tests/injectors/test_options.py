@@ -15,7 +15,7 @@ ACT = "QuantReLU.act_quant: "
 WEIGHT_OPTIONS = (
     "accumulator_bit_width, accumulator_input_bit_width, accumulator_input_signed, "
     "binary_point_grad_scale, binary_point_gradient, binary_point_init, bit_width, "
-    "bit_width_per_output_channel, frac_bits, integer_bits, learn_binary_point, "
+    "bit_width_per_output_channel, block_size, frac_bits, integer_bits, learn_binary_point, "
     "learn_bit_width, max_bit_width, overflow, rounding, scaling_per_output_channel, signed, "
     "stochastic_rounding"
 )
