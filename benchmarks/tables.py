@@ -21,6 +21,7 @@ from cost_picture import picture
 from coverage_tables import TABLES as COVERAGE
 from pnr_tables import TABLES as PNR
 from sequence_tables import TABLES as SEQUENCES
+from training_tables import TABLES as TRAINING
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cost_front.svg"
@@ -447,7 +448,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         cost_ideas,
         costs,
     )
-} | (COVERAGE | SEQUENCES | PNR)
+} | (COVERAGE | SEQUENCES | PNR | TRAINING)
 """What fills each mark."""
 
 
