@@ -29,7 +29,7 @@ def test_without_any_finn_the_text_says_what_to_install(monkeypatch):
     monkeypatch.setattr(adapter, "_started", [])
     assert adapter.flavour() is None
     assert not adapter.available()
-    with pytest.raises(ToolMissingError, match=r"pip install qfx-plugin\[finn\]"):
+    with pytest.raises(ToolMissingError, match=r"pip install finn-plus=="):
         adapter.require()
 
 

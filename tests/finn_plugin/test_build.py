@@ -169,7 +169,7 @@ def test_killed_and_resumed_gives_the_same_bytes(built, tmp_path, seed):
 def test_without_finn_the_target_says_what_to_install(tmp_path, monkeypatch):
     onnx.save(mlp(), tmp_path / "m.onnx")
     monkeypatch.setattr(adapter, "flavour", lambda: None)
-    with pytest.raises(ToolMissingError, match=r"needs FINN.* pip install 'qfx-plugin\[finn\]'"):
+    with pytest.raises(ToolMissingError, match=r"needs FINN.* pip install finn-plus=="):
         build(tmp_path / "m.onnx", out=tmp_path / "out", target="finn", samples=2, until="convert")
 
 
