@@ -55,16 +55,13 @@ def report_drift(model: nn.Module) -> None:
 def saturated_shares(model: nn.Module) -> dict[str, float]:
     """Share of each weight and bias, by name, that lies beyond the ends of its format.
 
-    Values that round to the largest or the least code do not count; weights with a format for
-    each block of inputs are left out.
+    Values that round to the largest or the least code do not count.
 
     Raises:
         CalibrationError: a weight or bias has no format yet.
     """
     quantizers, shares = dict(named_quantizers(model)), {}
     for name, tensors in quantized_parameters(model).items():
-        if isinstance(quantizers[name], BlockQuantizer):
-            continue
         found = torch.cat([beyond(quantizers[name], values).flatten() for values in tensors])
         if found.numel():
             shares[name] = float(found.float().mean())
@@ -87,6 +84,13 @@ def beyond(quantizer: Any, values: Tensor) -> Tensor:
     formats = quantizer.format
     listed = formats if isinstance(formats, tuple) else (formats,)
     ends = [(one.min - one.lsb / 2, one.max + one.lsb / 2) for one in listed]
+    if isinstance(quantizer, BlockQuantizer):  # codes of a block, before they travel in a row
+        width = quantizer.rounded_width - int(quantizer._farthest())
+        least_code, most_code = -(2.0 ** (width - 1)), 2.0 ** (width - 1) - 1
+        codes = values.detach().double() * quantizer.spread(
+            torch.exp2(quantizer.binary_point.detach().round().double()), values
+        )
+        return (codes < least_code - 0.5) | (codes > most_code + 0.5)
     least, most = values.new_tensor(ends, dtype=torch.float64).T
     shape = quantizer.binary_point.shape
     wide = values.detach().double()

@@ -151,7 +151,7 @@ def _of_each_head(
     operands: tuple[fx.Node, fx.Node],
     heads: int,
 ) -> None:
-    """`torch.stack([x[:, i] @ constant[i] for i in range(heads)], 1)`, or from the left."""
+    """The products `x[:, i] @ constant[i]` of all heads, side by side; or from the left."""
     (x, factor), found = operands, []
     left = node.args[0] is not x
     for head in range(heads):

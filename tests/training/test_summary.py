@@ -139,3 +139,11 @@ def test_saturation_that_training_has_left_is_counted(case):
         model.get_submodule("3").weight[0, 2:4] = -1.9
     assert saturated_shares(model)["3.weight"] == pytest.approx(4 / 24)
     assert summary(model.eval())["3"].saturated >= 4 / 24  # the bias may have more
+
+
+def test_blocks_of_weights_are_counted_by_their_own_formats(case):
+    _, x, network = case
+    model = calibrate(quantize(network, bit_width=4, weight_block_size=4), [x])
+    shares = saturated_shares(model)
+    assert 0 <= shares["3.weight"] < 0.2
+    assert summary(model, x)["3"].saturated >= shares["3.weight"]
